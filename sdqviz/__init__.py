@@ -1,0 +1,67 @@
+"""sdqviz: see how a neural network survives being compressed, with the theory beside the measurement.
+
+Names are loaded on first use, so that ``import sdqviz`` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from sdqviz.version import __version__
+
+if TYPE_CHECKING:
+    from sdqviz.compression import Compression, compress, load
+    from sdqviz.dataset import Dataset
+    from sdqviz.error import InputError, Stopped
+    from sdqviz.frames import FRAMES
+    from sdqviz.methods import METHODS
+    from sdqviz.network import Network
+    from sdqviz.networks import NETWORKS
+    from sdqviz.permutations import PERMUTATIONS
+    from sdqviz.sigma_delta import Pcm, SigmaDelta
+
+_HOME = {
+    "FRAMES": "sdqviz.frames",
+    "PERMUTATIONS": "sdqviz.permutations",
+    "METHODS": "sdqviz.methods",
+    "NETWORKS": "sdqviz.networks",
+    "SigmaDelta": "sdqviz.sigma_delta",
+    "Pcm": "sdqviz.sigma_delta",
+    "Network": "sdqviz.network",
+    "Dataset": "sdqviz.dataset",
+    "compress": "sdqviz.compression",
+    "load": "sdqviz.compression",
+    "Compression": "sdqviz.compression",
+    "InputError": "sdqviz.error",
+    "Stopped": "sdqviz.error",
+}
+
+__all__ = [
+    "FRAMES",
+    "METHODS",
+    "NETWORKS",
+    "PERMUTATIONS",
+    "Compression",
+    "Dataset",
+    "InputError",
+    "Network",
+    "Pcm",
+    "SigmaDelta",
+    "Stopped",
+    "__version__",
+    "compress",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'sdqviz' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,6 @@
+"""Frames: one family a file, each a choice whose ``build(seed)`` gives a `sdqviz.frame.Frame`."""
+
+from sdqviz.frame import FrameChoice
+from sdqviz.registry import Registry
+
+FRAMES: Registry[FrameChoice] = Registry("sdqviz.frames", "frame")

@@ -1,0 +1,43 @@
+"""What a walk through one sequence leaves behind: every step, and whether the quantizer stayed in range."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sdqviz.array import Array, Index
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trace:
+    """The steps of a quantizer over coefficients of shape (..., N).
+
+    Attributes
+    ----------
+    coefficients, quantized, state : ndarray, shape (..., N)
+        What came in, the levels chosen, and the state u_n after each step (for memoryless rounding
+        the state is the running sum of the errors, so that both can be drawn on one axis).
+    bits : int
+        Bits per level.
+    step : ndarray, shape (...)
+        δ of each sequence.
+    stable : bool
+        Whether every |coefficient| ≤ (K−½)δ, which guarantees |u_n| ≤ δ/2.
+    reason : str
+        One sentence saying why it is or is not stable.
+    overload : ndarray of int, shape (...)
+        Steps at which the quantizer's input lay outside [−Kδ, Kδ].
+    """
+
+    coefficients: Array
+    quantized: Array
+    state: Array
+    bits: int
+    step: Array
+    stable: bool
+    reason: str
+    overload: Index
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only: a trace is a record."""
+        for array in (self.coefficients, self.quantized, self.state, self.step, self.overload):
+            array.setflags(write=False)
