@@ -140,7 +140,7 @@ class Choice:
         for item in _fields(self):
             spec = item.metadata["spec"]
             value = getattr(self, item.name)
-            kind, optional = _plain_type(_annotations(type(self))[item.name])
+            kind, optional = _plain_type(_annotations(type(self))[item.name])  # type: ignore[arg-type]
             if value is None and optional:
                 continue
             object.__setattr__(self, item.name, self._checked(item.name, value, kind, spec))
@@ -183,7 +183,7 @@ class Choice:
         values: dict[str, Any] = {"name": self.name}
         for item in _fields(self):
             value = getattr(self, item.name)
-            is_pairs = _annotations(type(self))[item.name] == PerLayer
+            is_pairs = _annotations(type(self))[item.name] == PerLayer  # type: ignore[arg-type]
             values[item.name] = dict(value) if is_pairs else value
         return values
 

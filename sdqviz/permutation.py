@@ -17,7 +17,7 @@ class PermutationChoice(Choice):
     def order(
         self, frame: Frame, seed: int = 0, progress: Progress | None = None, should_stop: ShouldStop | None = None
     ) -> Index:
-        """Return the permutation p as indices, shape (N,): the walk visits e_{p(0)} first
+        """Return the permutation p as indices, shape (N,): the walk visits e_{p(0)} first.
 
         Parameters
         ----------
