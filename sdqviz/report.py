@@ -1,0 +1,163 @@
+"""What a compression did: figures per layer and for the whole network, as flat, JSON-able rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerReport:
+    """One compressed layer. Errors are measured in float64 on the calibration inputs.
+
+    Attributes
+    ----------
+    name, kind : str
+        Path of the layer in the module, and its torch class.
+    shape : tuple of int
+        Shape of the weight tensor.
+    weights : int
+        Original numbers this row accounts for: the weights, and the biases where they are compressed too.
+    error : float
+        The quantity ``bound`` bounds: ‖W−Q‖₂ of the layer's matrix (‖[W b]−[Q c]‖₂ with quantized biases).
+    relative_error : float
+        Same-input error ‖(W−Q)z‖_F/‖Wz‖_F; z are the layer's inputs in the original network.
+    propagated_error : float
+        ‖Wz − Qz̃‖_F/‖Wz‖_F; z̃ are the layer's inputs in the compressed network.
+    weight_error : float
+        ‖W−Q‖_F/‖W‖_F.
+    bound : float
+        Smallest bound on ``error`` whose hypotheses hold; if none holds, the smallest one (then ``bound_holds`` is
+        False). NaN if the method has no bound.
+    bound_holds : bool
+        Whether every hypothesis of the bound was checked and met.
+    bound_because, bound_name : str
+        Why it holds or not, and which bound it is.
+    bits_per_weight : float
+        Everything stored for the layer (levels, scales, frame parameters, seed), per original weight.
+    sparsity : float
+        Share of weights that are exactly zero.
+    step : float
+        δ; the largest one where there are several.
+    levels : int
+        Size of the alphabet.
+    size : int
+        Levels stored per quantized vector: N for frames, the vector's length otherwise.
+    overload : int
+        Values that fell outside the quantizer's range.
+    unstable : int
+        Vectors whose coefficients break the stability condition.
+    dead_inputs : int
+        Inputs of the layer that are zero on every calibration sample.
+    bits : int
+        Everything stored for the layer, in bits.
+    seconds : float
+        Time spent on the layer.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    weights: int
+    error: float
+    relative_error: float
+    propagated_error: float
+    weight_error: float
+    bound: float
+    bound_holds: bool
+    bound_because: str
+    bound_name: str
+    bits_per_weight: float
+    sparsity: float
+    step: float
+    levels: int
+    size: int
+    overload: int
+    unstable: int
+    dead_inputs: int
+    bits: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """One compressed network.
+
+    Attributes
+    ----------
+    network, seed : str, int
+        Name of the network and seed of the run.
+    method : dict
+        The choice that was run.
+    layers : tuple of LayerReport
+        One row per compressed layer, in the order of the network.
+    left_alone : tuple of str
+        Modules with parameters that were kept as they are, and why.
+    accuracy_before, accuracy_after : float or None
+        Test accuracy, 0 … 1; None without a data set.
+    changed_predictions : int or None
+        Test inputs whose predicted class changed.
+    output_error : float
+        max_x ‖f(x) − f_Q(x)‖ over the calibration inputs.
+    mean_output_error, relative_output_error : float
+        mean_x ‖f(x) − f_Q(x)‖, and ‖f − f_Q‖_F/‖f‖_F, over the same inputs.
+    output_bound : float
+        The a-priori bound on ``output_error`` for those inputs; NaN where no theorem applies.
+    output_bound_holds : bool
+        Whether all hypotheses of that bound were met.
+    output_bound_because : str
+        Why it holds, or why not, or "not applicable: …".
+    inputs : int
+        How many calibration inputs the errors were measured on.
+    bits_per_weight : float
+        Everything stored, tensors kept in float included, per original parameter.
+    sparsity : float
+        Share of exactly zero weights in the compressed layers.
+    bytes : int
+        Size of the packed tensors; a saved file adds only its header.
+    original_bytes : int
+        Size of the same network's tensors as they were.
+    seconds : float
+        Time of the compression, measurement excluded.
+    version : str
+        Version of the engine.
+    """
+
+    network: str
+    seed: int
+    method: Mapping[str, Any]
+    layers: tuple[LayerReport, ...]
+    left_alone: tuple[str, ...]
+    accuracy_before: float | None
+    accuracy_after: float | None
+    changed_predictions: int | None
+    output_error: float
+    mean_output_error: float
+    relative_output_error: float
+    output_bound: float
+    output_bound_holds: bool
+    output_bound_because: str
+    inputs: int
+    bits_per_weight: float
+    sparsity: float
+    bytes: int
+    original_bytes: int
+    seconds: float
+    version: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON types; `from_dict` inverts it."""
+        values = dataclasses.asdict(self)
+        values["method"] = dict(self.method)
+        values["left_alone"] = list(self.left_alone)
+        values["layers"] = [{**row, "shape": list(row["shape"])} for row in values["layers"]]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Report:
+        """Rebuild a report from `to_dict`."""
+        rest = dict(values)
+        rest["layers"] = tuple(LayerReport(**{**row, "shape": tuple(row["shape"])}) for row in rest["layers"])
+        rest["left_alone"] = tuple(rest["left_alone"])
+        return cls(**rest)
