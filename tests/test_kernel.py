@@ -70,6 +70,13 @@ def test_ties_go_the_same_way(bits):
     assert_same_walk(values, bits, np.full(len(values), 0.5), np.arange(values.shape[1]))
 
 
+def test_ties_of_rounded_multiples_go_the_same_way():
+    # 3·0.1/0.1 rounds below 3 while 3·0.1·(1/0.1) does not: dividing otherwise would show here
+    multiple, step = np.meshgrid(np.arange(-7.0, 8.0), np.arange(1, 60) * 0.1)
+    values = np.stack([multiple.ravel() * step.ravel(), -0.3 * step.ravel(), 0.7 * step.ravel()], axis=1)
+    assert_same_walk(values, 3, step.ravel(), np.arange(3))
+
+
 def test_overload_is_counted_step_by_step():
     values = np.array([[0.0, 0.9, 0.9, 0.9], [0.1, -0.1, 0.1, -0.1], [5.0, 0.0, 0.0, 0.0]])
     overload = assert_same_walk(values, 1, np.ones(3), np.arange(4))

@@ -1,0 +1,71 @@
+"""Light imports, looked at from a fresh interpreter: what is loaded, and what it costs."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("torch", "torchvision", "scipy.stats", "networkx", "dask")
+
+
+def fresh(code: str) -> dict[str, object]:
+    """Run ``code`` in a new interpreter; return the JSON it prints last, with the heavy modules it loaded."""
+    program = textwrap.dedent(code) + textwrap.dedent(f"""
+        import json, sys
+        seen = [name for name in {HEAVY} if name in sys.modules]
+        print(json.dumps({{"heavy": seen, "value": globals().get("value")}}))
+    """)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def test_the_package_itself_loads_nothing_heavy():
+    result = fresh("import sdqviz, sys; value = [name for name in ('numpy', 'numba') if name in sys.modules]")
+    assert result == {"heavy": [], "value": []}
+
+
+@pytest.mark.parametrize("registry", ["FRAMES", "PERMUTATIONS", "METHODS", "NETWORKS"])
+def test_listing_a_registry_loads_nothing_heavy(registry):
+    result = fresh(f"import sdqviz as sq; value = sorted(sq.{registry})")
+    assert result["heavy"] == []
+    assert len(result["value"]) >= 1
+
+
+def test_building_a_frame_and_walking_it_loads_no_torch():
+    result = fresh("""
+        import sdqviz as sq
+        frame = sq.FRAMES["harmonic"](dimension=8, size=24).build()
+        order = sq.PERMUTATIONS["identity"]().order(frame)
+        trace = sq.SigmaDelta(bits=1, step=2.0).run(frame.analyze([0.1] * 8)[order])
+        value = trace.stable
+    """)
+    assert "torch" not in result["heavy"] and result["value"] is True
+
+
+def test_the_start_page_loads_nothing_heavy():
+    result = fresh("""
+        from streamlit.testing.v1 import AppTest
+        from sdqviz.ui import launch
+        at = AppTest.from_file(str(launch.MAIN), default_timeout=60).run()
+        value = [len(at.exception), len(at.markdown) + len(at.title) + len(at.header) + len(at.get("plotly_chart"))]
+    """)
+    exceptions, elements = result["value"]
+    assert exceptions == 0 and elements >= 3, "the page must have been drawn, or this test says nothing"
+    assert result["heavy"] == []
+
+
+def test_importing_costs_no_more_than_the_interpreter_itself():
+    timer = """
+        import time; start = time.perf_counter()
+        import {module}
+        value = time.perf_counter() - start
+    """
+    ours = min(fresh(timer.format(module="sdqviz"))["value"] for _ in range(3))
+    numpys = min(fresh(timer.format(module="numpy"))["value"] for _ in range(3))
+    print(f"import sdqviz: {1000 * ours:.0f} ms, import numpy: {1000 * numpys:.0f} ms")
+    assert ours <= numpys, "`import sdqviz` must cost less than numpy alone"
