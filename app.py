@@ -1,6 +1,10 @@
 """Launcher: ``streamlit run app.py``, ``python app.py`` or, installed, ``sdqviz app``."""
 
-from sdqviz.ui.launch import app
+import streamlit as st
+
+from sdqviz.ui import launch
+
+app = st.App(launch.MAIN, lifespan=launch.lifespan)  # in this form `streamlit run` recognises it
 
 if __name__ == "__main__":
-    app.run()
+    app.run(config=launch.CONFIG)

@@ -1,1 +1,5 @@
 """Start."""
+
+import streamlit as st
+
+st.title("sdqviz")

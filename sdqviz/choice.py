@@ -100,6 +100,8 @@ def _as_number(name: str, value: Any, kind: type) -> Any:
 
 
 def _in_range(name: str, value: Any, spec: Spec) -> None:
+    if spec.minimum is not None and spec.minimum == spec.maximum != value:
+        raise InputError(f"{name} must be {spec.minimum:g}, got {value}")
     if spec.minimum is not None and value < spec.minimum:
         raise InputError(f"{name} must be at least {spec.minimum:g}, got {value}")
     if spec.maximum is not None and value > spec.maximum:
@@ -172,6 +174,11 @@ class Choice:
     def specs(cls) -> dict[str, Spec]:
         """Return the specification of each field by name."""
         return {item.name: item.metadata["spec"] for item in _fields(cls)}
+
+    @classmethod
+    def kinds(cls) -> dict[str, Any]:
+        """Return the type of each field by name, ``int`` for ``int | None``."""
+        return {item.name: _plain_type(_annotations(cls)[item.name])[0] for item in _fields(cls)}  # type: ignore[arg-type]
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:

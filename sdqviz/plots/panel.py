@@ -1,0 +1,79 @@
+"""A panel: one plot with everything that belongs to it on a page."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sdqviz.array import Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Formula:
+    """The formula behind a plot, with the current numbers put in.
+
+    Attributes
+    ----------
+    latex : str
+        The formula, LaTeX without dollar signs.
+    symbols : sequence of (symbol, meaning, value)
+        Each symbol (LaTeX), what it is, and its value now.
+    source : str
+        Where it is published, or that it is proved in our texts.
+    substituted : str
+        The formula with the numbers put in; empty if the symbols say enough.
+    text : str
+        Name of the proof below ``assets/texts`` without its ending; empty if there is none.
+    """
+
+    latex: str
+    symbols: Sequence[tuple[str, str, str]] = ()
+    source: str = ""
+    substituted: str = ""
+    text: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Panel:
+    """One plot.
+
+    Attributes
+    ----------
+    name : str
+        Short, for file names and keys.
+    title : str
+        What is drawn.
+    look : str
+        One sentence: what to look at.
+    alt : str
+        The finding in words and numbers, for those who cannot see the plot.
+    figure : plotly.graph_objects.Figure
+        What is drawn; traces may be decimated.
+    formulas : sequence of Formula
+        Shown under the information sign.
+    table : callable
+        Returns the full data by column name; columns may differ in length.
+    """
+
+    name: str
+    title: str
+    look: str
+    alt: str
+    figure: Any
+    formulas: Sequence[Formula]
+    table: Callable[[], Mapping[str, Array]]
+
+    def csv(self) -> bytes:
+        """Return the full data as CSV, UTF-8, with a header line; shorter columns end in empty fields."""
+        columns = {name: np.asarray(values) for name, values in self.table().items()}
+        out = io.StringIO()
+        writer = csv.writer(out)
+        writer.writerow(columns)
+        for row in range(max((len(c) for c in columns.values()), default=0)):
+            writer.writerow([c[row].item() if row < len(c) else "" for c in columns.values()])
+        return out.getvalue().encode()

@@ -1,0 +1,242 @@
+"""One meaning, one look: the colours, markers and dashes every plot uses, and how numbers are written.
+
+Colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), told apart in all common kinds of
+colour vision. Backgrounds stay transparent, and text takes the colour of the page, so that light and
+dark look alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from sdqviz.array import Array, Index
+
+DRAWN = 2000
+"""The most points one trace draws; longer data are decimated, and the plot says so."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """How one meaning is drawn.
+
+    Attributes
+    ----------
+    light, dark : str
+        Its colour on a light and on a dark page.
+    symbol : str
+        Plotly marker.
+    dash : str
+        Plotly line style.
+    """
+
+    light: str
+    dark: str
+    symbol: str
+    dash: str
+
+    def colour(self, ink: Ink) -> str:
+        """Return the colour that suits the page."""
+        return self.dark if ink.dark else self.light
+
+    def line(self, ink: Ink, width: float = 1.5) -> dict[str, Any]:
+        """Return a Plotly line."""
+        return {"color": self.colour(ink), "dash": self.dash, "width": width}
+
+    def marker(self, ink: Ink, size: float = 5) -> dict[str, Any]:
+        """Return a Plotly marker."""
+        return {"color": self.colour(ink), "symbol": self.symbol, "size": size}
+
+
+@dataclasses.dataclass(frozen=True)
+class Ink:
+    """The colours of the page a figure is drawn on."""
+
+    dark: bool = False
+
+    @property
+    def text(self) -> str:
+        """Colour of text and of bounds."""
+        return "#edebe8" if self.dark else "#2f2d2b"
+
+    @property
+    def faint(self) -> str:
+        """Colour of grids, bands and things in the background."""
+        return "rgba(237,235,232,0.16)" if self.dark else "rgba(47,45,43,0.12)"
+
+    @property
+    def page(self) -> str:
+        """Colour behind the figure, for outlines of markers."""
+        return "#171614" if self.dark else "#ffffff"
+
+
+ORIGINAL = Look("#7a7a7a", "#a8a8a8", "circle", "solid")
+COMPRESSED = Look("#0072B2", "#56B4E9", "square", "solid")
+ROUNDING = Look("#E69F00", "#E69F00", "diamond", "dot")
+ERROR = Look("#D55E00", "#F0773A", "x", "solid")
+BOUND = Look("#2f2d2b", "#edebe8", "line-ew-open", "dash")
+SECOND_BOUND = Look("#2f2d2b", "#edebe8", "line-ew-open", "dot")
+
+METHODS: dict[str, Look] = {
+    "frame": COMPRESSED,
+    "round-to-nearest": ROUNDING,
+    "gpfq": Look("#009E73", "#2BC79A", "triangle-up", "dashdot"),
+    "spfq": Look("#CC79A7", "#DD9CC0", "star", "longdash"),
+    "unified": Look("#56B4E9", "#8CCDF2", "pentagon", "longdashdot"),
+    "gptq": Look("#8A7A00", "#F0E442", "cross", "solid"),
+    "qronos": Look("#7a5195", "#b79ad0", "hexagon", "dash"),
+    "magnitude-pruning": Look("#7a7a7a", "#a8a8a8", "circle-open", "dot"),
+    "geta": Look("#000000", "#ffffff", "bowtie", "solid"),
+}
+"""A method is a colour, a marker and a dash, the same on every page."""
+
+DENSITY = "Cividis"
+"""The colour scale of heat maps: even in lightness, readable without colour."""
+
+
+def figure(ink: Ink, *, height: int = 320, x: str = "", y: str = "", **layout: Any) -> go.Figure:
+    """Return an empty figure in the house style.
+
+    Parameters
+    ----------
+    ink : Ink
+        The page's colours.
+    height : int
+        Pixels.
+    x, y : str
+        Axis titles, with units.
+    **layout
+        Further Plotly layout.
+    """
+    axis = {
+        "gridcolor": ink.faint,
+        "linecolor": ink.text,
+        "zerolinecolor": ink.faint,
+        "ticks": "outside",
+        "ticklen": 4,
+        "tickcolor": ink.faint,
+        "showline": False,
+        "automargin": True,
+        "title": {"standoff": 8, "font": {"size": 13, "color": ink.text}},
+        "tickfont": {"size": 12, "color": ink.text},
+    }
+    base: dict[str, Any] = {
+        "height": height,
+        "margin": {"l": 8, "r": 12, "t": 34, "b": 8},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": ink.text, "size": 13},
+        "legend": {
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "xanchor": "left",
+            "title": {"text": ""},
+        },
+        "hovermode": "closest",
+        "template": "none",
+    }
+    drawn = go.Figure(layout=base)
+    drawn.update_xaxes(**axis)
+    drawn.update_yaxes(**axis)
+    drawn.update_layout(**layout)
+    if x:
+        drawn.update_xaxes(title_text=x)
+    if y:
+        drawn.update_yaxes(title_text=y)
+    return drawn
+
+
+def decimate(values: Array, limit: int = DRAWN) -> Index:
+    """Choose the points of a long trace to draw, keeping the extremes of every stretch.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+        The trace.
+    limit : int
+        The most points to keep.
+
+    Returns
+    -------
+    ndarray of int
+        Increasing positions: all of them if ``n <= limit``, else the first, the last, and the
+        smallest and the largest of each of about ``limit/2`` equal stretches.
+    """
+    length = len(values)
+    if length <= limit:
+        return np.arange(length)
+    edges = np.linspace(0, length, (limit - 2) // 2 + 1).astype(int)
+    kept = [0, length - 1]
+    for begin, end in itertools.pairwise(edges):
+        kept.append(begin + int(np.argmin(values[begin:end])))
+        kept.append(begin + int(np.argmax(values[begin:end])))
+    return np.unique(kept)
+
+
+def mark_decimation(drawn: go.Figure, total: int, kept: int, ink: Ink) -> None:
+    """Say on the plot that not all points are drawn."""
+    if kept < total:
+        drawn.add_annotation(
+            text=f"{kept:,} of {total:,} points drawn, extremes kept",
+            xref="paper",
+            yref="paper",
+            x=1,
+            y=0,
+            xanchor="right",
+            yanchor="bottom",
+            showarrow=False,
+            font={"size": 11, "color": ink.text},
+        )
+
+
+def number(value: float) -> str:
+    """Write a number with three significant digits, or as a power of ten if it is very large or small.
+
+    Examples
+    --------
+    >>> number(0.012345), number(1234.5), number(2.0), number(3.2e-9), number(0.0)
+    ('0.0123', '1230', '2', '3.2e-9', '0')
+    """
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(value)))
+    if -4 <= exponent <= 5:
+        rounded = round(value, 2 - exponent)
+        text = f"{rounded:.{max(0, 2 - exponent)}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    mantissa, power = f"{value:.2e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
+
+
+def percent(value: float) -> str:
+    """Write a ratio as a percentage with one decimal, with three significant digits if it is small.
+
+    Examples
+    --------
+    >>> percent(0.1234), percent(0.000123)
+    ('12.3 %', '0.0123 %')
+    """
+    return f"{100 * value:.1f} %" if abs(value) >= 0.001 or value == 0 else f"{number(100 * value)} %"
+
+
+def size(count: float) -> str:
+    """Write bytes as B, KiB or MiB.
+
+    Examples
+    --------
+    >>> size(512), size(2048), size(3 << 20)
+    ('512 B', '2 KiB', '3 MiB')
+    """
+    for unit, scale in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count >= scale:
+            return f"{number(count / scale)} {unit}"
+    return f"{count:.0f} B"

@@ -1,0 +1,34 @@
+"""The screens, in Streamlit: how a page is opened, what it is asked for and how it shows what it found.
+
+How a page is written
+---------------------
+A page is one script of about 60 lines in ``pages/`` and one line in `sdqviz.ui.main`. It reads
+like a description: open, choose, run, show::
+
+    import sdqviz as sq
+    from sdqviz.plots import frames as plots
+    from sdqviz.ui import screen, show
+
+    with screen.page("frames", "Frames", "How evenly do the vectors cover the sphere?") as page:
+        choice = page.pick(sq.FRAMES, "frame", default="harmonic", limits={"size": (2, 2048)})
+        bits = page.ask("bits", field(...), int)              # one more control
+        info = plots.info(choice.build(page.seed))            # pure: numbers only
+        page.code(f"frame = sq.FRAMES[{choice.name!r}](...)") # the lines that give these numbers
+        show.headlines(show.Headline("Tightness", "1e-16", "why it is what it is"), ...)
+        show.panel(plots.draw_walk(info, page.ink), page)     # plot, formula, downloads, alt, table
+
+- ``page.choose(ChoiceClass)`` draws the form of any `sdqviz.choice.Choice` from its field metadata;
+  ``page.pick(REGISTRY, key, default)`` draws a box of names and the form of the chosen class, so a
+  new family needs no change here. Names with options and switches appear under *How*, numbers under
+  *How much*, advanced fields under *More*; ``where={"field": "what"}`` moves one, ``limits``
+  narrows a range to what the page can show, ``fixed`` sets a field without asking.
+- Every control is in the link. A bad value in a link becomes the default, with a notice.
+- ``page.seed`` is the seed; ``page.ink`` the text colour of the current theme.
+- Raise `sdqviz.error.InputError` (or let the engine raise it): the page shows its sentence.
+- A *draw* function in ``sdqviz/plots/<page>.py`` returns a `sdqviz.plots.panel.Panel`; it is given
+  what the pure *info* function of the same file returned, and tests look at the info.
+- Work that may take over a second goes through `sdqviz.ui.job`: ``job.slot("run")`` with
+  ``start(function)``, ``show()``, ``result``; the function gets ``progress`` and ``should_stop`` and
+  must not touch Streamlit.
+- Presets are JSON files in ``assets/presets`` (`sdqviz.preset`); the box lists those of the page.
+"""

@@ -1,0 +1,235 @@
+"""Turns choices into widgets: each field brings its own label, range and help, and every widget is in the link."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from sdqviz.choice import Choice, Spec
+from sdqviz.registry import Registry
+from sdqviz.ui.link import Link
+
+C = TypeVar("C", bound=Choice)
+
+PLAIN_SLIDER = 64
+"""The widest whole-number range one linear slider serves; wider ones get a logarithmic slider and a box."""
+
+LONGEST_TEXT = 12_000
+"""Characters a text field takes: enough for a pasted vector of a thousand numbers, and for a link."""
+
+
+def step_values(low: int, high: int) -> list[int]:
+    """Return round values from ``low`` to ``high``, about five an octave, for a logarithmic slider.
+
+    Examples
+    --------
+    >>> step_values(3, 40)
+    [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 20, 24, 28, 32, 40]
+    """
+    small = list(range(1, 13))
+    octaves = [m << k for k in range(1, 30) for m in (7, 8, 10, 12)]
+    return sorted({low, high, *(v for v in small + octaves if low < v < high)})
+
+
+class Controls:
+    """The widgets of one page, in groups from *what* to *more*.
+
+    Parameters
+    ----------
+    link : Link
+        Records every control.
+    groups : mapping of str to container
+        ``"what"``, ``"how"``, ``"how much"``, ``"more"``.
+    """
+
+    def __init__(self, link: Link, groups: Mapping[str, DeltaGenerator]) -> None:
+        self._link = link
+        self._groups = groups
+        self._opened: set[str] = set()
+
+    def ask(
+        self,
+        key: str,
+        default: Any,
+        *,
+        label: str,
+        help: str,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        options: tuple[str, ...] | None = None,
+        where: str | None = None,
+    ) -> Any:
+        """Draw one control and return its value; its kind is the type of ``default``.
+
+        Parameters
+        ----------
+        key : str
+            Name of the parameter in the link.
+        default : bool, int, float or str
+            Value at first.
+        label, help : str
+            What the form shows.
+        minimum, maximum : float, optional
+            Range of a number.
+        options : tuple of str, optional
+            Allowed names of a text.
+        where : str, optional
+            The group; by default *how much* for numbers and *how* for the rest.
+        """
+        return self._draw(key, default, type(default), Spec(label, help, minimum, maximum, options), where)
+
+    def choose(
+        self,
+        cls: type[C],
+        *,
+        prefix: str = "",
+        where: Mapping[str, str] | None = None,
+        limits: Mapping[str, tuple[float, float]] | None = None,
+        fixed: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> C:
+        """Draw the form of a choice and return the choice.
+
+        Parameters
+        ----------
+        cls : type
+            The choice class.
+        prefix : str
+            Put before each field's name to make its parameter in the link.
+        where : mapping, optional
+            Group by field, where it differs from the rule (numbers: *how much*; names and switches:
+            *how*; advanced fields: *more*).
+        limits : mapping, optional
+            Narrower (minimum, maximum) by field: what this page can show.
+        fixed : mapping, optional
+            Fields that are not asked for, with their values.
+        defaults : mapping, optional
+            Other defaults for this page.
+
+        Raises
+        ------
+        InputError
+            If the fields do not go together; the page shows the sentence.
+        """
+        where, limits, fixed, defaults = where or {}, limits or {}, dict(fixed or {}), defaults or {}
+        values: dict[str, Any] = {}
+        kinds = cls.kinds()
+        for name, spec in cls.specs().items():
+            kind = kinds[name]
+            if name in fixed:
+                values[name] = fixed[name]
+            elif kind in (bool, int, float, str):  # values by layer are asked for by the page itself
+                low, high = limits.get(name, (spec.minimum, spec.maximum))
+                narrowed = dataclasses.replace(spec, minimum=low, maximum=high)
+                default = defaults.get(name, cls.defaults()[name])
+                values[name] = self._draw(prefix + name, default, kind, narrowed, where.get(name))
+        return cls(**values)
+
+    def pick(
+        self, registry: Registry[C], key: str, default: str, *, where: str = "what", label: str = "", **form: Any
+    ) -> C:
+        """Draw a box with the names of a registry and the form of the chosen class; return the choice.
+
+        Parameters
+        ----------
+        registry : Registry
+            Where the names come from.
+        key : str
+            Name of the parameter in the link.
+        default : str
+            Name chosen at first.
+        where : str
+            Group of the box.
+        label : str
+            Label of the box; by default the parameter's name.
+        **form
+            Passed to `choose`; ``fixed``, ``limits`` and ``defaults`` for fields the class lacks are ignored.
+        """
+        names = tuple(sorted(registry))
+        told = "\n".join(f"- `{name}`: {registry[name].title}" for name in names)
+        spec = Spec(label or key.capitalize(), f"Each has its own form below.\n\n{told}", options=names)
+        cls = registry[self._draw(key, default, str, spec, where)]
+        fields = cls.specs()
+        for part in ("fixed", "limits", "defaults"):
+            form[part] = {name: value for name, value in (form.get(part) or {}).items() if name in fields}
+        return self.choose(cls, **form)
+
+    # -- drawing -------------------------------------------------------------------------------------
+
+    def group(self, name: str) -> DeltaGenerator:
+        """Return the container of a group, with its heading once it is used."""
+        box = self._groups[name]
+        if name not in self._opened and name != "more":
+            box.caption(name.capitalize())
+        self._opened.add(name)
+        return box
+
+    def _draw(self, key: str, default: Any, kind: type, spec: Spec, where: str | None) -> Any:
+        names = spec.option_names()
+        usual = "how" if kind in (bool, str) else "how much"
+        box = self.group(where or ("more" if spec.advanced else usual))
+        given: dict[str, Any] = {"key": key, "help": spec.help, "bind": "query-params"}
+        value: Any
+        if kind is bool:
+            value = box.toggle(spec.label, value=default, **given)
+        elif names is not None:
+            value = box.selectbox(spec.label, names, index=names.index(default), **given)
+        elif kind is str:
+            value = box.text_area(spec.label, value=default, max_chars=LONGEST_TEXT, height=120, **given)
+        else:
+            value = self._number(box, key, default, kind, spec, given)
+        self._link.declare(key, value, default, kind, spec)
+        return value
+
+    def _number(
+        self, box: DeltaGenerator, key: str, default: Any, kind: type, spec: Spec, given: dict[str, Any]
+    ) -> Any:
+        low = None if spec.minimum is None else kind(spec.minimum)
+        high = None if spec.maximum is None else kind(spec.maximum)
+        if default is None or low is None or high is None or (kind is float and high - low > 1000):
+            step = 1 if kind is int else None
+            return box.number_input(
+                spec.label,
+                min_value=low,
+                max_value=high,
+                value=default,
+                step=step,
+                format=None if kind is int else "%.4g",
+                placeholder="by rule" if default is None else None,
+                **given,
+            )
+        if kind is float or high - low <= PLAIN_SLIDER:
+            return box.slider(spec.label, low, high, default, **given)
+        return self._wide(box, key, default, (low, high), spec, given)
+
+    @staticmethod
+    def _wide(
+        box: DeltaGenerator, key: str, default: int, limits: tuple[int, int], spec: Spec, given: dict[str, Any]
+    ) -> int:
+        """Draw a logarithmic slider beside a box for the exact number; the box is in the link."""
+        slide, exact = box.columns([5, 3], vertical_alignment="bottom", gap="small")
+        value = int(
+            exact.number_input(
+                f"{spec.label}, exactly", *limits, value=default, step=1, label_visibility="collapsed", **given
+            )
+        )
+        options = step_values(*limits)
+        companion = f"_slider {key}"
+        st.session_state[companion] = min(options, key=lambda option: abs(option - value))
+        slide.select_slider(
+            spec.label,
+            options,
+            key=companion,
+            help=f"{spec.help} {limits[0]} to {limits[1]:,}.",
+            on_change=_follow,
+            args=(key, companion),
+        )
+        return value
+
+
+def _follow(key: str, companion: str) -> None:
+    st.session_state[key] = st.session_state[companion]

@@ -1,0 +1,134 @@
+"""Long work beside a page: one process-wide pool, progress, an estimate of the time left, and Cancel."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import functools
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import streamlit as st
+
+from sdqviz.error import InputError, Stopped
+from sdqviz.progress import Progress, ShouldStop
+
+R = TypeVar("R")
+Work = Callable[[Progress, ShouldStop], R]
+"""``work(progress, should_stop)``: runs in a thread of the pool and must not touch Streamlit."""
+
+
+@functools.cache
+def _pool() -> concurrent.futures.ThreadPoolExecutor:
+    return concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2), thread_name_prefix="sdqviz job")
+
+
+@dataclasses.dataclass(eq=False)
+class Job(Generic[R]):
+    """At most one piece of work at a time, and the last result that finished.
+
+    Attributes
+    ----------
+    result
+        What the last finished work returned; a cancelled or failed run leaves it as it was.
+    made_for : object
+        What ``result`` belongs to: the ``tag`` given to `start`.
+    problem : str
+        One sentence if the last run failed or was cancelled.
+    """
+
+    result: R | None = None
+    made_for: object = None
+    problem: str = ""
+    _future: concurrent.futures.Future[R] | None = None
+    _stop: threading.Event = dataclasses.field(default_factory=threading.Event)
+    _told: tuple[float, float, str] = (0.0, 0.0, "waiting for a free worker")
+    _begun: float = 0.0
+    _tag: object = None
+
+    @property
+    def running(self) -> bool:
+        """Whether work is under way; takes the result over once it is not."""
+        if self._future is None:
+            return False
+        if not self._future.done():
+            return True
+        future, self._future = self._future, None
+        try:
+            self.result, self.made_for, self.problem = future.result(), self._tag, ""
+        except (Stopped, concurrent.futures.CancelledError):
+            self.problem = "Cancelled; the previous result is still shown."
+        except InputError as error:
+            self.problem = str(error)
+        return False
+
+    def start(self, work: Work[R], tag: object = None) -> None:
+        """Begin; work that is still under way is cancelled first.
+
+        Parameters
+        ----------
+        work : callable
+            Given ``progress`` and ``should_stop``.
+        tag : object
+            What the result is for, for example the choices; see ``made_for``.
+        """
+        self.cancel()
+        stop = self._stop = threading.Event()
+        self._told, self._begun, self._tag, self.problem = (
+            (0.0, 0.0, "waiting for a free worker"),
+            time.monotonic(),
+            tag,
+            "",
+        )
+
+        def tell(done: float, total: float, message: str) -> None:
+            if not stop.is_set():
+                self._told = (done, total, message)
+
+        self._future = _pool().submit(work, tell, stop.is_set)
+
+    def cancel(self) -> None:
+        """Ask the work to stop; returns at once, and a late result is dropped."""
+        self._stop.set()
+        if self._future is not None:
+            self._future.cancel()
+            self._future = None
+            self.problem = "Cancelled; the previous result is still shown."
+
+    def status(self) -> tuple[float, str]:
+        """Return the fraction done (0 … 1) and a line with the stage, k of n and the time left."""
+        done, total, message = self._told
+        if total <= 0:
+            return 0.0, message
+        fraction = min(max(done / total, 0.0), 1.0)
+        spent = time.monotonic() - self._begun
+        left = f", about {spent * (1 / fraction - 1):.0f} s left" if fraction > 0.02 and spent > 0.5 else ""
+        return fraction, f"{message} ({done:g} of {total:g}{left})"
+
+    def show(self) -> None:
+        """Draw the progress bar with Cancel while work is under way, or why the last run gave nothing."""
+        if self.running:
+            _watch(self)
+        elif self.problem:
+            st.info(self.problem)
+
+
+@st.fragment(run_every=0.3)
+def _watch(job: Job[Any]) -> None:
+    if not job.running:
+        st.rerun()
+    fraction, line = job.status()
+    bar, button = st.columns([5, 1], vertical_alignment="center")
+    bar.progress(fraction, text=line)
+    if button.button("Cancel", key=f"_cancel {id(job)}", help="Stop; the previous result stays."):
+        job.cancel()
+        st.rerun()
+
+
+def slot(name: str) -> Job[Any]:
+    """Return this session's job of that name, the same one in every run of the page."""
+    job: Job[Any] = st.session_state.setdefault(f"_job {name}", Job())
+    return job

@@ -1,0 +1,136 @@
+"""The link that carries a page's choices: what came in, what could not be used, and the link to copy."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import streamlit as st
+
+from sdqviz.choice import Spec
+from sdqviz.version import __version__
+
+VERSION_KEY = "v"
+"""The parameter that names the engine version a link was made with."""
+
+
+def parse(name: str, text: str, kind: type, spec: Spec) -> tuple[Any, str | None]:
+    """Read one value of a link.
+
+    Parameters
+    ----------
+    name : str
+        The parameter.
+    text : str
+        What the link gives.
+    kind : type
+        ``int``, ``float``, ``bool`` or ``str``.
+    spec : Spec
+        Range or options the value must satisfy.
+
+    Returns
+    -------
+    value
+        The value, or None if it cannot be used.
+    reason : str or None
+        One sentence that says why it cannot be used.
+    """
+    if kind is bool:
+        value = {"true": True, "false": False}.get(text.lower())
+        return value, None if value is not None else f"{name} must be true or false, got {text!r}"
+    if kind is str:
+        names = spec.option_names()
+        if names is not None and text not in names:
+            return None, f"{name} must be one of {', '.join(names)}, got {text!r}"
+        return text, None
+    try:
+        number = kind(text)
+    except ValueError:
+        return None, f"{name} must be a {'whole ' if kind is int else ''}number, got {text!r}"
+    low, high = spec.minimum, spec.maximum
+    if (low is not None and not number >= low) or (high is not None and not number <= high):
+        return None, f"{name} must be between {low:g} and {high:g}, got {text}"
+    return number, None
+
+
+@dataclasses.dataclass
+class Link:
+    """The parameters of one page in one run of its script.
+
+    Attributes
+    ----------
+    page : str
+        Address of the page.
+    incoming : dict of str
+        The link's parameters, copied before the first widget: Streamlit replaces a bad value by the
+        default without a word and erases it, so the notice has to come from here.
+    values, defaults : dict
+        Of every control drawn so far.
+    problems : list of str
+        One sentence for each value of the link that could not be used.
+    """
+
+    page: str
+    incoming: dict[str, str]
+    values: dict[str, Any] = dataclasses.field(default_factory=dict)
+    defaults: dict[str, Any] = dataclasses.field(default_factory=dict)
+    problems: list[str] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def open(cls, page: str) -> Link:
+        """Copy the parameters of the link; to be called before the first widget."""
+        return cls(page, {key: st.query_params[key] for key in st.query_params})
+
+    def declare(self, key: str, value: Any, default: Any, kind: type, spec: Spec) -> None:
+        """Record a control, and check what the link gave for it."""
+        self.values[key], self.defaults[key] = value, default
+        text = self.incoming.get(key)
+        if text is None:
+            return
+        _, reason = parse(key, text, kind, spec)
+        if reason is not None:
+            self.problems.append(f"{reason}. The default, {default}, is used instead.")
+
+    def notices(self) -> list[str]:
+        """Return what to tell about the link, until the first change of a control."""
+        for key in self.incoming:
+            if key == VERSION_KEY:
+                if self.incoming[key] != __version__:
+                    self.problems.append(
+                        f"The link was made with version {self.incoming[key][:20]}; this is {__version__}: "
+                        "numbers may differ."
+                    )
+            elif key not in self.values:
+                self.problems.append(f"{key[:40]} is not a control of this page with these choices; it is ignored.")
+            else:
+                continue
+            if key in st.query_params:
+                del st.query_params[key]
+        memory = f"_notices {self.page}"
+        if self.problems:
+            st.session_state[memory] = (self.problems, dict(self.values))
+        kept, when = st.session_state.get(memory, ([], None))
+        return kept if when == self.values else []
+
+    def reset(self) -> None:
+        """Set every control of the page to its default (a widget callback)."""
+        apply(self.defaults)
+
+    def address(self) -> str:
+        """Return the complete link: every choice, the seed and the engine version."""
+        parts = urlsplit(str(st.context.url or "http://127.0.0.1:8501/"))
+        given = {key: _as_text(value) for key, value in self.values.items() if value is not None}
+        return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(given | {VERSION_KEY: __version__}), ""))
+
+
+def apply(values: dict[str, Any]) -> None:
+    """Set controls to values; only from a widget callback."""
+    for key, value in values.items():
+        st.session_state[key] = value
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, float) else str(value)

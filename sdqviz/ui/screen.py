@@ -1,0 +1,170 @@
+"""Opens a page: heading, sidebar, notices about the link, and an InputError turned into its sentence."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from sdqviz import preset
+from sdqviz.error import InputError
+from sdqviz.plots.theme import Ink
+from sdqviz.ui.controls import Controls
+from sdqviz.ui.link import Link, apply
+
+NARROW = """<style>
+[data-testid="stMainBlockContainer"] {padding-top: 2.6rem; padding-bottom: 3rem; max-width: 1500px}
+[data-testid="stSidebarUserContent"] {padding-bottom: 2rem}
+[data-testid="stSidebarContent"] h1, [data-testid="stHeadingDivider"] {margin: 0}
+[data-testid="stMetricValue"] {font-size: 1.7rem}
+</style>"""
+
+
+class Page(Controls):
+    """One page in one run of its script: its controls, its seed, its code.
+
+    Attributes
+    ----------
+    address : str
+        The page's address.
+    seed : int
+        The seed, from its control under *more*; 0 on pages without one.
+    ink : Ink
+        The colours of the current theme.
+    picture : str
+        ``"svg"`` or ``"png"``: what the camera button of a plot saves.
+    """
+
+    def __init__(self, address: str, link: Link, groups: Mapping[str, DeltaGenerator], *, seeded: bool) -> None:
+        super().__init__(link, groups)
+        self.address = address
+        self.link = link
+        self.ink = Ink(dark=st.context.theme.type == "dark")
+        self.lines = ""
+        self.seed = 0
+        if seeded:
+            self.seed = self.ask(
+                "seed",
+                0,
+                label="Seed",
+                help="The only source of randomness: the same link gives the same numbers.",
+                minimum=0,
+                maximum=2**31 - 1,
+                where="more",
+            )
+        self.picture = self.ask(
+            "picture",
+            "svg",
+            label="Camera button saves",
+            help="SVG stays sharp in a paper or on a slide; PNG opens everywhere. The button is at each plot's top right.",
+            options=("svg", "png"),
+            where="more",
+        )
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """Every choice of the page so far, as in its link."""
+        return dict(self.link.values)
+
+    def code(self, lines: str) -> None:
+        """Give the lines that compute this page's numbers; they can be copied from the sidebar."""
+        self.lines = lines.strip()
+
+
+@contextlib.contextmanager
+def page(address: str, title: str, question: str, *, seeded: bool = True) -> Iterator[Page]:
+    """Open a page; everything inside the ``with`` block is the page.
+
+    Parameters
+    ----------
+    address : str
+        The page's address in the link, empty for Start.
+    title : str
+        The heading.
+    question : str
+        The one question the page answers.
+    seeded : bool
+        Whether the page has a seed.
+
+    Yields
+    ------
+    Page
+        Draws the controls and collects what the sidebar needs.
+    """
+    link = Link.open(address)
+    st.html(NARROW)
+    st.title(title, anchor=False)
+    st.markdown(question)
+    notices = st.container()
+    side = st.sidebar
+    _presets(side.container(), address)
+    groups: dict[str, DeltaGenerator] = {name: side.container() for name in ("what", "how", "how much")}
+    groups["more"] = side.expander("More")
+    foot = side.container()
+    opened = Page(address, link, groups, seeded=seeded)
+    try:
+        yield opened
+    except InputError as error:
+        groups["how much"].error(str(error))
+        st.error(f"{error}. Change it at the left; nothing else is lost.")
+    for sentence in link.notices():
+        notices.warning(sentence)
+    _foot(foot, opened)
+
+
+def _presets(box: DeltaGenerator, address: str) -> None:
+    available = preset.of_page(address)
+    if not available or not address:
+        return
+    key = f"_preset {address}"
+    chosen = st.session_state.get(key)
+    if chosen is not None and any(
+        name in st.session_state and st.session_state[name] != value
+        for name, value in available[chosen].choices.items()
+    ):
+        st.session_state[key] = None  # a control has been moved since: the page no longer shows the preset
+    box.selectbox(
+        "Preset",
+        list(available),
+        index=None,
+        format_func=lambda name: available[name].title,
+        placeholder="Pick a worked example",
+        key=key,
+        help="Sets all controls at once. The box empties when you move one.",
+        on_change=_use_preset,
+        args=(address, key),
+    )
+    if st.session_state.get(key):
+        box.caption(available[st.session_state[key]].look)
+
+
+def _use_preset(address: str, key: str) -> None:
+    chosen = st.session_state[key]
+    if chosen is not None:
+        apply(st.session_state.get(f"_defaults {address}", {}) | dict(preset.of_page(address)[chosen].choices))
+
+
+def _foot(foot: DeltaGenerator, opened: Page) -> None:
+    link = opened.link
+    defaults = f"_defaults {opened.address}"
+    st.session_state[defaults] = st.session_state.get(defaults, {}) | link.defaults
+    foot.button(
+        "Reset",
+        icon=":material/restart_alt:",
+        width="stretch",
+        on_click=apply,
+        args=(link.defaults,),
+        help="Set every control of this page to its default.",
+    )
+    with foot.popover("Copy link", icon=":material/link:", width="stretch"):
+        st.caption(
+            "This page with all its choices, the seed and the engine version. Copy it with the sign at the right."
+        )
+        st.code(link.address(), language=None, wrap_lines=True)
+    if opened.lines:
+        with foot.popover("Show the code", icon=":material/code:", width="stretch"):
+            st.caption("These lines give the numbers on this page.")
+            st.code(opened.lines, language="python")

@@ -1,0 +1,153 @@
+"""Shows what was found: the strip of headline numbers, and panels with formula, downloads, alt text and table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+import streamlit as st
+
+from sdqviz import asset
+from sdqviz.bound import Bound
+from sdqviz.plots.panel import Formula, Panel
+from sdqviz.ui.screen import Page
+
+TABLE_ROWS = 2000
+"""Rows a table view sends to the browser; the CSV has them all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Headline:
+    """One of the three numbers at the top of a page.
+
+    Attributes
+    ----------
+    label, value : str
+        What it is, and the number as text.
+    note : str
+        A few words under it: what to hold it against.
+    help : str
+        How it is counted.
+    """
+
+    label: str
+    value: str
+    note: str = ""
+    help: str = ""
+
+
+def headlines(*numbers: Headline) -> None:
+    """Draw the strip of headline numbers."""
+    for column, number in zip(st.columns(len(numbers), border=True), numbers, strict=True):
+        with column:
+            st.metric(number.label, number.value, help=number.help or None)
+            if number.note:
+                st.caption(number.note)
+
+
+def verdict(bound: Bound, measured: float) -> Headline:
+    """Return the headline that says whether a bound holds, computed from the bound and the measured value."""
+    from sdqviz.plots.theme import number
+
+    if not bound.holds:
+        return Headline("Bound holds?", "Not applicable", bound.because, "A hypothesis of the theorem is not met.")
+    kept = measured <= bound.value * (1 + 1e-9)
+    ratio = measured / bound.value if bound.value > 0 else 0.0
+    return Headline(
+        "Bound holds?",
+        "Yes" if kept else "Violated",
+        f"measured {number(measured)} ≤ {number(bound.value)}, ratio {number(ratio)}"
+        if kept
+        else f"measured {number(measured)} > {number(bound.value)}: this is a defect, please report the link",
+        f"{bound.title}. {bound.because}",
+    )
+
+
+def panel(drawn: Panel, page: Page) -> None:
+    """Draw one panel: title, sentence, plot, and behind two signs its formula and its data."""
+    with st.container(gap="xsmall"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+            st.markdown(f"**{drawn.title}**", width="stretch")
+            with st.popover("", icon=":material/info:", type="tertiary", help="Formula, numbers and source"):
+                for formula in drawn.formulas:
+                    explain(formula)
+            data = st.popover(
+                "",
+                icon=":material/table:",
+                type="tertiary",
+                help="The data as a table, CSV, and the choices as JSON",
+                key=f"_data {page.address} {drawn.name}",
+                on_change="rerun",
+            )
+        st.caption(drawn.look)
+        st.plotly_chart(
+            drawn.figure,
+            key=f"_plot {page.address} {drawn.name}",
+            alt=drawn.alt,
+            config={
+                "displaylogo": False,
+                "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+                "toImageButtonOptions": {"format": page.picture, "filename": f"sdqviz-{drawn.name}", "scale": 2},
+            },
+        )
+        if data.open:
+            with data:
+                _data(drawn, page)
+
+
+def _data(drawn: Panel, page: Page) -> None:
+    columns = drawn.table()
+    longest = max((len(values) for values in columns.values()), default=0)
+    left, right = st.columns(2)
+    left.download_button(
+        "CSV, all data", drawn.csv, f"sdqviz-{drawn.name}.csv", "text/csv", on_click="ignore", width="stretch"
+    )
+    right.download_button(
+        "JSON, the choices",
+        json.dumps(page.choices, indent=1, ensure_ascii=False),
+        f"sdqviz-{drawn.name}.json",
+        "application/json",
+        on_click="ignore",
+        width="stretch",
+    )
+    if longest > TABLE_ROWS:
+        st.caption(f"The first {TABLE_ROWS:,} of {longest:,} rows; the CSV has all.")
+    rows = min(longest, TABLE_ROWS)
+    st.dataframe(
+        {name: [*values[:rows].tolist(), *[None] * (rows - len(values))] for name, values in columns.items()},
+        height=320,
+    )
+
+
+def explain(formula: Formula) -> None:
+    """Draw a formula, its symbols with the current numbers, its source and its proof."""
+    st.latex(formula.latex)
+    if formula.substituted:
+        st.latex(formula.substituted)
+    for symbol, meaning, value in formula.symbols:
+        st.markdown(f"${symbol}$ {meaning}: **{value}**" if value else f"${symbol}$ {meaning}")
+    if formula.source:
+        st.caption(formula.source)
+    if formula.text:
+        proof(formula.text)
+
+
+def proof(name: str) -> None:
+    """Draw a text of ``assets/texts`` in a fold of its own."""
+    file = asset.folder() / "texts" / f"{name}.md"
+    if file.is_file():
+        with st.expander("Proof"):
+            st.markdown(file.read_text(encoding="utf-8"))
+
+
+def bounds(found: Sequence[Bound], measured: float) -> None:
+    """Draw a table of bounds beside the measured value; those that do not apply say why."""
+    from sdqviz.plots.theme import number
+
+    lines = ["| bound | value | measured / bound | applies |", "|---|---|---|---|"]
+    for bound in found:
+        ratio = number(measured / bound.value) if bound.holds and bound.value > 0 else "n/a"
+        applies = "yes" if bound.holds else f"not applicable: {bound.because}"
+        lines.append(f"| {bound.title} | {number(bound.value) if bound.holds else 'n/a'} | {ratio} | {applies} |")
+    st.markdown("\n".join(lines))
