@@ -16,7 +16,10 @@ from sdqviz.choice import Choice, field
 from sdqviz.error import InputError
 
 ROWS_AT_ONCE = 2048
-"""Frame vectors formed together when the geometry of a fast frame is computed piecewise."""
+"""Frame vectors formed together, at most, when the geometry of a fast frame is computed piecewise."""
+
+ITEMS_AT_ONCE = 1 << 23
+"""Numbers formed together, at most, in such a piece."""
 
 
 class FrameOperator(Protocol):
@@ -112,12 +115,17 @@ class Frame:
         return vectors
 
     def _row_blocks(self, order: Index) -> Iterator[Array]:
-        for start in range(0, len(order), ROWS_AT_ONCE):
-            yield self.operator.rows(order[start : start + ROWS_AT_ONCE])
+        together = _rows_at_once(self.dimension)
+        for start in range(0, len(order), together):
+            yield self.operator.rows(order[start : start + together])
+
+    def _square(self) -> Array:
+        memory.require("a d × d matrix", self.dimension**2, "use a smaller dimension d")
+        return np.zeros((self.dimension, self.dimension))
 
     @functools.cached_property
     def _frame_operator(self) -> Array:
-        total = np.zeros((self.dimension, self.dimension))
+        total = self._square()
         for rows in self._row_blocks(np.arange(self.size)):
             total += rows.T @ rows
         return total
@@ -154,9 +162,9 @@ class Frame:
     def coherence(self) -> float:
         """max_{m≠n} |⟨e_m,e_n⟩|/(‖e_m‖‖e_n‖), measured from the vectors."""
         unit = self.vectors / np.linalg.norm(self.vectors, axis=1, keepdims=True)
-        largest = 0.0
-        for start in range(0, self.size, ROWS_AT_ONCE):
-            products = np.abs(unit[start : start + ROWS_AT_ONCE] @ unit.T)
+        largest, together = 0.0, _rows_at_once(self.size)
+        for start in range(0, self.size, together):
+            products = np.abs(unit[start : start + together] @ unit.T)
             index = np.arange(len(products))
             products[index, start + index] = 0.0
             largest = max(largest, float(products.max()))
@@ -187,15 +195,20 @@ class Frame:
 
         Computed from the d × d matrix ΔEᵀΔE, accumulated over blocks of rows.
         """
-        gram = np.zeros((self.dimension, self.dimension))
+        gram = self._square()
         for difference in self._differences(self.check_order(order)):
             gram += difference.T @ difference
         return float(np.sqrt(max(np.linalg.eigvalsh(gram)[-1], 0.0)))
 
     def _differences(self, order: Index) -> Iterator[Array]:
-        for start in range(0, self.size - 1, ROWS_AT_ONCE):
-            rows = self.operator.rows(order[start : start + ROWS_AT_ONCE + 1])
+        together = _rows_at_once(self.dimension)
+        for start in range(0, self.size - 1, together):
+            rows = self.operator.rows(order[start : start + together + 1])
             yield rows[:-1] - rows[1:]
+
+
+def _rows_at_once(width: int) -> int:
+    return min(max(ITEMS_AT_ONCE // width, 1), ROWS_AT_ONCE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,6 @@ import dataclasses
 
 import numpy as np
 
-from sdqviz import kernel
 from sdqviz.array import Array, Index
 from sdqviz.error import InputError
 from sdqviz.frame import Frame, FrameChoice
@@ -56,11 +55,17 @@ class Harmonic(FrameChoice):
 
     def build(self, seed: int = 0) -> Frame:
         """Return the frame; it does not depend on the seed."""
-        return Frame(_HarmonicOperator(self.dimension, self.size), self.dimension, self.size, tight=True)
+        return Frame(HarmonicOperator(self.dimension, self.size), self.dimension, self.size, tight=True)
 
 
-class _HarmonicOperator:
-    """Analysis and synthesis as a real FFT restricted to the first d/2 frequencies."""
+class HarmonicOperator:
+    """Analysis and synthesis as a real FFT restricted to the first d/2 frequencies.
+
+    Parameters
+    ----------
+    dimension, size : int
+        d and N, admissible for a harmonic frame.
+    """
 
     def __init__(self, dimension: int, size: int) -> None:
         self._odd = dimension % 2
@@ -71,7 +76,10 @@ class _HarmonicOperator:
         self._cosine, self._sine = np.cos(angle), np.sin(angle)
 
     def analyze(self, x: Array) -> Array:
+        """Map vectors, shape (M, d), to coefficients, shape (M, N), by one inverse real FFT a row."""
         from scipy import fft
+
+        from sdqviz import kernel
 
         spectrum = np.zeros((len(x), self._pairs + 1), complex)
         amplitude = self._scale * self._size
@@ -82,7 +90,10 @@ class _HarmonicOperator:
         return fft.irfft(spectrum, n=self._size, axis=1, workers=kernel.threads())
 
     def adjoint(self, c: Array) -> Array:
+        """Map coefficients, shape (M, N), to Σ c_n e_n, shape (M, d), by one real FFT a row."""
         from scipy import fft
+
+        from sdqviz import kernel
 
         spectrum = fft.rfft(c, axis=1, workers=kernel.threads())[:, : self._pairs + 1] * self._scale
         x = np.empty((len(c), 2 * self._pairs + self._odd))
@@ -93,6 +104,7 @@ class _HarmonicOperator:
         return x
 
     def rows(self, index: Index) -> Array:
+        """Return the chosen frame vectors, shape (len(index), d)."""
         # cos(2πkn/N) depends on kn mod N only: look it up instead of computing N·d cosines
         turn = np.outer(index, np.arange(1, self._pairs + 1)) % self._size
         rows = np.empty((len(index), 2 * self._pairs + self._odd))
