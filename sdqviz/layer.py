@@ -151,22 +151,6 @@ def find_layers(module: nn.Module) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def left_alone(module: nn.Module) -> tuple[str, ...]:
-    """Return a line for each part with parameters that `find_layers` leaves as they are: path, class and why."""
-    compressible = compressible_kinds()
-    foreign = _foreign(module)
-    lines: list[str] = []
-    for name, part in module.named_modules():
-        kind = f"{name} ({type(part).__name__})" if name else type(part).__name__
-        if isinstance(part, compressible):
-            weight = part._parameters.get("weight")
-            if weight is not None and weight.data_ptr() in foreign:
-                lines.append(f"{kind}: its weight is shared with a part that is not a dense or convolutional layer")
-        elif any(True for _ in part.parameters(recurse=False)):
-            lines.append(f"{kind}: not a dense or convolutional layer")
-    return tuple(lines)
-
-
 def compressible_kinds() -> tuple[type[nn.Module], ...]:
     """Return the torch classes that are compressed."""
     from torch import nn

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import functools
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +17,7 @@ from sdqviz import structure
 from sdqviz.array import Array, Index
 from sdqviz.dataset import Dataset
 from sdqviz.error import InputError
-from sdqviz.layer import Layer, compressible_kinds, find_layers, left_alone
+from sdqviz.layer import Layer, compressible_kinds, find_layers
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.structure import Structure
 
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "float64"]
 """The arithmetic of a forward pass: the module as it is, or its copy in double precision."""
 
-BATCH = 500
-"""Inputs passed through a network together."""
+BATCH = 2000
+"""Inputs passed through a network together at most: fewer, larger products keep all threads busy."""
+
+BATCH_VALUES = 1 << 21
+"""Input values passed through together at most, so that the activations of a large network fit."""
 
 
 class Network:
@@ -120,17 +124,13 @@ class Network:
             for layer in layers
         )
 
-    @property
+    @functools.cached_property
     def module64(self) -> nn.Module:
         """The module in double precision, for measurements.
 
         Weights given to `replaced` in float64 are kept exactly here, while ``module`` holds them
         rounded to its own precision; so a measured error is that of the weights a method chose.
         """
-        return self._module64
-
-    @functools.cached_property
-    def _module64(self) -> nn.Module:
         double = copy.deepcopy(self.module).double()
         _assign(double, self._exact)
         return double
@@ -152,11 +152,6 @@ class Network:
                     f"layer {name} acts on inputs of shape {shape}; the theorems speak of one vector per input"
                 )
         return read
-
-    @functools.cached_property
-    def left_alone(self) -> tuple[str, ...]:
-        """One line for each part with parameters that are not compressed: its path, its class and why."""
-        return left_alone(self.module)
 
     @property
     def parameter_count(self) -> int:
@@ -190,7 +185,7 @@ class Network:
     def outputs(self, inputs: Any, dtype: Precision = "float32", should_stop: ShouldStop | None = None) -> Array:
         """Return the outputs for many inputs, computed in batches, shape (n, ...)."""
         parts: list[Array] = []
-        for batch in batches(inputs, BATCH):
+        for batch in batches(inputs, _batch_size(inputs)):
             stop_if(should_stop)
             parts.append(_to_numpy(self.forward(batch, dtype)))
         return np.concatenate(parts)
@@ -257,33 +252,6 @@ class Network:
                 exact[name, which] = _fitting(name, which, values, getattr(known[name], which))
         module = copy.deepcopy(self.module)
         _assign(module, exact)
-        return self._sibling(module, exact)
-
-    def with_tensors(self, tensors: Mapping[str, Array]) -> Network:
-        """Return a new network with other parameters or buffers, by their names in ``module.state_dict()``.
-
-        Raises
-        ------
-        InputError
-            If a name is unknown or a shape differs.
-        """
-        import torch
-
-        module = copy.deepcopy(self.module)
-        own = module.state_dict(keep_vars=True)
-        with torch.no_grad():
-            for name, values in tensors.items():
-                if name not in own:
-                    raise InputError(f"tensor must be one of the module's parameters or buffers, got {name!r}")
-                if own[name].shape != np.shape(values):
-                    raise InputError(
-                        f"tensor {name!r} must have shape {tuple(own[name].shape)}, got {np.shape(values)}"
-                    )
-                own[name].copy_(torch.tensor(values))
-        exact = {key: values for key, values in self._exact.items() if ".".join(key) not in tensors}
-        return self._sibling(module, exact)
-
-    def _sibling(self, module: nn.Module, exact: Mapping[tuple[str, str], Array]) -> Network:
         network = Network.__new__(Network)
         network._set(module, self.example_input, self.dataset, self.name, self.seed, exact)
         return network
@@ -305,6 +273,12 @@ def batches(inputs: Any, size: int) -> Iterator[Any]:
     else:
         for start in range(0, _length([inputs]), size):
             yield inputs[start : start + size]
+
+
+def _batch_size(inputs: Any) -> int:
+    parts = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple | list) else [inputs]
+    values = sum(math.prod(part.shape[1:]) for part in parts)
+    return max(1, min(BATCH, BATCH_VALUES // max(values, 1)))
 
 
 def _length(parts: Collection[Any]) -> int:

@@ -90,10 +90,6 @@ class NetworkChoice(Choice):
                 raise InputError(f"cache folder must keep what is written, got an unreadable {file}")
         return self.wrap(module)
 
-    def untrained(self) -> Network:
-        """Return the network before training, ready for other weights."""
-        return self._wrapped(self.build())
-
     def _read(self, file: Path) -> nn.Module | None:
         """Read trained weights; None if the file is absent, damaged or made by another recipe."""
         from safetensors import SafetensorError, safe_open
