@@ -150,8 +150,11 @@ def _label(layers: Sequence[Dense], index: int) -> str:
 
 
 def verified_errors(stages: Sequence[Stage]) -> Hypothesis:
-    """Require that the error of every layer is a bound that holds."""
+    """Require that the error of every layer is a bound that holds, and that its norm is a number."""
     layers = _layers(stages)
+    unknown = [_label(layers, i) for i, layer in enumerate(layers) if not math.isfinite(layer.norm + layer.error)]
+    if unknown:
+        return Hypothesis(False, f"a norm is not finite in {', '.join(unknown)}")
     failing = [_label(layers, i) for i, layer in enumerate(layers) if not layer.error_holds]
     if failing:
         return Hypothesis(False, f"the bound on W − Q does not hold for {', '.join(failing)}")
@@ -361,7 +364,7 @@ def theorem_5_6(stages: Sequence[Stage], input_norm: ArrayLike) -> Bound:
         + [stage.lipschitz for stage in stages if isinstance(stage, Residual)]
     )
     count = len(blocks)
-    base = 1 + top**2
+    base = 1 + top * top  # a power would raise where a product overflows to infinity
     blocks_gap = _power_gap(base, error * (2 * top + error), count)
     with np.errstate(over="ignore", invalid="ignore"):
         value = norm * ((factor + gap) * blocks_gap + gap * np.float64(base) ** count)

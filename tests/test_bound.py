@@ -175,6 +175,7 @@ def test_a_common_step_enters_with_the_root_of_the_number_of_columns():
     assert bound.layer_bound_variation(walk, np.full(9, 0.5), True).value == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(st.integers(3, 400), st.integers(1, 5000))
 def test_rounded_forms_dominate(dimension, extra):
     size = dimension + extra
@@ -341,6 +342,7 @@ def test_not_applicable_says_why():
     assert not result.holds and result.because == "Not applicable: the network has an attention layer."
 
 
+@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(-300, 150), st.integers(0, 2**32 - 1))
 def test_spectral_norm(rows, columns, exponent, seed):
     rng = np.random.default_rng(seed)
