@@ -44,7 +44,12 @@ def test_a_step_of_zero_is_read_as_a_silent_row():
 
 @pytest.mark.parametrize(
     ("bits", "step", "need"),
-    [(0, 1.0, "bits must be"), (MAXIMUM_BITS + 1, 1.0, "bits must be"), (1, 0.0, "step must"), (1, np.nan, "step must")],
+    [
+        (0, 1.0, "bits must be"),
+        (MAXIMUM_BITS + 1, 1.0, "bits must be"),
+        (1, 0.0, "step must"),
+        (1, np.nan, "step must"),
+    ],
 )
 def test_what_is_no_alphabet_is_refused(bits, step, need):
     with pytest.raises(InputError, match=need):

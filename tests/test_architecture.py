@@ -13,17 +13,17 @@ ORDER = """
     ui
     plots
     preset reproduce sweep
-    compression network_bound ladder
+    compression guarantee ladder network_bound
     methods method
-    dependency networks network_choice residual_block training
-    calibration measurement network structure layer dataset storage
-    recursion sigma_delta dual bound
+    dependency networks network_choice training
+    calibration measurement network structure residual_block layer dataset storage
+    vector recursion sigma_delta dual bound
     permutations permutation frames tightening frame quantizers alphabet kernel
     asset memory report trace registry choice progress error array version
-""".split()
+""".split()  # noqa: SIM905 - the list reads as the layers it describes
 """Top modules of sdqviz (and the scripts beside it), highest first; each may import only those after it."""
 
-HOME = {
+HOME: dict[str, set[str]] = {
     "streamlit": {"app", "pages", "ui"},
     "plotly": {"plots"},
     "numba": {"kernel"},

@@ -1,0 +1,375 @@
+"""The command line: ``sdqviz app``, ``compress``, ``train``, ``reproduce`` and ``doctor``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sdqviz.error import InputError, Stopped
+from sdqviz.progress import ShouldStop
+from sdqviz.version import __version__
+
+if TYPE_CHECKING:
+    from sdqviz.choice import Choice
+    from sdqviz.report import Report
+
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells expect it."""
+
+app = typer.Typer(
+    help="See how a neural network survives being compressed, with the theory beside the measurement.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and leave with its exit code: 2 for input that cannot be used, 130 after Ctrl-C."""
+    try:
+        app(args=arguments, prog_name="sdqviz")
+    except InputError as error:
+        typer.echo(f"sdqviz: {error}", err=True)
+        sys.exit(2)
+    except (Stopped, KeyboardInterrupt):
+        typer.echo("sdqviz: stopped; what was finished is kept", err=True)
+        sys.exit(STOPPED)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sdqviz {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("app")
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port.")] = 8501,
+    address: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for a class.")] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser, where there is one.")] = True,
+) -> None:
+    """Serve the pages until Ctrl-C."""
+    from sdqviz.ui.launch import launch
+
+    _require_free(address, port)
+    if browser and _has_screen():
+        threading.Thread(target=_open_when_ready, args=(address, port), daemon=True).start()
+    launch(address=address, port=port)
+
+
+@app.command("doctor")
+def diagnose() -> None:
+    """Show versions, threads and whether every shipped file is whole; exit with 1 if something is wrong."""
+    from sdqviz.doctor import examine
+
+    problems = []
+    for finding in examine():
+        mark = "ok" if finding.problem is None else "WRONG"
+        typer.echo(f"{mark:5}  {finding.topic:14} {finding.value}")
+        if finding.problem is not None:
+            problems.append(finding.problem)
+    for problem in problems:
+        typer.echo(f"sdqviz: {problem}", err=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command("train")
+def learn(
+    network: Annotated[str, typer.Argument(help="Name of a catalogue network, for example mnist-fnn.")],
+    seed: Annotated[int, typer.Option(help="Seed of the weights and of the order of the images.")] = 0,
+    folder: Annotated[Path | None, typer.Option(help="Where to write; the cache folder by default.")] = None,
+) -> None:
+    """Train a network of the catalogue; an interrupted run goes on from its last epoch."""
+    from sdqviz.networks import NETWORKS
+    from sdqviz.training import train
+
+    choice = NETWORKS[network](seed=seed)
+    with _interruptible() as should_stop, _Meter() as meter:
+        path = train(choice, meter, should_stop, folder)
+    typer.echo(str(path))
+
+
+@app.command("compress")
+def shrink(
+    network: Annotated[str, typer.Option(help="Name of a catalogue network.")] = "mnist-fnn",
+    method: Annotated[str, typer.Option(help="Name of a method.")] = "frame",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A field of the method, as often as needed; bits_by_layer.X=2."
+        ),
+    ] = None,
+    network_seed: Annotated[int, typer.Option(help="Which training run of the network.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the compression.")] = 0,
+    calibration: Annotated[int, typer.Option(min=0, help="Inputs on which errors are measured.")] = 512,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the packed network here (*.sdq).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a table.")] = False,
+) -> None:
+    """Compress a trained network and print what that did to it."""
+    from sdqviz.methods import METHODS
+    from sdqviz.networks import NETWORKS
+
+    how = method_from(METHODS[method], settings or [])
+    which = NETWORKS[network](seed=network_seed)
+    from sdqviz.compression import compress  # only now: the choices above are checked without loading torch
+
+    with _interruptible() as should_stop, _Meter() as meter:
+        loaded = which.load(progress=meter, should_stop=should_stop)
+        result = compress(loaded, how, calibration, seed, meter, should_stop)
+    if output is not None:
+        try:
+            result.save(output)
+        except OSError as error:
+            raise InputError(f"output must be a file that can be written, got {output}: {error}") from None
+    if as_json:
+        typer.echo(json.dumps(result.report.to_dict(), indent=1, ensure_ascii=False))
+    else:
+        typer.echo(report_text(result.report))
+        if output is not None:
+            typer.echo(f"written: {output}, {output.stat().st_size:,} bytes")
+
+
+@app.command("reproduce")
+def repeat(
+    what: Annotated[str, typer.Argument(help="table1 … table4, figure1, figure2 or all.")] = "all",
+    nets: Annotated[int, typer.Option(min=1, max=100, help="Training runs per network; three are shipped.")] = 3,
+    sizes: Annotated[str | None, typer.Option(help="Frame sizes N, for example 1000,7000.")] = None,
+    steps: Annotated[
+        str | None, typer.Option(help="Steps δ of tables 1, 2 and the figures, for example 0.5,0.25.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for tables, figures and finished cells.")] = Path("reproduced"),
+) -> None:
+    """Recompute the tables and figures of Czaja & Na (arXiv 2404.08131); a killed run goes on where it was."""
+    from sdqviz import reproduce
+
+    plan = reproduce.plan(
+        what,
+        nets=nets,
+        sizes=None if sizes is None else tuple(int(n) for n in _numbers("sizes", sizes, whole=True)),
+        steps=None if steps is None else tuple(_numbers("steps", steps)),
+    )
+    with _interruptible() as should_stop, _Meter() as meter:
+        results = reproduce.run(plan, output, progress=meter, should_stop=should_stop)
+    from sdqviz.plots.reproduce import write_html
+
+    for result in results:
+        result.write(output)
+        write_html(result, output)
+        typer.echo(result.to_markdown())
+    typer.echo(f"written to {output.resolve()}: " + ", ".join(f"{result.name}.md/.json/.html" for result in results))
+
+
+# -- from text to choices and back ------------------------------------------------------------------
+
+
+def method_from(cls: type[Choice], settings: Sequence[str]) -> Any:
+    """Build a choice from ``key=value`` texts.
+
+    Parameters
+    ----------
+    cls : type of Choice
+        The choice; its field types and ranges check the values.
+    settings : sequence of str
+        ``size=1000``; ``bits_by_layer.hidden1=2`` sets one entry of a per-layer field.
+
+    Raises
+    ------
+    InputError
+        If a text has no ``=``, or a field or value is not allowed.
+    """
+    values: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set must be KEY=VALUE, got {setting!r}")
+        name, dot, layer = key.partition(".")
+        if dot and isinstance(cls.defaults().get(name), tuple):
+            values.setdefault(name, {})[layer] = _value(text)
+        else:
+            values[key] = _value(text)
+    return cls.from_dict(values)
+
+
+def _value(text: str) -> Any:
+    """Read a number, true, false, null or a JSON object; anything else is a name."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"none": None, "True": True, "False": False, "None": None}.get(text, text)
+
+
+def _numbers(name: str, text: str, *, whole: bool = False) -> list[float]:
+    noun = "whole numbers" if whole else "numbers"
+    try:
+        values = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InputError(f"{name} must be {noun} separated by commas, got {text!r}") from None
+    if not values or (whole and any(value != value // 1 for value in values)):
+        raise InputError(f"{name} must be {noun} separated by commas, got {text!r}")
+    return values
+
+
+def report_text(report: Report) -> str:
+    """Return a report as text: the whole network first, then one line a layer."""
+    method = dict(report.method)
+    head = [("network", report.network), ("method", f"{method.pop('name')} ({_settings(method)})")]
+    if report.accuracy_before is not None and report.accuracy_after is not None:
+        head.append(("test accuracy", f"{report.accuracy_before:.2%} → {report.accuracy_after:.2%}"))
+        head.append(("predictions changed", f"{report.changed_predictions:,}"))
+    if report.inputs:
+        head.append(("relative output error", f"{report.relative_output_error:.3g}"))
+        head.append((f"worst output error of {report.inputs} inputs", f"{report.output_error:.3g}"))
+        verdict = "holds" if report.output_bound_holds else "does not hold"
+        head.append(("bound on it", f"{report.output_bound:.3g}, {verdict}: {report.output_bound_because}"))
+    head.append(("bits per original weight", f"{report.bits_per_weight:.3f}"))
+    head.append(("bytes", f"{report.bytes:,} (was {report.original_bytes:,})"))
+    head.append(("seconds", f"{report.seconds:.2f}"))
+    rows: list[Sequence[str]] = [
+        ("layer", "shape", "N", "levels", "δ", "bits/weight", "rel. error", "propagated", "‖W−Q‖", "bound", "overload")
+    ]
+    for layer in report.layers:
+        numbers = [layer.step, layer.bits_per_weight, layer.relative_error, layer.propagated_error, layer.error]
+        texts = [f"{number:.3g}" for number in numbers]
+        bound = f"{layer.bound:.3g}" + ("" if layer.bound_holds else " (unmet)")
+        shape = "×".join(map(str, layer.shape))
+        rows.append((layer.name, shape, str(layer.size), str(layer.levels), *texts, bound, str(layer.overload)))
+    left = [f"left as it was: {line}" for line in report.left_alone]
+    return "\n".join([*aligned(head), "", *aligned(rows), *left])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines with the columns of ``rows`` under one another."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _settings(method: dict[str, Any]) -> str:
+    shown = [f"{key}={value}" for key, value in method.items() if value is not None and value != {}]
+    return ", ".join(shown)
+
+
+# -- progress and Ctrl-C ----------------------------------------------------------------------------
+
+
+class _Meter:
+    """Writes how far a run is, with an estimate of what is left, to standard error."""
+
+    EVERY_TTY, EVERY_FILE = 0.2, 5.0
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+        self._live = self._stream.isatty()
+        self._begun = time.monotonic()
+        self._first: float | None = None
+        self._shown = -float("inf")
+        self._width = 0
+
+    def __enter__(self) -> _Meter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+
+    def __call__(self, done: float, total: float, message: str) -> None:
+        now = time.monotonic()
+        share = done / total if total else 0.0
+        if self._first is None or share < self._first:  # a new stage: estimate from its own pace
+            self._first, self._begun = share, now
+        if now - self._shown < (self.EVERY_TTY if self._live else self.EVERY_FILE):
+            return
+        self._shown = now
+        line = f"{share:4.0%}  {message}{remaining(share - self._first, 1 - share, now - self._begun)}"
+        if self._live:
+            self._stream.write("\r" + line.ljust(self._width))
+            self._width = len(line)
+        else:
+            self._stream.write(line + "\n")
+        self._stream.flush()
+
+
+def remaining(done: float, left: float, seconds: float) -> str:
+    """Return ``", about 40 s left"`` from the pace so far, or nothing while it is too early to say."""
+    if done < 0.01 or seconds < 1:
+        return ""
+    estimate = round(seconds * left / done)
+    minutes, rest = divmod(estimate, 60)
+    return f", about {minutes} min {rest} s left" if minutes else f", about {rest} s left"
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[ShouldStop]:
+    """Turn the first Ctrl-C into a request to stop; a second one ends the process at once."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: Any) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# -- the browser ------------------------------------------------------------------------------------
+
+
+def _require_free(address: str, port: int) -> None:
+    """Refuse a port that is taken or an address this computer does not have."""
+    import socket
+
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        raise InputError(f"address and port must be free on this computer, got {address}:{port}: {error}") from None
+
+
+def _has_screen() -> bool:
+    """Whether a person with a graphical screen started the command."""
+    screen = sys.platform in {"darwin", "win32"} or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return screen and sys.stdout.isatty()
+
+
+def _open_when_ready(address: str, port: int) -> None:
+    import socket
+    import webbrowser
+
+    host = "127.0.0.1" if address in {"", "0.0.0.0", "::"} else address
+    for _ in range(300):
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+            webbrowser.open(f"http://{host}:{port}")
+            return
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()
