@@ -60,6 +60,10 @@ def warm_up() -> None:
     counts = np.zeros(1, np.int64)
     run(sigma_delta, tiny, order, np.ones(1), 1, 0, 1, tiny.copy(), tiny.copy(), True, counts)
     run(walsh_hadamard, np.zeros((1, 2)), 0, 1)
+    points, walk, nearest = np.eye(2), np.arange(2), np.zeros((2, 1), np.int32)
+    extend_walk(points, walk, 1, 2)
+    run(nearest_lists, np.eye(2), np.ones(2), 0, nearest)
+    shorten_walk(points, nearest, walk, np.argsort(walk), np.arange(2), np.ones(2, np.bool_), np.array([0, 2]), 1)
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -147,3 +151,199 @@ def walsh_hadamard(values, start, stop):  # type: ignore[no-untyped-def]
                     values[row, i] = a + b
                     values[row, i + half] = a - b
             half *= 2
+
+
+_REORDER = {"reassoc", "contract", "nsz"}
+"""Licence to sum squares in any order, which vector instructions need; NaN and infinity stay what they are."""
+
+
+@numba.njit(cache=True, nogil=True, inline="always", fastmath=_REORDER)  # type: ignore[untyped-decorator]
+def _square_distance(points, a, b):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for k in range(points.shape[1]):
+        difference = points[a, k] - points[b, k]
+        total += difference * difference
+    return total
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_REORDER)  # type: ignore[untyped-decorator]
+def extend_walk(points, walk, start, stop):  # type: ignore[no-untyped-def]
+    """Choose the stops ``start:stop`` of a nearest-neighbour walk, by full search.
+
+    ``points`` (N, d) and ``walk`` (N,) are permuted together, in place: the stops chosen so far come
+    first, ``start ≥ 1``. Equal distances go to the smaller entry of ``walk``. Not parallel: threads
+    would have to meet after every stop, which costs more than it saves once the cores are shared.
+    """
+    count, dimension = points.shape
+    for done in range(start, stop):
+        least = np.inf
+        chosen = done
+        for row in range(done, count):
+            distance = _square_distance(points, row, done - 1)
+            if distance < least or (distance == least and walk[row] < walk[chosen]):
+                least = distance
+                chosen = row
+        for k in range(dimension):
+            points[chosen, k], points[done, k] = points[done, k], points[chosen, k]
+        walk[chosen], walk[done] = walk[done], walk[chosen]
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def nearest_lists(products, squares, start, nearest):  # type: ignore[no-untyped-def]
+    """Fill rows of ``nearest`` (N, K) with the K nearest vectors of each vector, nearest first.
+
+    ``products`` (B, N) holds the inner products of vectors ``start … start+B−1`` with all N;
+    ``squares`` (N,) the squared norms, so that ‖e_n−e_m‖² = squares + squares − 2·products.
+    """
+    count, width = squares.shape[0], nearest.shape[1]
+    for row in numba.prange(products.shape[0]):
+        owner = start + row
+        kept = np.full(width, np.inf)
+        names = nearest[owner]
+        for other in range(count):
+            distance = squares[other] - 2 * products[row, other]
+            if distance < kept[width - 1] and other != owner:
+                place = width - 1
+                while place > 0 and distance < kept[place - 1]:
+                    kept[place] = kept[place - 1]
+                    names[place] = names[place - 1]
+                    place -= 1
+                kept[place] = distance
+                names[place] = other
+
+
+@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+def _call(queue, queued, ends, city):  # type: ignore[no-untyped-def]
+    """Put ``city`` at the end of the circular queue, unless it waits there already."""
+    if not queued[city]:
+        queue[(ends[0] + ends[1]) % queue.shape[0]] = city
+        ends[1] += 1
+        queued[city] = True
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_REORDER)  # type: ignore[untyped-decorator]
+def shorten_walk(points, nearest, walk, position, queue, queued, ends, budget):  # type: ignore[no-untyped-def]
+    """Shorten an open walk by 2-opt and Or-opt moves until none helps or ``budget`` is spent.
+
+    Shapes: points (N, d); nearest (N, K), neighbours sorted by distance; walk (N,) and its inverse
+    ``position``; ``queue`` (N,) a circular queue of the vectors still to be looked at, with the flags
+    ``queued`` (N,) and ``ends`` = (first, count). All but the first two are changed in place, so a
+    later call goes on where this one stopped. The budget counts moves tried and stops shifted.
+
+    2-opt turns a piece of the walk round; Or-opt moves a piece of up to three stops elsewhere, either
+    way round. A new step is only tried to a neighbour nearer than the length it must save, which
+    loses no improving 2-opt move when the lists are complete.
+    """
+    count, width = nearest.shape
+    little = 1e-12  # a gain below rounding could be taken back and forth for ever
+    piece = np.empty(3, np.int64)
+    spent = 0
+    while ends[1] > 0 and spent < budget:
+        a = queue[ends[0]]
+        ends[0] = (ends[0] + 1) % count
+        ends[1] -= 1
+        queued[a] = False
+        again = True
+        while again:
+            again = False
+            # 2-opt: replace the steps a-b and c-d by a-c and b-d; past an end of the walk steps cost nothing
+            for side in (1, -1):
+                i = position[a]
+                if again or not 0 <= i + side < count:
+                    continue
+                b = walk[i + side]
+                ab = np.sqrt(_square_distance(points, a, b))
+                for candidate in range(width):
+                    c = np.int64(nearest[a, candidate])
+                    ac = np.sqrt(_square_distance(points, a, c))
+                    spent += 1
+                    if ac >= ab:
+                        break
+                    j = position[c]
+                    gain = ab - ac
+                    d = c
+                    if 0 <= j + side < count:
+                        d = walk[j + side]
+                        gain += np.sqrt(_square_distance(points, c, d)) - np.sqrt(_square_distance(points, b, d))
+                    if gain > little:
+                        low, high = (min(i, j) + 1, max(i, j)) if side == 1 else (min(i, j), max(i, j) - 1)
+                        spent += (high - low) // 8
+                        while low < high:
+                            first, last = walk[low], walk[high]
+                            walk[low], walk[high] = last, first
+                            position[last], position[first] = low, high
+                            low += 1
+                            high -= 1
+                        for city in (a, b, c, d):
+                            _call(queue, queued, ends, city)
+                        again = True
+                        break
+            if again:
+                continue
+            # Or-opt: take a piece that has a at one end, put it beside c with a next to c
+            for length in (1, 2, 3):
+                for side in (1, -1):
+                    if again or length >= count or (length == 1 and side == -1):
+                        continue
+                    i = position[a]
+                    low, high = (i, i + length - 1) if side == 1 else (i - length + 1, i)
+                    if low < 0 or high >= count:
+                        continue
+                    z = walk[i + side * (length - 1)]
+                    saved = 0.0
+                    before, after = walk[max(low - 1, 0)], walk[min(high + 1, count - 1)]
+                    if low > 0:
+                        saved += np.sqrt(_square_distance(points, before, walk[low]))
+                    if high < count - 1:
+                        saved += np.sqrt(_square_distance(points, walk[high], after))
+                    if low > 0 and high < count - 1:
+                        saved -= np.sqrt(_square_distance(points, before, after))
+                    for candidate in range(width):
+                        c = np.int64(nearest[a, candidate])
+                        ac = np.sqrt(_square_distance(points, a, c))
+                        spent += 1
+                        if ac >= saved:
+                            break
+                        j = position[c]
+                        if low <= j <= high:
+                            continue
+                        for way in (1, -1):  # the far end z comes after c (1) or before it (−1)
+                            e_place = j + way
+                            if low <= e_place <= high:
+                                continue
+                            gain = saved - ac
+                            e = c
+                            if 0 <= e_place < count:
+                                e = walk[e_place]
+                                gain += np.sqrt(_square_distance(points, c, e))
+                                gain -= np.sqrt(_square_distance(points, z, e))
+                            if gain <= little:
+                                continue
+                            for k in range(length):
+                                piece[k] = walk[i + side * k]  # a first
+                            if j > high:
+                                last = j if way == 1 else j - 1
+                                for place in range(high + 1, last + 1):
+                                    walk[place - length] = walk[place]
+                                    position[walk[place]] = place - length
+                                first = last - length + 1
+                                spent += (last - high) // 8
+                            else:
+                                first = j + 1 if way == 1 else j
+                                for place in range(low - 1, first - 1, -1):
+                                    walk[place + length] = walk[place]
+                                    position[walk[place]] = place + length
+                                spent += (low - first) // 8
+                            for k in range(length):
+                                place = first + k if way == 1 else first + length - 1 - k
+                                walk[place] = piece[k]
+                                position[piece[k]] = place
+                            for city in (a, z, before, after, c, e):
+                                _call(queue, queued, ends, city)
+                            again = True
+                            break
+                        if again:
+                            break
+            if again and spent >= budget:
+                _call(queue, queued, ends, a)
+                again = False
