@@ -1,0 +1,336 @@
+"""Compress a network with a method, measure what it did, save the result packed, and load it again."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.bound import tightest
+from sdqviz.error import InputError
+from sdqviz.guarantee import layer_error, output_bound
+from sdqviz.measurement import LayerMeasurement, Measurement, measure
+from sdqviz.method import CompressedLayer, MethodChoice, Task
+from sdqviz.methods import METHODS
+from sdqviz.network import Network
+from sdqviz.networks import NETWORKS
+from sdqviz.progress import Progress, ShouldStop, report, stop_if
+from sdqviz.report import LayerReport, Report
+from sdqviz.storage import FLOAT_BITS, Packed
+from sdqviz.version import __version__
+
+CALIBRATION_SIZE = 512
+"""Inputs on which errors are measured when nothing else is asked for."""
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Compression:
+    """A compressed network, what it was made from, and the report.
+
+    Attributes
+    ----------
+    network, original : Network
+        The compressed and the given network.
+    report : Report
+        What was measured.
+    layers : tuple of CompressedLayer
+        What is stored, layer by layer.
+    method : MethodChoice
+        The choice that was run.
+    inputs : ndarray, tensor, tuple or dict
+        The inputs on which errors were measured; None if measuring was skipped.
+    """
+
+    network: Network
+    original: Network
+    report: Report
+    layers: tuple[CompressedLayer, ...]
+    method: MethodChoice
+    inputs: Any
+
+    def save(self, path: str | Path) -> None:
+        """Write the packed network: bit-packed levels, scales, kept tensors and the recipe; no code.
+
+        Parameters
+        ----------
+        path : str or Path
+            File to write, by convention ``*.sdq``; it is a safetensors file.
+        """
+        from safetensors.numpy import save_file
+
+        tensors: dict[str, Array] = {}
+        rows = []
+        for item in self.layers:
+            parts = {}
+            for key, packed in item.stored.items():
+                tensors[f"{item.layer.name}:{key}"] = packed.to_bytes()
+                parts[key] = {"shape": list(packed.values.shape), "bits": packed.bits}
+            rows.append({"name": item.layer.name, "stored": parts, "parameters": dict(item.parameters)})
+        kept = _kept_tensors(self.original, self.layers)
+        tensors |= {f"kept:{name}": value for name, value in kept.items()}
+        recipe = {
+            "format": FORMAT,
+            "version": __version__,
+            "network": {"name": self.original.name, "seed": self.original.seed},
+            "original": self.original.fingerprint,
+            "method": self.method.to_dict(),
+            "seed": self.report.seed,
+            "layers": rows,
+        }
+        save_file(tensors, path, metadata={"sdqviz": json.dumps(recipe)})
+
+
+def compress(
+    network: Network,
+    method: MethodChoice,
+    calibration: Any = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Compression:
+    """Compress every dense and convolutional layer of a network and measure what that did.
+
+    Parameters
+    ----------
+    network : Network
+        What to compress; it is never changed.
+    method : MethodChoice
+        How, for example ``METHODS["frame"](size=1000, bits=1)``.
+    calibration : int, ndarray or None
+        Inputs on which errors are measured (and, for methods that need data, collected): how many to draw from the
+        network's own data set (0: measure no errors), or the inputs themselves, shape (n, ...). None draws 512, or
+        takes the example input of a network without data.
+    seed : int
+        The only source of randomness.
+    progress : callable, optional
+        ``progress(done, total, message)``.
+    should_stop : callable, optional
+        Polled between small pieces of work; returning True raises `Stopped` and changes nothing.
+
+    Returns
+    -------
+    Compression
+        The new network and the report.
+
+    Raises
+    ------
+    InputError
+        If the choice does not fit the network; the message names the layer.
+    Stopped
+        If ``should_stop`` asked for it.
+    """
+    inputs = _calibration_inputs(network, calibration, seed)
+    task = Task(network.layers, seed, _scaled(progress, 0.7), should_stop)
+    done: list[CompressedLayer] = []
+    for result in method.compress_layers(task):
+        stop_if(should_stop)
+        done.append(result)
+    layers = tuple(done)
+    weights = {item.layer.name: item.weight for item in layers}
+    biases = {item.layer.name: item.bias for item in layers if item.bias is not None}
+    compressed = network.replaced(weights, biases)
+    report(progress, 0.7, 1.0, "measuring errors")
+    measurement = None if inputs is None else measure(network, compressed, network.layers, inputs, should_stop)
+    stop_if(should_stop)
+    report(progress, 0.85, 1.0, "testing")
+    result = Compression(
+        network=compressed,
+        original=network,
+        report=_report(network, compressed, method, seed, layers, measurement),
+        layers=layers,
+        method=method,
+        inputs=inputs,
+    )
+    report(progress, 1.0, 1.0, "done")
+    return result
+
+
+def load(path: str | Path, network: Network | None = None) -> Network:
+    """Rebuild the network that `Compression.save` wrote; it gives the same outputs.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    network : Network, optional
+        Any network of the same architecture; needed only where the file's network is not one of the catalogue.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            recipe = json.loads((file.metadata() or {})["sdqviz"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(f"{Path(path).name} must be a file that sdqviz saved, got something else: {error}") from None
+    if recipe.get("format") != FORMAT:
+        raise InputError(f"{Path(path).name} must have format {FORMAT}, got {recipe.get('format')!r}")
+    base = network or _catalogue_network(recipe)
+    layers = {layer.name: layer for layer in base.layers}
+    method = METHODS[recipe["method"]["name"]]
+    weights, biases = {}, {}
+    for row in recipe["layers"]:
+        name = row["name"]
+        if name not in layers:
+            raise InputError(f"the network must have a layer {name}, got {', '.join(layers)}")
+        stored = {
+            key: Packed.from_bytes(tensors[f"{name}:{key}"], tuple(part["shape"]), part["bits"])
+            for key, part in row["stored"].items()
+        }
+        layer = layers[name]
+        weights[name], bias = method.decode(stored, row["parameters"], layer.weight.shape, layer.groups)
+        if bias is not None:
+            biases[name] = bias
+    kept = {name.removeprefix("kept:"): value for name, value in tensors.items() if name.startswith("kept:")}
+    return _with_tensors(base, kept).replaced(weights, biases)
+
+
+def _catalogue_network(recipe: Mapping[str, Any]) -> Network:
+    """Build the architecture the file names; its weights are about to be replaced."""
+    name, seed = recipe["network"]["name"], recipe["network"]["seed"]
+    if name not in NETWORKS:
+        raise InputError(f"network must be given to load a file of a network of one's own ({name}), got none")
+    choice = NETWORKS[name](seed=seed or 0)
+    return choice.wrap(choice.build())
+
+
+def _with_tensors(network: Network, tensors: Mapping[str, Array]) -> Network:
+    """Return the network with some tensors of its state replaced."""
+    import torch
+
+    module = copy.deepcopy(network.module)
+    state = module.state_dict()
+    for name, value in tensors.items():
+        if name not in state or tuple(state[name].shape) != value.shape:
+            shape = tuple(state[name].shape) if name in state else "none of that name"
+            raise InputError(f"tensor {name} of the network must have shape {value.shape}, got {shape}")
+        state[name].copy_(torch.from_numpy(np.array(value)))
+    return Network(module, network.example_input, network.dataset, name=network.name, seed=network.seed)
+
+
+def _left_alone(network: Network, layers: tuple[CompressedLayer, ...]) -> tuple[str, ...]:
+    """Name the modules whose own parameters were not compressed."""
+    compressed = {item.layer.name for item in layers}
+    return tuple(
+        f"{name or 'the module itself'} ({type(part).__name__})"
+        for name, part in network.module.named_modules()
+        if name not in compressed and next(part.parameters(recurse=False), None) is not None
+    )
+
+
+def _calibration_inputs(network: Network, calibration: Any, seed: int) -> Any:
+    if calibration is None:
+        return network.example_input if network.dataset is None else network.dataset.calibration(CALIBRATION_SIZE, seed)
+    if isinstance(calibration, int):
+        if calibration < 0:
+            raise InputError(f"calibration must be at least 0, got {calibration}")
+        if calibration == 0:
+            return None
+        if network.dataset is None:
+            raise InputError(f"calibration must be the inputs themselves for a network without data, got {calibration}")
+        return network.dataset.calibration(calibration, seed)
+    return calibration
+
+
+def _scaled(progress: Progress | None, share: float) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, total, message: progress(share * done / max(total, 1), 1.0, message)
+
+
+def _report(
+    original: Network,
+    compressed: Network,
+    method: MethodChoice,
+    seed: int,
+    layers: tuple[CompressedLayer, ...],
+    measurement: Measurement | None,
+) -> Report:
+    rows = tuple(_layer_report(item, measurement) for item in layers)
+    kept = _kept_tensors(original, layers)
+    kept_bytes = sum(value.nbytes for value in kept.values())
+    stored_bits = sum(item.bits for item in layers) + 8 * kept_bytes
+    numbers = sum(item.weight_count for item in layers) + sum(value.size for value in kept.values())
+    weights = sum(item.weight.size for item in layers)
+    errors = np.array([np.nan]) if measurement is None else measurement.output_errors
+    norms = np.array([np.nan]) if measurement is None else measurement.output_norms
+    promise = None if measurement is None else output_bound(original, layers, measurement.input_norms)
+    has_data = original.dataset is not None
+    return Report(
+        network=original.name,
+        seed=seed,
+        method=method.to_dict(),
+        layers=rows,
+        left_alone=_left_alone(original, layers),
+        accuracy_before=original.accuracy() if has_data else None,
+        accuracy_after=compressed.accuracy() if has_data else None,
+        changed_predictions=int((original.predictions() != compressed.predictions()).sum()) if has_data else None,
+        output_error=float(errors.max()),
+        mean_output_error=float(errors.mean()),
+        relative_output_error=float(np.linalg.norm(errors) / np.linalg.norm(norms)) if norms.any() else float("nan"),
+        output_bound=float("nan") if promise is None else promise.value,
+        output_bound_holds=promise is not None and promise.holds,
+        output_bound_because="no errors were measured" if promise is None else promise.because,
+        inputs=0 if measurement is None else len(errors),
+        bits_per_weight=stored_bits / numbers,
+        sparsity=sum(int((item.weight == 0).sum()) for item in layers) / weights,
+        bytes=-(-stored_bits // 8),
+        original_bytes=sum(item.weight_count for item in layers) * FLOAT_BITS // 8 + kept_bytes,
+        seconds=sum(item.seconds for item in layers),
+        version=__version__,
+    )
+
+
+def _layer_report(item: CompressedLayer, measurement: Measurement | None) -> LayerReport:
+    layer = item.layer
+    promise = tightest(item.bounds) if item.bounds else None
+    nothing = LayerMeasurement(float("nan"), float("nan"), 0)
+    errors = nothing if measurement is None else measurement.layers[layer.name]
+    return LayerReport(
+        name=layer.name,
+        kind=layer.kind,
+        shape=tuple(layer.weight.shape),
+        weights=item.weight_count,
+        error=layer_error(item),
+        relative_error=errors.same_input,
+        propagated_error=errors.propagated,
+        weight_error=float(np.linalg.norm(layer.weight - item.weight) / max(np.linalg.norm(layer.weight), 1e-300)),
+        bound=float("nan") if promise is None else promise.value,
+        bound_holds=promise is not None and promise.holds,
+        bound_because="this method has no bound on a layer's weights" if promise is None else promise.because,
+        bound_name="" if promise is None else promise.title,
+        bits_per_weight=item.bits / item.weight_count,
+        sparsity=float((item.weight == 0).mean()),
+        step=float(np.max(item.step)),
+        levels=item.levels,
+        size=item.size,
+        overload=item.overload,
+        unstable=item.unstable,
+        dead_inputs=errors.dead_inputs,
+        bits=item.bits,
+        seconds=item.seconds,
+    )
+
+
+def _kept_tensors(network: Network, layers: tuple[CompressedLayer, ...]) -> dict[str, Array]:
+    """Return the tensors that stay as they are, each once: floats as float32, others in their own type."""
+    replaced = {f"{item.layer.name}.weight" for item in layers}
+    replaced |= {f"{item.layer.name}.bias" for item in layers if item.bias is not None}
+    kept: dict[str, Array] = {}
+    seen: set[int] = set()
+    tensors = network.module.state_dict(keep_vars=True)
+    replaced_tensors = {id(tensors[name]) for name in replaced}
+    for name, tensor in tensors.items():
+        if id(tensor) in seen or id(tensor) in replaced_tensors:  # tied to one that is stored already
+            continue
+        seen.add(id(tensor))
+        kept[name] = (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()
+    return kept

@@ -1,0 +1,136 @@
+"""What a compression method is given, and what it hands back for each layer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.bound import Bound
+from sdqviz.choice import Choice
+from sdqviz.error import InputError
+from sdqviz.progress import Progress, ShouldStop
+from sdqviz.storage import Packed
+
+if TYPE_CHECKING:  # layers live above torch; naming their type must not load it
+    from sdqviz.layer import Layer
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """One run: the layers to compress, in the order of the network.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        Names, weights and biases, float64.
+    seed : int
+        The only source of randomness.
+    progress, should_stop : callable or None
+        To be passed on and polled.
+    """
+
+    layers: tuple[Layer, ...]
+    seed: int
+    progress: Progress | None = None
+    should_stop: ShouldStop | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CompressedLayer:
+    """What a method did to one layer.
+
+    Attributes
+    ----------
+    layer : Layer
+        The layer as it was.
+    weight : ndarray
+        New weights, in the shape of the old ones; exactly what decoding the stored parts gives.
+    bias : ndarray or None
+        New biases; None when they are kept in float.
+    stored : mapping of str to Packed
+        Everything that must be stored, apart from ``parameters``.
+    parameters : mapping
+        The few JSON-able numbers and names decoding needs (frame, N, seed, axis).
+    parameter_bits : int
+        What ``parameters`` are counted as.
+    bounds : tuple of Bound
+        Bounds on ‖W−Q‖₂ (on ‖[W b]−[Q c]‖₂ when biases are compressed).
+    step : ndarray
+        δ of each vector, or one for all.
+    levels, size : int
+        Size of the alphabet; levels stored per vector.
+    overload, unstable : int
+        Values outside the quantizer's range; vectors that break the stability condition.
+    seconds : float
+        Time spent.
+    """
+
+    layer: Layer
+    weight: Array
+    bias: Array | None
+    stored: Mapping[str, Packed]
+    parameters: Mapping[str, Any]
+    parameter_bits: int
+    bounds: tuple[Bound, ...]
+    step: Array
+    levels: int
+    size: int
+    overload: int
+    unstable: int
+    seconds: float
+
+    @property
+    def bits(self) -> int:
+        """Everything stored for this layer; packed arrays end on whole bytes."""
+        return 8 * sum(item.byte_count for item in self.stored.values()) + self.parameter_bits
+
+    @property
+    def weight_count(self) -> int:
+        """Original numbers that ``bits`` accounts for."""
+        biases = 0 if self.bias is None or self.layer.bias is None else self.layer.bias.size
+        return int(self.layer.weight.size + biases)
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodChoice(Choice):
+    """A compression method: how each layer's weights become something smaller."""
+
+    def compress_layers(self, task: Task) -> Iterator[CompressedLayer]:
+        """Compress the layers one after the other."""
+        raise NotImplementedError
+
+    @classmethod
+    def decode(
+        cls, stored: Mapping[str, Packed], parameters: Mapping[str, Any], shape: tuple[int, ...], groups: int
+    ) -> tuple[Array, Array | None]:
+        """Return (weight, bias or None) from what was stored, bit for bit as `compress_layers` gave them."""
+        raise NotImplementedError
+
+
+def check_layer_names(field: str, pairs: tuple[tuple[str, float], ...], layers: tuple[Layer, ...]) -> dict[str, float]:
+    """Return per-layer values as a dict; refuse names that the network does not have."""
+    names = [layer.name for layer in layers]
+    for name, _ in pairs:
+        if name not in names:
+            raise InputError(f"{field} must name layers of the network ({', '.join(names)}), got {name!r}")
+    return dict(pairs)
+
+
+def join_bias(vectors: Array, bias: Array | None, groups: int, axis: str) -> Array:
+    """Append the biases to the vectors of a layer: one more column a group, or one more coordinate a row."""
+    if bias is None:
+        return vectors
+    if axis == "columns":
+        return np.concatenate([vectors, bias.reshape(groups, -1)])
+    return np.concatenate([vectors, bias[:, None]], axis=1)
+
+
+def split_bias(vectors: Array, groups: int, axis: str) -> tuple[Array, Array]:
+    """Invert `join_bias`: return the weight vectors and the biases."""
+    if axis == "columns":
+        return vectors[:-groups], vectors[-groups:].reshape(-1)
+    return vectors[:, :-1], vectors[:, -1]

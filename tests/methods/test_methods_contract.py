@@ -1,0 +1,188 @@
+"""What every registered method promises, on a dense and on a convolutional network of a few weights."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import sdqviz as sq
+from sdqviz.report import Report
+
+SMALL = {
+    "frame": [
+        {"redundancy": 2.0, "bits": 1},
+        {"size": 40, "bits": 3, "step_rule": "range-column", "biases": "quantized"},
+        {"redundancy": 3.0, "bits": 2, "step_rule": "norm-global", "axis": "rows", "biases": "quantized"},
+        {"redundancy": 1.5, "bits": 4, "frame": "half-frequency", "permutation": "random", "step_rule": "norm-layer"},
+    ],
+    "round-to-nearest": [
+        {"bits": 3},
+        {"bits": 2, "scale": "per-layer", "fit": "mse", "biases": "quantized"},
+    ],
+}
+FINE = {
+    "frame": {"redundancy": 4.0, "bits": 12, "step_rule": "range-column"},
+    "round-to-nearest": {"bits": 14},
+}
+CASES = [(name, choice) for name, choices in SMALL.items() for choice in choices]
+
+
+def dense_network() -> sq.Network:
+    torch.manual_seed(1)
+    module = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+    return sq.Network(module, torch.zeros(1, 12), dataset(12))
+
+
+def conv_network() -> sq.Network:
+    torch.manual_seed(2)
+    module = nn.Sequential(
+        nn.Conv2d(2, 8, 3, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, groups=2, stride=2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(32, 4),
+    )
+    return sq.Network(module, torch.zeros(1, 2, 8, 8), dataset(2, 8, 8))
+
+
+def dataset(*shape: int) -> sq.Dataset:
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((200, *shape)).astype(np.float32)
+    labels = rng.integers(0, 4, 200)
+    return sq.Dataset("noise", inputs[:100], labels[:100], inputs[100:], labels[100:])
+
+
+@pytest.fixture(params=[dense_network, conv_network])
+def network(request):
+    return request.param()
+
+
+def test_every_method_is_covered():
+    assert set(SMALL) == set(sq.METHODS) == set(FINE)
+
+
+@pytest.mark.parametrize(("name", "choice"), CASES)
+def test_weights_are_what_the_stored_parts_decode_to(network, name, choice):
+    method = sq.METHODS[name](**choice)
+    result = sq.compress(network, method, calibration=32)
+    for item in result.layers:
+        levels = item.stored["levels"]
+        assert levels.values.max() < 2**levels.bits
+        weight, bias = method.decode(item.stored, item.parameters, item.layer.weight.shape, item.layer.groups)
+        np.testing.assert_array_equal(weight, item.weight)
+        if choice.get("biases") == "quantized" and item.layer.bias is not None:
+            np.testing.assert_array_equal(bias, item.bias)
+        else:
+            assert bias is None and item.bias is None
+
+
+@pytest.mark.parametrize(("name", "choice"), CASES)
+def test_given_network_is_unchanged_and_the_seed_decides(network, name, choice):
+    before = network.fingerprint
+    method = sq.METHODS[name](**choice)
+    first = sq.compress(network, method, calibration=32, seed=3)
+    second = sq.compress(network, method, calibration=32, seed=3)
+    assert network.fingerprint == before
+    assert first.network.fingerprint == second.network.fingerprint != before
+    assert without_times(first.report) == without_times(second.report)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_fine_alphabet_is_nearly_the_identity(network, name):
+    report = sq.compress(network, sq.METHODS[name](**FINE[name]), calibration=64).report
+    assert report.relative_output_error < 2e-3
+    assert report.accuracy_after == pytest.approx(report.accuracy_before, abs=0.02)
+
+
+@pytest.mark.parametrize(("name", "choice"), CASES)
+def test_report_and_choice_survive_json(network, name, choice):
+    method = sq.METHODS[name](**choice)
+    report = sq.compress(network, method, calibration=16).report
+    text = json.dumps(report.to_dict())
+    assert json.dumps(Report.from_dict(json.loads(text)).to_dict()) == text
+    assert sq.METHODS.from_dict(json.loads(json.dumps(method.to_dict()))) == method
+
+
+@pytest.mark.parametrize(("name", "choice"), CASES)
+def test_measured_errors_stay_below_bounds_that_hold(network, name, choice):
+    report = sq.compress(network, sq.METHODS[name](**choice), calibration=64).report
+    for row in report.layers:
+        assert np.isfinite(row.bound)
+        if row.bound_holds:
+            assert row.error <= row.bound * (1 + 1e-6)  # weights are rounded to float32 at the end
+    if report.output_bound_holds:
+        assert report.output_error <= report.output_bound * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+@pytest.mark.parametrize("polls", [0, 1, 3])
+def test_stop_changes_nothing(network, name, polls):
+    before = network.fingerprint
+    left = [polls]
+
+    def should_stop() -> bool:
+        left[0] -= 1
+        return left[0] < 0
+
+    with pytest.raises(sq.Stopped):
+        sq.compress(network, sq.METHODS[name](**SMALL[name][0]), calibration=32, should_stop=should_stop)
+    assert network.fingerprint == before
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_progress_grows_to_the_end(network, name):
+    seen: list[float] = []
+    sq.compress(
+        network, sq.METHODS[name](**SMALL[name][0]), 16, progress=lambda done, total, _: seen.append(done / total)
+    )
+    assert seen == sorted(seen)
+    assert 0 <= seen[0] <= seen[-1] == 1.0
+
+
+@pytest.mark.parametrize(("name", "choice"), CASES)
+def test_saved_file_has_the_reported_size_and_gives_the_same_outputs(network, name, choice, tmp_path):
+    result = sq.compress(network, sq.METHODS[name](**choice), calibration=16)
+    path = tmp_path / "small.sdq"
+    result.save(path)
+    inputs = network.dataset.test(20)[0]
+    np.testing.assert_array_equal(sq.load(path, network).outputs(inputs), result.network.outputs(inputs))
+    data = path.read_bytes()
+    header = 8 + int.from_bytes(data[:8], "little")
+    parameters = sum(item.parameter_bits for item in result.layers) // 8  # these live in the header's recipe
+    assert len(data) - header == result.report.bytes - parameters
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_nan_weights_are_refused_by_layer_name(name):
+    module = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
+    with torch.no_grad():
+        module[2].weight[1, 1] = float("nan")
+    with pytest.raises(sq.InputError, match="layer '2'"):
+        sq.compress(sq.Network(module, torch.zeros(1, 6)), sq.METHODS[name]())
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_network_without_layers_is_refused(name):
+    with pytest.raises(sq.InputError, match="layer"):
+        sq.compress(sq.Network(nn.Sequential(nn.ReLU()), torch.zeros(1, 6)), sq.METHODS[name]())
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_zero_weights_stay_zero_or_are_bounded(name):
+    module = nn.Sequential(nn.Linear(6, 5, bias=False))
+    nn.init.zeros_(module[0].weight)
+    report = sq.compress(sq.Network(module, torch.ones(3, 6)), sq.METHODS[name]()).report
+    assert report.layers[0].error == 0.0
+    assert report.layers[0].overload == 0
+
+
+def without_times(report: Report) -> dict:
+    values = report.to_dict()
+    values.pop("seconds")
+    for row in values["layers"]:
+        row.pop("seconds")
+    return json.loads(json.dumps(values).replace("NaN", "null"))

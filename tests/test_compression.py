@@ -1,0 +1,146 @@
+"""Measurements and counts of `compress` against forward passes written out by hand."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import sdqviz as sq
+
+
+def two_layers() -> sq.Network:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, 5))
+    return sq.Network(module, torch.zeros(1, 10))
+
+
+def test_errors_equal_those_of_a_forward_pass_by_hand():
+    network = two_layers()
+    inputs = np.random.default_rng(0).standard_normal((700, 10)).astype(np.float32)  # more than one batch
+    inputs[:, 3] = 0
+    result = sq.compress(network, sq.METHODS["frame"](redundancy=2.0, bits=2), calibration=inputs)
+    x = inputs.astype(float)
+    first, second = network.layers
+    q1, q2 = (item.weight for item in result.network.layers)
+    z, zq = np.maximum(x @ first.weight.T + first.bias, 0), np.maximum(x @ q1.T + first.bias, 0)
+    y, yq = z @ second.weight.T + second.bias, zq @ q2.T + second.bias
+    rows = result.report.layers
+    fro = np.linalg.norm
+    np.testing.assert_allclose(
+        rows[0].relative_error, fro(x @ (first.weight - q1).T) / fro(x @ first.weight.T + first.bias)
+    )
+    np.testing.assert_allclose(rows[0].propagated_error, rows[0].relative_error)
+    np.testing.assert_allclose(rows[1].relative_error, fro(z @ (second.weight - q2).T) / fro(y))
+    np.testing.assert_allclose(rows[1].propagated_error, fro(y - yq) / fro(y))
+    np.testing.assert_allclose(rows[1].weight_error, fro(second.weight - q2) / fro(second.weight), rtol=1e-6)
+    np.testing.assert_allclose(rows[1].error, np.linalg.norm(second.weight - q2, 2), rtol=1e-6)
+    error = fro(y - yq, axis=1)
+    np.testing.assert_allclose(result.report.output_error, error.max())
+    np.testing.assert_allclose(result.report.mean_output_error, error.mean())
+    np.testing.assert_allclose(result.report.relative_output_error, fro(y - yq) / fro(y))
+    assert [row.dead_inputs for row in rows] == [1, int((z == 0).all(axis=0).sum())]
+    assert result.report.inputs == 700
+    assert result.report.output_error <= result.report.output_bound
+    assert result.report.output_bound_holds
+
+
+def test_weights_of_the_result_are_the_decoded_ones_in_single_precision():
+    result = sq.compress(two_layers(), sq.METHODS["frame"](redundancy=2.0))
+    for item in result.layers:
+        weight = result.network.module.get_submodule(item.layer.name).weight
+        np.testing.assert_array_equal(weight.numpy(), item.weight.astype(np.float32))
+
+
+def test_calibration_zero_measures_nothing():
+    report = sq.compress(two_layers(), sq.METHODS["round-to-nearest"](), calibration=0).report
+    assert report.inputs == 0
+    assert np.isnan(report.output_error)
+    assert not report.output_bound_holds
+
+
+@pytest.mark.parametrize(
+    ("module", "example", "inside"),
+    [
+        (
+            nn.Sequential(nn.Conv1d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(24, 3)),
+            torch.zeros(2, 2, 8),
+            "convolution",
+        ),
+        (nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)), torch.zeros(2, 6), "BatchNorm"),
+    ],
+)
+def test_networks_outside_the_theorems_say_so(module, example, inside):
+    report = sq.compress(sq.Network(module, example), sq.METHODS["frame"]()).report
+    assert not report.output_bound_holds
+    assert np.isnan(report.output_bound)
+    assert report.output_bound_because.startswith("Not applicable: ")
+    assert inside in report.output_bound_because
+
+
+def test_dict_inputs_and_tied_weights():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(7, 6)
+            self.left = nn.Linear(6, 6, bias=False)
+            self.right = nn.Linear(6, 6, bias=False)
+            self.right.weight = self.left.weight
+
+        def forward(self, tokens, scale):
+            return {"out": self.right(torch.relu(self.left(self.embed(tokens)))) * scale}
+
+    torch.manual_seed(0)
+    example = {"tokens": torch.tensor([[0, 1, 2], [3, 4, 5]]), "scale": torch.tensor(2.0)}
+    network = sq.Network(Pair(), example)
+    result = sq.compress(network, sq.METHODS["frame"](redundancy=2.0, bits=3))
+    assert [row.name for row in result.report.layers] == ["left"]
+    assert result.network.module.right.weight is result.network.module.left.weight
+    assert result.report.output_error > 0
+    # 36 tied weights once, the embedding's 42 in float
+    assert result.report.bits_per_weight == (result.layers[0].bits + 42 * 32) / 78
+
+
+def test_two_threads_sharing_a_network_get_the_numbers_they_would_get_alone():
+    network = two_layers()
+    inputs = np.random.default_rng(0).standard_normal((600, 10)).astype(np.float32)
+    methods = [sq.METHODS["frame"](redundancy=2.0, bits=bits) for bits in (1, 2, 3, 4)]
+    alone = [sq.compress(network, method, inputs).report for method in methods]
+    together: dict[int, object] = {}
+
+    def work(index: int) -> None:
+        together[index] = sq.compress(network, methods[index], inputs).report
+
+    for _ in range(5):
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for index, report in enumerate(alone):
+            assert [row.propagated_error for row in together[index].layers] == pytest.approx(
+                [row.propagated_error for row in report.layers], rel=1e-12
+            )
+
+
+def test_load_refuses_other_files_and_other_networks(tmp_path):
+    network = two_layers()
+    result = sq.compress(network, sq.METHODS["frame"](redundancy=2.0))
+    path = tmp_path / "a.sdq"
+    result.save(path)
+    with pytest.raises(sq.InputError, match="network must be given"):
+        sq.load(path)
+    other = sq.Network(nn.Sequential(nn.Linear(10, 8)), torch.zeros(1, 10))
+    with pytest.raises(sq.InputError, match="must have a layer 2"):
+        sq.load(path, other)
+    (tmp_path / "b.sdq").write_bytes(b"nonsense")
+    with pytest.raises(sq.InputError, match=r"b\.sdq must be a file that sdqviz saved"):
+        sq.load(tmp_path / "b.sdq")
+
+
+def test_bad_calibration_is_refused():
+    with pytest.raises(sq.InputError, match="calibration must be at least 0, got -1"):
+        sq.compress(two_layers(), sq.METHODS["frame"](), calibration=-1)
+    with pytest.raises(sq.InputError, match="inputs themselves"):
+        sq.compress(two_layers(), sq.METHODS["frame"](), calibration=10)
