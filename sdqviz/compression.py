@@ -130,9 +130,9 @@ def compress(
     inputs = _calibration_inputs(network, calibration, seed)
     task = Task(network.layers, seed, _scaled(progress, 0.7), should_stop)
     done: list[CompressedLayer] = []
-    for result in method.compress_layers(task):
+    for item in method.compress_layers(task):
         stop_if(should_stop)
-        done.append(result)
+        done.append(item)
     layers = tuple(done)
     weights = {item.layer.name: item.weight for item in layers}
     biases = {item.layer.name: item.bias for item in layers if item.bias is not None}
@@ -260,8 +260,9 @@ def _report(
     stored_bits = sum(item.bits for item in layers) + 8 * kept_bytes
     numbers = sum(item.weight_count for item in layers) + sum(value.size for value in kept.values())
     weights = sum(item.weight.size for item in layers)
-    errors = np.array([np.nan]) if measurement is None else measurement.output_errors
-    norms = np.array([np.nan]) if measurement is None else measurement.output_norms
+    nothing = np.array([np.nan])
+    errors: Array = nothing if measurement is None else measurement.output_errors
+    norms: Array = nothing if measurement is None else measurement.output_norms
     promise = None if measurement is None else output_bound(original, layers, measurement.input_norms)
     has_data = original.dataset is not None
     return Report(
@@ -275,7 +276,7 @@ def _report(
         changed_predictions=int((original.predictions() != compressed.predictions()).sum()) if has_data else None,
         output_error=float(errors.max()),
         mean_output_error=float(errors.mean()),
-        relative_output_error=float(np.linalg.norm(errors) / np.linalg.norm(norms)) if norms.any() else float("nan"),
+        relative_output_error=_ratio(float(np.linalg.norm(errors)), float(np.linalg.norm(norms))),
         output_bound=float("nan") if promise is None else promise.value,
         output_bound_holds=promise is not None and promise.holds,
         output_bound_because="no errors were measured" if promise is None else promise.because,
@@ -302,7 +303,7 @@ def _layer_report(item: CompressedLayer, measurement: Measurement | None) -> Lay
         error=layer_error(item),
         relative_error=errors.same_input,
         propagated_error=errors.propagated,
-        weight_error=float(np.linalg.norm(layer.weight - item.weight) / max(np.linalg.norm(layer.weight), 1e-300)),
+        weight_error=_ratio(float(np.linalg.norm(layer.weight - item.weight)), float(np.linalg.norm(layer.weight))),
         bound=float("nan") if promise is None else promise.value,
         bound_holds=promise is not None and promise.holds,
         bound_because="this method has no bound on a layer's weights" if promise is None else promise.because,
@@ -318,6 +319,11 @@ def _layer_report(item: CompressedLayer, measurement: Measurement | None) -> Lay
         bits=item.bits,
         seconds=item.seconds,
     )
+
+
+def _ratio(part: float, whole: float) -> float:
+    """Return part/whole; NaN if there is nothing to be relative to."""
+    return part / whole if whole > 0 else float("nan")
 
 
 def _kept_tensors(network: Network, layers: tuple[CompressedLayer, ...]) -> dict[str, Array]:

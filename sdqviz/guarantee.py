@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sdqviz import network_bound
 from sdqviz import ladder as rungs
+from sdqviz import network_bound
 from sdqviz.array import Array
 from sdqviz.bound import Bound, not_applicable, spectral_norm, tightest
 from sdqviz.error import InputError
@@ -56,7 +56,7 @@ def stages(structure: Structure, layers: Sequence[CompressedLayer]) -> list[Stag
             lipschitz=lipschitz,
             bias="none" if layer.bias is None else "quantized" if quantized else "kept",
             bias_norm=0.0 if layer.bias is None else float(np.linalg.norm(layer.bias)),
-            joint_norm=spectral_norm(np.column_stack([layer.weight, layer.bias])) if quantized else None,
+            joint_norm=spectral_norm(_matrix(item, layer.weight, layer.bias)) if quantized else None,
             error_holds=promise.holds,
             name=name,
         )

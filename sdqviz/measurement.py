@@ -125,7 +125,7 @@ def layer_inputs(network: Network, names: Sequence[str], inputs: Any) -> dict[st
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Recording:
-    """The outputs for one batch, and what went into each layer, once per call (a tied layer is called several times)."""
+    """The outputs for one batch, and what went into each layer, once per call (a tied layer has several)."""
 
     outputs: Array
     inputs: dict[str, list[Array]]
