@@ -1,6 +1,8 @@
 import contextlib
 import dataclasses
 import math
+import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sdqviz as sq
-from sdqviz import bound
+from sdqviz import bound, ladder, network_bound
 from sdqviz.bound import Hypothesis, Walk
 from sdqviz.error import InputError
 from sdqviz.frame import DenseOperator, Frame
@@ -362,3 +364,37 @@ def test_spectral_norm_of_odd_matrices():
 def test_hypothesis_may_be_given_as_a_sentence():
     result = bound.variation_bound(harmonic_walk(), 1.0, Hypothesis(False, "the third weight is too large"))
     assert result.because == "Not applicable: the third weight is too large."
+
+
+# -- the texts -----------------------------------------------------------------------------------------------
+
+TEXTS = pathlib.Path(__file__).parents[1] / "assets" / "texts"
+
+
+def test_every_bound_has_its_text():
+    sources = [pathlib.Path(module.__file__).read_text("utf-8") for module in (bound, network_bound, ladder)]
+    used = {slug for source in sources for slug in re.findall(r'text(?:: str)? ?= ?"([a-z-]+)"', source)}
+    used |= {slug for source in sources for slug in re.findall(r"proved in our docs: ([a-z-]+)", source)}
+    assert {"vector-bound", "spectral-form", "zero-sum", "network-bound", "a-posteriori"} <= used
+    assert used | {"biases", "step-rules"} <= {path.stem for path in TEXTS.glob("*.md")}
+
+
+@pytest.mark.parametrize("path", sorted(TEXTS.glob("*.md")), ids=lambda path: path.stem)
+def test_texts_are_complete_markdown(path):
+    text = path.read_text("utf-8")
+    assert text.startswith("# ") and len(text) > 500
+    without_displays = re.sub(r"\$\$.*?\$\$", "", text, flags=re.DOTALL)
+    assert "$$" not in without_displays
+    for paragraph in without_displays.split("\n\n"):
+        assert paragraph.count("$") % 2 == 0, paragraph
+    for formula in re.findall(r"\$\$(.*?)\$\$|\$([^$]+)\$", text, flags=re.DOTALL):
+        body = "".join(formula)
+        assert body.count("{") == body.count("}"), body
+        assert len(re.findall(r"\\left\b", body)) == len(re.findall(r"\\right\b", body))
+
+
+@pytest.mark.parametrize(("dimension", "bracket"), [(256, 51.0), (16, 13.5)])
+def test_numbers_quoted_in_the_spectral_text(dimension, bracket):
+    assert math.pi * math.sqrt(dimension) + 1 == pytest.approx(bracket, rel=0.01)
+    if dimension == 256:
+        assert bound.harmonic_variation_sharp(dimension) + 1 == pytest.approx(468, abs=1)
