@@ -383,6 +383,7 @@ def test_every_bound_has_its_text():
 def test_texts_are_complete_markdown(path):
     text = path.read_text("utf-8")
     assert text.startswith("# ") and len(text) > 500
+    assert text.count("$$") == len(re.findall(r"^\$\$$", text, flags=re.MULTILINE))  # else shown as inline formulas
     without_displays = re.sub(r"\$\$.*?\$\$", "", text, flags=re.DOTALL)
     assert "$$" not in without_displays
     for paragraph in without_displays.split("\n\n"):
