@@ -231,8 +231,9 @@ def shorten_walk(points, nearest, walk, position, queue, queued, ends, budget): 
     later call goes on where this one stopped. The budget counts moves tried and stops shifted.
 
     2-opt turns a piece of the walk round; Or-opt moves a piece of up to three stops elsewhere, either
-    way round. A new step is only tried to a neighbour nearer than the length it must save, which
-    loses no improving 2-opt move when the lists are complete.
+    way round. A new step is only tried to a neighbour nearer than the length it must save: every
+    improving 2-opt move has such a step, an Or-opt move need not, so with complete lists Or-opt
+    tries all of them.
     """
     count, width = nearest.shape
     little = 1e-12  # a gain below rounding could be taken back and forth for ever
@@ -249,22 +250,25 @@ def shorten_walk(points, nearest, walk, position, queue, queued, ends, budget): 
             # 2-opt: replace the steps a-b and c-d by a-c and b-d; past an end of the walk steps cost nothing
             for side in (1, -1):
                 i = position[a]
-                if again or not 0 <= i + side < count:
+                if again:
                     continue
-                b = walk[i + side]
+                at_end = not 0 <= i + side < count
+                b = a if at_end else walk[i + side]
                 ab = np.sqrt(_square_distance(points, a, b))
                 for candidate in range(width):
                     c = np.int64(nearest[a, candidate])
                     ac = np.sqrt(_square_distance(points, a, c))
                     spent += 1
-                    if ac >= ab:
+                    if ac >= ab and not at_end:
                         break
                     j = position[c]
                     gain = ab - ac
                     d = c
                     if 0 <= j + side < count:
                         d = walk[j + side]
-                        gain += np.sqrt(_square_distance(points, c, d)) - np.sqrt(_square_distance(points, b, d))
+                        gain += np.sqrt(_square_distance(points, c, d))
+                        if not at_end:
+                            gain -= np.sqrt(_square_distance(points, b, d))
                     if gain > little:
                         low, high = (min(i, j) + 1, max(i, j)) if side == 1 else (min(i, j), max(i, j) - 1)
                         spent += (high - low) // 8
@@ -302,7 +306,7 @@ def shorten_walk(points, nearest, walk, position, queue, queued, ends, budget): 
                         c = np.int64(nearest[a, candidate])
                         ac = np.sqrt(_square_distance(points, a, c))
                         spent += 1
-                        if ac >= saved:
+                        if ac >= saved and width < count - 1:
                             break
                         j = position[c]
                         if low <= j <= high:

@@ -113,12 +113,16 @@ def _shorten(
     size, dimension = points.shape
     position = np.empty_like(walk)
     position[walk] = np.arange(size)
-    queue, queued, ends = walk.copy(), np.ones(size, np.bool_), np.array([0, size])
     budget = max(1, int(PIECE / (4 * dimension + 16)))
-    while ends[1] > 0:
-        stop_if(should_stop)
-        if time.monotonic() > end:
-            return False
-        kernel.shorten_walk(points, nearest, walk, position, queue, queued, ends, budget)
-        report(progress, size - int(ends[1]), size, f"2-opt: {ends[1]} of {size} vectors left to look at")
+    changed = True
+    while changed:  # look at every vector again until a whole round finds nothing
+        before = walk.copy()
+        queue, queued, ends = walk.copy(), np.ones(size, np.bool_), np.array([0, size])
+        while ends[1] > 0:
+            stop_if(should_stop)
+            if time.monotonic() > end:
+                return False
+            kernel.shorten_walk(points, nearest, walk, position, queue, queued, ends, budget)
+            report(progress, size - int(ends[1]), size, f"2-opt: {ends[1]} of {size} vectors left to look at")
+        changed = not np.array_equal(walk, before)
     return True
