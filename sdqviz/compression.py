@@ -16,7 +16,7 @@ from sdqviz.bound import tightest
 from sdqviz.error import InputError
 from sdqviz.guarantee import layer_error, output_bound
 from sdqviz.measurement import LayerMeasurement, Measurement, measure
-from sdqviz.method import CompressedLayer, MethodChoice, Task
+from sdqviz.method import CompressedLayer, LeftAlone, MethodChoice, NewStatistics, Task
 from sdqviz.methods import METHODS
 from sdqviz.network import Network
 from sdqviz.networks import NETWORKS
@@ -74,7 +74,7 @@ class Compression:
                 tensors[f"{item.layer.name}:{key}"] = packed.to_bytes()
                 parts[key] = {"shape": list(packed.values.shape), "bits": packed.bits}
             rows.append({"name": item.layer.name, "stored": parts, "parameters": dict(item.parameters)})
-        kept = _kept_tensors(self.original, self.layers)
+        kept = _kept_tensors(self.network, self.layers)
         tensors |= {f"kept:{name}": value for name, value in kept.items()}
         recipe = {
             "format": FORMAT,
@@ -128,15 +128,22 @@ def compress(
         If ``should_stop`` asked for it.
     """
     inputs = _calibration_inputs(network, calibration, seed)
-    task = Task(network.layers, seed, _scaled(progress, 0.7), should_stop)
+    task = Task(network.layers, seed, _scaled(progress, 0.7), should_stop, network, inputs)
     done: list[CompressedLayer] = []
+    reasons: dict[str, str] = {}
+    statistics: dict[str, Array] = {}
     for item in method.compress_layers(task):
         stop_if(should_stop)
-        done.append(item)
+        if isinstance(item, LeftAlone):
+            reasons[item.name] = item.because
+        elif isinstance(item, NewStatistics):
+            statistics |= {f"{item.name}.{key}": values for key, values in item.buffers.items()}
+        else:
+            done.append(item)
     layers = tuple(done)
     weights = {item.layer.name: item.weight for item in layers}
     biases = {item.layer.name: item.bias for item in layers if item.bias is not None}
-    compressed = network.replaced(weights, biases)
+    compressed = network.replaced(weights, biases, statistics)
     report(progress, 0.7, 1.0, "measuring errors")
     measurement = None if inputs is None else measure(network, compressed, network.layers, inputs, should_stop)
     stop_if(should_stop)
@@ -144,7 +151,7 @@ def compress(
     result = Compression(
         network=compressed,
         original=network,
-        report=_report(network, compressed, method, seed, layers, measurement),
+        report=_report(network, compressed, method, seed, layers, measurement, reasons),
         layers=layers,
         method=method,
         inputs=inputs,
@@ -216,11 +223,11 @@ def _with_tensors(network: Network, tensors: Mapping[str, Array]) -> Network:
     return Network(module, network.example_input, network.dataset, name=network.name, seed=network.seed)
 
 
-def _left_alone(network: Network, layers: tuple[CompressedLayer, ...]) -> tuple[str, ...]:
-    """Name the modules whose own parameters were not compressed."""
+def _left_alone(network: Network, layers: tuple[CompressedLayer, ...], reasons: Mapping[str, str]) -> tuple[str, ...]:
+    """Name the modules whose own parameters were not compressed, with the reason where a method gave one."""
     compressed = {item.layer.name for item in layers}
     return tuple(
-        f"{name or 'the module itself'} ({type(part).__name__})"
+        f"{name or 'the module itself'} ({type(part).__name__})" + (f": {reasons[name]}" if name in reasons else "")
         for name, part in network.module.named_modules()
         if name not in compressed and next(part.parameters(recurse=False), None) is not None
     )
@@ -253,6 +260,7 @@ def _report(
     seed: int,
     layers: tuple[CompressedLayer, ...],
     measurement: Measurement | None,
+    reasons: Mapping[str, str],
 ) -> Report:
     rows = tuple(_layer_report(item, measurement) for item in layers)
     kept = _kept_tensors(original, layers)
@@ -270,7 +278,7 @@ def _report(
         seed=seed,
         method=method.to_dict(),
         layers=rows,
-        left_alone=_left_alone(original, layers),
+        left_alone=_left_alone(original, layers, reasons),
         accuracy_before=original.accuracy() if has_data else None,
         accuracy_after=compressed.accuracy() if has_data else None,
         changed_predictions=int((original.predictions() != compressed.predictions()).sum()) if has_data else None,
@@ -282,7 +290,7 @@ def _report(
         output_bound_because="no errors were measured" if promise is None else promise.because,
         inputs=0 if measurement is None else len(errors),
         bits_per_weight=stored_bits / numbers,
-        sparsity=sum(int((item.weight == 0).sum()) for item in layers) / weights,
+        sparsity=_ratio(sum(int((item.weight == 0).sum()) for item in layers), weights),
         bytes=-(-stored_bits // 8),
         original_bytes=sum(item.weight_count for item in layers) * FLOAT_BITS // 8 + kept_bytes,
         seconds=sum(item.seconds for item in layers),

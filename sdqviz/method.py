@@ -17,6 +17,7 @@ from sdqviz.storage import Packed
 
 if TYPE_CHECKING:  # layers live above torch; naming their type must not load it
     from sdqviz.layer import Layer
+    from sdqviz.network import Network
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,12 +32,89 @@ class Task:
         The only source of randomness.
     progress, should_stop : callable or None
         To be passed on and polled.
+    network : Network or None
+        The network the layers are of; methods that calibrate need it.
+    inputs : ndarray, tensor, tuple, dict, list of batches, or None
+        Calibration inputs of the network; None where none were given.
     """
 
     layers: tuple[Layer, ...]
     seed: int
     progress: Progress | None = None
     should_stop: ShouldStop | None = None
+    network: Network | None = None
+    inputs: Any = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PathRecord:
+    """What path following saw of a layer, for bounds and pictures; groups follow one another.
+
+    Attributes
+    ----------
+    input_norms : ndarray, shape (groups, N)
+        ‖X̃_t‖ of each input.
+    samples : int
+        m, the rows that were looked at.
+    patches : float
+        Share of a convolution's positions that were looked at.
+    target_norms, errors, alignment_errors : ndarray, shape (out,)
+        ‖Xw‖, ‖Xw − X̃q‖ and ‖û‖ = ‖Xw − X̃w̃‖ of each neuron.
+    aligned_range : ndarray, shape (out,)
+        ‖w̃‖_∞ of each neuron.
+    quantizer : dict
+        The operator, as its choice's ``to_dict``.
+    error_limit : ndarray, shape (out,)
+        M of the operator for each neuron: |T(z) − z| ≤ M in range.
+    scaling : float
+        C.
+    damping : float
+        λ added to the diagonal of H; 0 where there is none.
+    """
+
+    input_norms: Array
+    samples: int
+    patches: float
+    target_norms: Array
+    errors: Array
+    alignment_errors: Array
+    aligned_range: Array
+    quantizer: Mapping[str, Any]
+    error_limit: Array
+    scaling: float
+    damping: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LeftAlone:
+    """A layer that a method did not compress.
+
+    Attributes
+    ----------
+    name : str
+        The layer.
+    because : str
+        Why, as the end of a sentence.
+    """
+
+    name: str
+    because: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NewStatistics:
+    """Statistics of a normalisation that were estimated anew.
+
+    Attributes
+    ----------
+    name : str
+        Path of the module.
+    buffers : mapping of str to ndarray
+        Buffer name to values.
+    """
+
+    name: str
+    buffers: Mapping[str, Array]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,6 +145,8 @@ class CompressedLayer:
         Values outside the quantizer's range; vectors that break the stability condition.
     seconds : float
         Time spent.
+    path : PathRecord or None
+        What path following saw; None for other methods.
     """
 
     layer: Layer
@@ -82,6 +162,7 @@ class CompressedLayer:
     overload: int
     unstable: int
     seconds: float
+    path: PathRecord | None = None
 
     @property
     def bits(self) -> int:
@@ -99,7 +180,7 @@ class CompressedLayer:
 class MethodChoice(Choice):
     """A compression method: how each layer's weights become something smaller."""
 
-    def compress_layers(self, task: Task) -> Iterator[CompressedLayer]:
+    def compress_layers(self, task: Task) -> Iterator[CompressedLayer | LeftAlone | NewStatistics]:
         """Compress the layers one after the other."""
         raise NotImplementedError
 

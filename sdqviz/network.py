@@ -229,7 +229,10 @@ class Network:
 
     # -- a changed copy ---------------------------------------------------------------------------
 
-    def replaced(self, weights: Mapping[str, Array], biases: Mapping[str, Array] | None = None) -> Network:
+    def replaced(
+        self, weights: Mapping[str, Array], biases: Mapping[str, Array] | None = None,
+        buffers: Mapping[str, Array] | None = None,
+    ) -> Network:  # fmt: skip
         """Return a new network with other weights in some layers; everything else is the same.
 
         Parameters
@@ -237,6 +240,8 @@ class Network:
         weights, biases : dict of str to ndarray
             By layer name; in the shape of the layer's weight or bias. A shared weight changes
             wherever it is used.
+        buffers : dict of str to ndarray
+            By path, for example ``"bn1.running_mean"``.
 
         Raises
         ------
@@ -252,6 +257,7 @@ class Network:
                 exact[name, which] = _fitting(name, which, values, getattr(known[name], which))
         module = copy.deepcopy(self.module)
         _assign(module, exact)
+        _assign_buffers(module, buffers or {})
         network = Network.__new__(Network)
         network._set(module, self.example_input, self.dataset, self.name, self.seed, exact)
         return network
@@ -363,6 +369,17 @@ def _assign(module: nn.Module, exact: Mapping[tuple[str, str], Array]) -> None:
             parameter = module.get_submodule(name)._parameters[which]
             if parameter is not None:
                 parameter.copy_(torch.tensor(values))
+
+
+def _assign_buffers(module: nn.Module, buffers: Mapping[str, Array]) -> None:
+    import torch
+
+    known = dict(module.named_buffers())
+    for name, values in buffers.items():
+        if name not in known or tuple(known[name].shape) != values.shape:
+            shape = tuple(known[name].shape) if name in known else "none of that name"
+            raise InputError(f"buffer {name} must have the network's shape, {shape}, got {values.shape}")
+        known[name].copy_(torch.tensor(values))
 
 
 def _fitting(name: str, which: str, values: Array, before: Array | None) -> Array:

@@ -1,0 +1,147 @@
+"""Magnitude pruning: the smallest weights become zero, the others stay or are rounded. It looks at no data."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from sdqviz import coding
+from sdqviz.alphabet import MAXIMUM_BITS
+from sdqviz.array import Array
+from sdqviz.choice import field
+from sdqviz.method import CompressedLayer, MethodChoice, Task, join_bias, split_bias
+from sdqviz.methods import METHODS
+from sdqviz.path_following import SCALES, decode_layer, fitted_step
+from sdqviz.progress import report, stop_if
+from sdqviz.quantizer import Grid
+from sdqviz.storage import Packed, step_up
+
+
+@METHODS.register
+@dataclasses.dataclass(frozen=True)
+class MagnitudePruning(MethodChoice):
+    """Zeroes the smallest weights of each layer, of each neuron, or of the whole network.
+
+    The surviving weights are kept in float, or rounded to the nearest of 2^bits levels ±δ/2, ±3δ/2, …. Of weights
+    of equal size the earlier ones go first.
+    """
+
+    name = "magnitude-pruning"
+    title = "Magnitude pruning"
+
+    pruning_ratio: float = field(
+        0.5, label="Pruning ratio", help="Share of the weights that become zero.", minimum=0.001, maximum=0.999
+    )
+    scope: str = field(
+        "layer",
+        label="Smallest of",
+        help="Each layer, each neuron, or the whole network lose the same share of their weights.",
+        options=("layer", "neuron", "network"),
+    )
+    bits: int | None = field(
+        None,
+        label="Bits per surviving weight",
+        help="Levels of the midrise alphabet; none keeps the survivors in float (32 bits).",
+        minimum=1,
+        maximum=MAXIMUM_BITS,
+    )
+    scale: str = field(
+        "per-neuron",
+        label="Scale",
+        help="One step δ for each neuron (row of the matrix), or one for the layer; 32 bits each, counted.",
+        options=SCALES,
+        advanced=True,
+    )
+    biases: str = field(
+        "float",
+        label="Biases",
+        help="Kept in float (32 bits each, counted), or pruned and rounded together with the weights.",
+        options=("float", "quantized"),
+        advanced=True,
+    )
+
+    def compress_layers(self, task: Task) -> Iterator[CompressedLayer]:
+        """Prune every layer."""
+        from sdqviz.layer import from_vectors, to_vectors
+
+        rows = []
+        for layer in task.layers:
+            neurons = to_vectors(layer.weight, layer.groups, "rows")
+            with_bias = self.biases == "quantized" and layer.bias is not None
+            rows.append(join_bias(neurons, layer.bias, layer.groups, "rows") if with_bias else neurons)
+        kept = self._kept(rows)
+        for number, (layer, neurons, mask) in enumerate(zip(task.layers, rows, kept, strict=True)):
+            stop_if(task.should_stop)
+            report(task.progress, number, len(task.layers), layer.name)
+            begun = time.perf_counter()
+            pruned, grid, overload = self._rounded(np.where(mask, neurons, 0.0))
+            coded = coding.encode(pruned, grid, self.bits or 0)
+            with_bias = neurons.shape[1] > layer.weight[0].size
+            weights, bias = split_bias(pruned, layer.groups, "rows") if with_bias else (pruned, None)
+            yield CompressedLayer(
+                layer=layer,
+                weight=from_vectors(weights, layer.weight.shape, layer.groups, "rows"),
+                bias=bias,
+                stored=coded.stored,
+                parameters={**coded.parameters, "biases": "quantized" if with_bias else "float"},
+                parameter_bits=coded.parameter_bits,
+                bounds=(),
+                step=np.zeros(1) if grid is None else grid.step,
+                levels=coded.levels,
+                size=neurons.shape[1],
+                overload=int(overload.sum()),
+                unstable=int(overload.any(axis=1).sum()),
+                seconds=time.perf_counter() - begun,
+            )
+
+    def _kept(self, rows: list[Array]) -> list[Array]:
+        """Return which weights survive, a mask for each layer."""
+        if self.scope == "neuron":
+            return [np.stack([_largest(np.abs(neuron), self.pruning_ratio) for neuron in layer]) for layer in rows]
+        if self.scope == "layer":
+            return [_largest(np.abs(layer).ravel(), self.pruning_ratio).reshape(layer.shape) for layer in rows]
+        together = _largest(np.concatenate([np.abs(layer).ravel() for layer in rows]), self.pruning_ratio)
+        ends = np.cumsum([layer.size for layer in rows])[:-1]
+        return [part.reshape(layer.shape) for part, layer in zip(np.split(together, ends), rows, strict=True)]
+
+    def _rounded(self, neurons: Array) -> tuple[Array, Grid | None, Array]:
+        """Return the neurons with their survivors as they are stored, the alphabet, and what it clipped."""
+        if self.bits is None:
+            return neurons.astype(np.float32).astype(float), None, np.zeros_like(neurons, bool)
+        bits = self.bits
+        step = step_up(
+            fitted_step(np.where(neurons == 0, 0.0, neurons), lambda steps: _Surviving.of(bits, steps), self.scale, "mse")
+        )
+        grid = Grid.finite("midrise", bits, step)
+        rounded = np.where(neurons == 0, 0.0, grid.nearest(neurons.T).T)
+        return rounded, grid, np.abs(neurons) > (grid.radius + step / 2)[:, None]
+
+    @classmethod
+    def decode(
+        cls, stored: Mapping[str, Packed], parameters: Mapping[str, Any], shape: tuple[int, ...], groups: int
+    ) -> tuple[Array, Array | None]:
+        """Return the weights that the stored map and codes or values describe."""
+        return decode_layer(stored, parameters, shape, groups)
+
+
+class _Surviving(Grid):
+    """An alphabet that leaves zeros alone, so that the scale is fitted to the survivors."""
+
+    @classmethod
+    def of(cls, bits: int, step: Array) -> Grid:
+        plain = Grid.finite("midrise", bits, step)
+        return cls(plain.step, plain.offset, plain.lowest, plain.highest)
+
+    def nearest(self, values: Array) -> Array:
+        return np.where(values == 0, 0.0, super().nearest(values))
+
+
+def _largest(sizes: Array, ratio: float) -> Array:
+    """Return which of some sizes, shape (n,), stay when a share of them goes."""
+    kept = np.ones(len(sizes), bool)
+    kept[np.argsort(sizes, kind="stable")[: round(ratio * len(sizes))]] = False
+    return kept

@@ -1,0 +1,54 @@
+"""Hard thresholding, then rounding: sparse GPFQ that leaves large weights where they are."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.choice import field
+from sdqviz.kernel import ROUND_NEAREST, SHRINK_HARD
+from sdqviz.quantizer import Grid, QuantizerChoice, Rule
+from sdqviz.quantizers import QUANTIZERS
+
+
+@QUANTIZERS.register
+@dataclasses.dataclass(frozen=True)
+class HardThreshold(QuantizerChoice):
+    """T(z) is the nearest level if |z| > λ, and 0 otherwise.
+
+    Notes
+    -----
+    Zhang, Zhou & Saab, *Post-training quantization for neural networks with provable guarantees* (2023).
+
+    Examples
+    --------
+    >>> HardThreshold(threshold=0.6).apply(np.array([[1.0], [0.6]]), Grid.infinite("midtread", 0.5), np.zeros(1)).ravel()
+    array([1., 0.])
+    """
+
+    name = "hard-threshold"
+    title = "Hard threshold"
+    rule = Rule(SHRINK_HARD, ROUND_NEAREST)
+
+    threshold: float = field(
+        0.0, label="Threshold λ", help="Values up to λ become zero.", minimum=0.0, maximum=1e12
+    )
+
+    @property
+    def cut(self) -> float:
+        """The threshold λ."""
+        return self.threshold
+
+    def apply(self, values: Array, grid: Grid, uniform: Array) -> Array:
+        """Cut and round."""
+        return np.where(np.abs(values) <= self.threshold, 0.0, grid.nearest(values))
+
+    def overloaded(self, values: Array, grid: Grid) -> Array:
+        """Return which values are clipped; those cut are not."""
+        return super().overloaded(values, grid) & (np.abs(values) > self.threshold)
+
+    def error_limit(self, grid: Grid) -> Array:
+        """Return max(λ, δ/2)."""
+        return np.maximum(grid.step / 2, self.threshold)
