@@ -139,7 +139,8 @@ class Calibration:
             for values in (x, x_compressed):
                 if not bool(values.isfinite().all()):
                     raise InputError(
-                        f"calibration inputs must give finite activations, got NaN or infinity before layer {layer.name!r}"
+                        f"calibration inputs must give finite activations, got NaN or infinity "
+                        f"before layer {layer.name!r}"
                     )
             count = position_count(module, x)
             chosen = None
@@ -244,26 +245,28 @@ class _Sums:
 
     def add(self, original: Tensor, compressed: Tensor | None) -> None:
         """Add rows, shape (groups, rows, width); without ``compressed`` they are the same in both networks."""
-        x = _in_numpy(original) if original.device.type == "cpu" else original
-        y = x if compressed is None else _in_numpy(compressed) if compressed.device.type == "cpu" else compressed
         self.samples += original.shape[1]
-        if isinstance(x, np.ndarray):
-            for group in range(len(x)):
-                # a matrix by its own transpose: numpy computes one triangle only
-                self.inputs[group] += y[group].T @ y[group]
-                if self.cross is not None:
-                    self.cross[group] += y[group].T @ x[group]
-            self.target += ((x @ self.weights) ** 2).sum(axis=1)
-            self.total += y.sum(axis=1)
-            self.original_total += x.sum(axis=1)
+        if original.device.type == "cpu":
+            self._add_on_cpu(_in_numpy(original), None if compressed is None else _in_numpy(compressed))
             return
-        weights = original.new_tensor(self.weights)
+        x, y = original, original if compressed is None else compressed
         self.inputs += _in_numpy(y.transpose(1, 2) @ y)
         if self.cross is not None:
             self.cross += _in_numpy(y.transpose(1, 2) @ x)
-        self.target += _in_numpy((x @ weights).square().sum(dim=1))
+        self.target += _in_numpy((x @ x.new_tensor(self.weights)).square().sum(dim=1))
         self.total += _in_numpy(y.sum(dim=1))
         self.original_total += _in_numpy(x.sum(dim=1))
+
+    def _add_on_cpu(self, x: Array, compressed: Array | None) -> None:
+        y = x if compressed is None else compressed
+        for group in range(len(x)):
+            # a matrix by its own transpose: numpy computes one triangle only
+            self.inputs[group] += y[group].T @ y[group]
+            if self.cross is not None:
+                self.cross[group] += y[group].T @ x[group]
+        self.target += ((x @ self.weights) ** 2).sum(axis=1)
+        self.total += y.sum(axis=1)
+        self.original_total += x.sum(axis=1)
 
     def finish(self) -> tuple[Moments, ...]:
         return tuple(
@@ -287,7 +290,7 @@ def _in_numpy(tensor: Tensor) -> Array:
 
 
 class _Stream(Protocol):
-    """Gives the inputs of a layer in both networks, batch after batch; layers are asked for in the order of ``stops``."""
+    """Gives a layer's inputs in both networks, batch after batch; layers are asked for in the order of ``stops``."""
 
     stops: tuple[str, ...]
 

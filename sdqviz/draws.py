@@ -1,4 +1,4 @@
-"""Uniform random numbers that are a function of (seed, layer, neuron, weight), so that no order of work can change them."""
+"""Uniform random numbers as a function of (seed, layer, neuron, weight), so that no order of work can change them."""
 
 from __future__ import annotations
 

@@ -85,6 +85,10 @@ def output_bound(network: Network, layers: Sequence[CompressedLayer], input_norm
     structure = network.structure
     if not structure.applicable:
         return not_applicable("network", "Through all layers", structure.because.rstrip("."))
+    done = {item.layer.name for item in layers}
+    skipped = [layer.name for layer in network.layers if layer.name not in done]
+    if skipped:
+        return not_applicable("network", "Through all layers", f"layer {skipped[0]} was not compressed")
     missing = [item.layer.name for item in layers if not item.bounds]
     if missing:
         return not_applicable("network", "Through all layers", f"the method has no bound for layer {missing[0]}")

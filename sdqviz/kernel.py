@@ -369,7 +369,7 @@ ROUND_NONE, ROUND_NEAREST, ROUND_RANDOM = range(3)
 
 @numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
 def _uniform(key, weight):  # type: ignore[no-untyped-def]
-    """The number of `sdqviz.draws.uniforms`."""
+    """Return the number of `sdqviz.draws.uniforms`."""
     z = key + (np.uint64(weight) + np.uint64(1)) * np.uint64(GOLDEN)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(FIRST)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(SECOND)

@@ -42,8 +42,11 @@ ALIGNMENTS = ("sweeps", "least-squares", "smallest-range")
 SHRINKS = np.linspace(0.02, 1.0, 99)
 """Candidates for the largest level, as shares of the largest weight, among which the square error picks."""
 
-SEARCHED = np.array([0.7, 0.85, 1.0, 1.2, 1.4, 1.7])
-"""Multiples of the step with the smallest square error that the search tries by walking."""
+SEARCHED = (0.6, 0.8, 1.0, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3)
+"""Multiples of the step with the smallest square error that the search tries by walking.
+
+Feedback makes the values of a walk larger than the weights, so at few bits the best step is larger too.
+"""
 
 BISECTIONS = 40
 """Halvings of the interval of thresholds; few are needed before the ratio is met to a weight or stops moving."""
@@ -94,10 +97,11 @@ class PathFollowing(MethodChoice):
         options=SCALES,
     )
     fit: str = field(
-        "mse",
+        "search",
         label="Scale fitted to",
         help="The largest weight; a percentile of the weights; the smallest square error of the weights; or the "
-        "smallest error on the calibration data, found by walking with several scales (slower).",
+        "smallest error on the calibration data, found by walking with several scales (slower, and much the best "
+        "at 1 and 2 bits).",
         options=FITS,
     )
     percentile: float = field(
@@ -172,9 +176,13 @@ class PathFollowing(MethodChoice):
         """Return the operator T; ``threshold`` is 0 without a pruning ratio."""
         return QUANTIZERS["nearest"]()
 
-    def grid(self, bits: int, step: Array) -> Grid:
-        """Return the alphabet for steps δ, shape (out,)."""
+    def finite_grid(self, bits: int, step: Array) -> Grid:
+        """Return the alphabet that the scale is fitted to, for steps δ, shape (out,)."""
         return Grid.finite(self.alphabet, bits, step)
+
+    def grid(self, bits: int, step: Array) -> Grid:
+        """Return the alphabet that weights are quantized to."""
+        return self.finite_grid(bits, step)
 
     @property
     def target_ratio(self) -> float:
@@ -262,7 +270,7 @@ def align(
 
 
 def fitted_step(
-    weights: Array, grid_of: Callable[[Array], Grid], scale: str, fit: str, percentile: float = 100.0
+    weights: Array, used: Array, grid_of: Callable[[Array], Grid], scale: str, fit: str, percentile: float = 100.0
 ) -> Array:
     """Find the step δ of each neuron from its weights alone.
 
@@ -270,6 +278,8 @@ def fitted_step(
     ----------
     weights : ndarray, shape (M, N)
         A row per neuron.
+    used : ndarray of bool, shape (M, N)
+        Which weights count; those at dead inputs or pruned do not.
     grid_of : callable
         Returns the finite alphabet for steps of shape (M,).
     scale : {"per-neuron", "per-layer"}
@@ -284,21 +294,24 @@ def fitted_step(
     -------
     ndarray, shape (M,)
     """
-    sizes = np.abs(weights)
-    rows = sizes if scale == "per-neuron" else sizes.reshape(1, -1)
+    sizes = np.where(used, np.abs(weights), 0.0)
     reach = float(grid_of(np.ones(1)).radius[0])
     if fit == "percentile":
-        heights = np.percentile(sizes, percentile, axis=1)
+        heights = np.array(
+            [np.percentile(row[mask], percentile) if mask.any() else 0.0 for row, mask in zip(sizes, used, strict=True)]
+        )
         wanted = heights if scale == "per-neuron" else heights.mean(keepdims=True)
         return np.array(np.broadcast_to(wanted / reach, len(weights)))
-    largest = rows.max(axis=1) / reach
+    together = scale == "per-layer"
+    largest = (sizes.reshape(1, -1) if together else sizes).max(axis=1, initial=0.0) / reach
     if fit == "max":
         return np.array(np.broadcast_to(largest, len(weights)))
-    values = np.ascontiguousarray((weights if scale == "per-neuron" else weights.reshape(1, -1)).T)
+    values = np.ascontiguousarray((weights.reshape(1, -1) if together else weights).T)
+    counted = np.ascontiguousarray((used.reshape(1, -1) if together else used).T)
     best, least = largest, np.full(len(largest), np.inf)
     for shrink in SHRINKS:
         step = shrink * largest
-        missed = ((grid_of(step).nearest(values) - values) ** 2).sum(axis=0)
+        missed = ((grid_of(step).nearest(values) - values) ** 2).sum(axis=0, where=counted)
         best, least = np.where(missed < least, step, best), np.minimum(missed, least)
     return np.array(np.broadcast_to(best, len(weights)))
 
@@ -322,6 +335,9 @@ class _Work:
         size = len(rows) // layer.groups
         self.parts = [slice(group * size, (group + 1) * size) for group in range(layer.groups)]
         self.keys = [keys[part] for part in self.parts]
+        # scales are found with other random numbers than the walk's own, which so stay independent of them
+        trial = draws.neuron_keys(draws.layer_key(task.seed, f"{layer.name}|scale"), len(rows))
+        self.trial_keys = [trial[part] for part in self.parts]
         self.weights = [np.ascontiguousarray(self.neurons[part].T) for part in self.parts]
         self.grams: list[Gram] = []
         for part, sums in zip(self.parts, moments, strict=True):
@@ -343,7 +359,7 @@ class _Work:
         threshold = self._threshold(step)
         operator = choice.quantizer(threshold)
         grid = choice.grid(self.bits, step)
-        walks = self._walks(grid, operator)
+        walks = self._walks(grid, operator, self.keys)
         neurons = self._joined([walk.quantized for walk in walks])
         rounds = operator.rounds
         if not rounds:
@@ -364,7 +380,7 @@ class _Work:
             weight=from_vectors(weights, layer.weight.shape, layer.groups, "rows"),
             bias=bias,
             stored=stored,
-            parameters={**coded.parameters, "biases": choice.biases},
+            parameters={**coded.parameters, "biases": "quantized" if self.with_bias else "float"},
             parameter_bits=coded.parameter_bits,
             bounds=(),
             step=grid.step if rounds else np.zeros(1),
@@ -376,9 +392,9 @@ class _Work:
             path=self._record(neurons, operator, grid),
         )
 
-    def _walks(self, grid: Grid, operator: QuantizerChoice) -> list[Walk]:
-        found = []
-        for part, gram, start, keys in zip(self.parts, self.grams, self.prepared, self.keys, strict=True):
+    def _walks(self, grid: Grid, operator: QuantizerChoice, layer_keys: list[Array]) -> list[Walk]:
+        found: list[Walk] = []
+        for part, gram, start, keys in zip(self.parts, self.grams, self.prepared, layer_keys, strict=True):
             own = dataclasses.replace(grid, step=grid.step[part])
             order = start.order
             walk = recursion.walk(
@@ -391,9 +407,7 @@ class _Work:
                 walk = Walk(walk.quantized[back], walk.error[back], walk.overload)
             for _ in range(self.choice.refinements):
                 weights = self.weights[len(found)]
-                again = recursion.refine(
-                    gram, weights, walk.quantized, operator, own, keys, self.task.should_stop
-                )
+                again = recursion.refine(gram, weights, walk.quantized, operator, own, keys, self.task.should_stop)
                 walk = Walk(again.quantized, start.aligned - again.quantized, again.overload)
             found.append(walk)
         return found
@@ -414,8 +428,11 @@ class _Work:
     def _step(self) -> Array:
         choice = self.choice
         fit = "mse" if choice.fit == "search" else choice.fit
+        used = np.concatenate(
+            [np.repeat(gram.alive[None], w.shape[1], axis=0) for gram, w in zip(self.grams, self.weights, strict=True)]
+        )
         step = choice.stretch * fitted_step(
-            self.neurons, lambda steps: Grid.finite(choice.alphabet, self.bits, steps), choice.scale, fit,
+            self.neurons, used, lambda steps: choice.finite_grid(self.bits, steps), choice.scale, fit,
             choice.percentile,
         )  # fmt: skip
         if choice.fit != "search":
@@ -425,7 +442,7 @@ class _Work:
         for factor in SEARCHED:
             stop_if(self.task.should_stop)
             tried = step_up(factor * step)
-            missed = self._errors(self._walks(choice.grid(self.bits, tried), operator))
+            missed = self._errors(self._walks(choice.grid(self.bits, tried), operator, self.trial_keys))
             if choice.scale == "per-layer":
                 missed = np.full_like(missed, missed.sum())
             best, least = np.where(missed < least, tried, best), np.minimum(missed, least)
@@ -440,7 +457,7 @@ class _Work:
         count = self.neurons.size
 
         def reached(threshold: float) -> float:
-            walks = self._walks(grid, self.choice.quantizer(threshold))
+            walks = self._walks(grid, self.choice.quantizer(threshold), self.keys)
             return sum(int((walk.quantized == 0).sum()) for walk in walks) / count
 
         return solve_threshold(reached, target, float(np.abs(self.neurons).max(initial=0.0)), count)
@@ -482,7 +499,7 @@ def solve_threshold(reached: Callable[[float], float], target: float, largest: f
     float
         The threshold with the share nearest to the target of all that were tried.
     """
-    low, high = 0.0, max(largest, np.finfo(np.float32).tiny)
+    low, high = 0.0, max(largest, float(np.finfo(np.float32).tiny))
     tried: dict[float, float] = {}
 
     def at(threshold: float) -> float:
@@ -490,7 +507,8 @@ def solve_threshold(reached: Callable[[float], float], target: float, largest: f
             tried[threshold] = reached(threshold)
         return tried[threshold]
 
-    at(0.0)
+    if at(0.0) >= target:
+        return 0.0
     for _ in range(20):  # feedback makes the values of a walk larger than the weights
         if at(float(np.float32(high))) >= target:
             break

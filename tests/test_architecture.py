@@ -14,11 +14,11 @@ ORDER = """
     plots
     preset reproduce sweep
     compression guarantee ladder network_bound
-    methods method
+    methods path_following method
     dependency networks network_choice training
-    calibration measurement network structure residual_block layer dataset storage
+    calibration measurement network structure residual_block layer dataset coding storage
     vector recursion sigma_delta dual bound
-    permutations permutation frames tightening frame quantizers alphabet kernel
+    permutations permutation frames tightening frame quantizers quantizer alphabet kernel draws
     asset memory report trace registry choice progress error array version
 """.split()  # noqa: SIM905 - the list reads as the layers it describes
 """Top modules of sdqviz (and the scripts beside it), highest first; each may import only those after it."""

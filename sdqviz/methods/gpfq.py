@@ -82,7 +82,7 @@ class Gpfq(PathFollowing):
         """Return nearest rounding, perhaps behind a threshold."""
         if self.threshold == "none":
             return QUANTIZERS["nearest"]()
-        return QUANTIZERS[f"{self.threshold}-threshold"](threshold=threshold)
+        return QUANTIZERS.from_dict({"name": f"{self.threshold}-threshold", "threshold": threshold})
 
     @property
     def target_ratio(self) -> float:

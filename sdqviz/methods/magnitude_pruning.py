@@ -114,7 +114,7 @@ class MagnitudePruning(MethodChoice):
             return neurons.astype(np.float32).astype(float), None, np.zeros_like(neurons, bool)
         bits = self.bits
         step = step_up(
-            fitted_step(np.where(neurons == 0, 0.0, neurons), lambda steps: _Surviving.of(bits, steps), self.scale, "mse")
+            fitted_step(neurons, neurons != 0, lambda steps: Grid.finite("midrise", bits, steps), self.scale, "mse")
         )
         grid = Grid.finite("midrise", bits, step)
         rounded = np.where(neurons == 0, 0.0, grid.nearest(neurons.T).T)
@@ -126,18 +126,6 @@ class MagnitudePruning(MethodChoice):
     ) -> tuple[Array, Array | None]:
         """Return the weights that the stored map and codes or values describe."""
         return decode_layer(stored, parameters, shape, groups)
-
-
-class _Surviving(Grid):
-    """An alphabet that leaves zeros alone, so that the scale is fitted to the survivors."""
-
-    @classmethod
-    def of(cls, bits: int, step: Array) -> Grid:
-        plain = Grid.finite("midrise", bits, step)
-        return cls(plain.step, plain.offset, plain.lowest, plain.highest)
-
-    def nearest(self, values: Array) -> Array:
-        return np.where(values == 0, 0.0, super().nearest(values))
 
 
 def _largest(sizes: Array, ratio: float) -> Array:

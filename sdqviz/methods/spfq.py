@@ -59,5 +59,5 @@ class Spfq(PathFollowing):
         return QUANTIZERS["stochastic"]()
 
     def grid(self, bits: int, step: Array) -> Grid:
-        """Return the alphabet, finite or not."""
-        return super().grid(bits, step) if self.finite else Grid.infinite(self.alphabet, step)
+        """Return the alphabet that weights are quantized to."""
+        return self.finite_grid(bits, step) if self.finite else Grid.infinite(self.alphabet, step)

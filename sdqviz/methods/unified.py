@@ -10,7 +10,7 @@ from sdqviz.error import InputError
 from sdqviz.methods import METHODS
 from sdqviz.path_following import ALIGNMENTS, PathFollowing, Prepared, align
 from sdqviz.progress import ShouldStop
-from sdqviz.quantizer import Grid, QuantizerChoice, half_levels
+from sdqviz.quantizer import Grid, QuantizerChoice
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.recursion import Gram, path_gain
 
@@ -25,7 +25,7 @@ class Unified(PathFollowing):
     Notes
     -----
     Zhang & Saab, *Unified stochastic framework for neural network quantization and pruning* (arXiv 2412.18184).
-    C = 1 is SPFQ's feedback. Only the one-bit operator has use for a midrise alphabet; the others take the midtread one.
+    C = 1 is SPFQ's feedback. The one-bit operator has the two levels ±s whatever ``bits`` and ``alphabet`` say.
     """
 
     name = "unified"
@@ -108,14 +108,18 @@ class Unified(PathFollowing):
     def quantizer(self, threshold: float) -> QuantizerChoice:
         """Return the operator."""
         if self._prunes:
-            return QUANTIZERS[self.operator](threshold=threshold)
+            return QUANTIZERS.from_dict({"name": self.operator, "threshold": threshold})
         return QUANTIZERS["stochastic" if self.operator == "quantize" else "one-bit"]()
 
+    def finite_grid(self, bits: int, step: Array) -> Grid:
+        """Return the alphabet that the scale is fitted to: two levels for one bit."""
+        return Grid.finite("midrise", 1, step) if self.operator == "one-bit" else super().finite_grid(bits, step)
+
     def grid(self, bits: int, step: Array) -> Grid:
-        """Return the alphabet: two levels for one bit."""
-        if self.operator == "one-bit":
-            return Grid.finite("midrise", 1, step)
-        return super().grid(bits, step) if self.finite else Grid.infinite(self.alphabet, step)
+        """Return the alphabet that weights are quantized to."""
+        if self.finite or self.operator == "one-bit":
+            return self.finite_grid(bits, step)
+        return Grid.infinite(self.alphabet, step)
 
     @property
     def target_ratio(self) -> float:

@@ -24,7 +24,8 @@ class HardThreshold(QuantizerChoice):
 
     Examples
     --------
-    >>> HardThreshold(threshold=0.6).apply(np.array([[1.0], [0.6]]), Grid.infinite("midtread", 0.5), np.zeros(1)).ravel()
+    >>> grid = Grid.infinite("midtread", 0.5)
+    >>> HardThreshold(threshold=0.6).apply(np.array([[1.0], [0.6]]), grid, np.zeros(1)).ravel()
     array([1., 0.])
     """
 
@@ -32,9 +33,7 @@ class HardThreshold(QuantizerChoice):
     title = "Hard threshold"
     rule = Rule(SHRINK_HARD, ROUND_NEAREST)
 
-    threshold: float = field(
-        0.0, label="Threshold λ", help="Values up to λ become zero.", minimum=0.0, maximum=1e12
-    )
+    threshold: float = field(0.0, label="Threshold λ", help="Values up to λ become zero.", minimum=0.0, maximum=1e12)
 
     @property
     def cut(self) -> float:

@@ -58,4 +58,6 @@ def shrunk(values: Array, threshold: float, uniform: Array, otherwise: Array) ->
     if threshold == 0:
         return otherwise
     size = np.abs(values)
-    return np.where(size < threshold, np.where(uniform < size / threshold, np.copysign(threshold, values), 0.0), otherwise)
+    return np.where(
+        size < threshold, np.where(uniform < size / threshold, np.copysign(threshold, values), 0.0), otherwise
+    )

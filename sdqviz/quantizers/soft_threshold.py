@@ -24,7 +24,8 @@ class SoftThreshold(QuantizerChoice):
 
     Examples
     --------
-    >>> SoftThreshold(threshold=0.4).apply(np.array([[1.0], [0.3]]), Grid.infinite("midtread", 0.5), np.zeros(1)).ravel()
+    >>> grid = Grid.infinite("midtread", 0.5)
+    >>> SoftThreshold(threshold=0.4).apply(np.array([[1.0], [0.3]]), grid, np.zeros(1)).ravel()
     array([0.5, 0. ])
     """
 

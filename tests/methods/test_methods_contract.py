@@ -21,11 +21,51 @@ SMALL = {
         {"bits": 3},
         {"bits": 2, "scale": "per-layer", "fit": "mse", "biases": "quantized"},
     ],
+    "gpfq": [
+        {"bits": 3},
+        {"bits": 1, "biases": "corrected", "order": 3, "refinement": 2, "batch_norm": "estimated"},
+        {"bits": 3, "alphabet": "midtread", "biases": "quantized", "threshold": "hard", "pruning_ratio": 0.4},
+        {"bits": 2, "scale": "per-layer", "fit": "max", "threshold": "soft", "pruning_ratio": 0.3, "patches": 0.5},
+    ],
+    "spfq": [
+        {"bits": 3, "order": 2},
+        {"bits": 4, "alphabet": "midtread", "finite": False, "fit": "percentile", "percentile": 90.0},
+        {"bits": 2, "alignment": "least-squares", "biases": "quantized", "scale": "per-layer"},
+    ],
+    "unified": [
+        {"bits": 3},
+        {"operator": "prune", "pruning_ratio": 0.6, "biases": "quantized"},
+        {"operator": "one-bit", "scaling": 2.0, "placement": "largest"},
+        {"operator": "quantize", "bits": 3, "finite": False, "biases": "quantized", "alignment": "smallest-range"},
+        {"bits": 2, "pruning_ratio": 0.2, "finite": False, "fit": "mse", "biases": "corrected"},
+    ],
+    "gptq": [
+        {"bits": 3},
+        {"bits": 2, "visit": "as-is", "biases": "quantized", "damping": 0.0, "refinement": 1},
+    ],
+    "qronos": [
+        {"bits": 3},
+        {"bits": 2, "visit": "as-is", "biases": "quantized", "scale": "per-layer"},
+        {"bits": 4, "alphabet": "midtread", "biases": "corrected", "batch_norm": "estimated"},
+    ],
+    "magnitude-pruning": [
+        {"pruning_ratio": 0.5},
+        {"pruning_ratio": 0.3, "bits": 3, "biases": "quantized", "scope": "neuron"},
+        {"pruning_ratio": 0.4, "bits": 2, "scope": "network", "scale": "per-layer"},
+    ],
 }
 FINE = {
     "frame": {"redundancy": 4.0, "bits": 12, "step_rule": "range-column"},
     "round-to-nearest": {"bits": 14},
+    "gpfq": {"bits": 14},
+    "spfq": {"bits": 16},
+    "unified": {"bits": 16, "operator": "quantize"},
+    "gptq": {"bits": 14},
+    "qronos": {"bits": 14, "damping": 0.0},
+    "magnitude-pruning": {"pruning_ratio": 0.001},
 }
+DATA_FREE = {"frame", "round-to-nearest", "magnitude-pruning"}
+BOUNDED = {"frame", "round-to-nearest"}
 CASES = [(name, choice) for name, choices in SMALL.items() for choice in choices]
 
 
@@ -70,11 +110,11 @@ def test_weights_are_what_the_stored_parts_decode_to(network, name, choice):
     method = sq.METHODS[name](**choice)
     result = sq.compress(network, method, calibration=32)
     for item in result.layers:
-        levels = item.stored["levels"]
-        assert levels.values.max() < 2**levels.bits
+        for part in item.stored.values():
+            assert part.bits == 32 or part.values.max(initial=0) < 2**part.bits
         weight, bias = method.decode(item.stored, item.parameters, item.layer.weight.shape, item.layer.groups)
         np.testing.assert_array_equal(weight, item.weight)
-        if choice.get("biases") == "quantized" and item.layer.bias is not None:
+        if choice.get("biases", "float") != "float" and item.layer.bias is not None:
             np.testing.assert_array_equal(bias, item.bias)
         else:
             assert bias is None and item.bias is None
@@ -111,7 +151,7 @@ def test_report_and_choice_survive_json(network, name, choice):
 def test_measured_errors_stay_below_bounds_that_hold(network, name, choice):
     report = sq.compress(network, sq.METHODS[name](**choice), calibration=64).report
     for row in report.layers:
-        assert np.isfinite(row.bound)
+        assert np.isfinite(row.bound) == (name in BOUNDED)
         if row.bound_holds:
             assert row.error <= row.bound * (1 + 1e-6)  # weights are rounded to float32 at the end
     if report.output_bound_holds:
@@ -186,3 +226,19 @@ def without_times(report: Report) -> dict:
     for row in values["layers"]:
         row.pop("seconds")
     return json.loads(json.dumps(values).replace("NaN", "null"))
+
+
+@pytest.mark.parametrize("name", sorted(set(SMALL) - DATA_FREE))
+def test_methods_that_calibrate_ask_for_data(network, name):
+    for nothing in (0, np.zeros((0, 12), np.float32)):
+        with pytest.raises(sq.InputError, match="calibration must"):
+            sq.compress(network, sq.METHODS[name](), calibration=nothing)
+    wrong = np.zeros((4, 5), np.float32)
+    with pytest.raises(sq.InputError, match="calibration inputs must be accepted"):
+        sq.compress(network, sq.METHODS[name](), calibration=wrong)
+    bad = network.dataset.calibration(8, 0).copy()
+    bad[3] = np.nan
+    with pytest.raises(sq.InputError, match=r"before layer '\w+'"):
+        sq.compress(network, sq.METHODS[name](), calibration=bad)
+    one = sq.compress(network, sq.METHODS[name](bits=3), calibration=1).report
+    assert np.isfinite(one.relative_output_error)
