@@ -153,6 +153,28 @@ def figure(ink: Ink, *, height: int = 320, x: str = "", y: str = "", **layout: A
     return drawn
 
 
+def log_axis(low: float, high: float) -> dict[str, Any]:
+    """Return a logarithmic axis from ``low`` to ``high`` whose ticks are written out in full.
+
+    Examples
+    --------
+    >>> log_axis(0.3, 30)["ticktext"]
+    ['0.5', '1', '2', '5', '10', '20']
+    """
+    low, high = max(low, 1e-300), max(high, low * 1.01, 1e-299)
+    decades = math.log10(high / low)
+    mantissas = (1, 2, 5) if decades <= 2.5 else (1,)
+    stride = max(1, round(decades / 7))
+    powers = [k for k in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1) if k % stride == 0]
+    ticks = [m * 10.0**k for k in powers for m in mantissas if low <= m * 10.0**k <= high]
+    return {
+        "type": "log",
+        "range": [math.log10(low), math.log10(high)],
+        "tickvals": ticks,
+        "ticktext": [number(tick) for tick in ticks],
+    }
+
+
 def decimate(values: Array, limit: int = DRAWN) -> Index:
     """Choose the points of a long trace to draw, keeping the extremes of every stretch.
 
@@ -240,3 +262,20 @@ def size(count: float) -> str:
         if count >= scale:
             return f"{number(count / scale)} {unit}"
     return f"{count:.0f} B"
+
+
+def space(drawn: go.Figure, ink: Ink) -> None:
+    """Style the scene of a three-dimensional figure: equal scales, faint grid, no boxes."""
+    faint = "#3b3935" if ink.dark else "#dddbd7"  # a scene draws with WebGL, which ignores transparency in lines
+    axis = {
+        "showbackground": False,
+        "gridcolor": faint,
+        "zerolinecolor": faint,
+        "color": ink.text,
+        "tickfont": {"size": 10},
+        "nticks": 5,
+    }
+    drawn.update_layout(
+        scene={f"{name}axis": axis | {"title": {"text": name}} for name in "xyz"}
+        | {"aspectmode": "data", "camera": {"eye": {"x": 1.3, "y": 1.3, "z": 0.9}}}
+    )

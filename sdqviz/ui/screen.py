@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -15,7 +16,10 @@ from sdqviz.plots.theme import Ink
 from sdqviz.ui.controls import Controls
 from sdqviz.ui.link import Link, apply
 
+R = TypeVar("R")
+
 NARROW = """<style>
+[data-testid="stColumn"]:has([data-testid="stPlotlyChart"]) {min-width: 400px}
 [data-testid="stMainBlockContainer"] {padding-top: 2.6rem; padding-bottom: 3rem; max-width: 1500px}
 [data-testid="stSidebarUserContent"] {padding-bottom: 2rem}
 [data-testid="stSidebarContent"] h1, [data-testid="stHeadingDivider"] {margin: 0}
@@ -69,9 +73,29 @@ class Page(Controls):
         """Every choice of the page so far, as in its link."""
         return dict(self.link.values)
 
+    def compute(self, function: Callable[[Mapping[str, Any]], R], **more: Any) -> R:
+        """Call ``function(choices)`` with the page's choices; the last results are kept.
+
+        Parameters
+        ----------
+        function : callable
+            A module-level function of the choices alone; its result is shared and must not be changed.
+        **more
+            Further entries for the choices, such as a dimension that no control asks for.
+        """
+        choices = self.choices | more
+        choices.pop("picture", None)
+        result: R = _computed(function, f"{function.__module__}.{function.__qualname__}", json.dumps(choices), choices)
+        return result
+
     def code(self, lines: str) -> None:
         """Give the lines that compute this page's numbers; they can be copied from the sidebar."""
         self.lines = lines.strip()
+
+
+@st.cache_resource(max_entries=48, show_spinner="Computing")
+def _computed(_function: Callable[..., Any], name: str, key: str, _choices: Mapping[str, Any]) -> Any:
+    return _function(_choices)
 
 
 @contextlib.contextmanager

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
-from sdqviz import asset
+from sdqviz import asset, preset
 from sdqviz.bound import Bound
 from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.theme import number
+from sdqviz.ui import link
 from sdqviz.ui.screen import Page
+
+QUICK: dict[str, Any] = {"limits": {"seconds": (0.1, 5.0)}, "defaults": {"seconds": 2.0}}
+"""What a page that should answer at once allows an ordering to take."""
 
 TABLE_ROWS = 2000
 """Rows a table view sends to the browser; the CSV has them all."""
@@ -48,20 +54,19 @@ def headlines(*numbers: Headline) -> None:
 
 def verdict(bound: Bound, measured: float) -> Headline:
     """Return the headline that says whether a bound holds, computed from the bound and the measured value."""
-    from sdqviz.plots.theme import number
+    return limit("Bound holds?", bound, measured)
 
+
+def limit(label: str, bound: Bound, measured: float) -> Headline:
+    """Return a headline under another label that says whether a measured value keeps to a bound."""
     if not bound.holds:
-        return Headline("Bound holds?", "Not applicable", bound.because, "A hypothesis of the theorem is not met.")
+        return Headline(label, "Not applicable", bound.because.removeprefix("Not applicable: "), bound.title)
     kept = measured <= bound.value * (1 + 1e-9)
-    ratio = measured / bound.value if bound.value > 0 else 0.0
-    return Headline(
-        "Bound holds?",
-        "Yes" if kept else "Violated",
-        f"measured {number(measured)} ≤ {number(bound.value)}, ratio {number(ratio)}"
-        if kept
-        else f"measured {number(measured)} > {number(bound.value)}: this is a defect, please report the link",
-        f"{bound.title}. {bound.because}",
-    )
+    told = f"{number(measured)} {'≤' if kept else '>'} {number(bound.value)}"
+    note = f"{told}, ratio {number(measured / bound.value)}" if bound.value > 0 else told
+    if not kept:
+        note += ": this is a defect, please report the link"
+    return Headline(label, "Yes" if kept else "Violated", note, f"{bound.title}. {bound.because}")
 
 
 def panel(drawn: Panel, page: Page) -> None:
@@ -94,6 +99,33 @@ def panel(drawn: Panel, page: Page) -> None:
         if data.open:
             with data:
                 _data(drawn, page)
+
+
+def panels(drawn: Sequence[Panel], page: Page) -> None:
+    """Draw panels two beside each other; on a narrow screen they go below each other."""
+    for start in range(0, len(drawn), 2):
+        for column, one in zip(st.columns(2, gap="medium"), drawn[start : start + 2], strict=False):
+            with column:
+                panel(one, page)
+
+
+def tiles(pages: Mapping[str, st.Page], line: Callable[[Mapping[str, Any]], str]) -> None:
+    """Draw a tile for each preset: title, what to look at, stored numbers, and the link that opens it.
+
+    Parameters
+    ----------
+    pages : mapping of str to st.Page
+        The pages of the menu by address; presets of others are left out.
+    line : callable
+        Writes a preset's stored result in one line.
+    """
+    shown = [one for one in preset.load() if one.page and one.page in pages]
+    for start in range(0, len(shown), 3):
+        for column, one in zip(st.columns(3), shown[start : start + 3], strict=False):
+            with column.container(border=True, height="stretch"):
+                st.page_link(pages[one.page], label=f"**{one.title}**", query_params=link.query(one.choices))
+                st.markdown(one.look)
+                st.caption(f"{pages[one.page].title}: {line(one.result)}")
 
 
 def _data(drawn: Panel, page: Page) -> None:
@@ -143,8 +175,6 @@ def proof(name: str) -> None:
 
 def bounds(found: Sequence[Bound], measured: float) -> None:
     """Draw a table of bounds beside the measured value; those that do not apply say why."""
-    from sdqviz.plots.theme import number
-
     lines = ["| bound | value | measured / bound | applies |", "|---|---|---|---|"]
     for bound in found:
         ratio = number(measured / bound.value) if bound.holds and bound.value > 0 else "n/a"
