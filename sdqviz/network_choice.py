@@ -60,6 +60,11 @@ class NetworkChoice(Choice):
         """Whether the trained weights come with the package."""
         return self.seed in SHIPPED_SEEDS
 
+    @property
+    def ready(self) -> bool:
+        """Whether the trained weights are at hand, so that `load` need not train."""
+        return self.shipped or (training.cache_folder() / training.file_name(self)).is_file()
+
     def load(self, progress: Progress | None = None, should_stop: ShouldStop | None = None) -> Network:
         """Return the trained network: shipped, from the user's cache folder, or trained now and kept there.
 
