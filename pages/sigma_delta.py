@@ -36,9 +36,9 @@ with screen.page(
         show.Headline(
             "Bits per original weight",
             number(run.bits_per_weight),
-            f"{number(run.level_bits)} for the levels, {number(run.bits_per_weight - run.level_bits)} for the stored step",
-            f"N·b/d = {run.frame.size}·{run.bits}/{run.frame.dimension} bits for the levels, and 32/d for δ. The frame's "
-            "name, N and seed (72 bits) are stored once for all the columns of a layer and are not counted here.",
+            f"{number(run.level_bits)} for the levels, {number(run.step_bits)} for the stored step",
+            f"N·b/d = {run.frame.size}·{run.bits}/{run.frame.dimension} bits for the levels, and 32/d for δ. The "
+            "frame's name, N and seed (72 bits) are stored once for a whole layer and are not counted here.",
         ),
         show.Headline(
             "Relative error",
@@ -50,12 +50,12 @@ with screen.page(
     )
     if not run.trace.stable:
         st.warning(
-            f"The quantizer is overloaded at {run.overload} of {run.frame.size} steps: {run.trace.reason}. No bound applies."
+            f"The quantizer is overloaded at {run.overload} of {run.frame.size} steps: {run.trace.reason}. "
+            "No bound applies."
         )
     lost = plots.verdict_on_rounding(run)
     if lost:
         st.markdown(f":material/balance: {lost}")
 
     show.panel(plots.draw_steps(run, page.ink), page)
-    show.panels(plots.panels(run, page.ink), page)
-    show.bounds(run.bounds, run.error)
+    show.panels(plots.panels(run, page.ink), page, beside=lambda: show.bounds(run.bounds, run.error))

@@ -10,8 +10,8 @@ from sdqviz.ui import main, screen, show
 with screen.page(
     "",
     "Can a network survive one-bit weights?",
-    "Store each of its numbers as a few coarse steps, and let every step correct the one before: that is ΣΔ quantization. "
-    "See it happen, and hold the theory beside the measurement.",
+    "Store each of its numbers as a few coarse steps, and let every step correct the one before: that is ΣΔ "
+    "quantization. See it happen, and hold the theory beside the measurement.",
     seeded=False,
 ) as page:
     examples = preset.of_page("")

@@ -270,9 +270,14 @@ class VectorRun:
         return self.frame.size * self.bits / self.frame.dimension
 
     @property
+    def step_bits(self) -> float:
+        """Bits of the stored step per original weight, 32/d."""
+        return STEP_BITS / self.frame.dimension
+
+    @property
     def bits_per_weight(self) -> float:
         """Bits per original weight: levels and the stored step."""
-        return self.level_bits + STEP_BITS / self.frame.dimension
+        return self.level_bits + self.step_bits
 
     @property
     def overload(self) -> int:
@@ -285,7 +290,7 @@ class VectorRun:
         return tightest(self.bounds)
 
     def overloaded(self) -> Index:
-        """Steps n at which |u_{n−1} + x_n| > Kδ."""
+        """Return the steps n at which |u_{n−1} + x_n| > Kδ, counted from 0."""
         before = np.concatenate([[0.0], self.trace.state[:-1]])
         return np.flatnonzero(np.abs(before + self.trace.coefficients) > 2 ** (self.bits - 1) * self.step)
 

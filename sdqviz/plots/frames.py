@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from sdqviz.array import Array, Index
 from sdqviz.bound import CZAJA_NA, Bound, Walk, wang_variation, wang_variation_bound
@@ -240,54 +239,47 @@ def draw_tour(found: FrameInfo, ink: Ink) -> Panel:
     points, how = projected(found)
     solid = points.shape[1] == 3
     size = found.frame.size
-    figure = theme.figure(ink, height=470)
+    figure = theme.figure(ink, height=420)
     kept = np.arange(size) if size <= theme.DRAWN else np.arange(0, size, -(-size // theme.DRAWN))
-    axes = dict(zip("xyz", points[kept].T.astype(np.float32), strict=False))
-    scatter = go.Scatter3d if solid else go.Scatter
-    figure.add_trace(
-        scatter(
-            **axes,
-            mode="lines",
-            name="tour",
-            line={"color": ink.faint if size > 40 else theme.ORIGINAL.colour(ink), "width": 2 if solid else 1.2},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-    )
-    bar = {"title": {"text": "step n", "font": {"size": 12}}, "thickness": 10, "len": 0.7, "outlinewidth": 0}
-    figure.add_trace(
-        scatter(
-            **axes,
-            mode="markers",
-            name="frame vector",
-            showlegend=False,
-            marker={
-                "size": 4 if solid else (8 if size <= 100 else 5),
-                "color": (kept + 1).tolist() if size <= 300 else (kept + 1).astype(np.int32),
-                "colorscale": theme.DENSITY,
-                "showscale": True,
-                "colorbar": bar,
-                "line": {"width": 0.5, "color": ink.text},
-            },
-            customdata=found.order[kept].astype(np.int32),
-            hovertemplate="frame vector %{customdata}<extra></extra>",
-        )
+    shown = points[kept]
+    flat = (theme.seen(shown, 0.0) if solid else shown).astype(np.float32)
+    if solid:
+        theme.draw_sphere(figure, 1.0, ink)
+    bar = {"title": {"text": "step n", "font": {"size": 12}}, "thickness": 10, "len": 0.7, "outlinewidth": 0, "x": 1.0}
+    figure.add_scatter(
+        x=flat[:, 0],
+        y=flat[:, 1],
+        mode="lines+markers",
+        name="frame vector",
+        showlegend=False,
+        line={"color": theme.ORIGINAL.colour(ink) if size <= 60 else ink.faint, "width": 1.2},
+        marker={
+            "size": 8 if size <= 100 else 5,
+            "color": (kept + 1).astype(np.int32),
+            "colorscale": theme.DENSITY,
+            "showscale": True,
+            "colorbar": bar,
+            "line": {"width": 0.5, "color": ink.text},
+        },
+        customdata=found.order[kept].astype(np.int32),
+        hovertemplate="frame vector %{customdata}<extra></extra>",
     )
     if solid:
-        theme.space(figure, ink)
+        theme.turn(figure, {len(figure.data) - 1: shown}, ink)
     else:
         square = {"scaleanchor": "x", "scaleratio": 1}
-        figure.update_xaxes(title_text="first coordinate" if found.frame.dimension <= 2 else "first direction")
-        figure.update_yaxes(
-            title_text="second coordinate" if found.frame.dimension <= 2 else "second direction", **square
-        )
+        first = found.frame.dimension <= 2
+        figure.update_xaxes(title_text="first coordinate" if first else "first direction")
+        figure.update_yaxes(title_text="second coordinate" if first else "second direction", **square)
+    figure.update_layout(margin={"r": 70})
     if len(kept) < size:
         theme.mark_decimation(figure, size, len(kept), ink)
     return Panel(
         name="tour",
         title="The vectors and the tour through them",
         look=f"ΣΔ visits the vectors in the order of the colours; a short tour means small errors. Drawn {how}.",
-        alt=f"{size} frame vectors in {found.frame.dimension} dimensions, {how}, joined in the order of the walk. The tour "
+        alt=f"{size} frame vectors in {found.frame.dimension} dimensions, {how}, joined in the order of the "
+        f"walk. The tour "
         f"has length {number(found.walk.variation)}, {number(float(found.steps.mean()))} a step on average.",
         figure=figure,
         formulas=[_variation_formula(found)],
@@ -361,7 +353,9 @@ def draw_gram(found: FrameInfo, ink: Ink) -> Panel:
     gram, size = found.gram, found.frame.size
     block = -(-size // GRAM_CELLS)
     axis = (np.arange(len(gram)) * block).astype(np.int32)
-    figure = theme.figure(ink, x="frame vector m", y="frame vector n", height=420)
+    figure = theme.figure(
+        ink, x="frame vector m", y="frame vector n", height=420, margin={"l": 62, "r": 90, "t": 30, "b": 44}
+    )
     figure.add_heatmap(
         z=gram.astype(np.float32),
         x=axis,
@@ -380,7 +374,8 @@ def draw_gram(found: FrameInfo, ink: Ink) -> Panel:
         name="gram",
         title="How alike the vectors are",
         look="Bright off the diagonal: vectors that nearly repeat each other." + reduced,
-        alt=f"Gram matrix of {size} vectors. Off the diagonal the largest absolute inner product is {number(coherence)}.",
+        alt=f"Gram matrix of {size} vectors. Off the diagonal the largest absolute inner product is "
+        f"{number(coherence)}.",
         figure=figure,
         formulas=[
             Formula(
@@ -413,7 +408,7 @@ def welch(dimension: int, size: int) -> float:
 
 def draw_orderings(found: FrameInfo, compared: tuple[Ordered, ...], current: str, ink: Ink) -> Panel:
     """Draw σ of every ordering as bars beside Wang's limit."""
-    figure = theme.figure(ink, x="frame variation σ(F, p)", height=340)
+    figure = theme.figure(ink, x="frame variation σ(F, p)", height=330, margin={"l": 185, "r": 12, "t": 34, "b": 44})
     shown = compared[::-1]
     figure.add_bar(
         y=[one.title for one in shown],
@@ -436,7 +431,7 @@ def draw_orderings(found: FrameInfo, compared: tuple[Ordered, ...], current: str
     applies = found.frame.dimension >= 3
     limit = wang_variation(found.frame.dimension, found.frame.size) if applies else 0.0
     if applies:
-        figure.add_vline(limit, line=theme.BOUND.line(ink, 1.5))
+        figure.add_vline(limit, line=theme.BOUND.line(ink, 1.5), layer="below")
         figure.add_annotation(
             text="Wang's limit (8)", x=limit, y=1.0, yref="paper", yanchor="bottom", showarrow=False, font={"size": 12}
         )
@@ -447,7 +442,8 @@ def draw_orderings(found: FrameInfo, compared: tuple[Ordered, ...], current: str
     return Panel(
         name="orderings",
         title="All orderings of this frame",
-        look=f"{best.title} walks {number(gain)} times less than {worst.title.lower()}; blue is the ordering chosen.{tail}",
+        look=f"{best.title} walks {number(gain)} times less than {worst.title.lower()}; blue is the ordering "
+        f"chosen.{tail}",
         alt=f"Frame variation of {len(compared)} orderings, from {number(best.variation)} ({best.title}) to "
         f"{number(worst.variation)} ({worst.title}).{tail}",
         figure=figure,

@@ -26,13 +26,13 @@ from sdqviz.vector import VectorRun
 LONG = 2000
 """Entries of a pasted vector written out in the code."""
 
-PLAYED = 120
-"""The most steps an animation shows; longer walks are played in strides, and the plot says so."""
+PLAYED = 160
+"""The most steps an animation shows, one by one; of longer walks the first ones are shown, and the plot says so."""
 
 BINS = 400
 """Frequencies drawn in a spectrum; neighbours are averaged above it."""
 
-SIGMA_DELTA, PCM = "ΣΔ", "rounding (PCM)"
+SIGMA_DELTA, PCM = "ΣΔ", "rounding"
 
 
 def build(choices: Mapping[str, Any]) -> VectorRun:
@@ -120,8 +120,8 @@ def spectrum_info(run: VectorRun) -> Spectrum:
 
 
 def played_steps(size: int) -> Index:
-    """Choose the steps an animation stops at: all of them, or every k-th."""
-    return np.arange(0, size, -(-size // PLAYED))
+    """Return the steps an animation stops at, the first ones of a long walk."""
+    return np.arange(min(size, PLAYED))
 
 
 def verdict_on_rounding(run: VectorRun) -> str | None:
@@ -129,7 +129,8 @@ def verdict_on_rounding(run: VectorRun) -> str | None:
     if run.plain_bits < 1 or run.plain_error >= run.error:
         return None
     return (
-        f"Plain rounding wins here: with {run.plain_bits} bits a weight, no more than the {number(run.level_bits)} spent "
+        f"Plain rounding wins here: with {run.plain_bits} bits a weight, no more than the "
+        f"{number(run.level_bits)} spent "
         f"on ΣΔ's levels, rounding the vector itself leaves {percent(run.plain_error / run.norm)} error; ΣΔ leaves "
         f"{percent(run.error / run.norm)}. What ΣΔ buys is coarser levels with a proved error, not fewer bits."
     )
@@ -168,7 +169,11 @@ def _arguments(fields: Mapping[str, Any]) -> str:
 
 def _symbols(run: VectorRun) -> list[tuple[str, str, str]]:
     return [
-        ("x_n", "coefficient at step n, ⟨x, e_p(n)⟩; largest", number(float(np.abs(run.trace.coefficients).max()))),
+        (
+            "x_n",
+            "coefficient at step n, ⟨x, e⟩ with the n-th vector visited; largest",
+            number(float(np.abs(run.trace.coefficients).max())),
+        ),
         ("q_n", "level chosen at step n, one of", str(2**run.bits)),
         ("u_n", "state after step n; largest", number(float(np.abs(run.trace.state).max()))),
         (r"\delta", "step between levels", number(run.step)),
@@ -181,12 +186,12 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     size, delta = run.frame.size, run.step
     n = np.arange(1, size + 1)
     figure = make_subplots(rows=3, cols=1, shared_xaxes=True, row_heights=[0.08, 0.46, 0.46], vertical_spacing=0.035)
-    base = theme.figure(ink, height=560)
+    base = theme.figure(ink, height=510, margin={"l": 62, "r": 12, "t": 62, "b": 44, "autoexpand": False})
     figure.update_layout(base.layout)
     axes = base.layout.xaxis.to_plotly_json(), base.layout.yaxis.to_plotly_json()
     figure.update_xaxes(axes[0])
     figure.update_yaxes(axes[1])
-    markers = "lines+markers" if size <= 150 else "lines"
+    markers = "lines+markers" if size <= 40 else "lines"
     kept = len(n)
 
     def add(row: int, values: Array, name: str, look: theme.Look, **more: Any) -> None:
@@ -197,7 +202,7 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
         figure.add_scatter(x=n[at], y=values[at].astype(np.float32), name=name, row=row, col=1, **given)
 
     add(2, run.trace.coefficients, "coefficient xₙ", theme.ORIGINAL)
-    levels = {"mode": "markers" if size <= 600 else "lines", "marker": theme.COMPRESSED.marker(ink, 5)}
+    levels = {"mode": "markers", "marker": theme.COMPRESSED.marker(ink, 5)}
     add(
         2,
         run.rounded.quantized,
@@ -225,7 +230,10 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     figure.update_yaxes(title_text="state", range=[-reach, reach], row=3, col=1)
     figure.update_yaxes(visible=False, range=[0, 1], fixedrange=True, row=1, col=1)
     figure.update_xaxes(visible=False, row=1, col=1)
-    figure.update_xaxes(title_text="step n along the walk", range=[1 - size * 0.01, size * 1.01], row=3, col=1)
+    window = min(size, PLAYED)
+    cut = f" (the first {window} of {size:,}; double-click shows all)" if window < size else ""
+    figure.update_xaxes(range=[1 - window * 0.01, window * 1.01])
+    figure.update_xaxes(title_text=f"step n along the walk{cut}", row=3, col=1)
     if drift > reach:
         figure.add_annotation(
             text=f"rounding leaves the picture: {number(drift / delta)} δ at its farthest", row=3, col=1,
@@ -240,7 +248,8 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     return Panel(
         name="steps",
         title="Step by step",
-        look="Below: the state is ΣΔ's memory of what rounding has left out. It stays in the band ±δ/2, while the error of "
+        look="Below: the state is ΣΔ's memory of what rounding has left out. It stays in the band ±δ/2, while "
+        "the error of "
         "plain rounding adds up." + overload,
         alt=f"Coefficients, levels and state over {size} steps. The state of sigma-delta stays {inside} the band of "
         f"plus or minus {number(delta / 2)}: its largest value is {number(largest)}. The running error of plain "
@@ -282,12 +291,11 @@ def _play(figure: go.Figure, run: VectorRun, ink: Ink) -> None:
     ring = {"size": 12, "symbol": "circle-open", "line": {"width": 2.5}}
 
     def reading(k: int) -> str:
-        return f"step {k + 1}:  u + x = {before[k]:.3g} + {x[k]:.3g} = {before[k] + x[k]:.3g}  →  q = {q[k]:.3g},  u = {u[k]:.3g}"
+        return f"n = {k + 1}:  u + x = {before[k] + x[k]:.3g}  →  q = {q[k]:.3g},  new u = {u[k]:.3g}"
 
     figure.add_scatter(
-        x=[1], y=[0.5], mode="text", text=["press play, or drag the slider: each step is added to the state, rounded, "
-        "and what is left is kept"], textposition="middle right", textfont={"color": ink.text, "size": 13},
-        cliponaxis=False, hoverinfo="skip", showlegend=False, row=1, col=1,
+        x=[1], y=[0.5], mode="text", text=["press play, or drag the slider"],
+        textposition="middle right", textfont={"color": ink.text, "size": 13}, cliponaxis=False, hoverinfo="skip", showlegend=False, row=1, col=1,
     )  # fmt: skip
     for row, value, look in ((2, q[0], theme.COMPRESSED), (3, u[0], theme.COMPRESSED)):
         figure.add_scatter(
@@ -302,62 +310,7 @@ def _play(figure: go.Figure, run: VectorRun, ink: Ink) -> None:
         )
         for k in steps
     ]
-    stride = int(steps[1] - steps[0]) if len(steps) > 1 else 1
-    controls(figure, ink, [str(k + 1) for k in steps], f"every {stride} steps, now at " if stride > 1 else "step ")
-
-
-def controls(figure: go.Figure, ink: Ink, names: list[str], prefix: str, *, redraw: bool = False) -> None:
-    """Add play, slow motion, pause and a slider over a figure's frames, below the plot."""
-
-    def animate(target: list[str] | None, milliseconds: int) -> dict[str, Any]:
-        mode = "immediate" if target is not None else "afterall"
-        options = {"frame": {"duration": milliseconds, "redraw": redraw}, "transition": {"duration": 0}, "mode": mode}
-        return {"method": "animate", "args": [target, options | {"fromcurrent": True}]}
-
-    figure.update_layout(
-        updatemenus=[
-            {
-                "type": "buttons",
-                "direction": "right",
-                "showactive": False,
-                "x": 0,
-                "xanchor": "left",
-                "y": 0,
-                "yanchor": "top",
-                "pad": {"t": 62, "r": 10},
-                "bgcolor": "rgba(0,0,0,0)",
-                "bordercolor": ink.faint,
-                "font": {"color": ink.text, "size": 12},
-                "buttons": [
-                    {"label": "Play"} | animate(None, 150),
-                    {"label": "Slow"} | animate(None, 900),
-                    {"label": "Pause", "method": "animate", "args": [[None], {"mode": "immediate"}]},
-                ],
-            }
-        ],
-        sliders=[
-            {
-                "active": 0,
-                "x": 0.0,
-                "len": 1.0,
-                "y": 0,
-                "pad": {"t": 100, "b": 4},
-                "currentvalue": {"prefix": prefix, "font": {"color": ink.text, "size": 12}, "offset": 6, "xanchor": "right"},
-                "font": {"color": "rgba(0,0,0,0)", "size": 1},
-                "ticklen": 0,
-                "minorticklen": 0,
-                "tickcolor": "rgba(0,0,0,0)",
-                "bgcolor": ink.faint,
-                "bordercolor": "rgba(0,0,0,0)",
-                "activebgcolor": theme.COMPRESSED.colour(ink),
-                "steps": [
-                    {"label": name, "method": "animate",
-                     "args": [[name], {"mode": "immediate", "frame": {"duration": 0, "redraw": redraw}}]}
-                    for name in names
-                ],
-            }
-        ],
-    )  # fmt: skip
+    theme.controls(figure, ink, [str(k + 1) for k in steps])
 
 
 def draw_error(run: VectorRun, ink: Ink) -> Panel:
@@ -380,20 +333,20 @@ def draw_error(run: VectorRun, ink: Ink) -> Panel:
     best = run.tightest
     if best.holds:
         figure.add_scatter(
-            x=[size], y=[best.value / norm], name=f"tightest bound: {best.title.lower()}", mode="markers",
+            x=[size], y=[best.value / norm], name="tightest bound", mode="markers",
             marker={"symbol": "line-ew-open", "size": 18, "color": ink.text, "line": {"width": 2}},
         )  # fmt: skip
     floor = float(np.quantile(run.running_error, 0.02)) / norm
     top = max(float(run.running_bound[-1]), float(run.rounded_running_error.max())) / norm
     figure.update_yaxes(theme.log_axis(max(floor, 1e-8) / 1.6, max(top, 1e-7) * 1.6))
     theme.mark_decimation(figure, size, kept, ink)
-    look = "ΣΔ's error stays under the dashed bound and hardly grows; the error of rounding keeps growing."
+    told = "ΣΔ's error stays under the dashed bound and hardly grows; the error of rounding keeps growing."
     if run.rounded_error <= run.error:
-        look = "Here rounding each coefficient on its own ends no worse than ΣΔ: the frame is small, or δ is large."
+        told = "Here rounding each coefficient on its own ends no worse than ΣΔ: the frame is small, or δ is large."
     return Panel(
         name="error",
         title="Error as the walk goes on",
-        look=look,
+        look=told,
         alt=f"At the end sigma-delta leaves {percent(run.error / norm)} of the vector, rounding on the same frame "
         f"{percent(run.rounded_error / norm)}; "
         + (
@@ -441,9 +394,11 @@ def draw_spectrum(run: VectorRun, ink: Ink) -> Panel:
     return Panel(
         name="spectrum",
         title="Noise shaping",
-        look="ΣΔ pushes its error towards high frequencies, away from the slow turns of the frame that the reconstruction "
+        look="ΣΔ pushes its error towards high frequencies, away from the slow turns of the frame that the "
+        "reconstruction "
         "listens to.",
-        alt=f"Spectra of the errors of sigma-delta and of rounding. Over the lowest eighth of the frequencies sigma-delta "
+        alt=f"Spectra of the errors of sigma-delta and of rounding. Over the lowest eighth of the frequencies "
+        f"sigma-delta "
         f"lies {number(abs(gap))} dB {'below' if gap >= 0 else 'above'} rounding.",
         figure=figure,
         formulas=[
@@ -466,7 +421,7 @@ def draw_vector(run: VectorRun, ink: Ink) -> Panel:
     """Draw the vector before and after, and plain rounding of it at the same bits per weight."""
     index = np.arange(1, run.frame.dimension + 1)
     figure = theme.figure(ink, x="entry of the vector", y="value", height=340)
-    mode = "lines+markers" if len(index) <= 96 else "lines"
+    mode = "lines+markers" if len(index) <= 32 else "lines"
     curves = [
         (run.vector, "original", theme.ORIGINAL),
         (run.reconstruction, f"{SIGMA_DELTA}, {number(run.level_bits)} bits a weight", theme.COMPRESSED),
@@ -495,7 +450,8 @@ def draw_vector(run: VectorRun, ink: Ink) -> Panel:
                     ("N", "frame vectors", str(run.frame.size)),
                     (r"\|x-\tilde x\|/\|x\|", "relative error", percent(run.error / run.norm)),
                 ],
-                f"{CZAJA_NA}, eq. (10). Plain rounding: the entries themselves, midrise levels that just fit the largest.",
+                f"{CZAJA_NA}, eq. (10). Plain rounding: the entries themselves, midrise levels that just fit the "
+                f"largest.",
             )
         ],
         table=lambda: {"original": run.vector, "sigma_delta": run.reconstruction, "plain_rounding": run.plain},
@@ -506,79 +462,57 @@ def draw_walk(run: VectorRun, ink: Ink) -> Panel:
     """Draw, for d = 2 or 3, the frame vectors and how the partial sums walk from 0 to x̃ beside those that reach x."""
     solid = run.frame.dimension == 3
     size = run.frame.size
+    names = "xyz"[: run.frame.dimension]
     start = np.zeros((1, run.frame.dimension))
     walks = [np.concatenate([start, sums]) for sums in (run.true_sums, run.partial_sums)]
-    scale = float(np.abs(run.vector).max())
-    at = np.unique(np.linspace(0, size - 1, min(size, 400)).astype(int))
+    reach = max(float(np.linalg.norm(walk, axis=1).max()) for walk in walks)
+    at = np.unique(np.linspace(0, size - 1, min(size, 200)).astype(int))
     spokes = np.full((3 * len(at), run.frame.dimension), np.nan)
-    spokes[0::3], spokes[1::3] = 0.0, run.frame.vectors[run.order[at]] * scale * 0.6
-    figure = theme.figure(ink, height=460)
-
-    def trace(points: Array, **given: Any) -> Any:
-        axes = dict(zip("xyz", points.T.astype(np.float32), strict=False))
-        return go.Scatter3d(**axes, **given) if solid else go.Scatter(**axes, **given)
-
-    def line(look: theme.Look, width: float) -> dict[str, Any]:
-        return look.line(ink, width) | ({"dash": "solid"} if solid else {})
-
+    spokes[0::3], spokes[1::3] = 0.0, run.frame.vectors[run.order[at]] * reach * 0.4
     kept = np.unique(np.concatenate([theme.decimate(w[:, k], 600) for w in walks for k in range(w.shape[1])]))
-    figure.add_trace(
-        trace(
-            spokes,
-            mode="lines",
-            name="frame vectors (shortened)",
-            line={"color": ink.faint, "width": 2},
-            hoverinfo="skip",
-        )
-    )
-    figure.add_trace(trace(walks[0][kept], mode="lines", name="exact partial sums", line=line(theme.ORIGINAL, 3)))
-    figure.add_trace(trace(walks[1][kept], mode="lines", name="partial sums of levels", line=line(theme.COMPRESSED, 2)))
-    ends = {"size": 5 if solid else 11, "line": {"width": 1, "color": ink.page}}
-    figure.add_trace(
-        trace(
-            walks[0][-1:],
-            mode="markers",
-            name="x",
-            marker=ends | {"color": theme.ORIGINAL.colour(ink), "symbol": "circle"},
-        )
-    )
-    figure.add_trace(
-        trace(
-            walks[1][-1:],
-            mode="markers",
-            name="x̃",
-            marker=ends | {"color": theme.COMPRESSED.colour(ink), "symbol": "square"},
-        )
-    )
-    cursor = len(figure.data)
-    ring = {"size": 6 if solid else 12, "color": theme.ERROR.colour(ink), "symbol": "circle-open", "line": {"width": 3}}
-    figure.add_trace(trace(walks[1][1:2], mode="markers", name="now", marker=ring, showlegend=False))
-    steps = played_steps(size)
-    names = "xyz"[: run.frame.dimension]
-    figure.frames = [
-        go.Frame(
-            name=str(k + 1),
-            data=[{axis: [round(float(v), 6)] for axis, v in zip(names, walks[1][k + 1], strict=True)}
-                  | {"type": "scatter3d" if solid else "scatter"}],
-            traces=[cursor],
-        )
-        for k in steps
-    ]  # fmt: skip
+    figure = theme.figure(ink, height=440)
+    scenes: dict[int, Array] = {}
+
+    def add(points: Array, **given: Any) -> None:
+        scenes[len(figure.data)] = points
+        flat = (theme.seen(points, 0.0) if solid else points).astype(np.float32)
+        figure.add_scatter(x=flat[:, 0], y=flat[:, 1], **given)
+
     if solid:
-        theme.space(figure, ink)
+        theme.draw_sphere(figure, reach, ink)
+    add(spokes, mode="lines", name="frame vectors", line={"color": ink.faint, "width": 1.5}, hoverinfo="skip")
+    add(walks[0][kept], mode="lines", name="exact sums", line=theme.ORIGINAL.line(ink, 3))
+    add(walks[1][kept], mode="lines", name="sums of levels", line=theme.COMPRESSED.line(ink, 2))
+    add(walks[0][-1:], mode="markers", name="x", marker=theme.ORIGINAL.marker(ink, 12))
+    add(walks[1][-1:], mode="markers", name="x̃", marker=theme.COMPRESSED.marker(ink, 10))
+    if solid:
+        theme.turn(figure, scenes, ink)
     else:
         figure.update_xaxes(title_text="first coordinate")
         figure.update_yaxes(title_text="second coordinate", scaleanchor="x", scaleratio=1)
-    controls(figure, ink, [str(k + 1) for k in steps], "step ", redraw=solid)
-    if not solid:
-        figure.update_layout(height=520)
+        cursor = len(figure.data)
+        ring = {"size": 12, "color": theme.ERROR.colour(ink), "symbol": "circle-open", "line": {"width": 3}}
+        add(walks[1][1:2], mode="markers", name="now", marker=ring, showlegend=False)
+        steps = played_steps(size)
+        figure.frames = [
+            go.Frame(
+                name=str(k + 1),
+                data=[{axis: [round(float(v), 6)] for axis, v in zip(names, walks[1][k + 1], strict=True)}],
+                traces=[cursor],
+            )
+            for k in steps
+        ]
+        theme.controls(figure, ink, [str(k + 1) for k in steps])
     return Panel(
         name="walk",
         title="The walk in space" if solid else "The walk in the plane",
-        look="Both walks add up the frame vectors, grey with exact coefficients, blue with levels. Blue may wander within "
+        look="Both walks add up the frame vectors, grey with exact coefficients, blue with levels. Blue may "
+        "wander within "
         "reach of the state, but it arrives next to x.",
-        alt=f"Partial sums of {size} frame vectors in {run.frame.dimension} dimensions. The walk with exact coefficients "
-        f"ends at x, the walk with levels ends {number(run.error)} away, {percent(run.error / run.norm)} of its length.",
+        alt=f"Partial sums of {size} frame vectors in {run.frame.dimension} dimensions. The walk with exact "
+        f"coefficients "
+        f"ends at x, the walk with levels ends {number(run.error)} away, {percent(run.error / run.norm)} of its "
+        f"length.",
         figure=figure,
         formulas=[
             Formula(

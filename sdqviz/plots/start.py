@@ -45,7 +45,7 @@ def draw_before_after(choices: Mapping[str, Any], result: Mapping[str, Any], ink
     base = theme.figure(ink, height=430)
     titled = figure.layout.annotations
     figure.update_layout(base.layout)
-    figure.update_layout(annotations=titled, margin={"t": 40, "l": 8, "r": 12, "b": 8})
+    figure.update_layout(annotations=titled, margin={"t": 40})
     figure.update_annotations(font={"size": 15, "color": ink.text})
     figure.update_xaxes(base.layout.xaxis.to_plotly_json())
     figure.update_yaxes(base.layout.yaxis.to_plotly_json())
@@ -68,11 +68,13 @@ def draw_before_after(choices: Mapping[str, Any], result: Mapping[str, Any], ink
     return Panel(
         name="before-after",
         title=f"{count} weights of a trained network, before and after",
-        look="Each mark is one weight; on the grey line nothing was lost. Both sides store the same number of equally coarse "
+        look="Each mark is one weight; on the grey line nothing was lost. Both sides store the same number of "
+        "equally coarse "
         f"levels: only ΣΔ hands what it rounds off on to the next step.{beyond}",
-        alt=f"{count} weights after against before. Sigma-delta with {size} levels of {choices['bits']} bit leaves an error of "
-        f"{percent(error)} and its marks lie along the diagonal; rounding the same coefficients leaves {percent(error_pcm)}."
-        + beyond,
+        alt=f"{count} weights after against before. Sigma-delta with {size} levels of {choices['bits']} bit "
+        f"leaves an error of "
+        f"{percent(error)} and its marks lie along the diagonal; rounding the same coefficients leaves "
+        f"{percent(error_pcm)}." + beyond,
         figure=figure,
         formulas=[
             Formula(

@@ -258,7 +258,8 @@ class Controls:
     ) -> Any:
         low = None if spec.minimum is None else kind(spec.minimum)
         high = None if spec.maximum is None else kind(spec.maximum)
-        if default is None or low is None or high is None or (kind is float and high - low > 1000):
+        endless = low is None or high is None or high - low > (1000 if kind is float else 10**7)
+        if default is None or low is None or high is None or endless:
             step = 1 if kind is int else None
             return box.number_input(
                 spec.label,

@@ -14,7 +14,7 @@ from sdqviz import preset
 from sdqviz.error import InputError
 from sdqviz.plots.theme import Ink
 from sdqviz.ui.controls import Controls
-from sdqviz.ui.link import Link, apply
+from sdqviz.ui.link import Link, apply, query
 
 R = TypeVar("R")
 
@@ -63,7 +63,8 @@ class Page(Controls):
             "picture",
             "svg",
             label="Camera button saves",
-            help="SVG stays sharp in a paper or on a slide; PNG opens everywhere. The button is at each plot's top right.",
+            help="SVG stays sharp in a paper or on a slide; PNG opens everywhere. The button is at each plot's "
+            "top right.",
             options=("svg", "png"),
             where="more",
         )
@@ -124,7 +125,7 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
     st.markdown(question)
     notices = st.container()
     side = st.sidebar
-    _presets(side.container(), address)
+    _presets(side.container(), link)
     groups: dict[str, DeltaGenerator] = {name: side.container() for name in ("what", "how", "how much")}
     groups["more"] = side.expander("More")
     foot = side.container()
@@ -134,17 +135,23 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
     except InputError as error:
         groups["how much"].error(str(error))
         st.error(f"{error}. Change it at the left; nothing else is lost.")
-    for sentence in link.notices():
-        notices.warning(sentence)
+    told = link.notices()
+    if told:
+        notices.warning("\n".join(f"- {sentence}" for sentence in told) if len(told) > 1 else told[0])
     _foot(foot, opened)
 
 
-def _presets(box: DeltaGenerator, address: str) -> None:
+def _presets(box: DeltaGenerator, link: Link) -> None:
+    address = link.page
     available = preset.of_page(address)
     if not available or not address:
         return
     key = f"_preset {address}"
-    chosen = st.session_state.get(key)
+    if key not in st.session_state:  # the link may be one of the examples
+        asked = set(link.incoming.items())
+        matching = (name for name, one in available.items() if set(query(one.choices).items()) <= asked)
+        st.session_state[key] = next(matching, None)
+    chosen = st.session_state[key]
     if chosen is not None and any(
         name in st.session_state and st.session_state[name] != value
         for name, value in available[chosen].choices.items()
