@@ -1,5 +1,59 @@
-"""Start."""
+"""Start: one neuron's weights before and after, from stored results, and ways on."""
 
 import streamlit as st
 
-st.title("sdqviz")
+from sdqviz import preset
+from sdqviz.plots import start as plots
+from sdqviz.plots.theme import number, percent
+from sdqviz.ui import main, screen, show
+
+with screen.page(
+    "",
+    "Can a network survive one-bit weights?",
+    "Store each of its numbers as a few coarse steps, and let every step correct the one before: that is ΣΔ "
+    "quantization. See it happen, and hold the theory beside the measurement.",
+    seeded=False,
+) as page:
+    examples = preset.of_page("")
+    name = page.ask(
+        "preset",
+        "neuron-one-bit",
+        label="Example",
+        help="\n".join(f"- `{key}`: {one.title}" for key, one in examples.items()),
+        options=tuple(examples),
+        where="what",
+    )
+    example = examples[name]
+    result = example.result
+
+    show.headlines(
+        show.Headline(
+            "Bits per original weight",
+            number(result["bits_per_weight"]),
+            f"{result['size']} levels of {example.choices['bits']} bit for {result['dimension']} weights, and the step",
+            "N·b/d for the levels and 32/d for the stored step δ.",
+        ),
+        show.Headline(
+            "Relative error",
+            percent(result["relative_error"]),
+            f"rounding the same coefficients: {percent(result['relative_error_pcm'])}",
+            "‖x − x̃‖/‖x‖ over the weights.",
+        ),
+        show.Headline(
+            "Bound holds?",
+            "Yes" if result["bound_holds"] else "No",
+            f"measured {percent(result['relative_error'])} ≤ proved {percent(result['bound'])}",
+            "The tightest a-priori bound on the error, relative to ‖x‖; the ΣΔ Lab shows its hypotheses.",
+        ),
+    )
+    show.panel(plots.draw_before_after(example.choices, result, page.ink), page)
+    page.code(f"from sdqviz.plots import start\n\nstart.summary({dict(example.choices)!r})")
+
+    st.subheader("What to look for", anchor=False)
+    st.markdown(
+        "- **The state stays small.** In the ΣΔ Lab, watch what is left over at each step stay inside a narrow band.\n"
+        "- **The tour matters.** In Frames, the same vectors visited in a bad order make the error bound useless.\n"
+        "- **Nothing is free.** Bits are counted per *original* weight, and plain rounding stands beside every result."
+    )
+    st.subheader("Worked examples", anchor=False)
+    show.tiles({page.url_path: page for page in main.entries()}, plots.tile_numbers)

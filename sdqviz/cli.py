@@ -134,16 +134,15 @@ def shrink(
 
     how = method_from(METHODS[method], settings or [])
     which = NETWORKS[network](seed=network_seed)
+    if output is not None:
+        _require_writable(output)  # before the work, not after it
     from sdqviz.compression import compress  # only now: the choices above are checked without loading torch
 
     with _interruptible() as should_stop, _Meter() as meter:
         loaded = which.load(progress=meter, should_stop=should_stop)
         result = compress(loaded, how, calibration, seed, meter, should_stop)
     if output is not None:
-        try:
-            result.save(output)
-        except OSError as error:
-            raise InputError(f"output must be a file that can be written, got {output}: {error}") from None
+        result.save(output)
     if as_json:
         typer.echo(json.dumps(result.report.to_dict(), indent=1, ensure_ascii=False))
     else:
@@ -264,6 +263,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return lines with the columns of ``rows`` under one another."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _require_writable(output: Path) -> None:
+    folder = output.resolve().parent
+    if output.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"output must be a file in a folder that exists and can be written, got {output}")
 
 
 def _settings(method: dict[str, Any]) -> str:

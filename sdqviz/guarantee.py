@@ -51,7 +51,7 @@ def stages(structure: Structure, layers: Sequence[CompressedLayer]) -> list[Stag
         layer, promise = item.layer, tightest(item.bounds)
         quantized = item.bias is not None
         return Dense(
-            norm=spectral_norm(layer.weight),
+            norm=layer.norm,
             error=promise.value,
             lipschitz=lipschitz,
             bias="none" if layer.bias is None else "quantized" if quantized else "kept",

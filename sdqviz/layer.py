@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdqviz.array import Array
+from sdqviz.bound import spectral_norm
 from sdqviz.error import InputError
 
 if TYPE_CHECKING:
@@ -55,6 +57,11 @@ class Layer:
         _check_axis(axis)
         outputs = self.weight.shape[0]
         return outputs // self.groups if axis == "columns" else self.weight.size // outputs
+
+    @functools.cached_property
+    def norm(self) -> float:
+        """‖W‖₂ of the layer's matrix (of a grouped convolution: its groups' matrices side by side)."""
+        return spectral_norm(self.vectors())
 
     def count(self, axis: str = "columns") -> int:
         """Return M, the number of vectors."""

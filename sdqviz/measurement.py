@@ -11,8 +11,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.layer import Layer
-from sdqviz.network import Network, batches
-from sdqviz.network import _run as run
+from sdqviz.network import Network, batches, run
 from sdqviz.progress import ShouldStop, stop_if
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -183,6 +184,13 @@ class MethodChoice(Choice):
     def compress_layers(self, task: Task) -> Iterator[CompressedLayer | LeftAlone | NewStatistics]:
         """Compress the layers one after the other."""
         raise NotImplementedError
+
+    def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
+        """Return roughly how long layers with weights of these shapes take, in seconds; infinite if it is not known.
+
+        A page runs at once what takes under a second, and asks before it starts anything longer.
+        """
+        return math.inf
 
     @classmethod
     def decode(

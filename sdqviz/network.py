@@ -145,7 +145,7 @@ class Network:
         module = self.shadow()
         for name in [name for node in read.nodes for name in _layer_names(node)]:
             module.get_submodule(name).register_forward_pre_hook(functools.partial(_keep_shape, shapes, name))
-        _run(module, self.example_input, "float32")
+        run(module, self.example_input, "float32")
         for name, shape in shapes.items():
             if len(shape) != 2:
                 return structure.refused(
@@ -180,7 +180,7 @@ class Network:
         dtype : {"float32", "float64"}
             ``"float32"``: the module as it is; ``"float64"``: `module64`.
         """
-        return _run(self._of(dtype), inputs, dtype)
+        return run(self._of(dtype), inputs, dtype)
 
     def outputs(self, inputs: Any, dtype: Precision = "float32", should_stop: ShouldStop | None = None) -> Array:
         """Return the outputs for many inputs, computed in batches, shape (n, ...)."""
@@ -320,7 +320,18 @@ def _checked_example(example: Any) -> Any:
     return copied(example)
 
 
-def _run(module: nn.Module, inputs: Any, dtype: Precision) -> Tensor:
+def run(module: nn.Module, inputs: Any, dtype: Precision) -> Tensor:
+    """Pass one batch through a module, without gradients, and return its main output; see `Network` for which.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In the precision that ``dtype`` says.
+    inputs : tensor, ndarray, tuple or dict of these
+        Floating inputs are converted.
+    dtype : {"float32", "float64"}
+        Precision of the pass.
+    """
     import torch
 
     anchor = next(iter([*module.parameters(), *module.buffers()]), torch.zeros(0))

@@ -26,6 +26,9 @@ BIASES = ("none", "kept", "quantized")
 """No bias; a bias left in float; a bias quantized as the last column of [W b]."""
 
 
+NEW_ROW = r"\\"
+
+
 @dataclasses.dataclass(frozen=True)
 class Dense:
     """What the recursion needs of one affine layer and the activation after it.
@@ -204,7 +207,7 @@ def network_bound(stages: Sequence[Stage], input_norm: ArrayLike) -> Bound:
         reference=f"proved in our docs: {text}; without biases {CZAJA_NA}, Theorem {'5.6' if residual else '5.3'}",
         text=text,
         formula=_recursion_tex(kinds, residual),
-        substituted=r",\;".join(trail) + rf",\;e_{{{len(stages)}}}",
+        substituted=rf"\begin{{gathered}}{NEW_ROW.join(trail)}\end{{gathered}}\quad e_{{{len(stages)}}}",
     )
 
 
@@ -221,7 +224,7 @@ def _recursion_tex(kinds: set[str], residual: bool) -> str:
         )
     if residual:
         lines.append(r"(r,e)\leftarrow(r,e)+\text{branch}(r,e)")
-    return r"\begin{gathered}" + r"\\".join(lines) + r"\end{gathered}"
+    return r"\begin{gathered}" + NEW_ROW.join(lines) + r"\end{gathered}"
 
 
 # -- closed forms ---------------------------------------------------------------------------------------

@@ -60,6 +60,11 @@ class NetworkChoice(Choice):
         """Whether the trained weights come with the package."""
         return self.seed in SHIPPED_SEEDS
 
+    @property
+    def ready(self) -> bool:
+        """Whether the trained weights are at hand, so that `load` need not train."""
+        return self.shipped or (training.cache_folder() / training.file_name(self)).is_file()
+
     def load(self, progress: Progress | None = None, should_stop: ShouldStop | None = None) -> Network:
         """Return the trained network: shipped, from the user's cache folder, or trained now and kept there.
 
@@ -92,16 +97,14 @@ class NetworkChoice(Choice):
 
     def _read(self, file: Path) -> nn.Module | None:
         """Read trained weights; None if the file is absent, damaged or made by another recipe."""
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
 
-        if not file.is_file():
+        if training.read_record(file).get("recipe") != self.recipe.to_json():
             return None
         module = self.build()
         try:
-            with safe_open(file, framework="pt") as tensors:
-                if (tensors.metadata() or {}).get("recipe") != self.recipe.to_json():
-                    return None
-                module.load_state_dict({key: tensors.get_tensor(key) for key in tensors.keys()})  # noqa: SIM118
+            module.load_state_dict(load_file(file))
         except (OSError, SafetensorError, RuntimeError):
             return None
         return module.eval()

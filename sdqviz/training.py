@@ -64,6 +64,25 @@ class Trainable(Protocol):
         """Return the data to train on (its calibration pool) and to test with."""
 
 
+RECORD = "sdqviz"
+"""Metadata entry of a trained file that holds its record."""
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    """Return what is stored beside trained weights: name, seed, recipe, accuracy (0 … 1) and versions.
+
+    Empty if the file is not one that `train` wrote.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="np") as tensors:
+            record = json.loads((tensors.metadata() or {}).get(RECORD, "{}"))
+    except (OSError, SafetensorError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
 def cache_folder() -> Path:
     """Return where trained networks are kept: ``SDQVIZ_CACHE`` if set, else the user's cache folder."""
     own = os.environ.get("SDQVIZ_CACHE")
@@ -103,7 +122,7 @@ def train(
     Returns
     -------
     Path
-        The safetensors file; its metadata hold name, seed, recipe, accuracy and versions.
+        The safetensors file; `read_record` tells how it was made.
 
     Raises
     ------
@@ -207,15 +226,16 @@ def _save(choice: Trainable, module: Any, accuracy: float, target: Path) -> None
     import torch
     from safetensors.torch import save
 
-    metadata = {
+    record = {
         "name": choice.name,
-        "seed": str(choice.seed),
+        "seed": choice.seed,
         "recipe": choice.recipe.to_json(),
-        "accuracy": f"{accuracy:.4f}",
+        "accuracy": accuracy,
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "sdqviz": __version__,
     }
+    metadata = {RECORD: json.dumps(record, sort_keys=True)}  # one entry: safetensors writes several in any order
     partial = target.with_name(f"{target.name}.{os.getpid()}")
     partial.write_bytes(save(module.state_dict(), metadata=metadata))
     partial.replace(target)

@@ -12,7 +12,7 @@ ORDER = """
     app pages cli doctor
     ui
     plots
-    preset reproduce sweep
+    preset reproduce sweep what_if
     compression guarantee ladder network_bound
     methods path_following method
     dependency networks network_choice training

@@ -72,6 +72,7 @@ class HarmonicOperator:
         self._pairs = dimension // 2
         self._size = size
         self._scale = np.sqrt(2 / dimension)
+        self._signs = np.tile([1.0, -1.0], self._pairs)
         angle = 2 * np.pi * np.arange(size) / size
         self._cosine, self._sine = np.cos(angle), np.sin(angle)
 
@@ -81,12 +82,11 @@ class HarmonicOperator:
 
         from sdqviz import kernel
 
-        spectrum = np.zeros((len(x), self._pairs + 1), complex)
+        spectrum = np.empty((len(x), self._pairs + 1), complex)
         amplitude = self._scale * self._size
-        spectrum[:, 1:].real = x[:, self._odd :: 2] * (amplitude / 2)
-        spectrum[:, 1:].imag = x[:, self._odd + 1 :: 2] * (-amplitude / 2)
-        if self._odd:
-            spectrum[:, 0] = x[:, 0] * (amplitude / np.sqrt(2))
+        # cosine and sine weights lie side by side as real and imaginary parts do: one pass writes both
+        np.multiply(x[:, self._odd :], self._signs * (amplitude / 2), out=spectrum.view(float)[:, 2:])
+        spectrum[:, 0] = x[:, 0] * (amplitude / np.sqrt(2)) if self._odd else 0.0
         return fft.irfft(spectrum, n=self._size, axis=1, workers=kernel.threads())
 
     def adjoint(self, c: Array) -> Array:
@@ -95,12 +95,12 @@ class HarmonicOperator:
 
         from sdqviz import kernel
 
-        spectrum = fft.rfft(c, axis=1, workers=kernel.threads())[:, : self._pairs + 1] * self._scale
+        spectrum = fft.rfft(c, axis=1, workers=kernel.threads())
         x = np.empty((len(c), 2 * self._pairs + self._odd))
-        x[:, self._odd :: 2] = spectrum[:, 1:].real
-        x[:, self._odd + 1 :: 2] = -spectrum[:, 1:].imag
+        parts = spectrum.view(float)[:, 2 : 2 * self._pairs + 2]
+        np.multiply(parts, self._signs * self._scale, out=x[:, self._odd :])
         if self._odd:
-            x[:, 0] = spectrum[:, 0].real / np.sqrt(2)
+            x[:, 0] = spectrum[:, 0].real * self._scale / np.sqrt(2)
         return x
 
     def rows(self, index: Index) -> Array:

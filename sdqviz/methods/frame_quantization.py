@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,21 @@ class FrameQuantization(MethodChoice):
                 norm, lambda part, at=done, name=item.layer.name: report(task.progress, at + part, columns, name)
             )
             done += len(item.vectors)
+
+    def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
+        """Return roughly how long the transforms and walks take, and finding an order unless it is the written one."""
+        sizes = dict(self.size_by_layer)
+        total = 0.0
+        for shape in shapes:
+            outputs, inputs = shape[0], math.prod(shape[1:])
+            dimension, vectors = (outputs, inputs) if self.axis == "columns" else (inputs, outputs)
+            redundancy = DEFAULT_REDUNDANCY if self.redundancy is None else self.redundancy
+            size = self.size if self.size is not None else redundancy * dimension
+            size = max([size, *sizes.values()])  # which layer is meant does not matter for a rough figure
+            total += 2.5e-8 * size * vectors
+            if self.permutation != "identity":
+                total += 1e-9 * size**2 * dimension
+        return total
 
     def frame_choice(self, dimension: int, size: float | None) -> Any:
         """Return the frame's choice for vectors of length ``dimension``; ``size`` is the layer's own N, if any."""
@@ -300,13 +316,15 @@ def _chunks(rows: int, length: int) -> Iterator[slice]:
         yield slice(start, min(start + size, rows))
 
 
-def walk_states(result: CompressedLayer) -> tuple[bound.Walk, Array]:
+def walk_states(result: CompressedLayer, rows: slice = slice(None)) -> tuple[bound.Walk, Array]:
     """Return the walk of a layer this method compressed and its states u_n, rebuilt from what was stored.
 
     Parameters
     ----------
     result : CompressedLayer
         The layer.
+    rows : slice
+        Which of its vectors; all by default.
 
     Returns
     -------
@@ -323,7 +341,7 @@ def walk_states(result: CompressedLayer) -> tuple[bound.Walk, Array]:
     vectors = to_vectors(result.layer.weight, result.layer.groups, parameters["axis"])
     if parameters["bias"]:
         vectors = join_bias(vectors, result.layer.bias, result.layer.groups, parameters["axis"])
-    step = np.broadcast_to(result.step.reshape(-1, 1), (len(vectors), 1))
-    levels = result.stored["levels"].values.astype(float) - result.levels // 2 + 0.5
-    residual = walked.frame.analyze(vectors) - levels * step
+    step = np.broadcast_to(result.step.reshape(-1, 1), (len(vectors), 1))[rows]
+    levels = result.stored["levels"].values[rows].astype(float) - result.levels // 2 + 0.5
+    residual = walked.frame.analyze(vectors[rows]) - levels * step
     return walked.walk, np.cumsum(residual if walked.order is None else residual[:, walked.order], axis=1)

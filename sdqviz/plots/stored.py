@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from sdqviz import preset
+from sdqviz.choice import Choice
 from sdqviz.preset import Preset
+from sdqviz.registry import Registry
+from sdqviz.vector import parse_rows
+
+C = TypeVar("C", bound=Choice)
 
 PAGE_MODULES = {
     "": "sdqviz.plots.start",
@@ -29,3 +35,17 @@ def restore(page: str | None = None) -> None:
     for stored in preset.load():
         if page is None or stored.page == page:
             preset.write(dataclasses.replace(stored, result=recompute(stored)))
+
+
+def chosen(cls: type[C], choices: Mapping[str, Any], prefix: str = "") -> C:
+    """Build a choice from the parameters of a link; those of other forms are passed over."""
+    given = {name: choices[prefix + name] for name in cls.specs() if prefix + name in choices}
+    for name, kind in cls.kinds().items():
+        if kind is not str and isinstance(given.get(name), str):
+            given[name] = parse_rows(given[name])  # a table of numbers travels as text
+    return cls(**given)
+
+
+def picked(registry: Registry[C], choices: Mapping[str, Any], key: str, default: str, prefix: str = "") -> C:
+    """Build the choice of a registry that the parameters of a link name."""
+    return chosen(registry[choices.get(key, default)], choices, prefix)

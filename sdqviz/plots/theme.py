@@ -70,6 +70,11 @@ class Ink:
         return "rgba(237,235,232,0.16)" if self.dark else "rgba(47,45,43,0.12)"
 
     @property
+    def solid_faint(self) -> str:
+        """The faint colour for scenes: WebGL lines ignore transparency."""
+        return "#3b3935" if self.dark else "#dddbd7"
+
+    @property
     def page(self) -> str:
         """Colour behind the figure, for outlines of markers."""
         return "#171614" if self.dark else "#ffffff"
@@ -121,25 +126,28 @@ def figure(ink: Ink, *, height: int = 320, x: str = "", y: str = "", **layout: A
         "ticklen": 4,
         "tickcolor": ink.faint,
         "showline": False,
-        "automargin": True,
-        "title": {"standoff": 8, "font": {"size": 13, "color": ink.text}},
+        "automargin": False,  # margins are fixed: fitting them would draw every plot twice
+        "title": {"font": {"size": 13, "color": ink.text}},
         "tickfont": {"size": 12, "color": ink.text},
     }
     base: dict[str, Any] = {
         "height": height,
-        "margin": {"l": 8, "r": 12, "t": 34, "b": 8},
+        "margin": {"l": 62, "r": 12, "t": 48, "b": 44, "autoexpand": False},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": ink.text, "size": 13},
         "legend": {
             "orientation": "h",
-            "y": 1.02,
-            "yanchor": "bottom",
-            "x": 0,
+            "yref": "container",
+            "y": 1,
+            "yanchor": "top",
+            "xref": "container",
+            "x": 0.02,
             "xanchor": "left",
             "title": {"text": ""},
         },
         "hovermode": "closest",
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": ink.text, "activecolor": COMPRESSED.colour(ink)},
         "template": "none",
     }
     drawn = go.Figure(layout=base)
@@ -151,6 +159,28 @@ def figure(ink: Ink, *, height: int = 320, x: str = "", y: str = "", **layout: A
     if y:
         drawn.update_yaxes(title_text=y)
     return drawn
+
+
+def log_axis(low: float, high: float) -> dict[str, Any]:
+    """Return a logarithmic axis from ``low`` to ``high`` whose ticks are written out in full.
+
+    Examples
+    --------
+    >>> log_axis(0.3, 30)["ticktext"]
+    ['0.5', '1', '2', '5', '10', '20']
+    """
+    low, high = max(low, 1e-300), max(high, low * 1.01, 1e-299)
+    decades = math.log10(high / low)
+    mantissas = (1, 2, 5) if decades <= 2.5 else (1,)
+    stride = max(1, round(decades / 7))
+    powers = [k for k in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1) if k % stride == 0]
+    ticks = [m * 10.0**k for k in powers for m in mantissas if low <= m * 10.0**k <= high]
+    return {
+        "type": "log",
+        "range": [math.log10(low), math.log10(high)],
+        "tickvals": ticks,
+        "ticktext": [number(tick) for tick in ticks],
+    }
 
 
 def decimate(values: Array, limit: int = DRAWN) -> Index:
@@ -240,3 +270,124 @@ def size(count: float) -> str:
         if count >= scale:
             return f"{number(count / scale)} {unit}"
     return f"{count:.0f} B"
+
+
+TURNS = 24
+"""Directions a drawing in space can be looked at from."""
+
+TURNED_POINTS = 24_000
+"""Points all directions together may take, about 250 kB."""
+
+ELEVATION = math.radians(22)
+
+
+def seen(points: Array, angle: float) -> Array:
+    """Project points of space, shape (n, 3), as seen from an angle around the vertical axis, shape (n, 2).
+
+    Drawn this way in SVG instead of WebGL, a scene takes milliseconds on a machine without a graphics
+    card; what is lost, free turning with the mouse, comes back as a slider (`turn`).
+    """
+    across = points[:, 0] * math.cos(angle) + points[:, 1] * math.sin(angle)
+    away = -points[:, 0] * math.sin(angle) + points[:, 1] * math.cos(angle)
+    return np.stack([across, points[:, 2] * math.cos(ELEVATION) + away * math.sin(ELEVATION)], axis=1)
+
+
+def draw_sphere(drawn: go.Figure, radius: float, ink: Ink) -> None:
+    """Draw the outline and the equator of a sphere around the origin, for orientation, and hide the axes."""
+    turn_angle = np.linspace(0, 2 * np.pi, 73)
+    circle = radius * np.stack([np.cos(turn_angle), np.sin(turn_angle)], axis=1)
+    equator = circle * [1, math.sin(ELEVATION)]
+    path = np.concatenate([circle, [[np.nan, np.nan]], equator]).astype(np.float32)
+    drawn.add_scatter(
+        x=path[:, 0],
+        y=path[:, 1],
+        mode="lines",
+        line={"color": ink.faint, "width": 1.5},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    drawn.update_xaxes(visible=False, range=[-1.05 * radius, 1.05 * radius])
+    drawn.update_yaxes(visible=False, scaleanchor="x", scaleratio=1)
+
+
+def turn(drawn: go.Figure, scenes: dict[int, Array], ink: Ink) -> None:
+    """Let the reader turn a scene: frames and a slider that look at traces from all around.
+
+    Parameters
+    ----------
+    drawn : Figure
+        Already holds the traces as seen from angle 0.
+    scenes : dict of int to ndarray, shape (n, 3)
+        The points in space of each trace that turns, by its position in ``drawn.data``.
+    ink : Ink
+        The page's colours.
+    """
+    total = sum(len(points) for points in scenes.values())
+    turns = min(TURNS, TURNED_POINTS // max(total, 1))
+    if turns < 6:
+        return
+    frames = []
+    for k in range(turns):
+        views = [seen(points, 2 * math.pi * k / turns).astype(np.float32) for points in scenes.values()]
+        frames.append(go.Frame(name=f"{k}", data=[{"x": v[:, 0], "y": v[:, 1]} for v in views], traces=list(scenes)))
+    drawn.frames = frames
+    controls(drawn, ink, [f"{k}" for k in range(turns)], play="Turn")
+
+
+def controls(drawn: go.Figure, ink: Ink, names: list[str], *, play: str = "Play") -> None:
+    """Add play, slow motion, pause and a slider over a figure's frames, in a strip below the plot.
+
+    They work in the browser alone: stepping asks nothing of the server.
+    """
+
+    def animate(target: list[str] | None, milliseconds: int) -> dict[str, Any]:
+        mode = "immediate" if target is not None else "afterall"
+        options = {"frame": {"duration": milliseconds, "redraw": False}, "transition": {"duration": 0}, "mode": mode}
+        return {"method": "animate", "args": [target, options | {"fromcurrent": True}]}
+
+    strip, bottom = 52, int(drawn.layout.margin.b or 0)
+    still = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate"}
+    drawn.update_layout(
+        height=int(drawn.layout.height) + strip,
+        margin={"b": bottom + strip},
+        updatemenus=[
+            {
+                "type": "buttons",
+                "direction": "right",
+                "showactive": False,
+                "x": 0,
+                "xanchor": "left",
+                "y": 0,
+                "yanchor": "top",
+                "pad": {"t": bottom + 10, "r": 0},
+                "bgcolor": "rgba(0,0,0,0)",
+                "bordercolor": ink.faint,
+                "font": {"color": ink.text, "size": 12},
+                "buttons": [
+                    {"label": play} | animate(None, 150),
+                    {"label": "Slow"} | animate(None, 900),
+                    {"label": "Pause", "method": "animate", "args": [[None], {"mode": "immediate"}]},
+                ],
+            }
+        ],
+        sliders=[
+            {
+                "active": 0,
+                "x": 1,
+                "xanchor": "right",
+                "len": 1,
+                "lenmode": "fraction",
+                "y": 0,
+                "pad": {"t": bottom + 16, "b": 0, "l": 170},
+                "currentvalue": {"visible": False},
+                "font": {"color": "rgba(0,0,0,0)", "size": 1},
+                "ticklen": 0,
+                "minorticklen": 0,
+                "tickwidth": 0,
+                "bgcolor": ink.faint,
+                "bordercolor": "rgba(0,0,0,0)",
+                "activebgcolor": COMPRESSED.colour(ink),
+                "steps": [{"label": "", "method": "animate", "args": [[name], still]} for name in names],
+            }
+        ],
+    )

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from sdqviz.choice import Choice, Spec
+from sdqviz.error import InputError
+from sdqviz.frame import FrameChoice
+from sdqviz.frames import FRAMES
 from sdqviz.registry import Registry
 from sdqviz.ui.link import Link
+from sdqviz.vector import parse_rows
 
 C = TypeVar("C", bound=Choice)
 
@@ -91,6 +96,8 @@ class Controls:
         limits: Mapping[str, tuple[float, float]] | None = None,
         fixed: Mapping[str, Any] | None = None,
         defaults: Mapping[str, Any] | None = None,
+        unless: Mapping[str, Callable[[Mapping[str, Any]], bool]] | None = None,
+        moves: Mapping[str, Callable[[], None]] | None = None,
     ) -> C:
         """Draw the form of a choice and return the choice.
 
@@ -109,6 +116,10 @@ class Controls:
             Fields that are not asked for, with their values.
         defaults : mapping, optional
             Other defaults for this page.
+        unless : mapping, optional
+            By field, a function of the values so far: the control is left out when it returns True.
+        moves : mapping, optional
+            By field, a callback for when the user changes it.
 
         Raises
         ------
@@ -116,17 +127,24 @@ class Controls:
             If the fields do not go together; the page shows the sentence.
         """
         where, limits, fixed, defaults = where or {}, limits or {}, dict(fixed or {}), defaults or {}
+        unless, moves = unless or {}, moves or {}
         values: dict[str, Any] = {}
         kinds = cls.kinds()
         for name, spec in cls.specs().items():
             kind = kinds[name]
             if name in fixed:
                 values[name] = fixed[name]
+            elif name in unless and unless[name](values):
+                continue
+            elif spec.minimum is not None and spec.minimum == spec.maximum:
+                values[name] = kind(spec.minimum)
             elif kind in (bool, int, float, str):  # values by layer are asked for by the page itself
                 low, high = limits.get(name, (spec.minimum, spec.maximum))
                 narrowed = dataclasses.replace(spec, minimum=low, maximum=high)
                 default = defaults.get(name, cls.defaults()[name])
-                values[name] = self._draw(prefix + name, default, kind, narrowed, where.get(name))
+                values[name] = self._draw(
+                    prefix + name, default, kind, narrowed, where.get(name), on_change=moves.get(name)
+                )
         return cls(**values)
 
     def pick(
@@ -158,6 +176,47 @@ class Controls:
             form[part] = {name: value for name, value in (form.get(part) or {}).items() if name in fields}
         return self.choose(cls, **form)
 
+    def frame(
+        self,
+        *,
+        key: str = "frame",
+        default: str = "harmonic",
+        limits: Mapping[str, tuple[float, float]] | None = None,
+        dimension: int | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> FrameChoice:
+        """Draw the box of frame families and the form of the chosen one; return the choice.
+
+        When the family or the dimension is changed, N moves to the next size that family has.
+
+        Parameters
+        ----------
+        key, default : str
+            Name of the parameter, and the family chosen at first.
+        limits : mapping, optional
+            What this page can show of ``dimension`` and ``size``.
+        dimension : int, optional
+            d, where something else decides it; otherwise it is asked for.
+        defaults : mapping, optional
+            Other defaults for this page.
+        """
+        names = tuple(sorted(FRAMES))
+        told = "\n".join(f"- `{name}`: {FRAMES[name].title}" for name in names)
+        spec = Spec("Frame", f"The vectors whose inner products with x are quantized.\n\n{told}", options=names)
+        move = functools.partial(_fit_size, key, dimension)
+        cls = FRAMES[self._draw(key, default, str, spec, "what", on_change=move)]
+        fixed: dict[str, Any] = {}
+        if dimension is not None:
+            fixed["dimension"] = dimension
+            if st.session_state.get("_dimension", dimension) != dimension:  # the vector has changed its length
+                _fit_size(key, dimension)
+        st.session_state["_dimension"] = dimension
+        if "vectors" in cls.specs():
+            rows = self._draw("vectors", _as_text(cls.defaults()["vectors"]), str, cls.specs()["vectors"], "what")
+            fixed |= {"vectors": parse_rows(rows)}
+            fixed |= {"size": len(fixed["vectors"]), "dimension": len(fixed["vectors"][0])}
+        return self.choose(cls, limits=limits, fixed=fixed, defaults=defaults, moves={"dimension": move})
+
     # -- drawing -------------------------------------------------------------------------------------
 
     def group(self, name: str) -> DeltaGenerator:
@@ -168,11 +227,20 @@ class Controls:
         self._opened.add(name)
         return box
 
-    def _draw(self, key: str, default: Any, kind: type, spec: Spec, where: str | None) -> Any:
+    def _draw(
+        self,
+        key: str,
+        default: Any,
+        kind: type,
+        spec: Spec,
+        where: str | None,
+        *,
+        on_change: Callable[[], None] | None = None,
+    ) -> Any:
         names = spec.option_names()
         usual = "how" if kind in (bool, str) else "how much"
         box = self.group(where or ("more" if spec.advanced else usual))
-        given: dict[str, Any] = {"key": key, "help": spec.help, "bind": "query-params"}
+        given: dict[str, Any] = {"key": key, "help": spec.help, "bind": "query-params", "on_change": on_change}
         value: Any
         if kind is bool:
             value = box.toggle(spec.label, value=default, **given)
@@ -190,7 +258,8 @@ class Controls:
     ) -> Any:
         low = None if spec.minimum is None else kind(spec.minimum)
         high = None if spec.maximum is None else kind(spec.maximum)
-        if default is None or low is None or high is None or (kind is float and high - low > 1000):
+        endless = low is None or high is None or high - low > (1000 if kind is float else 10**7)
+        if default is None or low is None or high is None or endless:
             step = 1 if kind is int else None
             return box.number_input(
                 spec.label,
@@ -226,10 +295,34 @@ class Controls:
             key=companion,
             help=f"{spec.help} {limits[0]} to {limits[1]:,}.",
             on_change=_follow,
-            args=(key, companion),
+            args=(key, companion, given["on_change"]),
         )
         return value
 
 
-def _follow(key: str, companion: str) -> None:
+def _follow(key: str, companion: str, afterwards: Callable[[], None] | None) -> None:
     st.session_state[key] = st.session_state[companion]
+    if afterwards is not None:
+        afterwards()
+
+
+def _fit_size(key: str, dimension: int | None) -> None:
+    """Move N to one the chosen family has, so that turning to another family shows it at once."""
+    cls = FRAMES[st.session_state[key]]
+    size = st.session_state.get("size")
+    if size is None:
+        return
+    spec = cls.specs()["dimension"]
+    if spec.minimum == spec.maximum and spec.minimum is not None:
+        dimension = int(spec.minimum)
+    wanted = st.session_state.get("dimension", 2) if dimension is None else dimension
+    for at_least in (size, 1):  # a larger one, or else the smallest there is
+        try:
+            st.session_state["size"] = cls.admissible_size(wanted, at_least)
+            return
+        except InputError:
+            continue
+
+
+def _as_text(rows: Iterable[Iterable[float]]) -> str:
+    return "\n".join(", ".join(f"{value:.12g}" for value in row) for row in rows)

@@ -16,6 +16,7 @@ CONFIG: dict[str, Any] = {
     "server.headless": True,
     "server.fileWatcherType": "none",
     "browser.gatherUsageStats": False,
+    "global.disableWidgetStateDuplicationWarning": True,  # presets set controls that also have a default
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "theme.light.primaryColor": "#0072B2",

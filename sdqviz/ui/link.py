@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -94,19 +95,19 @@ class Link:
 
     def notices(self) -> list[str]:
         """Return what to tell about the link, until the first change of a control."""
+        seen = st.session_state.get(f"_defaults {self.page}", {})
         for key in self.incoming:
+            if key in self.values or key in seen:  # a control of this page, perhaps hidden by a choice made since
+                continue
             if key == VERSION_KEY:
                 if self.incoming[key] != __version__:
                     self.problems.append(
                         f"The link was made with version {self.incoming[key][:20]}; this is {__version__}: "
                         "numbers may differ."
                     )
-            elif key not in self.values:
-                self.problems.append(f"{key[:40]} is not a control of this page with these choices; it is ignored.")
             else:
-                continue
-            if key in st.query_params:
-                del st.query_params[key]
+                self.problems.append(f"{key[:40]} is not a control of this page with these choices; it is ignored.")
+            del st.query_params[key]
         memory = f"_notices {self.page}"
         if self.problems:
             st.session_state[memory] = (self.problems, dict(self.values))
@@ -120,14 +121,19 @@ class Link:
     def address(self) -> str:
         """Return the complete link: every choice, the seed and the engine version."""
         parts = urlsplit(str(st.context.url or "http://127.0.0.1:8501/"))
-        given = {key: _as_text(value) for key, value in self.values.items() if value is not None}
-        return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(given | {VERSION_KEY: __version__}), ""))
+        return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(query(self.values)), ""))
 
 
 def apply(values: dict[str, Any]) -> None:
     """Set controls to values; only from a widget callback."""
     for key, value in values.items():
         st.session_state[key] = value
+
+
+def query(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return choices, with the engine version, as the parameters of a link."""
+    given = {key: _as_text(value) for key, value in values.items() if value is not None}
+    return given | {VERSION_KEY: __version__}
 
 
 def _as_text(value: Any) -> str:

@@ -27,7 +27,7 @@ def entries() -> list[st.Page]:
 def main() -> None:
     """Draw the menu and run the chosen page."""
     st.set_page_config(page_title="sdqviz", layout="wide", initial_sidebar_state="expanded")
-    st.navigation(entries()).run()
+    st.navigation({"sdqviz": entries()}).run()
 
 
 if __name__ == "__main__":

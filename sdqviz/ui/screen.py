@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -13,9 +14,12 @@ from sdqviz import preset
 from sdqviz.error import InputError
 from sdqviz.plots.theme import Ink
 from sdqviz.ui.controls import Controls
-from sdqviz.ui.link import Link, apply
+from sdqviz.ui.link import Link, apply, query
+
+R = TypeVar("R")
 
 NARROW = """<style>
+[data-testid="stColumn"]:has([data-testid="stPlotlyChart"]) {min-width: 400px}
 [data-testid="stMainBlockContainer"] {padding-top: 2.6rem; padding-bottom: 3rem; max-width: 1500px}
 [data-testid="stSidebarUserContent"] {padding-bottom: 2rem}
 [data-testid="stSidebarContent"] h1, [data-testid="stHeadingDivider"] {margin: 0}
@@ -59,7 +63,8 @@ class Page(Controls):
             "picture",
             "svg",
             label="Camera button saves",
-            help="SVG stays sharp in a paper or on a slide; PNG opens everywhere. The button is at each plot's top right.",
+            help="SVG stays sharp in a paper or on a slide; PNG opens everywhere. The button is at each plot's "
+            "top right.",
             options=("svg", "png"),
             where="more",
         )
@@ -69,9 +74,29 @@ class Page(Controls):
         """Every choice of the page so far, as in its link."""
         return dict(self.link.values)
 
+    def compute(self, function: Callable[[Mapping[str, Any]], R], **more: Any) -> R:
+        """Call ``function(choices)`` with the page's choices; the last results are kept.
+
+        Parameters
+        ----------
+        function : callable
+            A module-level function of the choices alone; its result is shared and must not be changed.
+        **more
+            Further entries for the choices, such as a dimension that no control asks for.
+        """
+        choices = self.choices | more
+        choices.pop("picture", None)
+        result: R = _computed(function, f"{function.__module__}.{function.__qualname__}", json.dumps(choices), choices)
+        return result
+
     def code(self, lines: str) -> None:
         """Give the lines that compute this page's numbers; they can be copied from the sidebar."""
         self.lines = lines.strip()
+
+
+@st.cache_resource(max_entries=48, show_spinner="Computing")
+def _computed(_function: Callable[..., Any], name: str, key: str, _choices: Mapping[str, Any]) -> Any:
+    return _function(_choices)
 
 
 @contextlib.contextmanager
@@ -100,7 +125,7 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
     st.markdown(question)
     notices = st.container()
     side = st.sidebar
-    _presets(side.container(), address)
+    _presets(side.container(), link)
     groups: dict[str, DeltaGenerator] = {name: side.container() for name in ("what", "how", "how much")}
     groups["more"] = side.expander("More")
     foot = side.container()
@@ -110,17 +135,23 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
     except InputError as error:
         groups["how much"].error(str(error))
         st.error(f"{error}. Change it at the left; nothing else is lost.")
-    for sentence in link.notices():
-        notices.warning(sentence)
+    told = link.notices()
+    if told:
+        notices.warning("\n".join(f"- {sentence}" for sentence in told) if len(told) > 1 else told[0])
     _foot(foot, opened)
 
 
-def _presets(box: DeltaGenerator, address: str) -> None:
+def _presets(box: DeltaGenerator, link: Link) -> None:
+    address = link.page
     available = preset.of_page(address)
     if not available or not address:
         return
     key = f"_preset {address}"
-    chosen = st.session_state.get(key)
+    if key not in st.session_state:  # the link may be one of the examples
+        asked = set(link.incoming.items())
+        matching = (name for name, one in available.items() if set(query(one.choices).items()) <= asked)
+        st.session_state[key] = next(matching, None)
+    chosen = st.session_state[key]
     if chosen is not None and any(
         name in st.session_state and st.session_state[name] != value
         for name, value in available[chosen].choices.items()

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
-from sdqviz import asset
+from sdqviz import asset, preset
 from sdqviz.bound import Bound
 from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.theme import number
+from sdqviz.ui import link
 from sdqviz.ui.screen import Page
+
+QUICK: dict[str, Any] = {"limits": {"seconds": (0.1, 5.0)}, "defaults": {"seconds": 2.0}}
+"""What a page that should answer at once allows an ordering to take."""
 
 TABLE_ROWS = 2000
 """Rows a table view sends to the browser; the CSV has them all."""
@@ -39,33 +46,42 @@ class Headline:
 
 def headlines(*numbers: Headline) -> None:
     """Draw the strip of headline numbers."""
-    for column, number in zip(st.columns(len(numbers), border=True), numbers, strict=True):
+    for column, one in zip(st.columns(len(numbers), border=True), numbers, strict=True):
         with column:
-            st.metric(number.label, number.value, help=number.help or None)
-            if number.note:
-                st.caption(number.note)
+            st.metric(one.label, one.value, help=one.help or None)
+            if one.note:
+                st.caption(one.note)
 
 
 def verdict(bound: Bound, measured: float) -> Headline:
     """Return the headline that says whether a bound holds, computed from the bound and the measured value."""
-    from sdqviz.plots.theme import number
+    return limit("Bound holds?", bound, measured)
 
+
+def limit(label: str, bound: Bound, measured: float) -> Headline:
+    """Return a headline under another label that says whether a measured value keeps to a bound."""
     if not bound.holds:
-        return Headline("Bound holds?", "Not applicable", bound.because, "A hypothesis of the theorem is not met.")
+        return Headline(label, "Not applicable", bound.because.removeprefix("Not applicable: "), bound.title)
     kept = measured <= bound.value * (1 + 1e-9)
-    ratio = measured / bound.value if bound.value > 0 else 0.0
-    return Headline(
-        "Bound holds?",
-        "Yes" if kept else "Violated",
-        f"measured {number(measured)} ≤ {number(bound.value)}, ratio {number(ratio)}"
-        if kept
-        else f"measured {number(measured)} > {number(bound.value)}: this is a defect, please report the link",
-        f"{bound.title}. {bound.because}",
-    )
+    told = f"{number(measured)} {'≤' if kept else '>'} {number(bound.value)}"
+    note = f"{told}, ratio {number(measured / bound.value)}" if bound.value > 0 else told
+    if not kept:
+        note += ": this is a defect, please report the link"
+    return Headline(label, "Yes" if kept else "Violated", note, f"{bound.title}. {bound.because}")
 
 
-def panel(drawn: Panel, page: Page) -> None:
-    """Draw one panel: title, sentence, plot, and behind two signs its formula and its data."""
+def panel(drawn: Panel, page: Page, on_select: Callable[[str], None] | None = None) -> None:
+    """Draw one panel: title, sentence, plot, and behind two signs its formula and its data.
+
+    Parameters
+    ----------
+    drawn : Panel
+        The plot.
+    page : Page
+        The page it is on.
+    on_select : callable, optional
+        Called with the plot's key when a point is clicked; the selection is in the session state under it.
+    """
     with st.container(gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.markdown(f"**{drawn.title}**", width="stretch")
@@ -81,9 +97,12 @@ def panel(drawn: Panel, page: Page) -> None:
                 on_change="rerun",
             )
         st.caption(drawn.look)
+        key = f"_plot {page.address} {drawn.name}"
         st.plotly_chart(
             drawn.figure,
-            key=f"_plot {page.address} {drawn.name}",
+            key=key,
+            on_select="ignore" if on_select is None else functools.partial(on_select, key),
+            selection_mode="points",
             alt=drawn.alt,
             config={
                 "displaylogo": False,
@@ -94,6 +113,46 @@ def panel(drawn: Panel, page: Page) -> None:
         if data.open:
             with data:
                 _data(drawn, page)
+
+
+def panels(drawn: Sequence[Panel], page: Page, beside: Callable[[], None] | None = None) -> None:
+    """Draw panels two beside each other; on a narrow screen they go below each other.
+
+    A last one alone has ``beside`` drawn next to it, or takes the full width.
+    """
+    single = len(drawn) % 2 == 1
+    for start in range(0, len(drawn), 2):
+        if single and start == len(drawn) - 1 and beside is None:
+            panel(drawn[start], page)
+            return
+        columns = st.columns(2, gap="medium")
+        for column, one in zip(columns, drawn[start : start + 2], strict=False):
+            with column:
+                panel(one, page)
+        if single and start == len(drawn) - 1 and beside is not None:
+            with columns[1]:
+                beside()
+    if not single and beside is not None:
+        beside()
+
+
+def tiles(pages: Mapping[str, st.Page], line: Callable[[Mapping[str, Any]], str]) -> None:
+    """Draw a tile for each preset: title, what to look at, stored numbers, and the link that opens it.
+
+    Parameters
+    ----------
+    pages : mapping of str to st.Page
+        The pages of the menu by address; presets of others are left out.
+    line : callable
+        Writes a preset's stored result in one line.
+    """
+    shown = [one for address in pages if address for one in preset.of_page(address).values()]
+    for start in range(0, len(shown), 3):
+        for column, one in zip(st.columns(3), shown[start : start + 3], strict=False):
+            with column.container(border=True, height="stretch"):
+                st.page_link(pages[one.page], label=f"**{one.title}**", query_params=link.query(one.choices))
+                st.markdown(one.look)
+                st.caption(f"{pages[one.page].title}: {line(one.result)}")
 
 
 def _data(drawn: Panel, page: Page) -> None:
@@ -117,6 +176,7 @@ def _data(drawn: Panel, page: Page) -> None:
     st.dataframe(
         {name: [*values[:rows].tolist(), *[None] * (rows - len(values))] for name, values in columns.items()},
         height=320,
+        width=520,
     )
 
 
@@ -143,11 +203,10 @@ def proof(name: str) -> None:
 
 def bounds(found: Sequence[Bound], measured: float) -> None:
     """Draw a table of bounds beside the measured value; those that do not apply say why."""
-    from sdqviz.plots.theme import number
-
+    st.markdown("**All bounds on this error**")
     lines = ["| bound | value | measured / bound | applies |", "|---|---|---|---|"]
     for bound in found:
         ratio = number(measured / bound.value) if bound.holds and bound.value > 0 else "n/a"
-        applies = "yes" if bound.holds else f"not applicable: {bound.because}"
+        applies = "yes" if bound.holds else f"{bound.because[0].lower() + bound.because[1:]}"
         lines.append(f"| {bound.title} | {number(bound.value) if bound.holds else 'n/a'} | {ratio} | {applies} |")
     st.markdown("\n".join(lines))

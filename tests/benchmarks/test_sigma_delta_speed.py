@@ -23,7 +23,7 @@ def smallest_times(
     tasks: dict[str, Callable[[], object]],
     repeats: int,
     good: Callable[[dict[str, float]], bool] = lambda seconds: True,
-    patience: float = 40.0,
+    patience: float = 20.0,
 ) -> dict[str, float]:
     """Return the smallest duration of each task in seconds, the tasks taking turns after one warm-up.
 
@@ -75,7 +75,7 @@ def test_sigma_delta_against_a_numpy_loop_dense_matrices_and_its_own_transforms(
     def dense():
         return scale * (numpy_walk(weights @ vectors.T, step)[0] @ vectors)
 
-    def two_transforms():
+    def bare():
         values = fft.irfft(spectrum, n=size, axis=1, workers=kernel.threads())
         return fft.rfft(values, axis=1, workers=kernel.threads())
 
@@ -89,11 +89,12 @@ def test_sigma_delta_against_a_numpy_loop_dense_matrices_and_its_own_transforms(
         return {
             "recursion, times faster than the loop (goal 10)": seconds["numpy loop over N"] / seconds["recursion"],
             "whole, times faster than dense (goal 4)": seconds["the same, dense"] / whole,
-            "whole, over its two FFTs alone (goal 1.3)": whole / seconds["its two FFTs alone"],
+            "whole, over its two transforms (goal 1.3)": whole / seconds["its two transforms alone"],
+            "whole, over the bare FFTs in them": whole / seconds["the bare FFTs in them"],
         }
 
     def good(seconds):
-        recursion, against_dense, over_transforms = ratios(seconds).values()
+        recursion, against_dense, over_transforms, _ = ratios(seconds).values()
         return recursion >= 10 and against_dense >= 4 and over_transforms <= 1.3
 
     seconds = smallest_times(
@@ -104,7 +105,8 @@ def test_sigma_delta_against_a_numpy_loop_dense_matrices_and_its_own_transforms(
             "synthesis": lambda: frame.synthesize(out),
             "analysis + recursion + synthesis": ours,
             "the same, dense": dense,
-            "its two FFTs alone": two_transforms,
+            "its two transforms alone": lambda: frame.synthesize(frame.analyze(weights)),
+            "the bare FFTs in them": bare,
         },
         repeats=10,
         good=good,
@@ -114,11 +116,11 @@ def test_sigma_delta_against_a_numpy_loop_dense_matrices_and_its_own_transforms(
         print(f"  {name:34} {1000 * value:8.2f} ms")
     for name, value in ratios(seconds).items():
         print(f"  {name:48} {value:6.2f}")
-    recursion, against_dense, over_transforms = ratios(seconds).values()
+    recursion, against_dense, over_transforms, _ = ratios(seconds).values()
     # the margins below the goals are for a machine that is never quiet
     assert recursion >= 7
     assert against_dense >= 3
-    assert over_transforms <= 1.7
+    assert over_transforms <= 1.6
     benchmark(ours)
 
 

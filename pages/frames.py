@@ -1,0 +1,56 @@
+"""Frames: the vectors, how evenly they spread, and the tour ΣΔ makes through them."""
+
+import streamlit as st
+
+import sdqviz as sq
+from sdqviz.plots import frames as plots
+from sdqviz.plots.theme import number
+from sdqviz.ui import screen, show
+
+with screen.page(
+    "frames",
+    "Frames",
+    "How evenly do the vectors cover the sphere, and how short is the tour through all of them?",
+) as page:
+    family = page.frame(limits={"dimension": (2, 64), "size": (2, 2048)}, defaults={"dimension": 3, "size": 60})
+    walk = page.pick(sq.PERMUTATIONS, "permutation", "identity", where="how", prefix="permutation_", **show.QUICK)
+    anyway = family.size > plots.COMPARED_UP_TO and page.ask(
+        "compare",
+        False,
+        label="Compare all orderings",
+        help=f"Above N = {plots.COMPARED_UP_TO} this takes up to {plots.COMPARED_WITHIN:g} s for each ordering.",
+    )
+
+    found = page.compute(plots.build, dimension=family.dimension, size=family.size)
+    frame = found.frame
+    page.code(plots.code(page.choices, found))
+
+    lower, upper = frame.bounds
+    show.headlines(
+        show.Headline(
+            "Frame bounds A, B",
+            f"{number(lower)}, {number(upper)}",
+            f"tightness residual {number(frame.tightness)}",
+            "A‖x‖² ≤ Σ⟨x,eₙ⟩² ≤ B‖x‖². Equal bounds, here N/d, mean that the frame is tight. The residual "
+            "‖S − (N/d)I‖/(N/d) is measured from the vectors.",
+        ),
+        show.Headline(
+            "Coherence",
+            number(frame.coherence),
+            f"no {frame.size} vectors can have less than {number(plots.welch(frame.dimension, frame.size))}",
+            "The largest |⟨eₘ,eₙ⟩| of two different vectors; the lower limit is Welch's.",
+        ),
+        show.limit("Wang's limit (8) kept?", found.wang, found.walk.variation),
+    )
+
+    show.panels([plots.draw_tour(found, page.ink), plots.draw_gram(found, page.ink)], page)
+    below = [plots.draw_running(found, page.ink)]
+    if family.any_dimension:
+        grown = page.compute(plots.growth, dimension=family.dimension, size=family.size)
+        below.append(plots.draw_growth(found, grown, page.ink))
+    if family.size <= plots.COMPARED_UP_TO or anyway:
+        compared = page.compute(plots.compare_orderings, dimension=family.dimension, size=family.size)
+        below.append(plots.draw_orderings(found, compared, walk.name, page.ink))
+    else:
+        st.caption(f"Above N = {plots.COMPARED_UP_TO} the orderings are compared on request: switch it on at the left.")
+    show.panels(below, page)

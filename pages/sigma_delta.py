@@ -1,0 +1,61 @@
+"""ΣΔ Lab: one vector, a frame and a few bits; every step of the walk."""
+
+import streamlit as st
+
+import sdqviz as sq
+from sdqviz import vector
+from sdqviz.plots import sigma_delta as plots
+from sdqviz.plots.theme import number, percent
+from sdqviz.ui import screen, show
+
+with screen.page(
+    "sigma-delta",
+    "ΣΔ Lab",
+    "What happens when a vector is stored as a few coarse levels, and each step corrects the last?",
+) as page:
+    asked = page.choose(
+        vector.VectorChoice,
+        where={"input": "what", "network": "what", "layer": "what", "column": "what", "pasted": "what"},
+        unless={
+            "network": lambda values: values["input"] != "weights",
+            "layer": lambda values: values["input"] != "weights",
+            "column": lambda values: values["input"] != "weights",
+            "pasted": lambda values: values["input"] != "pasted",
+            "step": lambda values: values["step_rule"] != "by-hand",
+        },
+    )
+    family = page.frame(
+        limits={"dimension": (2, 256), "size": (2, 4096)}, defaults={"size": 64}, dimension=asked.fixed_dimension
+    )
+    walk = page.pick(sq.PERMUTATIONS, "permutation", "identity", where="how", prefix="permutation_", **show.QUICK)
+
+    run = page.compute(plots.build)
+    page.code(plots.code(page.choices, run))
+
+    show.headlines(
+        show.Headline(
+            "Bits per original weight",
+            number(run.bits_per_weight),
+            f"{number(run.level_bits)} for the levels, {number(run.step_bits)} for the stored step",
+            f"N·b/d = {run.frame.size}·{run.bits}/{run.frame.dimension} bits for the levels, and 32/d for δ. The "
+            "frame's name, N and seed (72 bits) are stored once for a whole layer and are not counted here.",
+        ),
+        show.Headline(
+            "Relative error",
+            percent(run.error / run.norm),
+            f"rounding on the same frame (PCM): {percent(run.rounded_error / run.norm)}",
+            "‖x − x̃‖/‖x‖, with the same frame, levels and step for both.",
+        ),
+        show.verdict(run.tightest, run.error),
+    )
+    if not run.trace.stable:
+        st.warning(
+            f"The quantizer is overloaded at {run.overload} of {run.frame.size} steps: {run.trace.reason}. "
+            "No bound applies."
+        )
+    lost = plots.verdict_on_rounding(run)
+    if lost:
+        st.markdown(f":material/balance: {lost}")
+
+    show.panel(plots.draw_steps(run, page.ink), page)
+    show.panels(plots.panels(run, page.ink), page, beside=lambda: show.bounds(run.bounds, run.error))
