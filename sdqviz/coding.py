@@ -41,7 +41,7 @@ class Coded:
     levels: int
 
 
-def encode(neurons: Array, grid: Grid | None, bits: int, cut: float = 0.0, dead: Array | None = None) -> Coded:
+def encode(neurons: Array, grid: Grid | None, cut: float = 0.0, dead: Array | None = None) -> Coded:
     """Code neurons whose entries are 0, levels, or ±cut.
 
     Weights at dead inputs are left out, and counted as a map of one bit for each input. Of the remaining ones the
@@ -52,9 +52,8 @@ def encode(neurons: Array, grid: Grid | None, bits: int, cut: float = 0.0, dead:
     neurons : ndarray, shape (M, N)
         q, a row per neuron.
     grid : Grid or None
-        The alphabet, whose steps are float32 numbers; None for entries of any value that float32 holds.
-    bits : int
-        Bits of a code; an infinite alphabet takes what its used levels need.
+        The alphabet, whose steps are float32 numbers; None for entries of any value that float32 holds. Codes have
+        the bits that its levels need; of an infinite one, those that the levels in use need.
     cut : float
         The threshold of a pruning operator, a float32 number: ±cut may appear beside the levels.
     dead : ndarray of bool, shape (groups, N), optional
@@ -91,20 +90,16 @@ def encode(neurons: Array, grid: Grid | None, bits: int, cut: float = 0.0, dead:
     has_zero = grid.offset == 0
     dense_levels = int(highest - lowest) + 1 + extra
     masked_levels = dense_levels - has_zero
-    if infinite:
-        needed = _width(masked_levels)
-        if needed > MOST_BITS:
-            raise InputError(f"an infinite alphabet must span at most 2^{MOST_BITS} levels, got {masked_levels}")
-        dense_bits, masked_bits = _width(dense_levels), needed
-    else:
-        dense_bits = masked_bits = bits
+    dense_bits, masked_bits = (_width(dense_levels), _width(masked_levels)) if infinite else (_width(grid.count),) * 2
+    if dense_bits > MOST_BITS:
+        raise InputError(f"an infinite alphabet must span at most 2^{MOST_BITS} levels, got {dense_levels}")
     weights, zeros = int(kept.sum()), int((kept & ~nonzero).sum())
     # a step of 0 makes every level of its neuron 0, so those zeros need no map
     holes = bool((kept & ~nonzero & (columns.step > 0)).any())
     can_be_dense = (has_zero or not holes) and dense_levels <= 2**dense_bits
     masked = not can_be_dense or weights + masked_bits * (weights - zeros) < dense_bits * weights
     if masked and masked_levels > 2**masked_bits:
-        raise InputError(f"bits must be enough for {masked_levels} levels, got {bits}")
+        raise InputError(f"an alphabet of {grid.count} levels must have room for ±cut beside them, got none")
     used = kept & nonzero if masked else kept
     at = (neurons > 0)[used]
     code = np.where(grid.step[:, None] > 0, index, 0.0 if has_zero else -1.0)[used] - lowest

@@ -365,7 +365,7 @@ class _Work:
         if not rounds:
             neurons = neurons.astype(np.float32).astype(float)
         dead = np.stack([~gram.alive for gram in self.grams])
-        coded = coding.encode(neurons, grid if rounds else None, self.bits, threshold, dead)
+        coded = coding.encode(neurons, grid if rounds else None, threshold, dead)
         weights, bias = split_bias(neurons, layer.groups, "rows") if self.with_bias else (neurons, None)
         stored = dict(coded.stored)
         if self.corrected and layer.bias is not None:

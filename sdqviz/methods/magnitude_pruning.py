@@ -79,7 +79,7 @@ class MagnitudePruning(MethodChoice):
             report(task.progress, number, len(task.layers), layer.name)
             begun = time.perf_counter()
             pruned, grid, overload = self._rounded(np.where(mask, neurons, 0.0))
-            coded = coding.encode(pruned, grid, self.bits or 0)
+            coded = coding.encode(pruned, grid)
             with_bias = neurons.shape[1] > layer.weight[0].size
             weights, bias = split_bias(pruned, layer.groups, "rows") if with_bias else (pruned, None)
             yield CompressedLayer(
