@@ -253,23 +253,26 @@ def run_layer(
         overload[rows] = walk.overload.reshape(count, neurons)
         zeros[rows] = (walk.quantized == 0).reshape(length, count, neurons).mean(axis=(0, 2))
         report(progress, start + count, seeds, f"{start + count} of {seeds} seeds")
+    operator = Operator.of(quantizer, grid)
     layer = PathLayer.of_norms(
         np.sqrt(gram.squares),
         len(x),
-        Operator.of(quantizer, grid),
+        operator,
         scaling=scaling,
         placement=placement,
         neurons=neurons,
         alignment_infinity=_settled(np.abs(rest).max(), first @ w),
         alignment_euclidean=_settled(np.linalg.norm(rest, axis=0).max(), first @ w),
-        clipping=_seen(overload, length),
+        clipping=_seen(operator, overload, w.size),
     )
     return Cloud(infinity, euclidean, reach, overload, zeros, base, layer)
 
 
-def _seen(overload: Index, length: int) -> Clipping:
-    clipped = int(overload.sum())
-    return NO_CLIPPING if clipped == 0 and overload.size == 0 else measured_clipping(clipped, overload.size * length)
+def _seen(operator: Operator, overload: Index, values: int) -> Clipping:
+    """Return what was seen of the alphabet's end in all runs, of ``values`` values each."""
+    if math.isinf(operator.radius):
+        return NO_CLIPPING
+    return measured_clipping(int(overload.sum()), len(overload) * values)
 
 
 def _settled(residual: float, scale: Array) -> float:
@@ -393,15 +396,16 @@ def run_network(
             euclidean[rows, i] = np.linalg.norm(originals[i + 1] - current, axis=1).max(axis=1)
         relative[rows] = ((originals[-1] - current) ** 2).sum(axis=(1, 2)) / (originals[-1] ** 2).sum()
         report(progress, start + count, seeds, f"{start + count} of {seeds} seeds")
+    operators = [Operator.of(quantizer, grid) for grid in grids]
     layers = tuple(
         PathLayer.of_norms(
             np.linalg.norm(originals[i], axis=0),
             m,
-            Operator.of(quantizer, grids[i]),
+            operators[i],
             scaling=scaling,
             neurons=matrices[i].shape[1],
             alignment_euclidean=residual[i],
-            clipping=_seen(overload[:, i], matrices[i].size),
+            clipping=_seen(operators[i], overload[:, i], matrices[i].size),
         )
         for i in range(depth)
     )

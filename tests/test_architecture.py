@@ -17,7 +17,7 @@ ORDER = """
     methods path_following method
     dependency networks network_choice training
     calibration measurement network structure residual_block layer dataset coding storage
-    vector recursion sigma_delta dual bound
+    vector monte_carlo path_bound recursion sigma_delta dual bound
     permutations permutation frames tightening frame quantizers quantizer alphabet kernel draws
     asset memory report trace registry choice progress error array version
 """.split()  # noqa: SIM905 - the list reads as the layers it describes
