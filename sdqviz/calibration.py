@@ -12,7 +12,7 @@ import functools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
@@ -108,8 +108,16 @@ class Calibration:
         return isinstance(self._stream, _Traced)
 
     def close(self) -> None:
-        """Let go of the activations."""
+        """Let go of the activations, in memory and on disk."""
         self._stream.close()
+
+    def __enter__(self) -> Self:
+        """Return itself; the activations are let go of at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the activations."""
+        self.close()
 
     def moments(self, layer: Layer, patches: float = 1.0, seed: int = 0) -> LayerMoments:
         """Sum up a layer's inputs in float64.
@@ -460,6 +468,7 @@ class _Store:
     def __init__(self, limit: int) -> None:
         self._limit, self._used = limit, 0
         self._kept: dict[int, tuple[Any, int]] = {}
+        self._nodes: dict[str, Any] = {}  # a file holds names of nodes
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def put(self, number: int, values: tuple[dict[Any, Any], dict[Any, Any] | None]) -> None:
@@ -474,7 +483,7 @@ class _Store:
             self._folder = tempfile.TemporaryDirectory(prefix="sdqviz-", ignore_cleanup_errors=True)
         names = [None if part is None else {node.name: value for node, value in part.items()} for part in values]
         torch.save(names, self._path(number))
-        self._nodes = {node.name: node for part in values if part is not None for node in part}
+        self._nodes |= {node.name: node for part in values if part is not None for node in part}
 
     def take(self, number: int) -> Any:
         import torch

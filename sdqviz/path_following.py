@@ -206,8 +206,7 @@ class PathFollowing(MethodChoice):
         layers = {layer.name: layer for layer in task.layers}
         total, done = sum(layer.weight.size for layer in task.layers), 0
         stop_if(task.should_stop)
-        calibration = Calibration(task.network, task.inputs, self.device, should_stop=task.should_stop)
-        try:
+        with Calibration(task.network, task.inputs, self.device, should_stop=task.should_stop) as calibration:
             for name in calibration.stops:
                 if name not in layers:
                     if self.batch_norm == "estimated":
@@ -228,8 +227,6 @@ class PathFollowing(MethodChoice):
                     calibration.replace(name, item.weight, item.bias)
                     yield item
                 done += layer.weight.size
-        finally:
-            calibration.close()
         for name in layers:
             yield LeftAlone(name, "the data do not pass through it as a module of its own")
 
@@ -346,10 +343,13 @@ class _Work:
                 self.grams.append(sums.extended(plain, bias[part]))
             else:
                 self.grams.append(sums.centred(plain) if self.corrected else sums.plain())
-        self.prepared = [
-            choice.prepared(gram, weights, task.should_stop)
-            for gram, weights in zip(self.grams, self.weights, strict=True)
-        ]
+        try:
+            self.prepared = [
+                choice.prepared(gram, weights, task.should_stop)
+                for gram, weights in zip(self.grams, self.weights, strict=True)
+            ]
+        except InputError as error:
+            raise InputError(f"layer {layer.name}: {error}") from None
 
     def run(self, begun: float) -> CompressedLayer:
         from sdqviz.layer import from_vectors

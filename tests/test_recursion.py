@@ -68,7 +68,7 @@ def test_quantized_weights_equal_those_of_the_recursion_over_samples(naive):
 
 
 def test_equal_inputs_need_no_alignment(naive):
-    original, _, weights, keys = layer(80, 50, 10, dead=(4,))
+    original, _, weights, _ = layer(80, 50, 10, dead=(4,))
     gram = Gram.of(original, weights)
     for aligned in (align(gram, weights, 3), recursion.least_squares(gram, weights)):
         assert_array_equal(aligned[4], 0)
