@@ -186,7 +186,7 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     size, delta = run.frame.size, run.step
     n = np.arange(1, size + 1)
     figure = make_subplots(rows=3, cols=1, shared_xaxes=True, row_heights=[0.08, 0.46, 0.46], vertical_spacing=0.035)
-    base = theme.figure(ink, height=510, margin={"l": 62, "r": 12, "t": 62, "b": 44, "autoexpand": False})
+    base = theme.figure(ink, height=510, margin={"l": 62, "r": 12, "t": 62, "b": 50, "autoexpand": False})
     figure.update_layout(base.layout)
     axes = base.layout.xaxis.to_plotly_json(), base.layout.yaxis.to_plotly_json()
     figure.update_xaxes(axes[0])
@@ -295,7 +295,8 @@ def _play(figure: go.Figure, run: VectorRun, ink: Ink) -> None:
 
     figure.add_scatter(
         x=[1], y=[0.5], mode="text", text=["press play, or drag the slider"],
-        textposition="middle right", textfont={"color": ink.text, "size": 13}, cliponaxis=False, hoverinfo="skip", showlegend=False, row=1, col=1,
+        textposition="middle right", textfont={"color": ink.text, "size": 13}, cliponaxis=False,
+        hoverinfo="skip", showlegend=False, row=1, col=1,
     )  # fmt: skip
     for row, value, look in ((2, q[0], theme.COMPRESSED), (3, u[0], theme.COMPRESSED)):
         figure.add_scatter(

@@ -95,7 +95,7 @@ def test_play_moves_the_cursor_without_the_server(tab, server):
     reading = tab.locator(".js-plotly-plot").first.locator("text", has_text="press play")
     assert reading.count() == 1
     sent = []
-    tab.on("websocket", lambda socket: sent.append(socket))
+    tab.on("websocket", sent.append)
     tab.locator(".updatemenu-button").first.click()
     tab.wait_for_function("[...document.querySelectorAll('text')].some(e => e.textContent.startsWith('n = 5:'))")
     assert sent == []
