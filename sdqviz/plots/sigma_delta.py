@@ -243,14 +243,19 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     _play(figure, run, ink)
     largest = float(np.abs(run.trace.state).max())
     overload = f" The quantizer is overloaded at {run.overload} of {size} steps." if run.overload else ""
+    told = (
+        "Below: the state is ΣΔ's memory of what rounding has left out. It stays in the band ±δ/2, while the "
+        "error of plain "
+        "rounding adds up."
+        if run.trace.stable
+        else "Below: the levels are too small for the coefficients, so the state leaves the band ±δ/2 and runs away."
+    )
     relation = r"\le" if run.trace.stable else ">"
     inside = "inside" if largest <= delta / 2 * (1 + 1e-9) else "outside"
     return Panel(
         name="steps",
         title="Step by step",
-        look="Below: the state is ΣΔ's memory of what rounding has left out. It stays in the band ±δ/2, while "
-        "the error of "
-        "plain rounding adds up." + overload,
+        look=told + overload,
         alt=f"Coefficients, levels and state over {size} steps. The state of sigma-delta stays {inside} the band of "
         f"plus or minus {number(delta / 2)}: its largest value is {number(largest)}. The running error of plain "
         f"rounding reaches {number(drift)}.{overload}",
@@ -342,7 +347,11 @@ def draw_error(run: VectorRun, ink: Ink) -> Panel:
     figure.update_yaxes(theme.log_axis(max(floor, 1e-8) / 1.6, max(top, 1e-7) * 1.6))
     theme.mark_decimation(figure, size, kept, ink)
     told = "ΣΔ's error stays under the dashed bound and hardly grows; the error of rounding keeps growing."
-    if run.rounded_error <= run.error:
+    if not run.trace.stable:
+        told = (
+            "The quantizer is overloaded: what it cannot pass on stays in the error, and the dashed curve is no bound."
+        )
+    elif run.rounded_error <= run.error:
         told = "Here rounding each coefficient on its own ends no worse than ΣΔ: the frame is small, or δ is large."
     return Panel(
         name="error",
@@ -397,7 +406,9 @@ def draw_spectrum(run: VectorRun, ink: Ink) -> Panel:
         title="Noise shaping",
         look="ΣΔ pushes its error towards high frequencies, away from the slow turns of the frame that the "
         "reconstruction "
-        "listens to.",
+        "listens to."
+        if gap > 0
+        else "Here ΣΔ shapes nothing: at low frequencies its error is no smaller than that of rounding.",
         alt=f"Spectra of the errors of sigma-delta and of rounding. Over the lowest eighth of the frequencies "
         f"sigma-delta "
         f"lies {number(abs(gap))} dB {'below' if gap >= 0 else 'above'} rounding.",

@@ -118,7 +118,7 @@ def figure(ink: Ink, *, height: int = 320, x: str = "", y: str = "", **layout: A
     **layout
         Further Plotly layout.
     """
-    axis = {
+    axis: dict[str, Any] = {
         "gridcolor": ink.faint,
         "linecolor": ink.text,
         "zerolinecolor": ink.faint,
@@ -127,7 +127,6 @@ def figure(ink: Ink, *, height: int = 320, x: str = "", y: str = "", **layout: A
         "tickcolor": ink.faint,
         "showline": False,
         "automargin": False,  # margins are fixed: fitting them would draw every plot twice
-        "title": {"font": {"size": 13, "color": ink.text}},
         "tickfont": {"size": 12, "color": ink.text},
     }
     base: dict[str, Any] = {
@@ -149,16 +148,10 @@ def figure(ink: Ink, *, height: int = 320, x: str = "", y: str = "", **layout: A
         "hovermode": "closest",
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": ink.text, "activecolor": COMPRESSED.colour(ink)},
         "template": "none",
+        "xaxis": axis | {"title": {"text": x, "font": {"size": 13, "color": ink.text}}},
+        "yaxis": axis | {"title": {"text": y, "font": {"size": 13, "color": ink.text}}},
     }
-    drawn = go.Figure(layout=base)
-    drawn.update_xaxes(**axis)
-    drawn.update_yaxes(**axis)
-    drawn.update_layout(**layout)
-    if x:
-        drawn.update_xaxes(title_text=x)
-    if y:
-        drawn.update_yaxes(title_text=y)
-    return drawn
+    return go.Figure(layout=base | layout)  # in one go: each later update costs milliseconds
 
 
 def log_axis(low: float, high: float) -> dict[str, Any]:
