@@ -24,10 +24,9 @@ with screen.page(
             "step": lambda values: values["step_rule"] != "by-hand",
         },
     )
-    family = page.frame(
-        limits={"dimension": (2, 256), "size": (2, 4096)}, defaults={"size": 64}, dimension=asked.fixed_dimension
-    )
-    walk = page.pick(sq.PERMUTATIONS, "permutation", "identity", where="how", prefix="permutation_", **show.QUICK)
+    length = page.attempt(lambda: asked.fixed_dimension, lambda: None)
+    page.frame(limits={"dimension": (2, 256), "size": (2, 4096)}, defaults={"size": 64}, dimension=length)
+    page.pick(sq.PERMUTATIONS, "permutation", "identity", where="how", prefix="permutation_", **show.QUICK)
 
     run = page.compute(plots.build)
     page.code(plots.code(page.choices, run))

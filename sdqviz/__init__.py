@@ -6,6 +6,7 @@ Names are loaded on first use, so that ``import sdqviz`` stays light.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from sdqviz.version import __version__
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from sdqviz.networks import NETWORKS
     from sdqviz.permutations import PERMUTATIONS
     from sdqviz.sigma_delta import Pcm, SigmaDelta
+
+# Short kernels of numba alternate with the threads of the FFT and of torch: OpenMP threads that spin while they wait
+# take the cores from whoever works (measured: a third of the time). Read when OpenMP loads, hence here.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOME = {
     "FRAMES": "sdqviz.frames",

@@ -114,8 +114,8 @@ class VectorChoice(Choice):
         return parse_vector(self.pasted)
 
 
-def parse_vector(text: str) -> Array:
-    """Read numbers separated by commas, semicolons or white space, shape (d,).
+def parse_vector(text: str, least: int = 2) -> Array:
+    """Read numbers separated by commas, semicolons or white space, shape (d,), at least ``least`` of them.
 
     Raises
     ------
@@ -128,8 +128,8 @@ def parse_vector(text: str) -> Array:
     array([ 1. ,  2.5, -0.3])
     """
     words = [word for word in re.split(r"[\s,;\[\]()]+", text) if word]
-    if not 2 <= len(words) <= LONGEST:
-        raise InputError(f"numbers must be 2 to {LONGEST} in number, got {len(words)}")
+    if not least <= len(words) <= LONGEST:
+        raise InputError(f"the vector must have {least} to {LONGEST} numbers, got {len(words)}")
     values = np.empty(len(words))
     for place, word in enumerate(words):
         try:
@@ -149,7 +149,7 @@ def parse_rows(text: str) -> tuple[tuple[float, ...], ...]:
     InputError
         If a line is not numbers, or the lines differ in length.
     """
-    rows = tuple(tuple(parse_vector(line).tolist()) for line in text.splitlines() if line.strip())
+    rows = tuple(tuple(parse_vector(line, 1).tolist()) for line in text.splitlines() if line.strip())
     if len({len(row) for row in rows}) != 1:
         lengths = ", ".join(sorted({str(len(row)) for row in rows})) or "no line"
         raise InputError(f"vectors must be one a line and all of one length, got {lengths}")

@@ -355,7 +355,7 @@ def answer(question: Question, progress: Progress | None = None, should_stop: Sh
     )
     beside = _rounding(given, run, question, calibration, _part(progress, 0.75, 1.0), should_stop)
     result = Answer(question, run, Comparison(run.report, parts(run), beside), time.perf_counter() - begun)
-    report(progress, 1.0, 1.0, "done")
+    report(progress, 100, 100, "done")
     return _answers.put(question, result, _weight(run))
 
 
@@ -460,7 +460,7 @@ def _part(progress: Progress | None, begin: float, end: float) -> Progress | Non
     if progress is None:
         return None
     return lambda done, total, message: progress(
-        round(begin + (end - begin) * done / max(total, 1e-12), 3), 1.0, message
+        round(100 * (begin + (end - begin) * done / max(total, 1e-12))), 100, message
     )
 
 
@@ -482,10 +482,10 @@ def _timeless(one: Report) -> dict[str, Any]:
 
 
 def _from_timeless(values: Mapping[str, Any]) -> Report:
-    """Undo `_timeless`; the accuracies may be None by themselves."""
-    mayhap = ("accuracy_before", "accuracy_after", "changed_predictions")
-    rest = {name: math.nan if value is None and name not in mayhap else value for name, value in values.items()}
-    rest["layers"] = [{k: math.nan if v is None else v for k, v in row.items()} for row in rest["layers"]]
+    """Undo `_timeless`; the figures of the test may be None by themselves."""
+    tested = ("accuracy_before", "accuracy_after", "changed_predictions")
+    rest = {name: math.nan if value is None and name not in tested else value for name, value in values.items()}
+    rest["layers"] = [{k: math.nan if v is None else v for k, v in row.items()} for row in values["layers"]]
     return Report.from_dict(rest)
 
 

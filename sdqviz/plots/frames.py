@@ -208,7 +208,7 @@ def projected(found: FrameInfo) -> tuple[Array, str]:
     if d <= 3:
         return np.array(vectors), f"in all {d} dimensions"
     slow = np.cumsum(vectors - vectors.mean(axis=0), axis=0)
-    _, _, directions = np.linalg.svd(slow, full_matrices=False)
+    _, _, directions = np.linalg.svd(slow - slow.mean(axis=0), full_matrices=False)
     return vectors @ directions[:2].T, f"projected from {d} dimensions on the plane in which the tour is slowest"
 
 

@@ -186,7 +186,7 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     size, delta = run.frame.size, run.step
     n = np.arange(1, size + 1)
     figure = make_subplots(rows=3, cols=1, shared_xaxes=True, row_heights=[0.08, 0.46, 0.46], vertical_spacing=0.035)
-    base = theme.figure(ink, height=510, margin={"l": 62, "r": 12, "t": 62, "b": 44, "autoexpand": False})
+    base = theme.figure(ink, height=510, margin={"l": 62, "r": 12, "t": 62, "b": 50, "autoexpand": False})
     figure.update_layout(base.layout)
     axes = base.layout.xaxis.to_plotly_json(), base.layout.yaxis.to_plotly_json()
     figure.update_xaxes(axes[0])
@@ -243,14 +243,19 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     _play(figure, run, ink)
     largest = float(np.abs(run.trace.state).max())
     overload = f" The quantizer is overloaded at {run.overload} of {size} steps." if run.overload else ""
+    told = (
+        "Below: the state is ΣΔ's memory of what rounding has left out. It stays in the band ±δ/2, while the "
+        "error of plain "
+        "rounding adds up."
+        if run.trace.stable
+        else "Below: the levels are too small for the coefficients, so the state leaves the band ±δ/2 and runs away."
+    )
     relation = r"\le" if run.trace.stable else ">"
     inside = "inside" if largest <= delta / 2 * (1 + 1e-9) else "outside"
     return Panel(
         name="steps",
         title="Step by step",
-        look="Below: the state is ΣΔ's memory of what rounding has left out. It stays in the band ±δ/2, while "
-        "the error of "
-        "plain rounding adds up." + overload,
+        look=told + overload,
         alt=f"Coefficients, levels and state over {size} steps. The state of sigma-delta stays {inside} the band of "
         f"plus or minus {number(delta / 2)}: its largest value is {number(largest)}. The running error of plain "
         f"rounding reaches {number(drift)}.{overload}",
@@ -295,7 +300,8 @@ def _play(figure: go.Figure, run: VectorRun, ink: Ink) -> None:
 
     figure.add_scatter(
         x=[1], y=[0.5], mode="text", text=["press play, or drag the slider"],
-        textposition="middle right", textfont={"color": ink.text, "size": 13}, cliponaxis=False, hoverinfo="skip", showlegend=False, row=1, col=1,
+        textposition="middle right", textfont={"color": ink.text, "size": 13}, cliponaxis=False,
+        hoverinfo="skip", showlegend=False, row=1, col=1,
     )  # fmt: skip
     for row, value, look in ((2, q[0], theme.COMPRESSED), (3, u[0], theme.COMPRESSED)):
         figure.add_scatter(
@@ -341,7 +347,11 @@ def draw_error(run: VectorRun, ink: Ink) -> Panel:
     figure.update_yaxes(theme.log_axis(max(floor, 1e-8) / 1.6, max(top, 1e-7) * 1.6))
     theme.mark_decimation(figure, size, kept, ink)
     told = "ΣΔ's error stays under the dashed bound and hardly grows; the error of rounding keeps growing."
-    if run.rounded_error <= run.error:
+    if not run.trace.stable:
+        told = (
+            "The quantizer is overloaded: what it cannot pass on stays in the error, and the dashed curve is no bound."
+        )
+    elif run.rounded_error <= run.error:
         told = "Here rounding each coefficient on its own ends no worse than ΣΔ: the frame is small, or δ is large."
     return Panel(
         name="error",
@@ -396,7 +406,9 @@ def draw_spectrum(run: VectorRun, ink: Ink) -> Panel:
         title="Noise shaping",
         look="ΣΔ pushes its error towards high frequencies, away from the slow turns of the frame that the "
         "reconstruction "
-        "listens to.",
+        "listens to."
+        if gap > 0
+        else "Here ΣΔ shapes nothing: at low frequencies its error is no smaller than that of rounding.",
         alt=f"Spectra of the errors of sigma-delta and of rounding. Over the lowest eighth of the frequencies "
         f"sigma-delta "
         f"lies {number(abs(gap))} dB {'below' if gap >= 0 else 'above'} rounding.",

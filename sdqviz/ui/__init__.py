@@ -24,7 +24,10 @@ like a description: open, choose, run, show::
   narrows a range to what the page can show, ``fixed`` sets a field without asking.
 - Every control is in the link. A bad value in a link becomes the default, with a notice.
 - ``page.seed`` is the seed; ``page.ink`` the text colour of the current theme.
-- Raise `sdqviz.error.InputError` (or let the engine raise it): the page shows its sentence.
+- Raise `sdqviz.error.InputError` (or let the engine raise it): the page shows its sentence. What
+  ``page.frame`` and ``page.pick`` cannot use is raised by ``page.compute`` (or ``page.check()``), when
+  the whole form has been drawn, so that no control forgets its value; ``page.attempt`` does the same.
+- ``page.compute(function)`` calls a module-level function of the choices and keeps its last results.
 - A *draw* function in ``sdqviz/plots/<page>.py`` returns a `sdqviz.plots.panel.Panel`; it is given
   what the pure *info* function of the same file returned, and tests look at the info.
 - Work that may take over a second goes through `sdqviz.ui.job`: ``job.slot("run")`` with

@@ -19,6 +19,7 @@ from sdqviz.ui.link import Link
 from sdqviz.vector import parse_rows
 
 C = TypeVar("C", bound=Choice)
+R = TypeVar("R")
 
 PLAIN_SLIDER = 64
 """The widest whole-number range one linear slider serves; wider ones get a logarithmic slider and a box."""
@@ -55,6 +56,7 @@ class Controls:
         self._link = link
         self._groups = groups
         self._opened: set[str] = set()
+        self._problems: list[InputError] = []
 
     def ask(
         self,
@@ -174,7 +176,29 @@ class Controls:
         fields = cls.specs()
         for part in ("fixed", "limits", "defaults"):
             form[part] = {name: value for name, value in (form.get(part) or {}).items() if name in fields}
-        return self.choose(cls, **form)
+        return self.attempt(lambda: self.choose(cls, **form), cls)
+
+    def attempt(self, function: Callable[[], R], otherwise: Callable[[], R]) -> R:
+        """Call ``function``; if it raises an `InputError`, keep it for `check` and return ``otherwise()``.
+
+        So the rest of the form is still drawn, and no control forgets its value while another is wrong.
+        """
+        try:
+            return function()
+        except InputError as error:
+            self._problems.append(error)
+            return otherwise()
+
+    def check(self) -> None:
+        """Raise the first problem of the form; to be called after the last control (`Page.compute` does).
+
+        Raises
+        ------
+        InputError
+            If a choice could not be made.
+        """
+        if self._problems:
+            raise self._problems[0]
 
     def frame(
         self,
@@ -213,9 +237,11 @@ class Controls:
         st.session_state["_dimension"] = dimension
         if "vectors" in cls.specs():
             rows = self._draw("vectors", _as_text(cls.defaults()["vectors"]), str, cls.specs()["vectors"], "what")
-            fixed |= {"vectors": parse_rows(rows)}
+            fixed["vectors"] = self.attempt(lambda: parse_rows(rows), lambda: cls.defaults()["vectors"])
             fixed |= {"size": len(fixed["vectors"]), "dimension": len(fixed["vectors"][0])}
-        return self.choose(cls, limits=limits, fixed=fixed, defaults=defaults, moves={"dimension": move})
+        return self.attempt(
+            lambda: self.choose(cls, limits=limits, fixed=fixed, defaults=defaults, moves={"dimension": move}), cls
+        )
 
     # -- drawing -------------------------------------------------------------------------------------
 

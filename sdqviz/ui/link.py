@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -49,9 +50,11 @@ def parse(name: str, text: str, kind: type, spec: Spec) -> tuple[Any, str | None
         number = kind(text)
     except ValueError:
         return None, f"{name} must be a {'whole ' if kind is int else ''}number, got {text!r}"
-    low, high = spec.minimum, spec.maximum
-    if (low is not None and not number >= low) or (high is not None and not number <= high):
-        return None, f"{name} must be between {low:g} and {high:g}, got {text}"
+    low = -math.inf if spec.minimum is None else spec.minimum
+    high = math.inf if spec.maximum is None else spec.maximum
+    if not (low <= number <= high and math.isfinite(number)):
+        limits = f"between {low:g} and {high:g}" if high < math.inf else f"at least {low:g}"
+        return None, f"{name} must be {limits if low > -math.inf else 'finite'}, got {text}"
     return number, None
 
 

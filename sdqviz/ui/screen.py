@@ -83,7 +83,13 @@ class Page(Controls):
             A module-level function of the choices alone; its result is shared and must not be changed.
         **more
             Further entries for the choices, such as a dimension that no control asks for.
+
+        Raises
+        ------
+        InputError
+            If the form holds something that cannot be used.
         """
+        self.check()
         choices = self.choices | more
         choices.pop("picture", None)
         result: R = _computed(function, f"{function.__module__}.{function.__qualname__}", json.dumps(choices), choices)
@@ -132,6 +138,7 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
     opened = Page(address, link, groups, seeded=seeded)
     try:
         yield opened
+        opened.check()
     except InputError as error:
         groups["how much"].error(str(error))
         st.error(f"{error}. Change it at the left; nothing else is lost.")

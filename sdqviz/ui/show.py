@@ -208,5 +208,6 @@ def bounds(found: Sequence[Bound], measured: float) -> None:
     for bound in found:
         ratio = number(measured / bound.value) if bound.holds and bound.value > 0 else "n/a"
         applies = "yes" if bound.holds else f"{bound.because[0].lower() + bound.because[1:]}"
+        applies = applies.replace("|", "\\|")  # a bar would end the cell
         lines.append(f"| {bound.title} | {number(bound.value) if bound.holds else 'n/a'} | {ratio} | {applies} |")
     st.markdown("\n".join(lines))

@@ -1,0 +1,52 @@
+"""Network: what if a whole network were stored this way? Accuracy, errors, bounds and size, layer by layer."""
+
+import streamlit as st
+
+from sdqviz.plots import network as plots
+from sdqviz.plots.theme import number, percent, size
+from sdqviz.ui import network, screen, show
+
+with screen.page(
+    "network",
+    "Network",
+    "What if a trained network were stored in far fewer bits: what does it lose, where, and what is proved about it?",
+) as page:
+    question = network.ask(page)
+    shown = network.run(page, question)
+    if shown is not None:
+        comparison, report = shown.comparison, shown.comparison.report
+        page.code(plots.code(shown.question, comparison))
+        ladder = network.ladder(page, shown)
+        layer, vector = network.layer(page, report), network.vector(page)
+
+        show.headlines(
+            show.Headline(
+                "Bits per original weight",
+                number(report.bits_per_weight),
+                f"{size(report.bytes)} instead of {size(report.original_bytes)}",
+                "Levels, scales, frame parameters, seeds and the tensors kept in float, over all original numbers.",
+            ),
+            show.Headline(
+                "Accuracy after",
+                plots.accuracy(report.accuracy_after),
+                plots.accuracy_note(comparison),
+                "Share of all test inputs that are classified rightly.",
+            ),
+            show.Headline(
+                "Relative output error",
+                percent(report.relative_output_error),
+                plots.verdict(report),
+                "‖f − f_Q‖_F/‖f‖_F over the calibration inputs; the bound is on the largest ‖f(x) − f_Q(x)‖ of them.",
+            ),
+        )
+        wins = plots.verdict_on_rounding(comparison)
+        if wins:
+            st.info(wins)
+
+        network.errors(page, shown, layer)
+        show.panels(plots.overview(comparison, shown.answer, layer, ladder, page.ink), page)
+        if shown.answer is not None:
+            show.panels(plots.closely(shown.answer, layer, vector, page.ink), page)
+        network.table(shown)
+        st.caption("  \n".join(plots.counts(report)))
+        network.complete(shown)

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from sdqviz.plots import theme
+
+
+@pytest.mark.parametrize("length", [1, 2, 1999, 2000, 2001, 12_345])
+def test_decimation_keeps_extremes_and_ends_and_the_limit(length):
+    values = np.random.default_rng(length).standard_normal(length)
+    kept = theme.decimate(values)
+    assert len(kept) <= theme.DRAWN and (np.diff(kept) > 0).all()
+    assert {0, length - 1, int(values.argmin()), int(values.argmax())} <= set(kept.tolist())
+    if length <= theme.DRAWN:
+        np.testing.assert_array_equal(kept, np.arange(length))
+
+
+def test_a_single_spike_survives_decimation():
+    values = np.zeros(50_000)
+    values[31_234] = 1.0
+    assert 31_234 in theme.decimate(values)
+
+
+def test_every_method_looks_different_without_colour():
+    marks = [(look.symbol, look.dash) for look in theme.METHODS.values()]
+    assert len(set(marks)) == len(marks)
+
+
+def luminance(colour):
+    rgb = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_lines_can_be_told_from_the_page(dark):
+    ink = theme.Ink(dark)
+    back = luminance(ink.page)
+    for look in (theme.ORIGINAL, theme.COMPRESSED, theme.ROUNDING, theme.ERROR, theme.BOUND):
+        line = luminance(look.colour(ink))
+        assert (max(back, line) + 0.05) / (min(back, line) + 0.05) >= 2.0, look
+
+
+def test_turning_a_scene_keeps_lengths_and_returns():
+    points = np.random.default_rng(0).standard_normal((50, 3))
+    np.testing.assert_allclose(theme.seen(points, 0.3), theme.seen(points, 0.3 + 2 * np.pi), atol=1e-12)
+    assert (np.linalg.norm(theme.seen(points, 1.0), axis=1) <= np.linalg.norm(points, axis=1) + 1e-12).all()
+    both = theme.seen(points, 0.0) ** 2 + 0
+    assert not np.allclose(both, theme.seen(points, np.pi / 2) ** 2)
+
+
+def test_a_figure_has_no_box_of_its_own():
+    layout = theme.figure(theme.Ink(True), x="n", y="value").layout
+    assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)"

@@ -1,0 +1,87 @@
+import threading
+import time
+
+from sdqviz.error import InputError
+from sdqviz.progress import report, stop_if
+from sdqviz.ui.job import Job
+
+
+def wait(job, seconds=5.0):
+    end = time.monotonic() + seconds
+    while job.running:
+        assert time.monotonic() < end, "the job did not end"
+        time.sleep(0.01)
+
+
+def test_result_and_what_it_was_made_for():
+    job = Job()
+    job.start(lambda progress, should_stop: 42, tag=("frame", 8))
+    wait(job)
+    assert (job.result, job.made_for, job.problem) == (42, ("frame", 8), "")
+
+
+def test_progress_is_told_with_an_estimate():
+    job, go = Job(), threading.Event()
+
+    def work(progress, should_stop):
+        time.sleep(0.6)
+        report(progress, 1, 4, "layer hidden1")
+        go.wait(5)
+
+    job.start(work)
+    while job.status()[0] == 0:
+        time.sleep(0.01)
+    fraction, line = job.status()
+    go.set()
+    assert fraction == 0.25 and line.startswith("layer hidden1 (1 of 4, about ") and line.endswith(" s left)")
+    wait(job)
+
+
+def test_cancel_is_idle_at_once_and_keeps_the_previous_result():
+    job, began, ended = Job(), threading.Event(), threading.Event()
+    job.start(lambda progress, should_stop: "first")
+    wait(job)
+
+    def endless(progress, should_stop):
+        began.set()
+        try:
+            while True:
+                stop_if(should_stop)
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    job.start(endless)
+    assert began.wait(5.0) and job.running
+    begun = time.monotonic()
+    job.cancel()
+    assert not job.running and time.monotonic() - begun < 0.5
+    assert ended.wait(2.0)
+    assert job.result == "first" and "Cancelled" in job.problem
+
+
+def test_an_input_error_becomes_its_sentence():
+    job = Job()
+
+    def work(progress, should_stop):
+        raise InputError("size must be at least 9, got 8")
+
+    job.start(work)
+    wait(job)
+    assert job.problem == "size must be at least 9, got 8" and job.result is None
+
+
+def test_a_new_start_drops_the_late_result_of_the_old():
+    job, go = Job(), threading.Event()
+
+    def late(progress, should_stop):
+        go.wait(5)
+        return "old"
+
+    job.start(late)
+    go_new = threading.Timer(0.05, go.set)
+    go_new.start()
+    job.start(lambda progress, should_stop: "new")
+    wait(job)
+    time.sleep(0.2)
+    assert job.result == "new" and not job.running

@@ -1,0 +1,32 @@
+import tomllib
+from pathlib import Path
+
+from sdqviz.ui import launch
+
+ROOT = Path(__file__).parents[2]
+
+
+def flat(table, prefix=""):
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def test_every_way_of_starting_uses_the_same_settings():
+    file = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text("utf-8"))
+    assert dict(flat(file)) == launch.CONFIG
+
+
+def test_private_by_default():
+    assert launch.CONFIG["server.address"] == "127.0.0.1"
+    assert launch.CONFIG["browser.gatherUsageStats"] is False
+    assert launch.CONFIG["client.toolbarMode"] == "minimal"
+
+
+def test_streamlit_recognises_the_launcher():
+    from streamlit.web.server.app_discovery import discover_asgi_app
+
+    assert discover_asgi_app(ROOT / "app.py").is_asgi_app
+    assert launch.MAIN.is_file()

@@ -1,0 +1,50 @@
+import pytest
+
+from sdqviz.choice import Spec
+from sdqviz.ui.controls import step_values
+from sdqviz.ui.link import parse, query
+from sdqviz.version import __version__
+
+NUMBER = Spec("N", "", minimum=2, maximum=100)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "spec", "value"),
+    [
+        ("7", int, NUMBER, 7),
+        ("7.5", float, NUMBER, 7.5),
+        ("True", bool, Spec("", ""), True),
+        ("a", str, Spec("", "", options=("a", "b")), "a"),
+        ("any text", str, Spec("", ""), "any text"),
+    ],
+)
+def test_good_values_are_read(text, kind, spec, value):
+    assert parse("size", text, kind, spec) == (value, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "spec", "reason"),
+    [
+        ("x", int, NUMBER, "size must be a whole number, got 'x'"),
+        ("7.5", int, NUMBER, "size must be a whole number, got '7.5'"),
+        ("1", int, NUMBER, "size must be between 2 and 100, got 1"),
+        ("nan", float, NUMBER, "size must be between 2 and 100, got nan"),
+        ("inf", float, NUMBER, "size must be between 2 and 100, got inf"),
+        ("yes", bool, Spec("", ""), "size must be true or false, got 'yes'"),
+        ("c", str, Spec("", "", options=("a", "b")), "size must be one of a, b, got 'c'"),
+        ("0.1", float, Spec("", "", minimum=1), "size must be at least 1, got 0.1"),
+    ],
+)
+def test_bad_values_give_a_reason(text, kind, spec, reason):
+    assert parse("size", text, kind, spec) == (None, reason)
+
+
+def test_a_link_names_every_choice_and_the_version():
+    given = query({"size": 8, "step": 0.1, "on": True, "frame": "harmonic", "redundancy": None})
+    assert given == {"size": "8", "step": "0.1", "on": "true", "frame": "harmonic", "v": __version__}
+
+
+@pytest.mark.parametrize(("low", "high"), [(2, 4096), (257, 300), (1, 1)])
+def test_slider_positions_rise_from_end_to_end(low, high):
+    values = step_values(low, high)
+    assert values[0] == low and values[-1] == high and values == sorted(set(values))
