@@ -152,10 +152,12 @@ def binomial_tail(trials: int, least: int, chance: float) -> float:
     >>> round(binomial_tail(2, 1, 0.5), 6), binomial_tail(10, 0, 0.1), binomial_tail(10, 1, 0.0)
     (0.75, 1.0, 0.0)
     """
-    if least <= 0 or chance >= 1:
+    if least <= 0:
         return 1.0
-    if chance <= 0:
+    if least > trials or chance <= 0:
         return 0.0
+    if chance >= 1:
+        return 1.0
     up, down = math.log(chance), math.log1p(-chance)
     whole = math.lgamma(trials + 1)
     terms = [
