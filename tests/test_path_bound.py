@@ -322,6 +322,10 @@ def test_a_finite_alphabet_needs_a_reason():
     np.testing.assert_allclose(
         pb.paper_infinity(wide, 3.0).probability, pb.paper_infinity(seen, 3.0).probability - 0.05, rtol=1e-12
     )
+    np.testing.assert_allclose(pb.network_hoeffding([wide, wide], 0.1).probability, 0.8, rtol=1e-12)
+    big = dataclasses.replace(wide, inputs=1000)
+    lost = 2 * math.sqrt(2) * 2 * 1000**-2.0
+    np.testing.assert_allclose(pb.network_paper([big, big], 2.0).probability, 0.9 - lost, rtol=1e-12)
     narrow = dataclasses.replace(one, clipping=pb.within_reach(reach, 0.99 * reach.value))
     result = pb.hoeffding_infinity(narrow, 0.1)
     assert not result.holds and "below the range" in result.because

@@ -209,7 +209,8 @@ def test_gaussian_weights_fall_with_slope_minus_one(record_property):
         print(f"{name:14}" + " ".join(f"{value:9.3g}" for value in values))
     print("slopes of error, bound and form: " + ", ".join(f"{slope:.3f}" for slope in slopes))
     record_property("slope", slopes[0])
-    assert abs(slopes[0] + 1) < 0.1 and abs(slopes[1] + 1) < 0.25
+    # the lower bound on ‖Xw‖² is still far from ‖X‖_F² in narrow layers, so the bound falls a little faster
+    assert abs(slopes[0] + 1) < 0.1 and -1.4 < slopes[1] < -0.9
 
 
 @pytest.mark.slow
