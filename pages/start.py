@@ -46,6 +46,9 @@ with screen.page(
             "The tightest a-priori bound on the error, relative to ‖x‖; the ΣΔ Lab shows its hypotheses.",
         ),
     )
+    lost = plots.verdict_on_rounding(result)
+    if lost:
+        st.markdown(f":material/balance: {lost}")
     show.panel(plots.draw_before_after(example.choices, result, page.ink), page)
     page.code(f"from sdqviz.plots import start\n\nstart.summary({dict(example.choices)!r})")
 

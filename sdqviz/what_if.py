@@ -91,6 +91,7 @@ class Recent(Generic[K, V]):
 
 
 _networks: Recent[NetworkChoice, Network] = Recent(6)
+_dataless: Recent[NetworkChoice, Network] = Recent(6)
 _outlines: Recent[NetworkChoice, tuple[LayerOutline, ...]] = Recent(32)
 _roundings: Recent[Hashable, Rounding] = Recent(24, 256e6)
 _answers: Recent[Question, Answer] = Recent(24, 768e6)
@@ -148,7 +149,7 @@ class Rounding:
     affordable : bool
         False if even one bit costs more than the run.
     reports : dict of str to Report
-        By how the scale was fitted, see `FITS`.
+        By how the scale was fitted, see `FITS`; only the better fit is run over the test set.
     parts : dict of str to float
         Bytes by what they hold.
     weights : dict of str to ndarray
@@ -443,16 +444,41 @@ def _rounding(
     found = _roundings.get(key)
     if found is None:
         runs = {}
+        untested = _untested(question.network, given)
         for place, fit in enumerate(FITS):
             report(progress, place, len(FITS), f"plain rounding, {fit}")
             method = RoundToNearest(bits=bits, scale=scale, fit=fit)
-            runs[fit] = compress(given, method, calibration, question.seed, None, should_stop)
+            runs[fit] = compress(untested, method, run.inputs, question.seed, None, should_stop)
         reports = {fit: one.report for fit, one in runs.items()}
         found = Rounding(bits, scale, True, reports, parts(runs["max"]))
-        weights = {item.layer.name: item.weight.astype(np.float32) for item in runs[found.best_fit].layers}
+        best = runs[found.best_fit]
+        if given.dataset is not None:
+            reports[found.best_fit] = _tested(best, given)
+        weights = {item.layer.name: item.weight.astype(np.float32) for item in best.layers}
         size = float(sum(value.nbytes for value in weights.values()))
         found = _roundings.put(key, dataclasses.replace(found, weights=weights), size)
     return dataclasses.replace(found, affordable=bool(options))
+
+
+def _untested(choice: NetworkChoice, given: Network) -> Network:
+    """Return the same network without data: compressing it measures errors but does not run the test set."""
+    found = _dataless.get(choice)
+    if found is None:
+        bare = Network(given.module, given.example_input, name=given.name, seed=given.seed)
+        found = _dataless.put(choice, bare)
+    return found
+
+
+def _tested(run: Compression, given: Network) -> Report:
+    """Return the report of a run on the network without data, with the figures of the test."""
+    weights = {item.layer.name: item.weight for item in run.layers}
+    rounded = given.replaced(weights, {item.layer.name: item.bias for item in run.layers if item.bias is not None})
+    return dataclasses.replace(
+        run.report,
+        accuracy_before=given.accuracy(),
+        accuracy_after=rounded.accuracy(),
+        changed_predictions=int((given.predictions() != rounded.predictions()).sum()),
+    )
 
 
 def _part(progress: Progress | None, begin: float, end: float) -> Progress | None:

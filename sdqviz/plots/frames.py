@@ -433,7 +433,14 @@ def draw_orderings(found: FrameInfo, compared: tuple[Ordered, ...], current: str
     if applies:
         figure.add_vline(limit, line=theme.BOUND.line(ink, 1.5), layer="below")
         figure.add_annotation(
-            text="Wang's limit (8)", x=limit, y=1.0, yref="paper", yanchor="bottom", showarrow=False, font={"size": 12}
+            text="Wang's limit (8)",
+            x=limit,
+            xanchor="right",
+            y=1.0,
+            yref="paper",
+            yanchor="bottom",
+            showarrow=False,
+            font={"size": 12},
         )
     figure.update_yaxes(showgrid=False)
     figure.update_xaxes(range=[0, max(1.75 * worst.variation, 1.1 * limit)])

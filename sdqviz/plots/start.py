@@ -34,6 +34,17 @@ def summary(choices: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def verdict_on_rounding(result: Mapping[str, Any]) -> str | None:
+    """Say so, in one sentence, where rounding the weights themselves costs no more bits and errs less."""
+    plain, ours = result["relative_error_plain"], result["relative_error"]
+    if not plain < ours:
+        return None
+    return (
+        f"Plain rounding wins here: with no more bits, rounding the weights themselves leaves {percent(plain)} "
+        f"error, ΣΔ {percent(ours)}. What ΣΔ buys is levels this coarse with a proved error."
+    )
+
+
 def draw_before_after(choices: Mapping[str, Any], result: Mapping[str, Any], ink: Ink) -> Panel:
     """Draw every weight after against before, ΣΔ at the left and rounding at the right, on the same axes."""
     original, ours, rounded = (np.array(result[name]) for name in ("original", "sigma_delta", "rounding"))

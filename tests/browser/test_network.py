@@ -65,8 +65,9 @@ def test_warm_change_to_new_numbers(tab, server, network, limit):
         begun = time.perf_counter()
         tab.keyboard.press("ArrowRight" if press < 3 else "ArrowLeft")
         tab.wait_for_function(
-            "before => { const now = [...document.querySelectorAll('[data-testid=stMetricValue]')].map(e => e.innerText);"
-            " return now.length === 3 && now[0] !== before }",
+            """before => {
+            const now = [...document.querySelectorAll('[data-testid=stMetricValue]')].map(e => e.innerText);
+            return now.length === 3 && now[0] !== before; }""",
             arg=before[0],
             timeout=30_000,
             polling=20,
@@ -86,7 +87,9 @@ def test_click_on_a_bar_looks_into_its_layer(tab, server):
     tab.goto(f"{server}/network?size=400&calibration=64")
     settled(tab)
     tab.get_by_text("hidden1: weights before and after").wait_for()
-    tab.locator(".js-plotly-plot").first.locator(".barlayer .point path").nth(1).click()
+    bar = tab.locator(".js-plotly-plot").first.locator(".barlayer .point path").nth(1).bounding_box()
+    area = tab.locator(".js-plotly-plot").first.locator(".nsewdrag").bounding_box()
+    tab.mouse.click(bar["x"] + bar["width"] / 2, area["y"] + area["height"] - 15)  # bars of a log axis reach far down
     tab.get_by_text("hidden2: weights before and after").wait_for(timeout=20_000)
     assert "layer=hidden2" in tab.url
 
