@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BATCH = 256
 """Samples that go through the network together at most."""
 
-BATCH_VALUES = 1 << 20
+BATCH_VALUES = 1 << 18
 """Input values that go through together at most: the activations of a large network are many times these."""
 
 STORE_BYTES = 512 * 1024**2

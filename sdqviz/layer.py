@@ -214,7 +214,7 @@ def _check_axis(axis: str) -> None:
         raise InputError(f"axis must be 'columns' or 'rows', got {axis!r}")
 
 
-PATCH_VALUES = 1 << 22
+PATCH_VALUES = 1 << 20
 """Numbers of unfolded input that exist at once."""
 
 
