@@ -11,13 +11,12 @@ with screen.page(
     "Network",
     "What if a trained network were stored in far fewer bits: what does it lose, where, and what is proved about it?",
 ) as page:
-    question = network.ask(page)
-    shown = network.run(page, question)
+    asked = network.ask(page)
+    shown = network.run(page, asked.question)
     if shown is not None:
         comparison, report = shown.comparison, shown.comparison.report
         page.code(plots.code(shown.question, comparison))
-        ladder = network.ladder(page, shown)
-        layer, vector = network.layer(page, report), network.vector(page)
+        ladder, layer = network.ladder(asked, shown), asked.layer_of(report)
 
         show.headlines(
             show.Headline(
@@ -46,7 +45,7 @@ with screen.page(
         network.errors(page, shown, layer)
         show.panels(plots.overview(comparison, shown.answer, layer, ladder, page.ink), page)
         if shown.answer is not None:
-            show.panels(plots.closely(shown.answer, layer, vector, page.ink), page)
+            show.panels(plots.closely(shown.answer, layer, asked.vector, page.ink), page)
         network.table(shown)
         st.caption("  \n".join(plots.counts(report)))
         network.complete(shown)

@@ -62,6 +62,7 @@ def warm_up() -> None:
     counts = np.zeros(1, np.int64)
     run(sigma_delta, tiny, order, np.ones(1), 1, 0, 1, tiny.copy(), tiny.copy(), True, counts)
     run(walsh_hadamard, np.zeros((1, 2)), 0, 1)
+    run(rounding_errors, tiny, np.ones((1, 1)), 1, np.empty((1, 1)))
     points, walk, nearest = np.eye(2), np.arange(2), np.zeros((2, 1), np.int32)
     one, two = np.ones(1), np.zeros((2, 1))
     run(
@@ -162,6 +163,25 @@ def walsh_hadamard(values, start, stop):  # type: ignore[no-untyped-def]
 
 _REORDER = {"reassoc", "contract", "nsz"}
 """Licence to sum squares in any order, which vector instructions need; NaN and infinity stay what they are."""
+
+
+@numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_REORDER)  # type: ignore[untyped-decorator]
+def rounding_errors(values, steps, half_levels, errors):  # type: ignore[no-untyped-def]
+    """Fill ``errors`` (M, C) with the square error of rounding each row of ``values`` (M, L) with each of its steps.
+
+    ``steps`` has shape (M, C); the levels are midrise, 2·``half_levels`` of them. A row whose steps are 0 must be all
+    zero.
+    """
+    for row in numba.prange(values.shape[0]):
+        for choice in range(steps.shape[1]):
+            size = steps[row, choice]
+            divisor = size if size > 0 else 1.0
+            total = 0.0
+            for i in range(values.shape[1]):
+                v = values[row, i]
+                missed = v - (min(max(np.floor(v / divisor), -half_levels), half_levels - 1) + 0.5) * size
+                total += missed * missed
+            errors[row, choice] = total
 
 
 @numba.njit(cache=True, nogil=True, inline="always", fastmath=_REORDER)  # type: ignore[untyped-decorator]

@@ -48,8 +48,14 @@ def test_answer_is_what_compress_reports_and_is_found_again(answer):
     assert what_if.known(asked(bits=3)) is None
 
 
-@pytest.mark.parametrize("network", ["mnist-fnn", "mnist-lenet"])
-@pytest.mark.parametrize("method", [{}, {"size": 257, "bits": 1, "biases": "quantized"}, {"step_rule": "range-column"}])
+@pytest.mark.parametrize(
+    ("network", "method"),
+    [
+        ("mnist-fnn", {}),
+        ("mnist-fnn", {"size": 257, "bits": 1}),
+        ("mnist-lenet", {"step_rule": "range-column", "biases": "quantized"}),
+    ],
+)
 def test_rounding_beside_is_the_dearest_that_costs_no_more(network, method):
     found = what_if.answer(asked(network, 16, **method))
     beside, limit = found.comparison.rounding, found.comparison.report.bits_per_weight

@@ -63,11 +63,36 @@ class Shown:
     """Where progress is drawn."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Everything the form says.
+
+    Attributes
+    ----------
+    question : Question
+        What is to be computed.
+    layer, vector : str
+        What is looked into.
+    ladder : bool
+        Whether the a-posteriori bounds are wanted.
+    """
+
+    question: Question
+    layer: str
+    vector: str
+    ladder: bool
+
+    def layer_of(self, report: Report) -> str:
+        """Return the layer to look into; the first where the numbers are still those of another network."""
+        names = [row.name for row in report.layers]
+        return self.layer if self.layer in names else names[0]
+
+
 # -- the form ---------------------------------------------------------------------------------------
 
 
-def ask(page: Page) -> Question:
-    """Draw the form: network, method with all its fields, those by layer, and how many calibration inputs.
+def ask(page: Page) -> Asked:
+    """Draw the form: network, method with all its fields, those by layer, calibration inputs, what is looked into.
 
     Raises
     ------
@@ -75,7 +100,9 @@ def ask(page: Page) -> Question:
         If the choices do not go together.
     """
     network = page.choose(
-        _box(page, NETWORKS, "network", plots.DEFAULTS["network"], "Network"), prefix="network_", where={"seed": "what"}
+        _box(page, NETWORKS, "network", plots.DEFAULTS["network"], "Network"),
+        prefix="network_",
+        where={"seed": "what"},
     )
     outline = plots.outline(network)
     _method(page, outline)
@@ -83,13 +110,39 @@ def ask(page: Page) -> Question:
         "calibration",
         plots.DEFAULTS["calibration"],
         label="Calibration inputs",
-        help="On how many training images errors are measured (and collected, by methods that need data). The "
-        "accuracy is "
-        "always that of all test images.",
+        help="On how many training images errors are measured (and collected, by methods that need data). The accuracy "
+        "is always that of all test images.",
         minimum=16,
         maximum=4096,
     )
-    return plots.question(page.choices)
+    ladder = page.ask(
+        "ladder",
+        False,
+        label="Ladder of bounds P0–P4",
+        help="Bounds on the output that use more and more of what was measured. Takes a few seconds; only for networks "
+        "the theorems speak of.",
+        where="how",
+    )
+    names = tuple(layer.name for layer in outline)
+    if st.session_state.get("layer", names[0]) not in names:  # the network has changed
+        del st.session_state["layer"]
+    layer = page.ask(
+        "layer",
+        names[0],
+        label="Layer looked into",
+        help="Clicking a bar of the first plot chooses its layer too.",
+        options=names,
+        where="what",
+    )
+    vector = page.ask(
+        "vector",
+        "worst",
+        label="Vector looked into",
+        help="The column or neuron of the layer with the worst, the median or the best error.",
+        options=("worst", "median", "best"),
+        where="more",
+    )
+    return Asked(plots.question(page.choices), layer, vector, ladder)
 
 
 def _box(page: Page, registry: Registry[Any], key: str, default: str, label: str) -> type[Any]:
@@ -244,19 +297,10 @@ def complete(shown: Shown) -> None:
             job.slot("network").show()
 
 
-def ladder(page: Page, shown: Shown) -> Ladder | None:
-    """Ask whether the a-posteriori ladder is wanted; measure it beside the page, with progress and Cancel."""
-    wanted = page.ask(
-        "ladder",
-        False,
-        label="Ladder of bounds P0–P4",
-        help="Bounds on the output that use more and more of what was measured. Takes a few seconds; only for "
-        "networks the "
-        "theorems speak of.",
-        where="how",
-    )
+def ladder(asked: Asked, shown: Shown) -> Ladder | None:
+    """Return the a-posteriori ladder if it is wanted and there; measure it beside the page otherwise."""
     found = shown.answer
-    if not wanted or found is None or not found.compression.original.structure.applicable:
+    if not asked.ladder or found is None or not found.compression.original.structure.applicable:
         return None
     slot: job.Job[Ladder] = job.slot("ladder")
     running = slot.running
@@ -281,35 +325,6 @@ def _choose_layer(key: str) -> None:
     points = st.session_state[key].selection.points
     if points:
         st.session_state["layer"] = points[0]["x"]
-
-
-def layer(page: Page, report: Report) -> str:
-    """Ask which layer is looked into: a click on a bar does the same."""
-    names = tuple(row.name for row in report.layers)
-    if st.session_state.get("layer", names[0]) not in names:  # the network has changed
-        del st.session_state["layer"]
-    name: str = page.ask(
-        "layer",
-        names[0],
-        label="Layer looked into",
-        help="Clicking a bar of the first plot chooses its layer too.",
-        options=names,
-        where="what",
-    )
-    return name
-
-
-def vector(page: Page) -> str:
-    """Ask which vector of the layer is drawn."""
-    which: str = page.ask(
-        "vector",
-        "worst",
-        label="Vector looked into",
-        help="The column or neuron of the layer with the worst, the median or the best error.",
-        options=("worst", "median", "best"),
-        where="more",
-    )
-    return which
 
 
 # -- tables and downloads -----------------------------------------------------------------------------

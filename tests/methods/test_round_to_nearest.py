@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import sdqviz as sq
+from sdqviz.methods.round_to_nearest import SHRINKS
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -36,6 +37,20 @@ def test_mse_fit_never_loses_to_max_fit_in_square_error():
             for fit in ("max", "mse")
         }
         assert errors["mse"] <= errors["max"] * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("scale", ["per-neuron", "per-layer"])
+@pytest.mark.parametrize("bits", [1, 3])
+def test_mse_fit_is_the_best_of_all_candidates(bits, scale):
+    torch.manual_seed(5)
+    network = sq.Network(nn.Sequential(nn.Linear(50, 7, bias=False)), torch.zeros(1, 50))
+    weight, half = network.layers[0].weight, 2 ** (bits - 1)
+    result = sq.compress(network, sq.METHODS["round-to-nearest"](bits=bits, scale=scale, fit="mse"))
+    for row, chosen in zip(weight if scale == "per-neuron" else [weight.ravel()], result.layers[0].step, strict=True):
+        candidates = SHRINKS * np.abs(row).max() / (half - 0.5)
+        levels = (np.arange(-half, half) + 0.5)[:, None, None] * candidates[:, None]
+        missed = (np.abs(row - levels).min(axis=0) ** 2).sum(axis=1)
+        np.testing.assert_allclose(chosen, candidates[missed.argmin()], rtol=3e-7)
 
 
 def test_one_bit_mse_scale_is_the_mean_of_the_magnitudes():
