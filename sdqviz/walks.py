@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from sdqviz.methods import METHODS
 from sdqviz.methods.unified import OPERATORS
 from sdqviz.monte_carlo import Cloud, Verdict
 from sdqviz.networks import NETWORKS
-from sdqviz.path_bound import PLACEMENTS, Operator, PathLayer, ProbabilisticBound, Sensitivity
+from sdqviz.path_bound import PLACEMENTS, Operator, PathLayer, ProbabilisticBound
 from sdqviz.path_following import PathFollowing
 from sdqviz.quantizer import Grid, QuantizerChoice
 from sdqviz.quantizers import QUANTIZERS
@@ -40,11 +41,12 @@ ORDERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 EARLIER_BITS = 4
 """Bits the layers before the chosen one are rounded to, so that its inputs differ from the original ones."""
 
-WIDTHS = (64, 128, 256, 512, 1024, 2048)
+WIDTHS = (256, 362, 512, 724, 1024, 1448, 2048)
 """Widths of the experiment with Gaussian weights."""
 
-WIDTH_SAMPLES, WIDTH_NEURONS = 8, 48
-"""Samples m and neurons of that experiment; the error settles once N is several times m."""
+WIDTH_SAMPLES, WIDTH_NEURONS = 48, 16
+"""Samples m and neurons of that experiment: N has to be several times m for the error to settle, and fewer samples
+leave the bound nothing to say about ‖Xw‖."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,12 +169,14 @@ class WalkChoice(Choice):
     )
 
     def check(self) -> None:
-        """Refuse one bit where a zero is needed."""
+        """Refuse one bit where a zero is needed, and pruning below 0."""
         if self.operator == "quantize-prune" and self.bits == 1:
             raise InputError(
                 "bits must be at least 2 for the operator quantize-prune, got 1: one bit has no room for a zero "
                 "between two signs; use the operator one-bit"
             )
+        if self.operator == "prune" and self.threshold == 0:
+            raise InputError("threshold must be above 0 for the operator prune, got 0: nothing would be pruned")
 
     @property
     def prunes(self) -> bool:
@@ -205,7 +209,7 @@ class WalkChoice(Choice):
 
     def method(self, name: str) -> PathFollowing:
         """Return one of the compared methods as the library has it, with this alignment, C and alphabet."""
-        given = {
+        given: dict[str, dict[str, Any]] = {
             "gpfq": {"order": self.order},
             "spfq": {"order": self.order},
             "gptq": {"visit": "as-is"},
@@ -426,7 +430,7 @@ class WalkRun:
 
     def relative_error(self, name: str) -> float:
         """Return ‖Xw − X̃q‖/‖Xw‖ of a method, over all neurons together."""
-        return float(np.linalg.norm(self.path(name).state[-1]) / max(np.linalg.norm(self.data.norms), 1e-300))
+        return float(np.linalg.norm(self.path(name).state[-1]) / max(float(np.linalg.norm(self.data.norms)), 1e-300))
 
     @property
     def sharpest(self) -> ProbabilisticBound:
@@ -471,7 +475,8 @@ def run(choice: WalkChoice, seed: int) -> WalkRun:
     quantizer = choice.quantizer(float(np.float32(choice.threshold * largest)))
     keys = draws.neuron_keys(draws.layer_key(seed, LAYER), neurons)
     own = dataclasses.replace(grid, step=np.repeat(grid.step, neurons))
-    paths, fed = [], {}
+    paths: list[Path] = []
+    fed: dict[str, Array] = {}
     for name in COMPARED:
         if name == "round-to-nearest":
             kept = np.where(gram.alive[:, None], grid.nearest(data.weights), 0.0)
@@ -491,8 +496,7 @@ def run(choice: WalkChoice, seed: int) -> WalkRun:
     if not quantizer.rounds:
         unified = unified.astype(np.float32).astype(float)
     coded = coding.encode(unified.T, own if quantizer.rounds else None, quantizer.cut, ~gram.alive[None])
-    shared = 32 * (neurons - 1) if "step" in coded.stored else 0  # one step for all neurons, not one for each
-    bits = sum(part.bit_count for part in coded.stored.values()) - shared
+    bits = coded.parameter_bits + sum(part.bit_count for part in coded.stored.values())
     cloud = monte_carlo.run_layer(
         data.inputs, data.weights, quantizer, grid, seeds=choice.seeds, scaling=choice.scaling,
         placement=choice.placement, original=None if data.agree else data.original, aligned=aligned, name=LAYER,
@@ -648,9 +652,7 @@ def width_experiment(choice: WalkChoice, seed: int) -> WidthRun:
 
 
 @functools.lru_cache(maxsize=16)
-def _widths(
-    operator: str, bits: int, step: float, cut: float, scaling: float, failure: float, seed: int
-) -> WidthRun:
+def _widths(operator: str, bits: int, step: float, cut: float, scaling: float, failure: float, seed: int) -> WidthRun:
     choice = WalkChoice(operator=operator, bits=max(bits, 2), scaling=scaling)
     quantizer = choice.quantizer(cut)
     one_bit = operator == "one-bit"
@@ -670,15 +672,13 @@ def _widths(
         errors[k] = gram.error(weights, walk.quantized) / gram.target
         values = weights + gain[:, None] * (np.tril(gram.inputs, -1) @ walk.error)
         reach[k] = np.abs(values).max()
-        clipping = monte_carlo.measured_clipping(int(walk.overload.sum()), weights.size)
+        clipping = path_bound.measured_clipping(int(walk.overload.sum()), weights.size)
         bounds[k] = math.inf
         if limit is not None:
             layer = PathLayer.of_norms(
                 np.sqrt(gram.squares), WIDTH_SAMPLES, limit, scaling=scaling, neurons=WIDTH_NEURONS, clipping=clipping
             )
-            stated = path_bound.gaussian_layer(
-                layer, float(np.linalg.norm(x)), float(np.linalg.norm(x @ x.T)), failure
-            )
+            stated = path_bound.gaussian_layer(layer, float(np.linalg.norm(x)), float(np.linalg.norm(x @ x.T)), failure)
             bounds[k] = stated.value if stated.holds else math.inf
     slope, interval = fitted_slope(np.array(WIDTHS, float), errors.mean(axis=1))
     far = 2 ** np.arange(6, 41, 2) if quantizer.rounds and not one_bit and limit is not None else np.zeros(0, int)
@@ -716,5 +716,3 @@ def fitted_slope(x: Array, y: Array) -> tuple[float, float]:
     rest = v - v.mean() - slope * centred
     error = math.sqrt(float(rest @ rest) / (len(x) - 2) / float(centred @ centred))
     return slope, float(stdtrit(len(x) - 2, 0.975)) * error
-
-

@@ -14,6 +14,7 @@ ORDER = """
     plots
     preset reproduce sweep what_if
     compression guarantee ladder network_bound
+    walks
     methods path_following method
     dependency networks network_choice training
     calibration measurement network structure residual_block layer dataset coding storage

@@ -19,6 +19,7 @@ PAGE_MODULES = {
     "": "sdqviz.plots.start",
     "sigma-delta": "sdqviz.plots.sigma_delta",
     "frames": "sdqviz.plots.frames",
+    "path-following": "sdqviz.plots.path_following",
     "network": "sdqviz.plots.network",
 }
 """The module of each page whose ``summary(choices)`` gives the numbers its presets store."""

@@ -11,6 +11,7 @@ PAGES = (
     ("start.py", "Start", ""),
     ("sigma_delta.py", "ΣΔ Lab", "sigma-delta"),
     ("frames.py", "Frames", "frames"),
+    ("path_following.py", "Path following", "path-following"),
     ("network.py", "Network", "network"),
 )
 

@@ -1,0 +1,58 @@
+"""Path following: one layer quantized weight after weight, each making up for the errors so far."""
+
+import streamlit as st
+
+from sdqviz import walks
+from sdqviz.plots import path_following as plots
+from sdqviz.plots.theme import number, percent
+from sdqviz.ui import screen, show
+
+with screen.page(
+    "path-following",
+    "Path following",
+    "How far does the error get when every weight makes up for those before it, and what can be promised?",
+) as page:
+    page.choose(
+        walks.WalkChoice,
+        where=dict.fromkeys(("source", "network", "layer", "inputs", "samples", "neurons", "drift"), "what"),
+        unless={
+            "network": lambda values: values["source"] != "network",
+            "layer": lambda values: values["source"] != "network",
+            "inputs": lambda values: values["source"] != "gaussian",
+            "drift": lambda values: values["source"] != "gaussian",
+            "bits": lambda values: values["operator"] == "one-bit",
+            "threshold": lambda values: values["operator"] not in ("prune", "quantize-prune"),
+        },
+    )
+    run = page.compute(plots.build)
+    aligned = page.compute(plots.align)
+    widths = page.compute(plots.widen)
+    page.code(plots.code(page.choices, run))
+
+    holds, told = plots.bound_verdict(run)
+    show.headlines(
+        show.Headline(
+            "Bits per original weight",
+            number(run.bits_per_weight),
+            f"{percent(run.zeros)} of the weights are zero",
+            "Of the unified framework's result as it would be stored: codes of the levels, a map of the zeros where "
+            "that is shorter, 32 bits for values kept in float, and the shared step δ.",
+        ),
+        show.Headline(
+            "Relative error",
+            percent(run.relative_error("unified")),
+            ", ".join(f"{plots.SHORT[n]} {percent(run.relative_error(n))}" for n in walks.COMPARED[:-1]),
+            "‖Xw − X̃q‖/‖Xw‖ over all neurons shown, of the unified framework with this operator and C. The others use "
+            "nearest or random rounding to the same levels.",
+        ),
+        show.Headline("Bound holds?", holds, told, f"{run.sharpest.title}. {run.sharpest.because}"),
+    )
+    advice = plots.range_advice(run)
+    if advice:
+        st.markdown(f":material/straighten: {advice}")
+
+    show.panel(plots.draw_paths(run, page.ink), page)
+    drawn = plots.panels(run, aligned, widths, page.ink)
+    show.panels(drawn[:2], page)
+    st.markdown(f"**All bounds on this error**\n\n{plots.bound_table(run)}")
+    show.panels(drawn[2:], page)
