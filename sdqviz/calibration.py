@@ -246,8 +246,9 @@ class _Sums:
     def __init__(self, weights: Array, agree: bool) -> None:
         groups, width, neurons = weights.shape
         self.weights, self.agree, self.samples = weights, agree, 0
-        self.inputs = np.zeros((groups, width, width))
-        self.cross = None if agree else np.zeros((groups, width, width))
+        # columns first, so that BLAS adds in place; of the symmetric H it fills the lower triangle only
+        self.inputs = [np.zeros((width, width), order="F") for _ in range(groups)]
+        self.cross = None if agree else [np.zeros((width, width), order="F") for _ in range(groups)]
         self.target = np.zeros((groups, neurons))
         self.total, self.original_total = np.zeros((groups, width)), np.zeros((groups, width))
 
@@ -258,20 +259,23 @@ class _Sums:
             self._add_on_cpu(_in_numpy(original), None if compressed is None else _in_numpy(compressed))
             return
         x, y = original, original if compressed is None else compressed
-        self.inputs += _in_numpy(y.transpose(1, 2) @ y)
+        for group, product in enumerate(_in_numpy(y.transpose(1, 2) @ y)):
+            self.inputs[group] += product
         if self.cross is not None:
-            self.cross += _in_numpy(y.transpose(1, 2) @ x)
+            for group, product in enumerate(_in_numpy(y.transpose(1, 2) @ x)):
+                self.cross[group] += product
         self.target += _in_numpy((x @ x.new_tensor(self.weights)).square().sum(dim=1))
         self.total += _in_numpy(y.sum(dim=1))
         self.original_total += _in_numpy(x.sum(dim=1))
 
     def _add_on_cpu(self, x: Array, compressed: Array | None) -> None:
+        from scipy.linalg import blas
+
         y = x if compressed is None else compressed
-        for group in range(len(x)):
-            # a matrix by its own transpose: numpy computes one triangle only
-            self.inputs[group] += y[group].T @ y[group]
+        for group, total in enumerate(self.inputs):
+            blas.dsyrk(1.0, y[group].T, beta=1.0, c=total, lower=1, overwrite_c=1)
             if self.cross is not None:
-                self.cross[group] += y[group].T @ x[group]
+                blas.dgemm(1.0, y[group].T, x[group].T, beta=1.0, c=self.cross[group], trans_b=1, overwrite_c=1)
         self.target += ((x @ self.weights) ** 2).sum(axis=1)
         self.total += y.sum(axis=1)
         self.original_total += x.sum(axis=1)
@@ -279,7 +283,7 @@ class _Sums:
     def finish(self) -> tuple[Moments, ...]:
         return tuple(
             Moments(
-                self.inputs[group],
+                _symmetric(self.inputs[group]),
                 None if self.cross is None else self.cross[group],
                 self.target[group],
                 self.samples,
@@ -288,6 +292,16 @@ class _Sums:
             )
             for group in range(len(self.inputs))
         )
+
+
+def _symmetric(lower: Array) -> Array:
+    """Mirror the lower triangle to the upper one, in place, a block of columns at a time; return it rows first."""
+    for start in range(0, len(lower), 256):
+        block = slice(start, start + 256)
+        corner = np.tril(lower[block, block])
+        lower[block, block] = corner + np.tril(corner, -1).T
+        lower[block, start + 256 :] = lower[start + 256 :, block].T
+    return lower.T
 
 
 def _in_numpy(tensor: Tensor) -> Array:

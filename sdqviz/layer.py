@@ -217,6 +217,9 @@ def _check_axis(axis: str) -> None:
 PATCH_VALUES = 1 << 20
 """Numbers of unfolded input that exist at once."""
 
+MOST_ROWS = 512
+"""Rows that exist at once in any case: products of fewer are slow where rows are long."""
+
 
 def input_rows(module: nn.Module, inputs: Tensor, positions: Array | None = None) -> Iterator[Tensor]:
     """Unfold what goes into a layer to the rows that its weight matrix multiplies, a bounded piece at a time.
@@ -239,7 +242,7 @@ def input_rows(module: nn.Module, inputs: Tensor, positions: Array | None = None
 
     if isinstance(module, nn.Linear):
         flat = inputs.reshape(1, -1, inputs.shape[-1])
-        size = max(1, PATCH_VALUES // flat.shape[2])
+        size = max(MOST_ROWS, PATCH_VALUES // flat.shape[2])
         for start in range(0, flat.shape[1], size):
             yield flat[:, start : start + size].double()
         return
@@ -249,8 +252,9 @@ def input_rows(module: nn.Module, inputs: Tensor, positions: Array | None = None
     samples, channels, height, width, *kernel = view.shape
     chosen = np.arange(height * width) if positions is None else positions
     values = channels * math.prod(kernel)
-    together = max(1, min(samples, PATCH_VALUES // (values * len(chosen))))  # samples in a piece
-    size = max(1, PATCH_VALUES // values // together)  # positions in a piece
+    budget = max(PATCH_VALUES, MOST_ROWS * values)
+    together = max(1, min(samples, budget // (values * len(chosen))))  # samples in a piece
+    size = max(1, budget // values // together)  # positions in a piece
     for first in range(0, samples, together):
         for start in range(0, len(chosen), size):
             rows, columns = np.divmod(chosen[start : start + size], width)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -418,12 +419,13 @@ class _Work:
 
     def _errors(self, walks: list[Walk]) -> Array:
         """Return ‖Xw − X̃q‖² of every neuron, shape (out,)."""
-        return np.concatenate(
-            [
-                gram.error(weights, walk.quantized)
-                for gram, weights, walk in zip(self.grams, self.weights, walks, strict=True)
-            ]
-        )
+        groups = zip(self.grams, self.weights, walks, self.aimed, strict=True)
+        return np.concatenate([gram.error(weights, walk.quantized, aimed) for gram, weights, walk, aimed in groups])
+
+    @functools.cached_property
+    def aimed(self) -> list[Array]:
+        """Gw of every group."""
+        return [gram.aimed(weights) for gram, weights in zip(self.grams, self.weights, strict=True)]
 
     def _step(self) -> Array:
         choice = self.choice

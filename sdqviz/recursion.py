@@ -69,12 +69,15 @@ class Gram:
         """Return Gw = X̃ᵀXw, shape (N, M): the right side of the normal equations."""
         return (self.inputs if self.cross is None else self.cross) @ weights
 
-    def error(self, weights: Array, quantized: Array) -> Array:
-        """Return ‖Xw − X̃q‖² of each neuron, shape (M,); rounding may leave it a little off where it is tiny."""
+    def error(self, weights: Array, quantized: Array, aimed: Array | None = None) -> Array:
+        """Return ‖Xw − X̃q‖² of each neuron, shape (M,); rounding may leave it a little off where it is tiny.
+
+        ``aimed`` is Gw, for those who ask for many errors of the same weights.
+        """
         if self.cross is None:
             difference = weights - quantized
             return np.maximum(np.einsum("tm,tm->m", difference, self.inputs @ difference), 0.0)
-        crossed = np.einsum("tm,tm->m", quantized, self.aimed(weights))
+        crossed = np.einsum("tm,tm->m", quantized, self.aimed(weights) if aimed is None else aimed)
         own = np.einsum("tm,tm->m", quantized, self.inputs @ quantized)
         return np.maximum(self.target - 2 * crossed + own, 0.0)
 
