@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz import coding, draws, memory, monte_carlo, path_bound, recursion
+from sdqviz import coding, draws, monte_carlo, path_bound, recursion
 from sdqviz.array import Array, Index
 from sdqviz.choice import Choice, field
 from sdqviz.error import InputError
@@ -25,7 +25,7 @@ from sdqviz.recursion import Gram
 from sdqviz.storage import step_up
 
 COMPARED = ("round-to-nearest", "gptq", "gpfq", "spfq", "unified")
-"""Methods whose walks are shown, those after which the page is named last."""
+"""Methods whose walks are shown."""
 
 NORMS = ("infinity", "euclidean")
 
@@ -33,7 +33,7 @@ LAYER = "layer"
 """The name random numbers are drawn under; run k of a cloud is a compression of a layer so called with seed + k."""
 
 MOST_WORK = 6e9
-"""Seeds × neurons × N² of a cloud above which it is refused: about three seconds on two cores."""
+"""Seeds × neurons × N² of a cloud above which it is refused: about a second on two cores."""
 
 ORDERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 """Orders r at which alignment is shown."""
@@ -466,7 +466,6 @@ def run(choice: WalkChoice, seed: int) -> WalkRun:
             f"seeds must be at most {max(most, 1)} for {neurons} neurons of {length} inputs, got {choice.seeds}: "
             "take fewer seeds or neurons"
         )
-    memory.require("the states of all walks", float(len(data.inputs)) * length * neurons / 64, "use fewer samples")
     gram = data.gram
     largest = float(np.abs(data.weights[gram.alive]).max(initial=0.0))
     if largest == 0:

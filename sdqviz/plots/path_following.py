@@ -307,10 +307,11 @@ def draw_operator(run: WalkRun, ink: Ink) -> Panel:
     for name, values in (("spfq", run.plain_values), ("unified", run.values)):
         inside = np.clip(values[run.data.gram.alive], edges[0], edges[-1])
         counts[name] = np.histogram(inside, edges)[0] / max(inside.size, 1)
-        look = theme.METHODS[name]
+        look = theme.METHODS[name]  # without its dash, which a staircase makes illegible
         figure.add_scatter(
-            x=middle, y=counts[name].astype(np.float32), mode="lines", line=look.line(ink, 2) | {"shape": "hvh"},
-            name=f"values of {SHORT[name]}", row=2, col=1,
+            x=middle, y=counts[name].astype(np.float32), mode="lines", name=f"values of {SHORT[name]}", row=2, col=1,
+            line=look.line(ink, 2) | {"shape": "hvh", "dash": "solid"}, fill="tozeroy" if name == "unified" else None,
+            fillcolor=_faded(look.colour(ink)),
             hovertemplate="z near %{x:.3f}: %{y:.1%}<extra>" + SHORT[name] + "</extra>",
         )  # fmt: skip
     if run.cut > 0:
@@ -401,7 +402,7 @@ def draw_cloud(run: WalkRun, ink: Ink) -> Panel:
     smallest = max(float(measured.min()), 1e-300)
     figure.update_yaxes(theme.log_axis(smallest / 1.4, max(*values, float(measured.max())) * 1.4))
     figure.update_xaxes(zeroline=False)
-    figure.update_layout(margin={"t": 66})
+    figure.update_layout(margin={"t": 66, "l": 76})
     theme.mark_decimation(figure, len(measured), len(kept), ink)
     stated, verdict = run.sharpest, run.verdict
     if stated.holds:
@@ -448,6 +449,7 @@ def draw_cloud(run: WalkRun, ink: Ink) -> Panel:
 def draw_alignment(run: WalkRun, info: AlignmentRun, ink: Ink) -> Panel:
     """Draw what alignment of growing order leaves behind, least squares, and the error after quantizing."""
     figure = theme.figure(ink, x="order r of the alignment", y="relative error", height=360)
+    figure.update_layout(margin={"l": 76})
     residual, least = np.maximum(info.residual, LEAST), max(info.least, LEAST)
     perfect = info.least < 1e-10
     figure.add_scatter(
@@ -506,6 +508,7 @@ def draw_alignment(run: WalkRun, info: AlignmentRun, ink: Ink) -> Panel:
 def draw_width(info: WidthRun, ink: Ink) -> Panel:
     """Draw the relative square error against the width for Gaussian weights, with the fitted slope."""
     figure = theme.figure(ink, x="width N", y="‖Xw − Xq‖² / ‖Xw‖²", height=360)
+    figure.update_layout(margin={"l": 76})
     mean = info.errors.mean(axis=1)
     spread = np.repeat(info.widths, info.neurons)
     figure.add_scatter(
@@ -577,7 +580,7 @@ def draw_bits(info: WidthRun, ink: Ink) -> Panel:
     """Draw how many bits keep the alphabet from clipping, measured and sufficient, against the width."""
     figure = theme.figure(ink, x="width N", y="bits a weight, log2(2K + 1)", height=360)
     form = 0.5 * np.log2(np.log2(info.far))
-    form += info.far_bits[0] - form[0]
+    form += info.far_bits[-1] - form[-1]
     figure.add_scatter(
         x=info.far, y=info.far_bits, mode="lines", name="sufficient", line=theme.BOUND.line(ink, 1.8) | {"shape": "hv"}
     )
