@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import itertools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -142,6 +143,40 @@ class Calibration:
         weights = np.ascontiguousarray(rows.reshape(layer.groups, -1, width).transpose(0, 2, 1))
         sums = _Sums(weights, self._agree)
         looked = positions = 0
+        for chosen, count, x, x_compressed in self._looked_at(layer, patches, seed):
+            looked, positions = looked + (count if chosen is None else len(chosen)), positions + count
+            for piece, other in self._pieces(module, chosen, x, x_compressed):
+                sums.add(piece, other)
+        return LayerMoments(sums.finish(), looked / max(positions, 1))
+
+    def largest_errors(self, layer: Layer, weight: Array, patches: float = 1.0, seed: int = 0) -> Array:
+        """Pass the data through a layer once more, and return ‖Xw − X̃q‖_∞ of each neuron, shape (out,).
+
+        Parameters
+        ----------
+        layer : Layer
+            The layer whose `moments` were asked for last; it must not have been replaced yet.
+        weight : ndarray
+            q, in the shape of the layer's weight.
+        patches, seed
+            As given to `moments`, so that the same positions are looked at.
+        """
+        module = self._original.get_submodule(layer.name)
+        before, after = (
+            to_vectors(values, layer.groups, "rows").reshape(layer.groups, -1, layer.weight[0].size).transpose(0, 2, 1)
+            for values in (layer.weight, weight)
+        )
+        largest = np.zeros((layer.groups, before.shape[2]))
+        for chosen, _, x, x_compressed in self._looked_at(layer, patches, seed):
+            for piece, other in self._pieces(module, chosen, x, x_compressed):
+                rows = _in_numpy(piece)
+                error = rows @ before - (rows if other is None else _in_numpy(other)) @ after
+                largest = np.maximum(largest, np.abs(error).max(axis=1, initial=0.0))
+        return largest.reshape(-1)
+
+    def _looked_at(self, layer: Layer, patches: float, seed: int) -> Iterator[tuple[Array | None, int, Tensor, Tensor]]:
+        """Yield, batch after batch, the positions to look at (None: all), their number, and the inputs."""
+        module = self._original.get_submodule(layer.name)
         for number, (x, x_compressed) in enumerate(self._stream.inputs(layer.name)):
             stop_if(self._should_stop)
             for values in (x, x_compressed):
@@ -156,16 +191,17 @@ class Calibration:
                 few = max(1, round(patches * count))
                 rng = np.random.default_rng([draws.layer_key(seed, layer.name), number])
                 chosen = np.sort(rng.choice(count, few, replace=False))
-            looked, positions = looked + (count if chosen is None else len(chosen)), positions + count
-            first = input_rows(module, x, chosen)
-            if self._agree:
-                for piece in first:
-                    sums.add(piece, None)
-            else:
-                for piece, other in zip(first, input_rows(module, x_compressed, chosen), strict=True):
-                    sums.add(piece, other)
-                    stop_if(self._should_stop)
-        return LayerMoments(sums.finish(), looked / max(positions, 1))
+            yield chosen, count, x, x_compressed
+
+    def _pieces(
+        self, module: nn.Module, chosen: Array | None, x: Tensor, x_compressed: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield rows of both networks, or of one as long as they agree."""
+        first = input_rows(module, x, chosen)
+        second = itertools.repeat(None) if self._agree else input_rows(module, x_compressed, chosen)
+        for piece, other in zip(first, second, strict=False):
+            stop_if(self._should_stop)
+            yield piece, other
 
     def bytes_needed(self, layer: Layer) -> int:
         """Return what compressing a layer will take at most, from its shape alone."""

@@ -71,6 +71,8 @@ class PathRecord:
         C.
     damping : float
         λ added to the diagonal of H; 0 where there is none.
+    largest_errors : ndarray or None, shape (out,)
+        ‖Xw − X̃q‖_∞ of each neuron over the rows looked at; None unless a second pass was asked for.
     """
 
     input_norms: Array
@@ -84,6 +86,7 @@ class PathRecord:
     error_limit: Array
     scaling: float
     damping: float
+    largest_errors: Array | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

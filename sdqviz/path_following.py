@@ -43,11 +43,11 @@ ALIGNMENTS = ("sweeps", "least-squares", "smallest-range")
 SHRINKS = np.linspace(0.02, 1.0, 99)
 """Candidates for the largest level, as shares of the largest weight, among which the square error picks."""
 
-SEARCHED = (0.6, 0.8, 1.0, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3)
-"""Multiples of the step with the smallest square error that the search tries by walking.
+SEARCHED = (0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
+"""Multiples of the step with the smallest square error that the search tries by walking."""
 
-Feedback makes the values of a walk larger than the weights, so at few bits the best step is larger too.
-"""
+SEARCHED_COARSE = (0.6, 0.8, 1.0, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3)
+"""The same for alphabets of up to four levels, where the values that feedback makes go far beyond the weights."""
 
 BISECTIONS = 40
 """Halvings of the interval of thresholds; few are needed before the ratio is met to a weight or stops moving."""
@@ -152,6 +152,12 @@ class PathFollowing(MethodChoice):
         options=("auto", "cpu", "cuda"),
         advanced=True,
     )
+    largest_errors: bool = field(
+        False,
+        label="Largest errors",
+        help="Pass the data through each layer a second time, to find the largest error of every neuron.",
+        advanced=True,
+    )
     bits_by_layer: PerLayer = field(
         (),
         label="Bits by layer",
@@ -225,6 +231,9 @@ class PathFollowing(MethodChoice):
                     found = calibration.moments(layer, self.patches, task.seed)
                     work = _Work(self, layer, found.groups, found.ratio, int(bits_by_layer.get(name, self.bits)), task)
                     item = work.run(begun)
+                    if self.largest_errors and item.path is not None:
+                        largest = calibration.largest_errors(layer, item.weight, self.patches, task.seed)
+                        item = dataclasses.replace(item, path=dataclasses.replace(item.path, largest_errors=largest))
                     calibration.replace(name, item.weight, item.bias)
                     yield item
                 done += layer.weight.size
@@ -441,7 +450,7 @@ class _Work:
             return step_up(step)
         operator = choice.quantizer(0.0)
         best, least = step_up(step), np.full(len(step), np.inf)
-        for factor in SEARCHED:
+        for factor in SEARCHED if choice.finite_grid(self.bits, step).count > 4 else SEARCHED_COARSE:
             stop_if(self.task.should_stop)
             tried = step_up(factor * step)
             missed = self._errors(self._walks(choice.grid(self.bits, tried), operator, self.trial_keys))

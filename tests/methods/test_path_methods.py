@@ -83,7 +83,7 @@ def layer_by_layer(network, result, x):
 def test_every_layer_is_what_the_recursion_over_samples_gives(make, name, choice, naive):
     network = make()
     x = inputs_for(network)
-    method = sq.METHODS[name](**choice)
+    method = sq.METHODS[name](largest_errors=True, **choice)
     result = sq.compress(network, method, x, seed=7)
     assert len(result.layers) == 3
     for item, original, inputs in layer_by_layer(network, result, x):
@@ -106,6 +106,12 @@ def test_every_layer_is_what_the_recursion_over_samples_gives(make, name, choice
             assert_allclose(
                 item.path.errors[part],
                 np.linalg.norm(original[group] @ rows[part].T - inputs[group] @ got[part].T, axis=0),
+                rtol=1e-5,
+                atol=1e-6,
+            )
+            assert_allclose(
+                item.path.largest_errors[part],
+                np.abs(original[group] @ rows[part].T - inputs[group] @ got[part].T).max(axis=0),
                 rtol=1e-5,
                 atol=1e-6,
             )
