@@ -85,14 +85,15 @@ def measure(
         stop_if(should_stop)
         expected, got = before.run(batch), after.run(batch)
         for layer in layers:
-            w, q = before.module.get_submodule(layer.name), after.module.get_submodule(layer.name)
-            for z, z_compressed in zip(expected.inputs[layer.name], got.inputs[layer.name], strict=True):
-                with torch.no_grad():
-                    wz = w.forward(torch.from_numpy(z))  # forward: calling the layer would record it again
-                    same, propagated = (
-                        wz - q.forward(torch.from_numpy(z)),
-                        wz - q.forward(torch.from_numpy(z_compressed)),
-                    )
+            q = after.module.get_submodule(layer.name)
+            calls = (expected.inputs, expected.layer_outputs, got.inputs, got.layer_outputs)
+            for z, wz, z_compressed, qz in zip(*(call[layer.name] for call in calls), strict=True):
+                propagated = wz - qz
+                if np.array_equal(z, z_compressed):  # as in the first layer
+                    same = propagated
+                else:
+                    with torch.no_grad():
+                        same = wz - q.forward(torch.from_numpy(z))  # forward: a call would record it again
                 sums[layer.name].add(wz, same, propagated, _alive(layer, z))
         output_norms.append(_norms(expected.outputs))
         errors.append(_norms(expected.outputs - got.outputs))
@@ -124,28 +125,39 @@ def layer_inputs(network: Network, names: Sequence[str], inputs: Any) -> dict[st
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Recording:
-    """The outputs for one batch, and what went into each layer, once per call (a tied layer has several)."""
+    """The outputs for one batch, and what went into each layer and came out, once per call (a tied one has several)."""
 
     outputs: Array
     inputs: dict[str, list[Array]]
+    layer_outputs: dict[str, list[Tensor]]
 
 
 class _Recorder:
-    """Runs a network in float64 and keeps the inputs of some layers; hooks sit on a shadow, so threads may share it."""
+    """Runs a network in float64 and keeps what enters and leaves some layers.
+
+    The hooks sit on a shadow, so threads may share the network.
+    """
 
     def __init__(self, network: Network, names: Sequence[str]) -> None:
         self.module = network.shadow("float64")
         self._seen: dict[str, list[Array]] = {name: [] for name in names}
+        self._left: dict[str, list[Tensor]] = {name: [] for name in names}
         for name in names:
-            self.module.get_submodule(name).register_forward_pre_hook(functools.partial(self._keep, name))
+            part = self.module.get_submodule(name)
+            part.register_forward_pre_hook(functools.partial(self._keep, name))
+            part.register_forward_hook(functools.partial(self._keep_output, name))
 
     def _keep(self, name: str, _module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         self._seen[name].append(arguments[0].numpy())
 
+    def _keep_output(self, name: str, _module: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor) -> None:
+        self._left[name].append(output.clone())  # an activation that works in place would overwrite it
+
     def run(self, batch: Any) -> _Recording:
         outputs = run(self.module, batch, "float64").numpy()
         seen, self._seen = self._seen, {name: [] for name in self._seen}
-        return _Recording(outputs, seen)
+        left, self._left = self._left, {name: [] for name in self._left}
+        return _Recording(outputs, seen, left)
 
 
 @dataclasses.dataclass

@@ -177,17 +177,24 @@ def verdict(report: Report) -> str:
 
 
 def verdict_on_rounding(found: Comparison) -> str | None:
-    """Say so, in one sentence, when plain rounding at no more bits leaves less error."""
-    if not found.rounding_wins:
-        return None
+    """Say so, in one sentence, when plain rounding at no more bits leaves less error or keeps more accuracy."""
     mine, best = found.report, found.rounding.best
-    tested = "" if best.accuracy_after is None else f" and {accuracy(best.accuracy_after)} accuracy"
-    return (
-        f"Plain rounding wins here: with {number(best.bits_per_weight)} bits a weight it leaves "
-        f"{percent(best.relative_output_error)} output error{tested}; this choice spends "
-        f"{number(mine.bits_per_weight)} bits for {percent(mine.relative_output_error)}"
-        + ("." if mine.accuracy_after is None else f" and {accuracy(mine.accuracy_after)}.")
-    )
+    spent, less = number(mine.bits_per_weight), number(best.bits_per_weight)
+    error, other = percent(mine.relative_output_error), percent(best.relative_output_error)
+    tested = mine.accuracy_after is not None and best.accuracy_after is not None
+    if found.rounding_wins:
+        return (
+            f"Plain rounding wins here: with {less} bits a weight it leaves {other} output error"
+            + (f" and {accuracy(best.accuracy_after)} accuracy" if tested else "")
+            + f"; this choice spends {spent} bits for {error}"
+            + (f" and {accuracy(mine.accuracy_after)}." if tested else ".")
+        )
+    if found.rounding.affordable and (best.accuracy_after or 0.0) > (mine.accuracy_after or 0.0):
+        return (
+            f"Plain rounding keeps more accuracy here, {accuracy(best.accuracy_after)} with {less} bits a weight "
+            f"against {accuracy(mine.accuracy_after)} with {spent}, though its output error is larger, {other} against {error}."
+        )
+    return None
 
 
 def counts(report: Report) -> list[str]:

@@ -312,9 +312,9 @@ class Controls:
                 f"{spec.label}, exactly", *limits, value=default, step=1, label_visibility="collapsed", **given
             )
         )
-        options = step_values(*limits)
+        options = sorted({value, *step_values(*limits)})  # a typed number is on the slider too, never its neighbour
         companion = f"_slider {key}"
-        st.session_state[companion] = min(options, key=lambda option: abs(option - value))
+        st.session_state[companion] = value
         slide.select_slider(
             spec.label,
             options,

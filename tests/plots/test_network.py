@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -161,12 +162,25 @@ def test_no_flip_is_said_not_drawn():
 
 def test_rounding_that_wins_is_told_with_both_numbers(answer):
     comparison = answer.comparison
-    assert (plots.verdict_on_rounding(comparison) is not None) == comparison.rounding_wins
+    assert not comparison.rounding_wins or "wins" in plots.verdict_on_rounding(comparison)
     best = comparison.rounding.best.relative_output_error
     assert best == min(one.relative_output_error for one in comparison.rounding.reports.values())
     strong = what_if.answer(plots.question({"size": 1000, "calibration": 32}))
     assert strong.comparison.rounding_wins
     assert "Plain rounding wins here: with 4.06 bits" in plots.verdict_on_rounding(strong.comparison)
+
+
+def test_rounding_that_only_keeps_more_accuracy_is_told_too(answer):
+    report, beside = answer.comparison.report, answer.comparison.rounding
+    best = dataclasses.replace(beside.best, relative_output_error=0.9, accuracy_after=0.91)
+    rounding = dataclasses.replace(beside, reports={"max": best})
+    mine = dataclasses.replace(report, relative_output_error=0.4, accuracy_after=0.9)
+    told = plots.verdict_on_rounding(Comparison(mine, answer.comparison.parts, rounding))
+    assert told.startswith("Plain rounding keeps more accuracy here, 91.0 %") and "90.0 %" in told
+    better = dataclasses.replace(mine, accuracy_after=0.92)
+    assert plots.verdict_on_rounding(Comparison(better, answer.comparison.parts, rounding)) is None
+    dear = dataclasses.replace(rounding, affordable=False)
+    assert plots.verdict_on_rounding(Comparison(mine, answer.comparison.parts, dear)) is None
 
 
 def test_code_gives_the_numbers_of_the_page(answer, tmp_path, monkeypatch, capsys):
