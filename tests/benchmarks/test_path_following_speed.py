@@ -149,8 +149,8 @@ def twin(name, original, inputs, weight, step, damping=0.01):
 
 
 def test_methods_against_brevitas(mnist_layers):
+    warnings.simplefilter("ignore")  # pytest puts the filters back; brevitas warns on import and of torch's future
     pytest.importorskip("brevitas", reason="needs the extra bench")
-    warnings.simplefilter("ignore")
     from brevitas.graph.gpfq import gpfq_mode
     from brevitas.graph.gptq import gptq_mode
     from brevitas.graph.qronos import Qronos
@@ -172,7 +172,8 @@ def test_methods_against_brevitas(mnist_layers):
             squares = (inputs**2).sum(axis=0)
             damping = 1e-6 * np.linalg.norm(inputs, 2) ** 2 / squares.mean() if name == "qronos" else 0.01
             ours_seconds = np.inf
-            for _ in range(15):
+            until = time.perf_counter() + 4  # on a machine that others use, only the best of many says something
+            while not np.isfinite(ours_seconds) or time.perf_counter() < until:
                 begun = time.perf_counter()
                 ours = twin(name, original, inputs, weight, step, damping)
                 ours_seconds = min(ours_seconds, time.perf_counter() - begun)
