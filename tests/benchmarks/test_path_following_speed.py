@@ -123,6 +123,16 @@ def relative(x, weight, original, original_x):
 
 
 @pytest.fixture
+def one_thread():
+    before = kernel.threads(), torch.get_num_threads()
+    kernel.set_threads(1)
+    torch.set_num_threads(1)
+    yield
+    kernel.set_threads(before[0])
+    torch.set_num_threads(before[1])
+
+
+@pytest.fixture
 def mnist_layers():
     """Weights of a 784-512-256-10 network and digits to calibrate with, float64: ties are then the only differences."""
     rng = np.random.default_rng(0)
@@ -148,6 +158,7 @@ def twin(name, original, inputs, weight, step, damping=0.01):
     return found.quantized.T
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_methods_against_brevitas(mnist_layers):
     warnings.simplefilter("ignore")  # pytest puts the filters back; brevitas warns on import and of torch's future
     pytest.importorskip("brevitas", reason="needs the extra bench")
@@ -155,6 +166,8 @@ def test_methods_against_brevitas(mnist_layers):
     from brevitas.graph.gptq import gptq_mode
     from brevitas.graph.qronos import Qronos
 
+    # one thread each, so that the ratio says something while others use the machine too; for numpy's products that
+    # needs OPENBLAS_NUM_THREADS=1 from outside
     weights, x = mnist_layers
     batch = torch.from_numpy(x)
     modes = {
@@ -189,7 +202,7 @@ def test_methods_against_brevitas(mnist_layers):
                 assert differ <= 0.002
             assert errors[1] <= 1.01 * errors[0]
             if number == 0:
-                assert ratio >= {"gpfq": 15, "gptq": 3, "qronos": 3}[name]
+                assert ratio >= {"gpfq": 30, "gptq": 5, "qronos": 5}[name]
             original = np.maximum(original @ weight.T, 0)
             inputs = np.maximum(inputs @ theirs.T, 0)
 
