@@ -192,7 +192,8 @@ def verdict_on_rounding(found: Comparison) -> str | None:
     if found.rounding.affordable and (best.accuracy_after or 0.0) > (mine.accuracy_after or 0.0):
         return (
             f"Plain rounding keeps more accuracy here, {accuracy(best.accuracy_after)} with {less} bits a weight "
-            f"against {accuracy(mine.accuracy_after)} with {spent}, though its output error is larger, {other} against {error}."
+            f"against {accuracy(mine.accuracy_after)} with {spent}, though its output error is larger, "
+            f"{other} against {error}."
         )
     return None
 

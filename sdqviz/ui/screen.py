@@ -24,6 +24,7 @@ NARROW = """<style>
 [data-testid="stSidebarUserContent"] {padding-bottom: 2rem}
 [data-testid="stSidebarContent"] h1, [data-testid="stHeadingDivider"] {margin: 0}
 [data-testid="stMetricValue"] {font-size: 1.7rem}
+[data-testid="stMetricLabel"] [data-testid="stMarkdownContainer"] p {white-space: normal !important}
 </style>"""
 
 
