@@ -79,7 +79,7 @@ class Compression:
         recipe = {
             "format": FORMAT,
             "version": __version__,
-            "network": {"name": self.original.name, "seed": self.original.seed},
+            "network": {"name": self.original.name, "seed": self.original.seed, "note": self.original.note},
             "original": self.original.fingerprint,
             "method": self.method.to_dict(),
             "seed": self.report.seed,
@@ -206,7 +206,9 @@ def _catalogue_network(recipe: Mapping[str, Any]) -> Network:
     if name not in NETWORKS:
         raise InputError(f"network must be given to load a file of a network of one's own ({name}), got none")
     choice = NETWORKS[name](seed=seed or 0)
-    return choice.wrap(choice.build())
+    network = choice.wrap(choice.build())
+    network.note = str(recipe["network"].get("note", ""))  # the weights that are about to come, not the present ones
+    return network
 
 
 def _with_tensors(network: Network, tensors: Mapping[str, Array]) -> Network:
@@ -220,7 +222,9 @@ def _with_tensors(network: Network, tensors: Mapping[str, Array]) -> Network:
             shape = tuple(state[name].shape) if name in state else "none of that name"
             raise InputError(f"tensor {name} of the network must have shape {value.shape}, got {shape}")
         state[name].copy_(torch.from_numpy(np.array(value)))
-    return Network(module, network.example_input, network.dataset, name=network.name, seed=network.seed)
+    return Network(
+        module, network.example_input, network.dataset, name=network.name, seed=network.seed, note=network.note
+    )
 
 
 def _left_alone(network: Network, layers: tuple[CompressedLayer, ...], reasons: Mapping[str, str]) -> tuple[str, ...]:
@@ -295,7 +299,14 @@ def _report(
         original_bytes=sum(item.weight_count for item in layers) * FLOAT_BITS // 8 + kept_bytes,
         seconds=sum(item.seconds for item in layers),
         version=__version__,
+        note=_note(original, measurement),
     )
+
+
+def _note(network: Network, measurement: Measurement | None) -> str:
+    unused = () if measurement is None else measurement.unused
+    said = f"no error is measured where the forward pass takes no part: {', '.join(unused)}" if unused else ""
+    return "; ".join(part for part in (network.note, said) if part)
 
 
 def _layer_report(item: CompressedLayer, measurement: Measurement | None) -> LayerReport:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 BATCH = 256
 """Inputs that are in memory at once, with all activations of both networks."""
+
+BATCH_VALUES = 1 << 18
+"""Input values that are in memory at once: the activations of a large network are many times these."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,12 +54,15 @@ class Measurement:
         By layer name.
     output_errors, input_norms, output_norms : ndarray, shape (n,)
         ‖f(x) − f_Q(x)‖, ‖x‖ and ‖f(x)‖ of each input.
+    unused : tuple of str
+        Layers that no input passed through; their errors are NaN.
     """
 
     layers: dict[str, LayerMeasurement]
     output_errors: Array
     input_norms: Array
     output_norms: Array
+    unused: tuple[str, ...] = ()
 
 
 def measure(
@@ -81,7 +88,7 @@ def measure(
     errors, input_norms, output_norms = [], [], []
     before, after = _Recorder(original, names), _Recorder(compressed, names)
     # an example input may hold tensors that have no batch axis, so only plain arrays are cut
-    for batch in batches(inputs, BATCH) if isinstance(inputs, np.ndarray) else (inputs,):
+    for batch in batches(inputs, _batch_size(inputs)) if isinstance(inputs, np.ndarray) else (inputs,):
         stop_if(should_stop)
         expected, got = before.run(batch), after.run(batch)
         for layer in layers:
@@ -103,6 +110,7 @@ def measure(
         output_errors=np.concatenate(errors),
         input_norms=np.concatenate(input_norms),
         output_norms=np.concatenate(output_norms),
+        unused=tuple(name for name in names if sums[name].alive is None),
     )
 
 
@@ -119,7 +127,7 @@ def layer_inputs(network: Network, names: Sequence[str], inputs: Any) -> dict[st
         Inputs of the network.
     """
     recorder = _Recorder(network, names)
-    recordings = [recorder.run(batch) for batch in batches(inputs, BATCH)]
+    recordings = [recorder.run(batch) for batch in batches(inputs, _batch_size(inputs))]
     return {name: np.concatenate([part.inputs[name][0] for part in recordings]) for name in names}
 
 
@@ -135,7 +143,8 @@ class _Recording:
 class _Recorder:
     """Runs a network in float64 and keeps what enters and leaves some layers.
 
-    The hooks sit on a shadow, so threads may share the network.
+    The hooks sit on a shadow, so threads may share the network. Attention uses the weights of some of its layers
+    without calling them; those are found where their weight enters a linear map.
     """
 
     def __init__(self, network: Network, names: Sequence[str]) -> None:
@@ -146,6 +155,7 @@ class _Recorder:
             part = self.module.get_submodule(name)
             part.register_forward_pre_hook(functools.partial(self._keep, name))
             part.register_forward_hook(functools.partial(self._keep_output, name))
+        self._silent: dict[int, str] | None = None
 
     def _keep(self, name: str, _module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         self._seen[name].append(arguments[0].numpy())
@@ -154,10 +164,57 @@ class _Recorder:
         self._left[name].append(output.clone())  # an activation that works in place would overwrite it
 
     def run(self, batch: Any) -> _Recording:
-        outputs = run(self.module, batch, "float64").numpy()
+        outputs = self._run(batch).numpy()
+        if self._silent is None:  # known after the first pass
+            self._silent = {
+                id(self.module.get_submodule(name).weight): name for name, calls in self._seen.items() if not calls
+            }
+            if self._silent:
+                _without_shortcuts(self.module)
+                self._seen = {name: [] for name in self._seen}
+                self._left = {name: [] for name in self._left}
+                outputs = self._run(batch).numpy()
         seen, self._seen = self._seen, {name: [] for name in self._seen}
         left, self._left = self._left, {name: [] for name in self._left}
         return _Recording(outputs, seen, left)
+
+    def _run(self, batch: Any) -> Tensor:
+        import torch
+        from torch.overrides import TorchFunctionMode
+
+        if not self._silent:
+            return run(self.module, batch, "float64")
+        silent, seen, left = self._silent, self._seen, self._left
+        attention: Any = torch.nn.functional.multi_head_attention_forward
+
+        class Watched(TorchFunctionMode):
+            def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                result = function(*args, **(kwargs or {}))
+                if function is torch.nn.functional.linear and id(args[1]) in silent:
+                    keep(args[1], args[0], result)
+                elif function is attention and id(args[11]) in silent:
+                    # what would come out if the projection (weight 11, bias 12) were the identity goes into it
+                    identity = torch.eye(len(args[11]), dtype=args[11].dtype)
+                    entered = function(*args[:11], identity, None, **(kwargs or {}))[0]
+                    keep(args[11], entered, result[0])
+                return result
+
+        def keep(weight: Tensor, entered: Tensor, output: Tensor) -> None:
+            seen[silent[id(weight)]].append(entered.numpy().copy())
+            left[silent[id(weight)]].append(output.clone())
+
+        with Watched():
+            return run(self.module, batch, "float64")
+
+
+def _without_shortcuts(module: nn.Module) -> None:
+    """Make attention compute its steps one by one: in evaluation mode torch fuses them into one operation."""
+    from torch import nn
+
+    for part in module.modules():
+        if isinstance(part, nn.MultiheadAttention):
+            part.dropout = 0.0  # all that training would change
+            part.training = True
 
 
 @dataclasses.dataclass
@@ -180,6 +237,10 @@ class _Sums:
         if self.reference == 0:  # the layer's output is zero throughout: there is nothing to be relative to
             return LayerMeasurement(float("nan"), float("nan"), dead)
         return LayerMeasurement((self.same / self.reference) ** 0.5, (self.propagated / self.reference) ** 0.5, dead)
+
+
+def _batch_size(inputs: Array) -> int:
+    return max(1, min(BATCH, BATCH_VALUES // max(1, math.prod(inputs.shape[1:]))))
 
 
 def _alive(layer: Layer, inputs: Array) -> Array:

@@ -50,6 +50,8 @@ class Network:
         What the network is called.
     seed : int, optional
         Seed of its training, if it is one of the catalogue.
+    note : str
+        What whoever reads results of it must know, for example that its weights are random.
 
     Raises
     ------
@@ -64,7 +66,7 @@ class Network:
 
     def __init__(
         self, module: nn.Module, example_input: Any, dataset: Dataset | None = None, *, name: str = "custom",
-        seed: int | None = None,
+        seed: int | None = None, note: str = "",
     ) -> None:  # fmt: skip
         from torch import nn
 
@@ -76,7 +78,7 @@ class Network:
             raise InputError(f"module must be one that can be copied, got {type(module).__name__}: {error}") from None
         if isinstance(own, compressible_kinds()):  # a layer needs a name, which is its path in a larger module
             own = nn.Sequential(OrderedDict(layer=own))
-        self._set(own.eval().requires_grad_(False), _checked_example(example_input), dataset, name, seed, {})
+        self._set(own.eval().requires_grad_(False), _checked_example(example_input), dataset, name, seed, {}, note)
         try:
             self.forward(self.example_input)
         except InputError:
@@ -87,19 +89,21 @@ class Network:
 
     def _set(
         self, module: nn.Module, example_input: Any, dataset: Dataset | None, name: str, seed: int | None,
-        exact: Mapping[tuple[str, str], Array],
+        exact: Mapping[tuple[str, str], Array], note: str,
     ) -> None:  # fmt: skip
         self.module = module
         self.example_input = example_input
         self.dataset = dataset
         self.name = name
         self.seed = seed
+        self.note = note
         self._exact = exact
         self._predictions: dict[int | None, Index] = {}
 
     def __repr__(self) -> str:
         """Show the name and the number of parameters."""
-        return f"<network {self.name}: {self.parameter_count} parameters>"
+        note = f"; {self.note}" if self.note else ""
+        return f"<network {self.name}: {self.parameter_count} parameters{note}>"
 
     # -- what it is made of -------------------------------------------------------------------
 
@@ -259,7 +263,7 @@ class Network:
         _assign(module, exact)
         _assign_buffers(module, buffers or {})
         network = Network.__new__(Network)
-        network._set(module, self.example_input, self.dataset, self.name, self.seed, exact)
+        network._set(module, self.example_input, self.dataset, self.name, self.seed, exact, self.note)
         return network
 
     def _of(self, dtype: Precision) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from sdqviz.choice import Choice
@@ -36,7 +36,20 @@ class Registry(Mapping[str, type[C]], Generic[C]):
         self._package = package
         self._noun = noun
         self._entries: dict[str, type[C]] = {}
+        self._others: list[tuple[str, Callable[[str], type[C] | None]]] = []
         self._discovered = False
+
+    def extend(self, what: str, resolve: Callable[[str], type[C] | None]) -> None:
+        """Know further names that are not listed, because listing them would load a heavy library.
+
+        Parameters
+        ----------
+        what : str
+            What such a name is, for the message about an unknown one, for example ``"a name from elsewhere"``.
+        resolve : callable
+            Returns the choice class of a name, the same one each time, or None for a name it does not know.
+        """
+        self._others.append((what, resolve))
 
     def register(self, cls: type[C]) -> type[C]:
         """Class decorator: enter ``cls`` under ``cls.name``.
@@ -65,11 +78,14 @@ class Registry(Mapping[str, type[C]], Generic[C]):
     def __getitem__(self, name: str) -> type[C]:
         """Return the choice class registered under ``name``."""
         self._discover()
-        try:
+        if name in self._entries:
             return self._entries[name]
-        except KeyError:
-            known = ", ".join(sorted(self._entries))
-            raise UnknownNameError(f"{self._noun} must be one of {known}, got {name!r}") from None
+        for _, resolve in self._others:
+            found = resolve(name)
+            if found is not None:
+                return found
+        known = " or ".join([", ".join(sorted(self._entries)), *(what for what, _ in self._others)])
+        raise UnknownNameError(f"{self._noun} must be one of {known}, got {name!r}")
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the registered names."""

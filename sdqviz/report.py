@@ -122,6 +122,8 @@ class Report:
         Time of the compression, measurement excluded.
     version : str
         Version of the engine.
+    note : str
+        What a reader must know before the figures, for example that the weights are random; empty if nothing.
     """
 
     network: str
@@ -145,6 +147,7 @@ class Report:
     original_bytes: int
     seconds: float
     version: str
+    note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types; `from_dict` inverts it."""

@@ -133,6 +133,7 @@ def train(
     """
     import torch
 
+    choice.data()  # refused first for a network that comes without
     target = (cache_folder() if folder is None else folder) / file_name(choice)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
