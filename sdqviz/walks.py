@@ -35,16 +35,19 @@ LAYER = "layer"
 MOST_WORK = 6e9
 """Seeds × neurons × N² of a cloud above which it is refused: about a second on two cores."""
 
-ORDERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+ORDERS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
 """Orders r at which alignment is shown."""
 
 EARLIER_BITS = 4
 """Bits the layers before the chosen one are rounded to, so that its inputs differ from the original ones."""
 
-WIDTHS = (256, 362, 512, 724, 1024, 1448, 2048)
+WIDTHS = (256, 362, 512, 724, 1024)
 """Widths of the experiment with Gaussian weights."""
 
-WIDTH_SAMPLES, WIDTH_NEURONS = 48, 16
+NOMINAL = 3.0
+"""The largest of Gaussian weights, as it is taken for δ and c, in standard deviations."""
+
+WIDTH_SAMPLES, WIDTH_NEURONS = 64, 48
 """Samples m and neurons of that experiment: N has to be several times m for the error to settle, and fewer samples
 leave the bound nothing to say about ‖Xw‖."""
 
@@ -566,7 +569,6 @@ def alignment(choice: WalkChoice, seed: int) -> AlignmentRun | None:
     quantizer = choice.quantizer(float(np.float32(choice.threshold * largest)))
     neurons = data.weights.shape[1]
     grid = choice.grid(largest)
-    own = dataclasses.replace(grid, step=np.repeat(grid.step, neurons))
     keys = draws.neuron_keys(draws.layer_key(seed, LAYER), neurons)
     gain = recursion.path_gain(gram, choice.scaling, choice.placement)
     target = data.original @ data.weights
@@ -576,9 +578,11 @@ def alignment(choice: WalkChoice, seed: int) -> AlignmentRun | None:
 
     orders = np.union1d(ORDERS, [choice.order])
     aligned = _sweeps(data, tuple(orders.tolist()))
-    errors = [
-        left(recursion.walk(w, gram.inputs, gain, quantizer, own, keys, alive=gram.alive).quantized) for w in aligned
-    ]
+    count = len(orders)
+    many = dataclasses.replace(grid, step=np.repeat(grid.step, count * neurons))
+    base = np.concatenate(aligned, axis=1)  # one walk for all orders: its time hardly grows with the columns
+    walk = recursion.walk(base, gram.inputs, gain, quantizer, many, np.tile(keys, count), alive=gram.alive)
+    errors = [left(quantized) for quantized in np.split(walk.quantized, count, axis=1)]
     least = left(recursion.least_squares(gram, data.weights))
     return AlignmentRun(orders, np.array([left(w) for w in aligned]), least, np.array(errors))
 
@@ -633,51 +637,39 @@ class WidthRun:
 
 
 def width_experiment(choice: WalkChoice, seed: int) -> WidthRun:
-    """Quantize ever wider layers of Gaussian weights with the steps the choice gives to its own layer.
+    """Quantize ever wider layers of Gaussian weights with the operator, the levels, c and C of a choice.
 
-    The inputs are Gaussian too, their columns scaled to one norm; m is small and fixed, since the error settles only
-    when N is several times m.
+    The largest weight, from which δ and c follow, is taken as `NOMINAL` standard deviations at every width. The
+    inputs are Gaussian too, their columns scaled to one norm; m is fixed, since the error settles only when N is
+    several times m.
     """
-    data = layer_data(choice, seed)
-    alive = data.weights[data.gram.alive]
-    deviation = float(np.sqrt((alive**2).mean())) if alive.size else 0.0
-    if deviation == 0:
-        raise InputError("weights must not all be zero, got zeros only: there is nothing to quantize")
-    largest = float(np.abs(alive).max())
-    grid = dataclasses.replace(choice, finite=False).grid(largest)
-    step = float(grid.step[0]) / deviation
-    cut = float(np.float32(choice.threshold * largest / deviation)) if choice.prunes else 0.0
+    step = float(dataclasses.replace(choice, finite=False).grid(NOMINAL).step[0])
+    cut = float(np.float32(choice.threshold * NOMINAL)) if choice.prunes else 0.0
     return _widths(choice.operator, choice.level_bits, step, cut, choice.scaling, choice.failure, seed)
 
 
 @functools.lru_cache(maxsize=16)
 def _widths(operator: str, bits: int, step: float, cut: float, scaling: float, failure: float, seed: int) -> WidthRun:
-    choice = WalkChoice(operator=operator, bits=max(bits, 2), scaling=scaling)
-    quantizer = choice.quantizer(cut)
+    # the cut is given, so the choice only names the operator
+    quantizer = WalkChoice(operator=operator).quantizer(cut)
     one_bit = operator == "one-bit"
     steps = np.full(WIDTH_NEURONS, step)
     grid = Grid.finite("midrise", 1, steps) if one_bit else Grid.infinite("midtread" if bits > 1 else "midrise", steps)
     keys = draws.neuron_keys(draws.layer_key(seed, "widths"), WIDTH_NEURONS)
     errors, bounds, reach = np.empty((len(WIDTHS), WIDTH_NEURONS)), np.empty(len(WIDTHS)), np.empty(len(WIDTHS))
     limit = Operator.of(quantizer, grid) if quantizer.error_limit(grid).max() > 0 else None
-    for k, width in enumerate(WIDTHS):
-        rng = np.random.default_rng([seed, 5, width])
-        x = rng.standard_normal((WIDTH_SAMPLES, width))
-        x *= math.sqrt(WIDTH_SAMPLES) / np.linalg.norm(x, axis=0)
-        weights = rng.standard_normal((width, WIDTH_NEURONS))
-        gram = Gram.of(x, weights)
+    for k, (weights, gram, lower, sizes) in enumerate(_gaussian_layers(seed)):
         gain = recursion.path_gain(gram, scaling)
         walk = recursion.walk(weights, gram.inputs, gain, quantizer, grid, keys)
         errors[k] = gram.error(weights, walk.quantized) / gram.target
-        values = weights + gain[:, None] * (np.tril(gram.inputs, -1) @ walk.error)
-        reach[k] = np.abs(values).max()
+        reach[k] = np.abs(weights + gain[:, None] * (lower @ walk.error)).max()
         clipping = path_bound.measured_clipping(int(walk.overload.sum()), weights.size)
         bounds[k] = math.inf
         if limit is not None:
             layer = PathLayer.of_norms(
                 np.sqrt(gram.squares), WIDTH_SAMPLES, limit, scaling=scaling, neurons=WIDTH_NEURONS, clipping=clipping
             )
-            stated = path_bound.gaussian_layer(layer, float(np.linalg.norm(x)), float(np.linalg.norm(x @ x.T)), failure)
+            stated = path_bound.gaussian_layer(layer, *sizes, failure)
             bounds[k] = stated.value if stated.holds else math.inf
     slope, interval = fitted_slope(np.array(WIDTHS, float), errors.mean(axis=1))
     far = 2 ** np.arange(6, 41, 2) if quantizer.rounds and not one_bit and limit is not None else np.zeros(0, int)
@@ -687,6 +679,21 @@ def _widths(operator: str, bits: int, step: float, cut: float, scaling: float, f
         np.array(WIDTHS), WIDTH_SAMPLES, WIDTH_NEURONS, errors, bounds, slope, interval, reach, step, far, needed,
         np.array(far_bits),
     )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=2)
+def _gaussian_layers(seed: int) -> tuple[tuple[Array, Gram, Array, tuple[float, float]], ...]:
+    """Return of each width w, its Gram matrices, H strictly below the diagonal, and (‖X‖_F, ‖XᵀX‖_F); 50 MB."""
+    layers = []
+    for width in WIDTHS:
+        rng = np.random.default_rng([seed, 5, width])
+        x = rng.standard_normal((WIDTH_SAMPLES, width))
+        x *= math.sqrt(WIDTH_SAMPLES) / np.linalg.norm(x, axis=0)
+        weights = rng.standard_normal((width, WIDTH_NEURONS))
+        gram = Gram.of(x, weights)
+        sizes = float(np.linalg.norm(x)), float(np.linalg.norm(x @ x.T))
+        layers.append((weights, gram, np.tril(gram.inputs, -1), sizes))
+    return tuple(layers)
 
 
 def _bits_needed(width: int, operator: Operator, scaling: float, failure: float, step: float) -> float:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from plotly.subplots import make_subplots
 
 from sdqviz import walks
 from sdqviz.array import Array
@@ -31,8 +30,11 @@ SHORT = {
 BAND = (0.1, 0.9)
 """Quantiles over the neurons between which a walk's band lies."""
 
-DRAWS = 900
+DRAWS = 450
 """Points at which the operator is drawn."""
+
+WIDEST = 1.6
+"""How far beyond its last levels the operator is drawn, as a multiple of them."""
 
 BINS = 48
 """Bars of the histogram of values."""
@@ -116,7 +118,8 @@ def operator_info(run: WalkRun) -> Drawn:
     """Draw T once at each of many values, and average it over equally likely random numbers."""
     reach = float(np.abs(run.values).max())
     if run.grid.count and run.quantizer.rounds:
-        reach = max(reach, float(run.grid.radius[0]))
+        radius = float(run.grid.radius[0])
+        reach = min(max(reach, radius), WIDEST * radius)
     value = np.linspace(-1.08 * reach, 1.08 * reach, DRAWS)
     uniform = np.random.default_rng(0).random(DRAWS)[:, None]
     column = value[:, None]
@@ -206,7 +209,7 @@ def draw_paths(run: WalkRun, ink: Ink) -> Panel:
     drawn = length
     for name, band in found.items():
         look = theme.METHODS[name]
-        kept = theme.decimate(band.median, theme.DRAWN // 4)
+        kept = theme.decimate(band.median, theme.DRAWN // 2)
         drawn = min(drawn, len(kept))
         x = steps[kept]
         outline = np.concatenate([band.high[kept], band.low[kept][::-1]]).astype(np.float32)
@@ -277,29 +280,48 @@ def _faded(colour: str) -> str:
 def draw_operator(run: WalkRun, ink: Ink) -> Panel:
     """Draw output against input of T with its randomness, and below it which values the walk gave it."""
     info = operator_info(run)
-    base = theme.figure(ink, height=460)
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.68, 0.32], vertical_spacing=0.06)
-    figure.update_layout(base.layout)
-    figure.update_xaxes(base.layout.xaxis.to_plotly_json())
-    figure.update_yaxes(base.layout.yaxis.to_plotly_json())
     rounds = run.quantizer.rounds
+    finite = bool(run.grid.count) and rounds
+    shapes: list[dict[str, Any]] = []
+    if run.cut > 0:
+        zone = {"type": "rect", "x0": -run.cut, "x1": run.cut, "fillcolor": ink.faint, "line": {"width": 0}}
+        shapes.append(zone | {"layer": "below"})
+    if finite:
+        radius = float(run.grid.radius[0])
+        line = {"type": "line", "line": {"color": ink.text, "width": 1, "dash": "dot"}}
+        shapes += [line | {"x0": end, "x1": end} for end in (-radius, radius)]
+    figure = theme.figure(
+        ink,
+        height=460,
+        x="z, in the units of the weights",
+        y="T(z)",
+        shapes=[shape | {"yref": "paper", "y0": 0, "y1": 1} for shape in shapes],
+    )
+    below = figure.layout.yaxis.to_plotly_json()
+    below["title"]["text"] = "share of values"
+    figure.update_layout(
+        margin={"t": 66},
+        xaxis={"zeroline": False, "anchor": "y2"},
+        yaxis={"zeroline": False, "domain": [0.36, 1]},
+        yaxis2=below | {"domain": [0, 0.3], "tickformat": ".0%", "rangemode": "tozero", "anchor": "x"},
+    )
     figure.add_scatter(
-        x=info.value, y=info.value, mode="lines", name="z itself", line=theme.ORIGINAL.line(ink, 1.5), row=1, col=1,
+        x=info.value, y=info.value, mode="lines", name="z itself", line=theme.ORIGINAL.line(ink, 1.5),
         hoverinfo="skip",
     )  # fmt: skip
     if rounds:
         figure.add_scatter(
             x=info.value.astype(np.float32), y=info.nearest.astype(np.float32), mode="lines", name="nearest level",
-            line=theme.ROUNDING.line(ink, 1.5) | {"shape": "hvh"}, row=1, col=1, hoverinfo="skip",
+            line=theme.ROUNDING.line(ink, 1.5) | {"shape": "hvh"}, hoverinfo="skip",
         )  # fmt: skip
     figure.add_scatter(
         x=info.value.astype(np.float32), y=info.drawn.astype(np.float32), mode="markers", name="T(z), drawn once",
-        marker={"color": theme.COMPRESSED.colour(ink), "size": 4, "opacity": 0.75}, row=1, col=1,
+        marker={"color": theme.COMPRESSED.colour(ink), "size": 4, "opacity": 0.75},
         hovertemplate="z = %{x:.3f}<br>T(z) = %{y:.3f}<extra></extra>",
     )  # fmt: skip
     figure.add_scatter(
         x=info.value.astype(np.float32), y=info.mean.astype(np.float32), mode="lines", name="its mean",
-        line={"color": ink.text, "width": 1.5, "dash": "dash"}, row=1, col=1, hoverinfo="skip",
+        line={"color": ink.text, "width": 1.5, "dash": "dash"}, hoverinfo="skip",
     )  # fmt: skip
     edges = np.linspace(info.value[0], info.value[-1], BINS + 1)
     middle = (edges[:-1] + edges[1:]) / 2
@@ -309,30 +331,19 @@ def draw_operator(run: WalkRun, ink: Ink) -> Panel:
         counts[name] = np.histogram(inside, edges)[0] / max(inside.size, 1)
         look = theme.METHODS[name]  # without its dash, which a staircase makes illegible
         figure.add_scatter(
-            x=middle, y=counts[name].astype(np.float32), mode="lines", name=f"values of {SHORT[name]}", row=2, col=1,
+            x=middle, y=counts[name].astype(np.float32), mode="lines", name=f"values of {SHORT[name]}", yaxis="y2",
             line=look.line(ink, 2) | {"shape": "hvh", "dash": "solid"}, fill="tozeroy" if name == "unified" else None,
             fillcolor=_faded(look.colour(ink)),
             hovertemplate="z near %{x:.3f}: %{y:.1%}<extra>" + SHORT[name] + "</extra>",
         )  # fmt: skip
-    if run.cut > 0:
-        figure.add_vrect(
-            x0=-run.cut, x1=run.cut, fillcolor=ink.faint, line_width=0, layer="below", row="all", col=1
-        )  # fmt: skip
-    finite = bool(run.grid.count) and rounds
-    if finite:
-        for end in (-float(run.grid.radius[0]), float(run.grid.radius[0])):
-            figure.add_vline(x=end, line={"color": ink.text, "width": 1, "dash": "dot"}, row="all", col=1)
-    figure.update_yaxes(title_text="T(z)", zeroline=False, row=1, col=1)
-    figure.update_yaxes(title_text="share of values", tickformat=".0%", rangemode="tozero", row=2, col=1)
-    figure.update_xaxes(title_text="z, in the units of the weights", zeroline=False, row=2, col=1)
-    figure.update_xaxes(title_text="", showticklabels=False, zeroline=False, row=1, col=1)
-    figure.update_layout(margin={"t": 66})
     widest = float(np.abs(run.values).max())
     plain = float(np.abs(run.plain_values).max())
     sentences = ["Blue marks are single draws, the dashed line their mean: in range T is right on average."]
     if run.cut > 0:
         sentences.append("In the shaded zone values become 0 or ±c.")
     sentences.append("Below, the values the walk gave it" + ("; dotted, the last levels." if finite else "."))
+    if widest > info.value[-1]:
+        sentences.append(f"Values as large as {number(widest)} are counted in the outermost bars.")
     return Panel(
         name="operator",
         title="The operator T and what it is given",
