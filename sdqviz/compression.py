@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sdqviz import memory
 from sdqviz.array import Array
 from sdqviz.bound import tightest
 from sdqviz.error import InputError
@@ -104,10 +105,11 @@ def compress(
         What to compress; it is never changed.
     method : MethodChoice
         How, for example ``METHODS["frame"](size=1000, bits=1)``.
-    calibration : int, ndarray or None
+    calibration : int, ndarray, tensor, tuple, dict, iterable of batches, or None
         Inputs on which errors are measured (and, for methods that need data, collected): how many to draw from the
-        network's own data set (0: measure no errors), or the inputs themselves, shape (n, ...). None draws 512, or
-        takes the example input of a network without data.
+        network's own data set (0: measure no errors), or the inputs themselves, shape (n, ...), at once or in batches
+        (a torch DataLoader will do; labels are ignored). None draws 512, or takes the example input of a network
+        without data.
     seed : int
         The only source of randomness.
     progress : callable, optional
@@ -228,10 +230,10 @@ def _with_tensors(network: Network, tensors: Mapping[str, Array]) -> Network:
 
 
 def _left_alone(network: Network, layers: tuple[CompressedLayer, ...], reasons: Mapping[str, str]) -> tuple[str, ...]:
-    """Name the modules whose own parameters were not compressed, with the reason where a method gave one."""
+    """Name the modules whose own parameters were not compressed, with the reason."""
     compressed = {item.layer.name for item in layers}
     return tuple(
-        f"{name or 'the module itself'} ({type(part).__name__})" + (f": {reasons[name]}" if name in reasons else "")
+        f"{name or 'the module itself'} ({type(part).__name__}): {reasons.get(name, 'not a layer that is compressed')}"
         for name, part in network.module.named_modules()
         if name not in compressed and next(part.parameters(recurse=False), None) is not None
     )
@@ -248,7 +250,29 @@ def _calibration_inputs(network: Network, calibration: Any, seed: int) -> Any:
         if network.dataset is None:
             raise InputError(f"calibration must be the inputs themselves for a network without data, got {calibration}")
         return network.dataset.calibration(calibration, seed)
-    return calibration
+    if isinstance(calibration, (np.ndarray, tuple, Mapping)) or _is_tensor(calibration):
+        return calibration
+    return _joined(calibration)
+
+
+def _is_tensor(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor)
+
+
+def _joined(batches: Any) -> Array:
+    """Join an iterable of batches, each an array of inputs or a pair (inputs, labels) as loaders give them."""
+    parts: list[Array] = []
+    taken = 0
+    for batch in batches:
+        inputs = np.asarray(batch[0] if isinstance(batch, (tuple, list)) else batch)
+        taken += inputs.size
+        memory.require("the calibration inputs", taken, "give fewer batches", itemsize=inputs.itemsize)
+        parts.append(inputs)
+    if not parts:
+        raise InputError("calibration must hold at least one batch, got none")
+    return np.concatenate(parts)
 
 
 def _scaled(progress: Progress | None, share: float) -> Progress | None:

@@ -144,3 +144,32 @@ def test_bad_calibration_is_refused():
         sq.compress(two_layers(), sq.METHODS["frame"](), calibration=-1)
     with pytest.raises(sq.InputError, match="inputs themselves"):
         sq.compress(two_layers(), sq.METHODS["frame"](), calibration=10)
+
+
+def test_batches_give_what_one_array_gives():
+    network = two_layers()
+    inputs = np.random.default_rng(1).standard_normal((60, 10)).astype(np.float32)
+    labels = np.zeros(30, int)
+    for method in (sq.METHODS["frame"](redundancy=2.0), sq.METHODS["gpfq"](bits=3)):
+        whole = sq.compress(network, method, inputs).report
+        for batches in ([inputs[:30], inputs[30:]], iter([(inputs[:30], labels), (inputs[30:], labels)])):
+            parts = sq.compress(network, method, batches).report
+            assert [row.relative_error for row in parts.layers] == [row.relative_error for row in whole.layers]
+    with pytest.raises(sq.InputError, match="at least one batch"):
+        sq.compress(network, sq.METHODS["frame"](), [])
+
+
+def test_recurrent_layers_are_left_alone_by_name():
+    class Reader(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.memory = nn.LSTM(8, 6, batch_first=True)
+            self.output = nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.output(self.memory(x)[0][:, -1])
+
+    torch.manual_seed(0)
+    report = sq.compress(sq.Network(Reader(), torch.randn(3, 5, 8)), sq.METHODS["gpfq"]()).report
+    assert report.left_alone == ("memory (LSTM): not a layer that is compressed",)
+    assert [row.name for row in report.layers] == ["output"]
