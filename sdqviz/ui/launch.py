@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+
+# Sessions share the cores. On small matrices two BLAS threads gain nothing alone, and wait for each other (up to a
+# thousand times the work) when the cores are taken. Read when numpy loads, hence before it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 MAIN = Path(__file__).resolve().with_name("main.py")
 """The script Streamlit runs. It must have no neighbour called ``pages``: that would break deep links."""
