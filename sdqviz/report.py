@@ -163,8 +163,6 @@ class Report:
         values["method"] = dict(self.method)
         values["left_alone"] = list(self.left_alone)
         values["layers"] = [{**row, "shape": list(row["shape"])} for row in values["layers"]]
-        if not self.note:  # stored reports are older than the note
-            del values["note"]
         return values
 
     @classmethod
