@@ -246,8 +246,9 @@ def report_text(report: Report) -> str:
     head.append(("bits per original weight", f"{report.bits_per_weight:.3f}"))
     head.append(("bytes", f"{report.bytes:,} (was {report.original_bytes:,})"))
     head.append(("seconds", f"{report.seconds:.2f}"))
+    measured = report.layers[0].error_name if report.layers else "‖W−Q‖₂"
     rows: list[Sequence[str]] = [
-        ("layer", "shape", "N", "levels", "δ", "bits/weight", "rel. error", "propagated", "‖W−Q‖", "bound", "overload")
+        ("layer", "shape", "N", "levels", "δ", "bits/weight", "rel. error", "propagated", measured, "bound", "overload")
     ]
     for layer in report.layers:
         numbers = [layer.step, layer.bits_per_weight, layer.relative_error, layer.propagated_error, layer.error]

@@ -13,9 +13,8 @@ import numpy as np
 
 from sdqviz import memory
 from sdqviz.array import Array
-from sdqviz.bound import tightest
 from sdqviz.error import InputError
-from sdqviz.guarantee import layer_error, output_bound
+from sdqviz.guarantee import error_name, layer_bound, layer_error, output_bound
 from sdqviz.measurement import LayerMeasurement, Measurement, measure
 from sdqviz.method import CompressedLayer, LeftAlone, MethodChoice, NewStatistics, Task
 from sdqviz.methods import METHODS
@@ -335,7 +334,7 @@ def _note(network: Network, measurement: Measurement | None) -> str:
 
 def _layer_report(item: CompressedLayer, measurement: Measurement | None) -> LayerReport:
     layer = item.layer
-    promise = tightest(item.bounds) if item.bounds else None
+    promise = layer_bound(item)
     nothing = LayerMeasurement(float("nan"), float("nan"), 0)
     errors = nothing if measurement is None else measurement.layers[layer.name]
     return LayerReport(
@@ -361,6 +360,7 @@ def _layer_report(item: CompressedLayer, measurement: Measurement | None) -> Lay
         dead_inputs=errors.dead_inputs,
         bits=item.bits,
         seconds=item.seconds,
+        error_name=error_name(item),
     )
 
 

@@ -71,6 +71,8 @@ class PathRecord:
         C.
     damping : float
         λ added to the diagonal of H; 0 where there is none.
+    finite : bool
+        Whether the alphabet ends, so that values can be clipped; False for an operator that only prunes.
     largest_errors : ndarray or None, shape (out,)
         ‖Xw − X̃q‖_∞ of each neuron over the rows looked at; None unless a second pass was asked for.
     """
@@ -86,6 +88,7 @@ class PathRecord:
     error_limit: Array
     scaling: float
     damping: float
+    finite: bool
     largest_errors: Array | None = None
 
 

@@ -488,6 +488,7 @@ class _Work:
             error_limit=operator.error_limit(grid),
             scaling=getattr(self.choice, "scaling", 1.0),
             damping=max(start.damping for start in self.prepared),
+            finite=operator.rounds and grid.count > 0,
         )
 
 

@@ -20,7 +20,10 @@ class LayerReport:
     weights : int
         Original numbers this row accounts for: the weights, and the biases where they are compressed too.
     error : float
-        The quantity ``bound`` bounds: ‖W−Q‖₂ of the layer's matrix (‖[W b]−[Q c]‖₂ with quantized biases).
+        The quantity ``bound`` bounds, which ``error_name`` names. After path following (GPFQ, SPFQ, the unified
+        framework, GPTQ, Qronos): the largest ‖Xw − X̃q‖₂ of the layer's neurons, X and X̃ being the layer's inputs in
+        the original and in the compressed network. Otherwise ‖W−Q‖₂ of the layer's matrix (‖[W b]−[Q c]‖₂ with
+        quantized biases).
     relative_error : float
         Same-input error ‖(W−Q)z‖_F/‖Wz‖_F; z are the layer's inputs in the original network.
     propagated_error : float
@@ -29,11 +32,13 @@ class LayerReport:
         ‖W−Q‖_F/‖W‖_F.
     bound : float
         Smallest bound on ``error`` whose hypotheses hold; if none holds, the smallest one (then ``bound_holds`` is
-        False). NaN if the method has no bound.
+        False). After path following with a random operator: the Euclidean Hoeffding form for all neurons together,
+        which may fail with probability 0.05 over the random numbers. NaN if the method has no bound.
     bound_holds : bool
-        Whether every hypothesis of the bound was checked and met.
+        Whether every hypothesis of the bound was checked and met; of a bound with a probability, whether it is stated
+        with that probability.
     bound_because, bound_name : str
-        Why it holds or not, and which bound it is.
+        Why it holds or not, and which bound it is; both give the probability where there is one.
     bits_per_weight : float
         Everything stored for the layer (levels, scales, frame parameters, seed), per original weight.
     sparsity : float
@@ -54,6 +59,8 @@ class LayerReport:
         Everything stored for the layer, in bits.
     seconds : float
         Time spent on the layer.
+    error_name : str
+        What ``error`` and ``bound`` measure, as people read it.
     """
 
     name: str
@@ -78,6 +85,7 @@ class LayerReport:
     dead_inputs: int
     bits: int
     seconds: float
+    error_name: str = "‖W−Q‖₂"
 
 
 @dataclasses.dataclass(frozen=True)

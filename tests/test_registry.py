@@ -130,3 +130,13 @@ def test_every_public_name_resolves(name):
 def test_a_name_that_does_not_exist_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         sq.nonsense  # noqa: B018
+
+
+def test_further_names_are_known_without_being_listed(shelf):
+    class JarOfElsewhere(Choice):
+        name = title = "far-pepper"
+
+    shelf.extend("a far jar", lambda name: JarOfElsewhere if name == "far-pepper" else None)
+    assert shelf["far-pepper"] is JarOfElsewhere and "far-pepper" in shelf and sorted(shelf) == ["honey", "salt"]
+    with pytest.raises(UnknownNameError, match="jar must be one of honey, salt or a far jar, got 'far-mint'"):
+        shelf["far-mint"]

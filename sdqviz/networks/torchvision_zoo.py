@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import re
 import threading
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ class TorchvisionChoice(NetworkChoice):
         try:
             return models.get_model(self.name, weights=None, **options)
         except (AssertionError, RuntimeError, ValueError) as error:
-            why = str(error).strip() or "torchvision refuses it"
+            why = (str(error).strip() or "torchvision refuses it").splitlines()[0]
             raise InputError(f"size must be one that {self.name} can be built for, got {self.size}: {why}") from None
 
     def build(self) -> nn.Module:
@@ -293,12 +294,14 @@ def read_state(file: Path) -> dict[str, Tensor]:
         if file.suffix == ".safetensors":
             found: Any = load_file(file)
         else:
-            found = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of an unusual pickle protocol: it is read, or refused below
+                found = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         calls = re.search(r"GLOBAL (\S+)", str(error))
         if calls:
             raise InputError(f"{need}, a pickle that would run code ({calls[1]}): save its state dict alone") from None
-        raise InputError(f"{need}, which cannot be read") from None
+        raise InputError(f"{need}, which holds something else or is damaged") from None
     except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{need}, which cannot be read: {first}") from None

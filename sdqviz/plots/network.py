@@ -18,6 +18,7 @@ from sdqviz import preset, what_if
 from sdqviz.array import Array, Index
 from sdqviz.bound import CZAJA_NA, Bound
 from sdqviz.choice import PerLayer
+from sdqviz.guarantee import PATH_ERROR, path_layer_bound
 from sdqviz.ladder import Ladder
 from sdqviz.methods import METHODS
 from sdqviz.network_choice import NetworkChoice
@@ -268,7 +269,13 @@ SHOWN = {
 def shown_table(report: Report) -> dict[str, list[Any]]:
     """Return the table on the page, three significant digits."""
     columns = table(report)
-    return {title: [_rounded(value) for value in columns[name].tolist()] for name, title in SHOWN.items()}
+    titles = SHOWN | {"error": _error_name(report)}
+    return {title: [_rounded(value) for value in columns[name].tolist()] for name, title in titles.items()}
+
+
+def _error_name(report: Report) -> str:
+    """Name what the layers' bounds are about; a method has one kind of bound."""
+    return report.layers[0].error_name if report.layers else SHOWN["error"]
 
 
 def _rounded(value: Any) -> Any:
@@ -440,7 +447,8 @@ def draw_layer_bounds(report: Report, ink: Ink, bounds: Sequence[Bound] = ()) ->
     """
     rows = report.layers
     names = [row.name for row in rows]
-    figure = theme.figure(ink, y="‖W − Q‖₂", height=340)
+    symbol = r"\max\|Xw-\tilde Xq\|_2" if _error_name(report) == PATH_ERROR else r"\|W-Q\|_2"
+    figure = theme.figure(ink, y=_error_name(report).replace("−", " − "), height=340)
     for holds in (True, False):
         chosen = [row for row in rows if row.bound_holds is holds and math.isfinite(row.bound)]
         if chosen:
@@ -469,11 +477,11 @@ def draw_layer_bounds(report: Report, ink: Ink, bounds: Sequence[Bound] = ()) ->
         name="layer-bounds",
         title="Proved and measured, layer by layer",
         look=f"A cross must lie below its dash. {told}",
-        alt="Measured error and tightest bound of each layer's matrix: "
+        alt=f"Measured {_error_name(report)} and the bound on it, layer by layer: "
         + ", ".join(f"{row.name} {number(row.error)} and {number(row.bound)}" for row in rows)
         + f". {told}",
         figure=figure,
-        formulas=_explained(bounds) or [Formula(r"\|W-Q\|_2", [], " ".join(unmet))],
+        formulas=_explained(bounds) or [Formula(symbol, [], " ".join(unmet))],
         table=lambda: {
             "layer": np.array(names),
             "measured": np.array([row.error for row in rows]),
@@ -788,7 +796,11 @@ def draw_histograms(asked: Answer, name: str, ink: Ink) -> Panel:
 
 def overview(found: Comparison, asked: Answer | None, layer: str, ladder: Ladder | None, ink: Ink) -> list[Panel]:
     """Return the panels below the first: bounds and bytes."""
-    bounds, whole = ((), None) if asked is None else (asked.layer(layer).bounds, asked.bound)
+    bounds: tuple[Bound, ...] = ()
+    whole = None if asked is None else asked.bound
+    if asked is not None:
+        item = asked.layer(layer)
+        bounds = item.bounds if item.path is None else (path_layer_bound(item),)
     return [
         draw_layer_bounds(found.report, ink, bounds),
         draw_output_bounds(found.report, ink, whole, ladder),

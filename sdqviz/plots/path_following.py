@@ -234,6 +234,8 @@ def draw_paths(run: WalkRun, ink: Ink) -> Panel:
         else "Here handing errors on does not help every method: at the end rounding is no worse than some. Bands hold "
         "80 % of the neurons."
     )
+    if run.choice.operator == "quantize" and run.choice.scaling == 1 and run.choice.placement == "own":
+        told += " Without pruning and with C = 1 the unified framework is SPFQ: their curves lie on each other."
     return Panel(
         name="walk",
         title=f"What is left behind along the walk: {run.data.title}",
@@ -560,7 +562,8 @@ def draw_width(info: WidthRun, ink: Ink) -> Panel:
             if close
             else "The slope is not −1 here: T has not settled at these widths, or its alphabet clips."
         )
-        + f" {info.samples} samples, {info.neurons} neurons, the step and C of this page.",
+        + f" {info.samples} samples, {info.neurons} neurons; the operator, levels and C "
+        "of this page.",
         alt=f"Relative square error of Gaussian layers from width {info.widths[0]} to {info.widths[-1]} on "
         f"logarithmic axes: fitted slope {told}; mean {number(float(mean[0]))} falls to {number(float(mean[-1]))}.",
         figure=figure,

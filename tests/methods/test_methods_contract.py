@@ -65,7 +65,8 @@ FINE = {
     "magnitude-pruning": {"pruning_ratio": 0.001},
 }
 DATA_FREE = {"frame", "round-to-nearest", "magnitude-pruning"}
-BOUNDED = {"frame", "round-to-nearest"}
+BOUNDED = {"frame", "round-to-nearest", "spfq", "unified"}
+"""Methods with a bound on a layer; no theorem here bounds walks that draw nothing, or pruning by size."""
 CASES = [(name, choice) for name, choices in SMALL.items() for choice in choices]
 
 
@@ -152,6 +153,7 @@ def test_measured_errors_stay_below_bounds_that_hold(network, name, choice):
     report = sq.compress(network, sq.METHODS[name](**choice), calibration=64).report
     for row in report.layers:
         assert np.isfinite(row.bound) == (name in BOUNDED)
+        assert np.isfinite(row.error) and row.bound_because
         if row.bound_holds:
             assert row.error <= row.bound * (1 + 1e-6)  # weights are rounded to float32 at the end
     if report.output_bound_holds:
