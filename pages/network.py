@@ -3,6 +3,7 @@
 import streamlit as st
 
 from sdqviz.plots import network as plots
+from sdqviz.plots.seeds import draw_seeds
 from sdqviz.plots.theme import number, percent, size
 from sdqviz.ui import network, screen, show
 
@@ -42,6 +43,9 @@ with screen.page(
         if wins:
             st.info(wins)
 
+        spread = network.seeds(asked, shown)
+        if spread is not None:
+            show.panel(draw_seeds(spread, page.ink), page)
         network.errors(page, shown, layer)
         show.panels(plots.overview(comparison, shown.answer, layer, ladder, page.ink), page)
         if shown.answer is not None:

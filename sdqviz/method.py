@@ -191,6 +191,11 @@ class MethodChoice(Choice):
         """Compress the layers one after the other."""
         raise NotImplementedError
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether levels are drawn at random, so that another seed gives other weights."""
+        return False
+
     def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
         """Return roughly how long layers with weights of these shapes take, in seconds; infinite if it is not known.
 

@@ -192,6 +192,11 @@ class PathFollowing(MethodChoice):
         return self.finite_grid(bits, step)
 
     @property
+    def stochastic(self) -> bool:
+        """Whether the operator draws random numbers."""
+        return self.quantizer(0.0).random
+
+    @property
     def target_ratio(self) -> float:
         """Share of the weights that are to become zero; 0 for no pruning."""
         return 0.0

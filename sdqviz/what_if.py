@@ -19,6 +19,7 @@ from sdqviz.array import Array, Index
 from sdqviz.bound import Bound
 from sdqviz.compression import Compression, compress
 from sdqviz.compression import _kept_tensors as kept_tensors
+from sdqviz.error import InputError
 from sdqviz.guarantee import a_posteriori, output_bound
 from sdqviz.ladder import Ladder
 from sdqviz.measurement import _input_norms as input_norms
@@ -45,6 +46,9 @@ LADDER_INPUTS = 256
 
 LADDER_RESTRICTED = 16
 """Inputs its tightest rung looks at: that one needs a singular value for each layer and input."""
+
+SEEDS = 10
+"""The most seeds that are run one after the other."""
 
 FITS = ("max", "mse")
 """How the scale of the rounding beside is fitted; both are run."""
@@ -95,6 +99,7 @@ _dataless: Recent[NetworkChoice, Network] = Recent(6)
 _outlines: Recent[NetworkChoice, tuple[LayerOutline, ...]] = Recent(32)
 _roundings: Recent[Hashable, Rounding] = Recent(24, 256e6)
 _answers: Recent[Question, Answer] = Recent(24, 768e6)
+_seeds: Recent[Question, tuple[float, float]] = Recent(512)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,6 +277,35 @@ class Answer:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Spread:
+    """The same question asked with several seeds.
+
+    Attributes
+    ----------
+    seeds : ndarray of int, shape (n,)
+        The seeds, one after the other.
+    accuracies : ndarray, shape (n,)
+        Test accuracy with each, 0 … 1; NaN without test data.
+    errors : ndarray, shape (n,)
+        Relative output error with each.
+    """
+
+    seeds: Index
+    accuracies: Array
+    errors: Array
+
+    @property
+    def tested(self) -> bool:
+        """Whether there are accuracies."""
+        return not bool(np.isnan(self.accuracies).any())
+
+    @staticmethod
+    def told(values: Array) -> tuple[float, float]:
+        """Return mean and standard deviation (n − 1 in the denominator; NaN for a single value)."""
+        return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.nan
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Vector:
     """One vector of a layer, as the method saw it.
 
@@ -358,6 +392,58 @@ def answer(question: Question, progress: Progress | None = None, should_stop: Sh
     result = Answer(question, run, Comparison(run.report, parts(run), beside), time.perf_counter() - begun)
     report(progress, 100, 100, "done")
     return _answers.put(question, result, _weight(run))
+
+
+def over_seeds(
+    question: Question, count: int, progress: Progress | None = None, should_stop: ShouldStop | None = None
+) -> Spread:
+    """Compress, measure and test with ``count`` seeds, from the question's own upwards; what is known is not run again.
+
+    A seed decides everything that is drawn, the calibration inputs too, so each value is what `answer` reports for it.
+
+    Parameters
+    ----------
+    question : Question
+        What is asked.
+    count : int
+        How many seeds, 1 to `SEEDS`.
+    progress, should_stop : callable, optional
+        As everywhere.
+
+    Raises
+    ------
+    InputError
+        If the count is out of range, or the choices do not fit the network.
+    Stopped
+        If asked to stop; finished seeds are kept.
+    """
+    if not 1 <= count <= SEEDS:
+        raise InputError(f"seeds must be between 1 and {SEEDS}, got {count}")
+    seeds = np.arange(question.seed, question.seed + count)
+    found = []
+    for place, seed in enumerate(seeds.tolist()):
+        stop_if(should_stop)
+        part = _part(progress, place / count, (place + 1) / count, f"seed {seed}: ")
+        found.append(_of_seed(dataclasses.replace(question, seed=seed), part, should_stop))
+    report(progress, 100, 100, "done")
+    accuracies, errors = np.array(found).T
+    return Spread(seeds, accuracies, errors)
+
+
+def _of_seed(question: Question, progress: Progress | None, should_stop: ShouldStop | None) -> tuple[float, float]:
+    """Return (accuracy, relative output error) of a question; the run itself is not kept."""
+    found = _seeds.get(question)
+    if found is not None:
+        return found
+    before = known(question)
+    if before is None:
+        given = network(question.network, None, should_stop)
+        calibration = None if given.dataset is None else question.calibration
+        one = compress(given, question.method, calibration, question.seed, progress, should_stop).report
+    else:
+        one = before.comparison.report
+    accuracy = math.nan if one.accuracy_after is None else one.accuracy_after
+    return _seeds.put(question, (accuracy, one.relative_output_error))
 
 
 def ladder(asked: Answer, progress: Progress | None = None, should_stop: ShouldStop | None = None) -> Ladder:
@@ -481,12 +567,12 @@ def _tested(run: Compression, given: Network) -> Report:
     )
 
 
-def _part(progress: Progress | None, begin: float, end: float) -> Progress | None:
-    """Return a progress that fills a part of another."""
+def _part(progress: Progress | None, begin: float, end: float, of: str = "") -> Progress | None:
+    """Return a progress that fills a part of another; ``of`` is put before its messages."""
     if progress is None:
         return None
     return lambda done, total, message: progress(
-        round(100 * (begin + (end - begin) * done / max(total, 1e-12))), 100, message
+        round(100 * (begin + (end - begin) * done / max(total, 1e-12))), 100, of + message
     )
 
 

@@ -252,3 +252,18 @@ def test_a_method_of_ones_own_appears_with_run_progress_and_cancel():
     told = " ".join(one.value for one in page.caption)
     assert "the method has no bound for layer hidden1" in told
     assert "grid=0.01" in " ".join(one.value for one in page.code)
+
+
+def test_seeds_are_asked_for_where_levels_are_drawn_and_shown_with_their_spread():
+    assert "seeds" not in {one.key for one in opened(calibration=32).slider}
+    choices = {"method": "spfq", "fit": "max", "bits": 3, "calibration": 32}
+    page = opened(**choices, seeds=3)
+    assert next(one for one in page.slider if one.key == "seeds").value == 3
+    next(button for button in page.button if button.label.startswith("Run")).click().run()
+    settled(page)
+    assert not page.exception and not page.error
+    question = what_if.Question(sq.NETWORKS["mnist-fnn"](), sq.METHODS["spfq"](fit="max", bits=3), 32)
+    found = what_if.over_seeds(question, 3)
+    mean, deviation = found.told(100 * found.accuracies)
+    told = " ".join(one.value for one in page.caption) + " ".join(one.value for one in page.markdown)
+    assert f"accuracy {mean:.2f} ± {deviation:.2f} %" in told

@@ -177,3 +177,61 @@ def test_ladder_stands_between_measured_and_a_priori(answer):
     measured = np.linalg.norm(run.original.outputs(inputs, "float64") - run.network.outputs(inputs, "float64"), axis=1)
     for rung in ladder.rungs:
         assert (measured[: len(rung.values)] <= rung.values * (1 + 1e-9)).all()
+
+
+def spfq(seed=0, **method):
+    return Question(sq.NETWORKS["mnist-fnn"](seed=0), sq.METHODS["spfq"](bits=3, fit="max", **method), 48, seed)
+
+
+def test_seeds_give_what_the_page_shows_with_each():
+    told = []
+    found = what_if.over_seeds(spfq(5), 3, lambda done, total, message: told.append((done / total, message)))
+    assert found.seeds.tolist() == [5, 6, 7] and found.tested
+    for place, seed in enumerate(found.seeds.tolist()):
+        report = what_if.answer(spfq(seed)).comparison.report
+        assert found.accuracies[place] == report.accuracy_after
+        assert found.errors[place] == report.relative_output_error
+    assert len(set(found.errors)) == 3
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+    assert {message.split(":")[0] for _, message in told} == {"seed 5", "seed 6", "seed 7", "done"}
+    mean, deviation = found.told(found.errors)
+    assert mean == pytest.approx(sum(found.errors) / 3)
+    assert deviation == pytest.approx(math.sqrt(sum((found.errors - mean) ** 2) / 2))
+    assert math.isnan(found.told(found.errors[:1])[1])
+
+
+def test_seeds_that_are_known_are_not_run_again(monkeypatch):
+    first = what_if.over_seeds(spfq(5), 2)
+    runs = []
+    real = what_if.compress
+    monkeypatch.setattr(what_if, "compress", lambda *given: (runs.append(given[3]), real(*given))[1])
+    again = what_if.over_seeds(spfq(4), 3)
+    assert runs == [4]
+    assert again.errors[1:].tolist() == first.errors.tolist()
+
+
+def test_a_stop_between_seeds_keeps_those_that_are_finished(monkeypatch):
+    told = []
+    with pytest.raises(sq.Stopped):
+        what_if.over_seeds(
+            spfq(20), 3, lambda _done, _total, message: told.append(message), lambda: "seed 21: done" in told
+        )
+    runs = []
+    real = what_if.compress
+    monkeypatch.setattr(what_if, "compress", lambda *given: (runs.append(given[3]), real(*given))[1])
+    what_if.over_seeds(spfq(20), 3)
+    assert runs == [22]
+
+
+@pytest.mark.parametrize("count", [0, 11])
+def test_number_of_seeds_is_limited(count):
+    with pytest.raises(sq.InputError, match=f"seeds must be between 1 and 10, got {count}"):
+        what_if.over_seeds(spfq(), count)
+
+
+def test_methods_that_draw_their_levels_say_so():
+    stochastic = {name for name in sq.METHODS if sq.METHODS[name]().stochastic}
+    assert stochastic == {"spfq", "unified"}
+    operators = ("quantize", "prune", "quantize-prune", "one-bit")
+    assert all(sq.METHODS["unified"](operator=operator).stochastic for operator in operators)

@@ -25,7 +25,7 @@ from sdqviz.registry import Registry
 from sdqviz.report import Report
 from sdqviz.ui import job, show
 from sdqviz.ui.screen import Page
-from sdqviz.what_if import Answer, Comparison, LayerOutline, Question
+from sdqviz.what_if import Answer, Comparison, LayerOutline, Question, Spread
 
 ALTERNATIVES = (("size", "redundancy"),)
 """Fields of which a method takes one: a box says which, and only that one is asked for."""
@@ -39,7 +39,7 @@ STARTING = {"size": 1000, "redundancy": 4.0}
 LAYERS_LISTED = 60
 """The most layers with a line of their own in the form."""
 
-SHOWN, ASKED, LADDER_ASKED = "_network shown", "_network asked", "_ladder asked"
+SHOWN, ASKED, LADDER_ASKED, SEEDS_ASKED = "_network shown", "_network asked", "_ladder asked", "_seeds asked"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,12 +75,15 @@ class Asked:
         What is looked into.
     ladder : bool
         Whether the a-posteriori bounds are wanted.
+    seeds : int
+        How many seeds are to be run; 1 for methods that draw no levels.
     """
 
     question: Question
     layer: str
     vector: str
     ladder: bool
+    seeds: int = 1
 
     def layer_of(self, report: Report) -> str:
         """Return the layer to look into; the first where the numbers are still those of another network."""
@@ -142,7 +145,20 @@ def ask(page: Page) -> Asked:
         options=("worst", "median", "best"),
         where="more",
     )
-    return Asked(plots.question(page.choices), layer, vector, ladder)
+    question, seeds = plots.question(page.choices), 1
+    if question.method.stochastic:
+        seeds = page.ask(
+            "seeds",
+            1,
+            label="Seeds",
+            help="This method draws its levels at random. With more than one seed the same run is made with each, from "
+            "the seed under More upwards, and accuracy and error are shown with their spread. Each takes as long as "
+            "the run itself.",
+            minimum=1,
+            maximum=what_if.SEEDS,
+            where="how much",
+        )
+    return Asked(question, layer, vector, ladder, seeds)
 
 
 def _box(page: Page, registry: Registry[Any], key: str, default: str, label: str) -> type[Any]:
@@ -309,6 +325,25 @@ def ladder(asked: Asked, shown: Shown) -> Ladder | None:
     if st.session_state.get(LADDER_ASKED) != found.question and not running:
         slot.start(functools.partial(what_if.ladder, found), found.question)
         st.session_state[LADDER_ASKED] = found.question
+    slot.show()
+    return None
+
+
+def seeds(asked: Asked, shown: Shown) -> Spread | None:
+    """Return the figures over several seeds if they are wanted and there; run the seeds beside the page otherwise."""
+    found = shown.answer
+    if asked.seeds == 1 or found is None or not found.question.method.stochastic:
+        return None
+    slot: job.Job[Spread] = job.slot("seeds")
+    running, wanted = slot.running, (found.question, asked.seeds)  # asking takes a finished result over
+    if slot.made_for == wanted and slot.result is not None:
+        return slot.result
+    if st.session_state.get(SEEDS_ASKED) != wanted:
+        slot.start(functools.partial(what_if.over_seeds, *wanted), wanted)
+        st.session_state[SEEDS_ASKED] = wanted
+        running = True
+    if running:
+        st.caption(f"The same run with {asked.seeds} seeds:")
     slot.show()
     return None
 

@@ -91,6 +91,17 @@ def test_every_layers_bound_is_above_its_measured_error(answer):
     assert all(formula.text for formula in panel.formulas)
 
 
+def test_bounds_of_a_stochastic_walk_are_named_for_what_they_are_about():
+    found = what_if.answer(plots.question({"method": "spfq", "fit": "max", "finite": False, "calibration": 32}))
+    first, *_ = plots.overview(found.comparison, found, "hidden1", None, Ink())
+    assert spec(first)["layout"]["yaxis"]["title"]["text"] == "max ‖Xw − X̃q‖₂"
+    table = first.table()
+    assert table["holds"].all() and (table["measured"] < table["bound"]).all()
+    (formula,) = first.formulas
+    assert formula.text == "hoeffding" and "probability 0.95" in formula.source
+    assert "max ‖Xw−X̃q‖₂" in plots.shown_table(found.comparison.report)
+
+
 def test_broken_stability_is_drawn_as_not_applicable():
     found = what_if.answer(plots.question(SMALL | {"step": 0.02}))
     report = found.comparison.report
