@@ -26,7 +26,7 @@ from sdqviz.sigma_delta import walk_rows
 from sdqviz.storage import FLOAT_BITS, Packed, step_up
 
 STEP_RULES = ("norm-global", "norm-layer", "range-layer", "range-column")
-DEFAULT_REDUNDANCY = 2.0
+DEFAULT_REDUNDANCY = 4.0
 PARAMETER_BITS = 8 + 32 + 32
 """What names a layer's frame: a family code, N and the seed."""
 
@@ -43,7 +43,7 @@ class FrameQuantization(MethodChoice):
     """First-order ΣΔ quantization of weight matrices over a finite frame.
 
     N is given either as ``size``, the same in every layer as the paper does, or as ``redundancy`` N/d; with neither,
-    the redundancy is 2. A ``redundancy`` is rounded up to the next N for which the family has a frame.
+    the redundancy is 4. A ``redundancy`` is rounded up to the next N for which the family has a frame.
 
     Notes
     -----
