@@ -5,8 +5,9 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -206,6 +207,15 @@ class PathFollowing(MethodChoice):
         """How often the quantized weights are visited again."""
         return 0
 
+    def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
+        """Return roughly how long calibrating and walking take; searching for the scale walks several times."""
+        walks = 4 if self.fit == "search" else 1
+        total = 0.0
+        for shape in shapes:
+            outputs, inputs = shape[0], math.prod(shape[1:])
+            total += (0.6 if len(shape) > 2 else 0.1) + walks * 1e-9 * inputs**2 * outputs
+        return total
+
     # -- the run ----------------------------------------------------------------------------------------
 
     def compress_layers(self, task: Task) -> Iterator[CompressedLayer | LeftAlone | NewStatistics]:
@@ -251,6 +261,44 @@ class PathFollowing(MethodChoice):
     ) -> tuple[Array, Array | None]:
         """Return the weights that the stored codes and steps describe."""
         return decode_layer(stored, parameters, shape, groups)
+
+
+@dataclasses.dataclass(frozen=True)
+class ErrorFeedback(PathFollowing):
+    """A method that feeds each rounding error back to all later weights through the inverse of the Hessian."""
+
+    damping: float = field(
+        0.01,
+        label="Damping",
+        help="Added to the diagonal of H, as a share of its mean.",
+        minimum=0.0,
+        maximum=100.0,
+        advanced=True,
+    )
+    visit: str = field(
+        "largest-first",
+        label="Order of the weights",
+        help="As they are, or inputs with the largest norm first, while there are many weights left to make up.",
+        options=("as-is", "largest-first"),
+        advanced=True,
+    )
+    refinement: int = field(
+        0,
+        label="Refining sweeps",
+        help="How often all weights are visited again, each getting its best level while the others stay.",
+        minimum=0,
+        maximum=100,
+        advanced=True,
+    )
+
+    def walk_order(self, gram: Gram) -> Index | None:
+        """Return the order of the walk; None for that of the weights."""
+        return np.argsort(-gram.squares, kind="stable") if self.visit == "largest-first" else None
+
+    @property
+    def refinements(self) -> int:
+        """The refining sweeps."""
+        return self.refinement
 
 
 def decode_layer(

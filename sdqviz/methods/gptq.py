@@ -7,16 +7,15 @@ import dataclasses
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.choice import field
 from sdqviz.methods import METHODS
-from sdqviz.path_following import PathFollowing, Prepared
+from sdqviz.path_following import ErrorFeedback, Prepared
 from sdqviz.progress import ShouldStop
 from sdqviz.recursion import Gram, conditional_feedback
 
 
 @METHODS.register
 @dataclasses.dataclass(frozen=True)
-class Gptq(PathFollowing):
+class Gptq(ErrorFeedback):
     """GPTQ (OPTQ): weights rounded to nearest in turn, errors fed back optimally to the later ones.
 
     It aims at X̃w, what the layer itself makes of its inputs in the network compressed so far.
@@ -30,40 +29,11 @@ class Gptq(PathFollowing):
     name = "gptq"
     title = "GPTQ"
 
-    damping: float = field(
-        0.01,
-        label="Damping",
-        help="Added to the diagonal of H, as a share of its mean.",
-        minimum=0.0,
-        maximum=100.0,
-        advanced=True,
-    )
-    visit: str = field(
-        "largest-first",
-        label="Order of the weights",
-        help="As they are, or inputs with the largest norm first, while there are many weights left to make up.",
-        options=("as-is", "largest-first"),
-        advanced=True,
-    )
-    refinement: int = field(
-        0,
-        label="Refining sweeps",
-        help="How often all weights are visited again, each getting its best level while the others stay.",
-        minimum=0,
-        maximum=100,
-        advanced=True,
-    )
-
     def prepared(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Prepared:
         """Factorise H in the order of the walk."""
-        order = np.argsort(-gram.squares, kind="stable") if self.visit == "largest-first" else None
+        order = self.walk_order(gram)
         seen = gram if order is None else gram.visited(order)
         aligned = np.where(gram.alive[:, None], weights, 0.0)
         base = aligned if order is None else np.ascontiguousarray(aligned[order])
         feedback, damping = conditional_feedback(seen, self.damping)
         return Prepared(base, base, feedback, np.ones(len(base)), aligned, order, damping)
-
-    @property
-    def refinements(self) -> int:
-        """The refining sweeps."""
-        return self.refinement

@@ -7,16 +7,15 @@ import dataclasses
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.choice import field
 from sdqviz.methods import METHODS
-from sdqviz.path_following import PathFollowing, Prepared
+from sdqviz.path_following import ErrorFeedback, Prepared
 from sdqviz.progress import ShouldStop
 from sdqviz.recursion import Gram, conditional_feedback, least_squares
 
 
 @METHODS.register
 @dataclasses.dataclass(frozen=True)
-class Qronos(PathFollowing):
+class Qronos(ErrorFeedback):
     """Qronos: corrects errors already made in earlier layers and weights, and shapes the later weights.
 
     It aims at Xw, the original network's outputs. The first weight is rounded with the others as they are; these then
@@ -31,33 +30,9 @@ class Qronos(PathFollowing):
     name = "qronos"
     title = "Qronos"
 
-    damping: float = field(
-        0.01,
-        label="Damping",
-        help="Added to the diagonal of H, as a share of its mean.",
-        minimum=0.0,
-        maximum=100.0,
-        advanced=True,
-    )
-    visit: str = field(
-        "largest-first",
-        label="Order of the weights",
-        help="As they are, or inputs with the largest norm first, while there are many weights left to make up.",
-        options=("as-is", "largest-first"),
-        advanced=True,
-    )
-    refinement: int = field(
-        0,
-        label="Refining sweeps",
-        help="How often all weights are visited again, each getting its best level while the others stay.",
-        minimum=0,
-        maximum=100,
-        advanced=True,
-    )
-
     def prepared(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Prepared:
         """Solve the least-squares problem, and factorise H in the order of the walk."""
-        order = np.argsort(-gram.squares, kind="stable") if self.visit == "largest-first" else None
+        order = self.walk_order(gram)
         seen = gram if order is None else gram.visited(order)
         feedback, damping = conditional_feedback(seen, self.damping)
         aligned = least_squares(gram, weights, damping)
@@ -69,8 +44,3 @@ class Qronos(PathFollowing):
             alive = seen.alive[1:]
             base[0] = (aimed - (seen.inputs[0, 1:] * alive) @ ordered[1:]) / (seen.squares[0] + damping)
         return Prepared(base, reference, feedback, np.ones(len(base)), aligned, order, damping)
-
-    @property
-    def refinements(self) -> int:
-        """The refining sweeps."""
-        return self.refinement
