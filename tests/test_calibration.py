@@ -231,7 +231,7 @@ def test_unknown_layers_are_named():
     torch.manual_seed(0)
     network = sq.Network(Recurrent(), torch.zeros(2, 7, 4))
     report = sq.compress(network, sq.METHODS["gptq"](bits=4), inputs(20, 7, 4)).report
-    assert report.left_alone == ("lstm (LSTM)",)
+    assert report.left_alone == ("lstm (LSTM): not a layer that is compressed",)
     assert [row.name for row in report.layers] == ["embed", "head"]
 
 

@@ -259,7 +259,6 @@ def test_seeds_are_asked_for_where_levels_are_drawn_and_shown_with_their_spread(
     choices = {"method": "spfq", "fit": "max", "bits": 3, "calibration": 32}
     page = opened(**choices, seeds=3)
     assert next(one for one in page.slider if one.key == "seeds").value == 3
-    next(button for button in page.button if button.label.startswith("Run")).click().run()
     settled(page)
     assert not page.exception and not page.error
     question = what_if.Question(sq.NETWORKS["mnist-fnn"](), sq.METHODS["spfq"](fit="max", bits=3), 32)
