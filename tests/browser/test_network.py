@@ -76,8 +76,8 @@ def test_warm_change_to_new_numbers(tab, server, network, limit):
     told = ", ".join(
         f"{label} {min(times):.2f} to {max(times):.2f} s" for label, times in (("new", new), ("kept", kept))
     )
-    print(f"\n{network}: headline numbers after a change (goal {limit:g} s): {told}", file=sys.stderr)
-    assert min(new) <= 2 * limit  # the goal is printed beside; a slow machine must not fail the suite
+    print(f"\n{network}: headline numbers after a change: {told}", file=sys.stderr)
+    assert min(new) <= limit  # the fastest: the machine may have other work
     assert tab.off_host == []
 
 

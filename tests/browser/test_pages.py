@@ -71,15 +71,14 @@ def test_slider_to_redrawn_plot_within_half_a_second(tab, server, path):
         }).observe(document.body, {childList: true, subtree: true, attributes: true}); }"""
     )
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # other work on the machine only ever adds
-    medians: list[float] = []
+    limit, medians = 500 * busy, []
     while len(medians) < 3 and not (medians and medians[-1] <= 500):
         medians.append(statistics.median(press(tab, "ArrowRight" if k < 8 else "ArrowLeft") for k in range(16)))
     print(
         f"\n{path}: slider to all plots redrawn, medians {[round(m) for m in medians]} ms, load {busy:.1f}",
         file=sys.stderr,
     )
-    # the goal is 500 ms and is printed; a slow machine must not fail the suite, a change twice as slow should
-    assert min(medians) <= 1000 * busy
+    assert min(medians) <= limit
 
 
 def press(tab, key):
