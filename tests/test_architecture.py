@@ -12,15 +12,15 @@ ORDER = """
     app pages cli doctor
     ui
     plots
-    preset reproduce sweep what_if
-    compression guarantee ladder network_bound
+    preset reproduce pareto geta_figures target sweep what_if run_store bound_curves
+    compression packed_file export guarantee ladder network_bound
     walks
     methods path_following method
-    dependency networks network_choice training
+    removal dependency cost learned_quantizer own_weights networks network_choice training
     calibration measurement network structure residual_block layer dataset coding storage
     vector monte_carlo path_bound recursion sigma_delta dual bound
     permutations permutation frames tightening frame quantizers quantizer alphabet kernel draws
-    asset memory report trace registry choice progress error array version
+    recording asset memory report trace registry choice progress error array version
 """.split()  # noqa: SIM905 - the list reads as the layers it describes
 """Top modules of sdqviz (and the scripts beside it), highest first; each may import only those after it."""
 
@@ -36,7 +36,10 @@ HOME: dict[str, set[str]] = {
     "dask": {"sweep"},
     "distributed": {"sweep"},
     "joblib": {"sweep"},
+    "onnx": {"export"},
+    "onnxscript": {"export"},
     "brevitas": set(),
+    "torch_pruning": set(),
 }
 """Where each large library may be imported, at the top of a file or inside a function."""
 

@@ -13,6 +13,9 @@ PAGES = (
     ("frames.py", "Frames", "frames"),
     ("path_following.py", "Path following", "path-following"),
     ("network.py", "Network", "network"),
+    ("geta.py", "GETA", "geta"),
+    ("bounds.py", "Bounds", "bounds"),
+    ("compare.py", "Compare", "compare"),
 )
 
 
