@@ -1,10 +1,8 @@
-"""Compress a network with a method, measure what it did, save the result packed, and load it again."""
+"""Compress a network with a method and measure what that did."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,18 +15,17 @@ from sdqviz.error import InputError
 from sdqviz.guarantee import error_name, layer_bound, layer_error, output_bound
 from sdqviz.measurement import LayerMeasurement, Measurement, measure
 from sdqviz.method import CompressedLayer, LeftAlone, MethodChoice, NewStatistics, Task
-from sdqviz.methods import METHODS
 from sdqviz.network import Network
-from sdqviz.networks import NETWORKS
+from sdqviz.packed_file import kept_tensors, load, save
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 from sdqviz.report import LayerReport, Report
-from sdqviz.storage import FLOAT_BITS, Packed
+from sdqviz.storage import FLOAT_BITS
 from sdqviz.version import __version__
+
+__all__ = ["Compression", "compress", "load"]
 
 CALIBRATION_SIZE = 512
 """Inputs on which errors are measured when nothing else is asked for."""
-
-FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,28 +61,7 @@ class Compression:
         path : str or Path
             File to write, by convention ``*.sdq``; it is a safetensors file.
         """
-        from safetensors.numpy import save_file
-
-        tensors: dict[str, Array] = {}
-        rows = []
-        for item in self.layers:
-            parts = {}
-            for key, packed in item.stored.items():
-                tensors[f"{item.layer.name}:{key}"] = packed.to_bytes()
-                parts[key] = {"shape": list(packed.values.shape), "bits": packed.bits}
-            rows.append({"name": item.layer.name, "stored": parts, "parameters": dict(item.parameters)})
-        kept = _kept_tensors(self.network, self.layers)
-        tensors |= {f"kept:{name}": value for name, value in kept.items()}
-        recipe = {
-            "format": FORMAT,
-            "version": __version__,
-            "network": {"name": self.original.name, "seed": self.original.seed, "note": self.original.note},
-            "original": self.original.fingerprint,
-            "method": self.method.to_dict(),
-            "seed": self.report.seed,
-            "layers": rows,
-        }
-        save_file(tensors, path, metadata={"sdqviz": json.dumps(recipe)})
+        save(path, self.original, self.network, self.layers, self.method, self.report.seed)
 
 
 def compress(
@@ -161,73 +137,6 @@ def compress(
     return result
 
 
-def load(path: str | Path, network: Network | None = None) -> Network:
-    """Rebuild the network that `Compression.save` wrote; it gives the same outputs.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    network : Network, optional
-        Any network of the same architecture; needed only where the file's network is not one of the catalogue.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            recipe = json.loads((file.metadata() or {})["sdqviz"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(f"{Path(path).name} must be a file that sdqviz saved, got something else: {error}") from None
-    if recipe.get("format") != FORMAT:
-        raise InputError(f"{Path(path).name} must have format {FORMAT}, got {recipe.get('format')!r}")
-    base = network or _catalogue_network(recipe)
-    layers = {layer.name: layer for layer in base.layers}
-    method = METHODS[recipe["method"]["name"]]
-    weights, biases = {}, {}
-    for row in recipe["layers"]:
-        name = row["name"]
-        if name not in layers:
-            raise InputError(f"the network must have a layer {name}, got {', '.join(layers)}")
-        stored = {
-            key: Packed.from_bytes(tensors[f"{name}:{key}"], tuple(part["shape"]), part["bits"])
-            for key, part in row["stored"].items()
-        }
-        layer = layers[name]
-        weights[name], bias = method.decode(stored, row["parameters"], layer.weight.shape, layer.groups)
-        if bias is not None:
-            biases[name] = bias
-    kept = {name.removeprefix("kept:"): value for name, value in tensors.items() if name.startswith("kept:")}
-    return _with_tensors(base, kept).replaced(weights, biases)
-
-
-def _catalogue_network(recipe: Mapping[str, Any]) -> Network:
-    """Build the architecture the file names; its weights are about to be replaced."""
-    name, seed = recipe["network"]["name"], recipe["network"]["seed"]
-    if name not in NETWORKS:
-        raise InputError(f"network must be given to load a file of a network of one's own ({name}), got none")
-    choice = NETWORKS[name](seed=seed or 0)
-    network = choice.wrap(choice.build())
-    network.note = str(recipe["network"].get("note", ""))  # the weights that are about to come, not the present ones
-    return network
-
-
-def _with_tensors(network: Network, tensors: Mapping[str, Array]) -> Network:
-    """Return the network with some tensors of its state replaced."""
-    import torch
-
-    module = copy.deepcopy(network.module)
-    state = module.state_dict()
-    for name, value in tensors.items():
-        if name not in state or tuple(state[name].shape) != value.shape:
-            shape = tuple(state[name].shape) if name in state else "none of that name"
-            raise InputError(f"tensor {name} of the network must have shape {value.shape}, got {shape}")
-        state[name].copy_(torch.from_numpy(np.array(value)))
-    return Network(
-        module, network.example_input, network.dataset, name=network.name, seed=network.seed, note=network.note
-    )
-
-
 def _left_alone(network: Network, layers: tuple[CompressedLayer, ...], reasons: Mapping[str, str]) -> tuple[str, ...]:
     """Name the modules whose own parameters were not compressed, with the reason."""
     compressed = {item.layer.name for item in layers}
@@ -290,7 +199,7 @@ def _report(
     reasons: Mapping[str, str],
 ) -> Report:
     rows = tuple(_layer_report(item, measurement) for item in layers)
-    kept = _kept_tensors(original, layers)
+    kept = kept_tensors(original, layers)
     kept_bytes = sum(value.nbytes for value in kept.values())
     stored_bits = sum(item.bits for item in layers) + 8 * kept_bytes
     numbers = sum(item.weight_count for item in layers) + sum(value.size for value in kept.values())
@@ -367,19 +276,3 @@ def _layer_report(item: CompressedLayer, measurement: Measurement | None) -> Lay
 def _ratio(part: float, whole: float) -> float:
     """Return part/whole; NaN if there is nothing to be relative to."""
     return part / whole if whole > 0 else float("nan")
-
-
-def _kept_tensors(network: Network, layers: tuple[CompressedLayer, ...]) -> dict[str, Array]:
-    """Return the tensors that stay as they are, each once: floats as float32, others in their own type."""
-    replaced = {f"{item.layer.name}.weight" for item in layers}
-    replaced |= {f"{item.layer.name}.bias" for item in layers if item.bias is not None}
-    kept: dict[str, Array] = {}
-    seen: set[int] = set()
-    tensors = network.module.state_dict(keep_vars=True)
-    replaced_tensors = {id(tensors[name]) for name in replaced}
-    for name, tensor in tensors.items():
-        if id(tensor) in seen or id(tensor) in replaced_tensors:  # tied to one that is stored already
-            continue
-        seen.add(id(tensor))
-        kept[name] = (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()
-    return kept

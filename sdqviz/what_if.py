@@ -18,7 +18,6 @@ import numpy as np
 from sdqviz.array import Array, Index
 from sdqviz.bound import Bound
 from sdqviz.compression import Compression, compress
-from sdqviz.compression import _kept_tensors as kept_tensors
 from sdqviz.error import InputError
 from sdqviz.guarantee import a_posteriori, output_bound
 from sdqviz.ladder import Ladder
@@ -28,6 +27,7 @@ from sdqviz.methods.frame_quantization import walk_states
 from sdqviz.methods.round_to_nearest import RoundToNearest
 from sdqviz.network import Network
 from sdqviz.network_choice import NetworkChoice
+from sdqviz.packed_file import kept_tensors
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 from sdqviz.report import Report
 from sdqviz.storage import FLOAT_BITS
