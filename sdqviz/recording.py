@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import io
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sdqviz import asset
 from sdqviz.error import InputError
+from sdqviz.report import Report
+
+ENDING = ".json.gz"
+"""Ending of the files."""
+
+LARGEST = 64 << 20
+"""Bytes a file may unpack to."""
+
+BESIDE_NUMBERS = ("relative_bops", "bits_per_weight", "sparsity")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +36,8 @@ class Vertex:
         Indices into ``Recording.groups`` of the groups this layer belongs to.
     before, after : int
         Output channels of the layer before and after removal; 0 for operations without weights.
+    x, y : float
+        Where it is drawn: x grows along the network, y tells branches apart; all 0 where nobody laid the graph out.
     """
 
     name: str
@@ -31,6 +45,8 @@ class Vertex:
     groups: tuple[int, ...]
     before: int
     after: int
+    x: float = 0.0
+    y: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,25 +200,70 @@ class Recording:
         InputError
             If something is missing or unknown.
         """
-        rest = dict(values)
         try:
-            rest["stages"] = tuple(Stage(**one) for one in rest["stages"])
-            rest["vertices"] = tuple(Vertex(**{**one, "groups": tuple(one["groups"])}) for one in rest["vertices"])
-            rest["edges"] = tuple((int(a), int(b)) for a, b in rest["edges"])
-            rest["groups"] = tuple(
-                GroupOutline(**{**one, "members": tuple(one["members"]), "removed": tuple(one["removed"])})
-                for one in rest["groups"]
-            )
-            rest["moments"] = tuple(Moment(**one) for one in rest["moments"])
-            rest["beside"] = tuple(Beside(**one) for one in rest["beside"])
-            return cls(**rest)
-        except (KeyError, TypeError, ValueError) as error:
+            made = _rebuild(values)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"recording must be one that sdqviz wrote, got a damaged one: {error}") from None
+        made.check()
+        return made
+
+    def check(self) -> None:
+        """Check that the parts go together, so that whatever reads a recording can rely on it.
+
+        Raises
+        ------
+        InputError
+            Naming the part that does not fit.
+        """
+        ends = [0, *(one.last for one in self.stages)]
+        steps = [one.step for one in self.moments]
+        removed = [(max(one.removed, default=-1), min(one.removed, default=0), one.units) for one in self.groups]
+        faults = {
+            "stages must follow one another from step 0": not self.stages
+            or [one.first for one in self.stages] != ends[:-1]
+            or ends != sorted(ends),
+            "moments must follow one another": steps != sorted(set(steps)),
+            "edges must join vertices": not all(0 <= end < len(self.vertices) for edge in self.edges for end in edge),
+            "vertices must name groups": not all(
+                0 <= group < len(self.groups) for one in self.vertices for group in one.groups
+            ),
+            "removed units must be of their group": not all(low >= 0 and high < units for high, low, units in removed),
+        }
+        for need, broken in faults.items():
+            if broken:
+                raise InputError(f"recording must be one that sdqviz wrote: {need}")
+
+    def to_bytes(self) -> bytes:
+        """Return the recording as compressed JSON, the same bytes for the same run; `from_bytes` inverts it."""
+        text = json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
+        return gzip.compress(text.encode(), mtime=0)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "file") -> Recording:
+        """Read compressed JSON; a file that would unpack to more than `LARGEST` bytes is refused unread.
+
+        Raises
+        ------
+        InputError
+            If it is not a recording.
+        """
+        try:
+            with gzip.open(io.BytesIO(data)) as stream:
+                text = stream.read(LARGEST + 1)
+            if len(text) > LARGEST:
+                raise InputError(f"{name} must unpack to at most {LARGEST >> 20} MiB, got more")
+            values = json.loads(text)
+        except InputError:
+            raise
+        except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+            raise InputError(f"{name} must be a recording, got a file that cannot be read: {error}") from None
+        if not isinstance(values, dict):
+            raise InputError(f"{name} must be a recording, got a list or a single value")
+        return cls.from_dict(values)
 
     def save(self, path: str | Path) -> None:
         """Write the recording as compressed JSON, the same bytes for the same run."""
-        text = json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
-        Path(path).write_bytes(gzip.compress(text.encode(), mtime=0))
+        Path(path).write_bytes(self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path) -> Recording:
@@ -214,9 +275,67 @@ class Recording:
             If the file is not one.
         """
         try:
-            values = json.loads(gzip.decompress(Path(path).read_bytes()))
-        except (OSError, EOFError, ValueError) as error:
+            data = Path(path).read_bytes()
+        except OSError as error:
             raise InputError(
                 f"{Path(path).name} must be a recording, got a file that cannot be read: {error}"
             ) from None
-        return cls.from_dict(values)
+        return cls.from_bytes(data, Path(path).name)
+
+
+def shipped() -> dict[str, Path]:
+    """Return the recordings that come with the package, by name."""
+    folder = asset.folder() / "recordings"
+    return {file.name.removesuffix(ENDING): file for file in sorted(folder.glob(f"*{ENDING}"))}
+
+
+def _rebuild(values: Mapping[str, Any]) -> Recording:
+    """Build a recording from plain JSON, turning every number into what it should be."""
+    rest = dict(values)
+    rest["stages"] = tuple(Stage(str(one["name"]), int(one["first"]), int(one["last"])) for one in rest["stages"])
+    rest["vertices"] = tuple(
+        Vertex(
+            **one
+            | {"name": str(one["name"]), "kind": str(one["kind"]), "groups": tuple(map(int, one["groups"]))}
+            | {key: int(one[key]) for key in ("before", "after")}
+            | {key: float(one.get(key, 0.0)) for key in ("x", "y")}
+        )
+        for one in rest["vertices"]
+    )
+    rest["edges"] = tuple((int(a), int(b)) for a, b in rest["edges"])
+    rest["groups"] = tuple(
+        GroupOutline(
+            **one
+            | {"name": str(one["name"]), "because": str(one["because"]), "units": int(one["units"])}
+            | {"members": tuple(map(str, one["members"])), "removed": tuple(map(int, one["removed"]))}
+        )
+        for one in rest["groups"]
+    )
+    rest["moments"] = tuple(_moment(one) for one in rest["moments"])
+    rest["beside"] = tuple(
+        Beside(str(one["label"]), _optional(one["accuracy"]), *(float(one[key]) for key in BESIDE_NUMBERS))
+        for one in rest["beside"]
+    )
+    rest["accuracy_before"] = _optional(rest["accuracy_before"])
+    rest |= {"network": dict(rest["network"]), "method": dict(rest["method"]), "seed": int(rest["seed"])}
+    rest |= {"seconds": float(rest["seconds"]), "version": str(rest["version"])}
+    if rest["report"] is not None:
+        rest["report"] = Report.from_dict(rest["report"]).to_dict()
+    return Recording(**rest)
+
+
+def _moment(values: Mapping[str, Any]) -> Moment:
+    return Moment(
+        **dict(values)
+        | {"step": int(values["step"]), "stage": str(values["stage"]), "accuracy": _optional(values["accuracy"])}
+        | {key: float(values[key]) for key in ("loss", "redundant", "zero", "relative_bops")}
+        | {
+            key: {str(name): float(bits) for name, bits in values[key].items()}
+            for key in ("weight_bits", "activation_bits")
+        }
+        | {"ascents": int(values.get("ascents", 0))}
+    )
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else float(value)
