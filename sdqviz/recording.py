@@ -36,8 +36,6 @@ class Vertex:
         Indices into ``Recording.groups`` of the groups this layer belongs to.
     before, after : int
         Output channels of the layer before and after removal; 0 for operations without weights.
-    x, y : float
-        Where it is drawn: x grows along the network, y tells branches apart; all 0 where nobody laid the graph out.
     """
 
     name: str
@@ -45,8 +43,6 @@ class Vertex:
     groups: tuple[int, ...]
     before: int
     after: int
-    x: float = 0.0
-    y: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -298,7 +294,6 @@ def _rebuild(values: Mapping[str, Any]) -> Recording:
             **one
             | {"name": str(one["name"]), "kind": str(one["kind"]), "groups": tuple(map(int, one["groups"]))}
             | {key: int(one[key]) for key in ("before", "after")}
-            | {key: float(one.get(key, 0.0)) for key in ("x", "y")}
         )
         for one in rest["vertices"]
     )

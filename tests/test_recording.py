@@ -15,7 +15,7 @@ def small():
         method={"name": "geta", "sparsity": 0.5},
         seed=3,
         stages=(Stage("warm-up", 0, 10), Stage("joint", 10, 30)),
-        vertices=(Vertex("conv1", "Conv2d", (0,), 6, 4, 0.0, 0.0), Vertex("conv2", "Conv2d", (1,), 16, 16, 1.0, 0.0)),
+        vertices=(Vertex("conv1", "Conv2d", (0,), 6, 4), Vertex("conv2", "Conv2d", (1,), 16, 16)),
         edges=((0, 1),),
         groups=(
             GroupOutline("conv1", 6, True, "", ("conv1.weight, dimension 0: produces",), (1, 4)),
