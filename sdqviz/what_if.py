@@ -6,12 +6,10 @@ import dataclasses
 import functools
 import math
 import tempfile
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -29,17 +27,12 @@ from sdqviz.network import Network
 from sdqviz.network_choice import NetworkChoice
 from sdqviz.packed_file import kept_tensors
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
+from sdqviz.recent import Recent
 from sdqviz.report import Report
 from sdqviz.storage import FLOAT_BITS
 
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-
 AT_ONCE = 1.0
 """Seconds of estimated work that are spent without being asked for."""
-
-TRAINING_SECONDS = 40.0
-"""Estimate for a network that has to be trained first."""
 
 LADDER_INPUTS = 256
 """Inputs the a-posteriori ladder is measured on, at most."""
@@ -52,46 +45,6 @@ SEEDS = 10
 
 FITS = ("max", "mse")
 """How the scale of the rounding beside is fitted; both are run."""
-
-
-class Recent(Generic[K, V]):
-    """The most recently used values by key, within a number and a total weight; several threads may share it.
-
-    Parameters
-    ----------
-    entries : int
-        The most values kept.
-    weight : float
-        The largest sum of their weights; the newest is kept in any case.
-    """
-
-    def __init__(self, entries: int, weight: float = math.inf) -> None:
-        self._entries, self._weight = entries, weight
-        self._kept: OrderedDict[K, tuple[V, float]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: K) -> V | None:
-        """Return the value, which becomes the newest; None if it is not kept."""
-        with self._lock:
-            if key not in self._kept:
-                return None
-            self._kept.move_to_end(key)
-            return self._kept[key][0]
-
-    def put(self, key: K, value: V, weight: float = 0.0) -> V:
-        """Keep a value and drop the oldest beyond the limits; return the value."""
-        with self._lock:
-            self._kept[key] = (value, weight)
-            self._kept.move_to_end(key)
-            while len(self._kept) > 1 and (
-                len(self._kept) > self._entries or sum(w for _, w in self._kept.values()) > self._weight
-            ):
-                self._kept.popitem(last=False)
-            return value
-
-    def __len__(self) -> int:
-        """Count the values."""
-        return len(self._kept)
 
 
 _networks: Recent[NetworkChoice, Network] = Recent(6)
@@ -128,7 +81,7 @@ class Question:
 
     def estimated_seconds(self) -> float:
         """Return a rough estimate of the work, infinite where the method does not say."""
-        training = 0.0 if self.ready else TRAINING_SECONDS
+        training = 0.0 if self.ready else self.network.training_seconds
         return training + self.method.estimated_seconds([outline.shape for outline in outline(self.network)])
 
 
@@ -351,7 +304,7 @@ def outline(choice: NetworkChoice) -> tuple[LayerOutline, ...]:
     """Return the layers of a network without loading or training it."""
     found = _outlines.get(choice)
     if found is None:
-        layers = choice.wrap(choice.build()).layers
+        layers = find_layers(choice.build())  # the data need not be at hand for this
         found = _outlines.put(choice, tuple(LayerOutline(one.name, one.kind, one.weight.shape) for one in layers))
     return found
 
@@ -550,7 +503,7 @@ def _untested(choice: NetworkChoice, given: Network) -> Network:
     """Return the same network without data: compressing it measures errors but does not run the test set."""
     found = _dataless.get(choice)
     if found is None:
-        bare = Network(given.module, given.example_input, name=given.name, seed=given.seed)
+        bare = Network(given.module, given.example_input, name=given.name, seed=given.seed, choice=given.choice)
         found = _dataless.put(choice, bare)
     return found
 

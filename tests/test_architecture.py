@@ -12,15 +12,15 @@ ORDER = """
     app pages cli doctor
     ui
     plots
-    preset reproduce pareto geta_figures target sweep what_if run_store bound_curves
+    preset reproduce pareto geta_figures target sweep what_if run_store bound_curves bound_curve
     compression packed_file export guarantee ladder network_bound
     walks
     methods path_following method
     removal dependency cost learned_quantizer own_weights networks network_choice training
-    calibration measurement network structure residual_block layer dataset coding storage
+    calibration measurement network structure residual_block basic_block vision_transformer layer dataset coding storage
     vector monte_carlo path_bound recursion sigma_delta dual bound
     permutations permutation frames tightening frame quantizers quantizer alphabet kernel draws
-    recording asset memory report trace registry choice progress error array version
+    recording asset memory recent report trace registry choice progress error array version
 """.split()  # noqa: SIM905 - the list reads as the layers it describes
 """Top modules of sdqviz (and the scripts beside it), highest first; each may import only those after it."""
 
@@ -31,7 +31,7 @@ HOME: dict[str, set[str]] = {
     "typer": {"cli"},
     "rich": {"cli"},
     "torch": set(ORDER[ORDER.index("preset") : ORDER.index("layer") + 1]) | {"doctor"},
-    "torchvision": {"networks", "network", "training"},
+    "torchvision": {"networks", "network", "training", "dataset"},
     "networkx": {"dependency"},
     "dask": {"sweep"},
     "distributed": {"sweep"},
