@@ -12,7 +12,7 @@ ORDER = """
     app pages cli doctor
     ui
     plots
-    preset reproduce pareto geta_figures target sweep what_if run_store bound_curves bound_curve
+    preset reproduce pareto geta_figures target sweep sweep_worker sweep_plan what_if run_csv run_store bound_curves bound_curve
     compression packed_file export guarantee ladder network_bound
     walks
     methods path_following method
