@@ -1,4 +1,4 @@
-"""The command line: ``sdqviz app``, ``compress``, ``train``, ``reproduce`` and ``doctor``."""
+"""The command line: ``sdqviz app``, ``compress``, ``sweep``, ``train``, ``reproduce`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from sdqviz.version import __version__
 if TYPE_CHECKING:
     from sdqviz.choice import Choice
     from sdqviz.report import Report
+    from sdqviz.sweep import Sweep
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells expect it."""
@@ -151,6 +152,43 @@ def shrink(
             typer.echo(f"written: {output}, {output.stat().st_size:,} bytes")
 
 
+@app.command("sweep")
+def survey(
+    plan: Annotated[str, typer.Argument(help="A plan's TOML file, or the name of a shipped one: mnist, example.")],
+    store: Annotated[
+        Path | None, typer.Option(help="SQLite file of finished runs; one in the cache folder by default.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes, each with one thread.")] = 1,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a running Dask cluster that does the work.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="The most time one run may take.")] = None,
+    memory: Annotated[
+        float | None, typer.Option(metavar="MIB", help="The most memory a worker may hold during one run.")
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try failed runs of the store again.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the runs here; *.json.gz is packed.")
+    ] = None,
+) -> None:
+    """Do every run of a plan that the store does not hold yet; a stopped or killed sweep goes on where it was."""
+    from sdqviz import sweep
+    from sdqviz.run_store import RunStore, default_path, write_runs
+
+    chosen = sweep.Plan.read(_plan_file(plan))
+    limits = sweep.Limits(seconds, memory)
+    if output is not None:
+        _require_writable(output)
+    with RunStore(store or default_path()) as kept, _interruptible() as should_stop, _Meter() as meter:
+        typer.echo(f"{len(chosen)} runs; kept in {kept.path}", err=True)
+        result = sweep.run(
+            chosen, kept, jobs=jobs, dask=dask, limits=limits, retry=retry, progress=meter, should_stop=should_stop
+        )
+    if output is not None:
+        write_runs(result.runs, output)
+    typer.echo(sweep_text(result))
+
+
 @app.command("reproduce")
 def repeat(
     what: Annotated[str, typer.Argument(help="table1 … table4, figure1, figure2 or all.")] = "all",
@@ -258,6 +296,34 @@ def report_text(report: Report) -> str:
         rows.append((layer.name, shape, str(layer.size), str(layer.levels), *texts, bound, str(layer.overload)))
     left = [f"left as it was: {line}" for line in report.left_alone]
     return "\n".join([*aligned(head), "", *aligned(rows), *left])
+
+
+def sweep_text(result: Sweep) -> str:
+    """Return a sweep as text: one line a run, then what failed and why, then the counts."""
+    rows: list[Sequence[str]] = [
+        ("network", "run", "seed", "inputs", "accuracy", "bits/weight", "sparsity", "rel. error", "seconds")
+    ]
+    for run in result.runs:
+        if run.report is not None:
+            one, accuracy = run.report, run.report.accuracy_after
+            numbers = [one.bits_per_weight, one.sparsity, one.relative_output_error, run.seconds]
+            network = f"{run.network['name']} {run.network.get('seed', 0)}"
+            tested = "–" if accuracy is None else f"{accuracy:.2%}"
+            texts = [f"{number:.3g}" for number in numbers]
+            rows.append((network, run.label, str(run.seed), str(run.calibration), tested, *texts))
+    failed = [f"failed: {run.network['name']}, {run.label}: {run.problem}" for run in result.failures]
+    counts = f"{len(result.runs)} runs: {result.computed} done now in {result.seconds:.1f} s, "
+    counts += f"{result.reused} from the store, {len(failed)} failed"
+    return "\n".join([*(aligned(rows) if len(rows) > 1 else []), *failed, counts])
+
+
+def _plan_file(plan: str) -> Path:
+    """Return the file of a plan: the given one, or a shipped one of that name."""
+    from sdqviz import asset
+
+    shipped = asset.folder() / "sweeps" / f"{plan}.toml"
+    given = Path(plan)
+    return shipped if given.name == plan and not given.exists() and shipped.is_file() else given
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -190,6 +190,16 @@ def _loaded_fingerprint(choice: NetworkChoice) -> str:
     return choice.load().fingerprint
 
 
+def default_path() -> Path:
+    """Return where runs are kept when nobody says otherwise: ``runs.sqlite`` beside the networks trained here."""
+    folder = training.cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cache folder must be one that can be made, got {folder}: {error}") from None
+    return folder / "runs.sqlite"
+
+
 # -- the store ----------------------------------------------------------------------------------------
 
 
