@@ -1,4 +1,4 @@
-"""Labelled inputs to calibrate and to test a network with: MNIST, which is shipped, or the user's own."""
+"""Labelled inputs to calibrate and to test a network with: MNIST, which is shipped, CIFAR-10, or the user's own."""
 
 from __future__ import annotations
 
@@ -131,6 +131,41 @@ def mnist() -> Dataset:
             arrays["test_images"][:, None],
             arrays["test_labels"],
         )
+
+
+@functools.lru_cache(maxsize=2)
+def cifar10(folder: Path) -> Dataset:
+    """Return CIFAR-10 from a folder as torchvision keeps it: images of shape (3, 32, 32) in [0, 1]; nothing is fetched.
+
+    Kept as bytes, 184 MB. Missing or damaged files are not remembered: they are looked for again on the next call.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``cifar-10-batches-py``.
+
+    Raises
+    ------
+    InputError
+        If the files are not there, or damaged.
+
+    Notes
+    -----
+    Krizhevsky, *Learning multiple layers of features from tiny images* (2009): 50,000 images for training, which is
+    the calibration pool, and 10,000 for testing.
+    """
+    from torchvision.datasets import CIFAR10
+
+    try:
+        # torchvision reads a file only after its MD5 has been found right
+        pool, test = (CIFAR10(str(folder), train=train, download=False) for train in (True, False))
+    except (OSError, RuntimeError):
+        raise InputError(
+            f"CIFAR-10 must be whole in {folder / CIFAR10.base_folder}, got no such files: download and unpack "
+            f"{CIFAR10.url} there, or let SDQVIZ_DATA name the folder that holds {CIFAR10.base_folder}"
+        ) from None
+    images = [np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)) for part in (pool, test)]
+    return Dataset("CIFAR-10", images[0], np.array(pool.targets), images[1], np.array(test.targets))
 
 
 def from_npz(source: str | Path | IO[bytes], name: str = "own data") -> Dataset:

@@ -52,6 +52,8 @@ class Network:
         Seed of its training, if it is one of the catalogue.
     note : str
         What whoever reads results of it must know, for example that its weights are random.
+    choice : mapping, optional
+        The catalogue's choice that made it, as its ``to_dict``, from which its architecture can be built again.
 
     Raises
     ------
@@ -66,7 +68,7 @@ class Network:
 
     def __init__(
         self, module: nn.Module, example_input: Any, dataset: Dataset | None = None, *, name: str = "custom",
-        seed: int | None = None, note: str = "",
+        seed: int | None = None, note: str = "", choice: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         from torch import nn
 
@@ -78,7 +80,8 @@ class Network:
             raise InputError(f"module must be one that can be copied, got {type(module).__name__}: {error}") from None
         if isinstance(own, compressible_kinds()):  # a layer needs a name, which is its path in a larger module
             own = nn.Sequential(OrderedDict(layer=own))
-        self._set(own.eval().requires_grad_(False), _checked_example(example_input), dataset, name, seed, {}, note)
+        example = _checked_example(example_input)
+        self._set(own.eval().requires_grad_(False), example, dataset, name, seed, {}, note, choice or {})
         try:
             self.forward(self.example_input)
         except InputError:
@@ -89,7 +92,7 @@ class Network:
 
     def _set(
         self, module: nn.Module, example_input: Any, dataset: Dataset | None, name: str, seed: int | None,
-        exact: Mapping[tuple[str, str], Array], note: str,
+        exact: Mapping[tuple[str, str], Array], note: str, choice: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self.module = module
         self.example_input = example_input
@@ -97,6 +100,7 @@ class Network:
         self.name = name
         self.seed = seed
         self.note = note
+        self.choice = dict(choice)
         self._exact = exact
         self._predictions: dict[int | None, Index] = {}
 
@@ -263,7 +267,7 @@ class Network:
         _assign(module, exact)
         _assign_buffers(module, buffers or {})
         network = Network.__new__(Network)
-        network._set(module, self.example_input, self.dataset, self.name, self.seed, exact, self.note)
+        network._set(module, self.example_input, self.dataset, self.name, self.seed, exact, self.note, self.choice)
         return network
 
     def _of(self, dtype: Precision) -> nn.Module:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from sdqviz import asset, training
 from sdqviz.choice import Choice, field
-from sdqviz.dataset import Dataset, mnist
+from sdqviz.dataset import Dataset, cifar10, mnist
 from sdqviz.error import InputError
 from sdqviz.progress import Progress, ShouldStop
 from sdqviz.training import Recipe
@@ -18,21 +19,34 @@ if TYPE_CHECKING:
 
     from sdqviz.network import Network
 
-SHIPPED_SEEDS = (0, 1, 2)
-"""Seeds whose trained weights come with the package."""
+DATA_FOLDER = "SDQVIZ_DATA"
+"""Environment variable that names the folder of data sets that are not shipped."""
+
+TOKEN_DEVIATION = 0.02
+"""Standard deviation of the initial class token and positions, as in Dosovitskiy et al. (ICLR 2021)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkChoice(Choice):
-    """A network trained on MNIST, one of 10,000 by its seed; the first three seeds are shipped."""
+    """A network trained on MNIST, one of 10,000 by its seed; a few seeds are shipped."""
 
     recipe: ClassVar[Recipe]
     """How the network is trained."""
 
+    shipped_seeds: ClassVar[tuple[int, ...]] = (0, 1, 2)
+    """Seeds whose trained weights come with the package, all other fields being at their defaults."""
+
+    training_seconds: ClassVar[float] = 40.0
+    """Rough time of training it on one core."""
+
+    testing_seconds: ClassVar[float] = 0.0
+    """Rough time of passing the 10,000 test images through it on one core; 0 where it is below a second."""
+
     seed: int = field(
         0,
         label="Network seed",
-        help="Which training run: 0, 1 and 2 are shipped, others are trained once and kept.",
+        help="Which training run: the first (0, of most networks also 1 and 2) are shipped, others are trained once "
+        "and kept.",
         minimum=0,
         maximum=9999,
     )
@@ -56,9 +70,15 @@ class NetworkChoice(Choice):
         return mnist()
 
     @property
+    def variant(self) -> str:
+        """The fields, seed apart, that are not at their defaults, as part of a file name; empty if all are."""
+        values, defaults = self.to_dict(), self.defaults()
+        return "".join(f"-{key}={values[key]}" for key in defaults if key != "seed" and values[key] != defaults[key])
+
+    @property
     def shipped(self) -> bool:
         """Whether the trained weights come with the package."""
-        return self.seed in SHIPPED_SEEDS
+        return self.seed in self.shipped_seeds and not self.variant
 
     @property
     def ready(self) -> bool:
@@ -71,7 +91,7 @@ class NetworkChoice(Choice):
         Parameters
         ----------
         progress, should_stop : callable, optional
-            Used if the network has to be trained (about half a minute).
+            Used if the network has to be trained (see `training_seconds`).
 
         Raises
         ------
@@ -117,11 +137,54 @@ class NetworkChoice(Choice):
 
         data = self.data()
         example = torch.from_numpy(data.test_inputs[:1].copy())
-        return Network(module, example, data, name=self.name, seed=self.seed)
+        return Network(module, example, data, name=self.name, seed=self.seed, choice=self.to_dict())
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageNetworkChoice(NetworkChoice):
+    """A network for MNIST, or for CIFAR-10 where its user has those images."""
+
+    images: str = field(
+        "mnist",
+        label="Images",
+        help="MNIST comes with the program. CIFAR-10 is read, as torchvision stores it, from the folder that the "
+        "environment variable SDQVIZ_DATA names; the network is then trained once, which takes minutes.",
+        options=("mnist", "cifar10"),
+    )
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image."""
+        return 1 if self.images == "mnist" else 3
+
+    @property
+    def size(self) -> int:
+        """Height and width of an image, in pixels."""
+        return 28 if self.images == "mnist" else 32
+
+    def data(self) -> Dataset:
+        """Return the images to train on and to test with.
+
+        Raises
+        ------
+        InputError
+            If CIFAR-10 is asked for and not at hand.
+        """
+        return mnist() if self.images == "mnist" else cifar10(data_folder())
+
+
+def data_folder() -> Path:
+    """Return where data sets that are not shipped are looked for: ``SDQVIZ_DATA`` if set, else the cache folder."""
+    own = os.environ.get(DATA_FOLDER)
+    return Path(own) if own else training.cache_folder()
 
 
 def _initialise(module: nn.Module, seed: int) -> None:
-    """Draw torch's default initial weights from a generator of our own, safe with other threads about."""
+    """Draw initial weights from a generator of our own, safe with other threads about.
+
+    Layers and normalisations start as torch's own do; parameters a module holds itself (a class token, positions)
+    are normal with deviation `TOKEN_DEVIATION`.
+    """
     import math
 
     import torch
@@ -134,5 +197,8 @@ def _initialise(module: nn.Module, seed: int) -> None:
             nn.init.uniform_(part.weight, -bound, bound, generator=generator)
             if part.bias is not None:
                 nn.init.uniform_(part.bias, -bound, bound, generator=generator)
-        elif isinstance(part, nn.BatchNorm2d):
-            part.reset_parameters()
+        elif isinstance(part, nn.BatchNorm2d | nn.LayerNorm):
+            part.reset_parameters()  # ones and zeros: nothing is drawn
+        else:
+            for parameter in part.parameters(recurse=False):
+                nn.init.normal_(parameter, std=TOKEN_DEVIATION, generator=generator)

@@ -57,6 +57,10 @@ class Trainable(Protocol):
     def seed(self) -> int:
         """Seed of the initial weights and of the order of the images."""
 
+    @property
+    def variant(self) -> str:
+        """What tells its file from that of the same seed with other choices; empty for the defaults."""
+
     def build(self) -> nn.Module:
         """Return the untrained network, a function of the seed alone."""
 
@@ -95,7 +99,7 @@ def cache_folder() -> Path:
 
 def file_name(choice: Trainable) -> str:
     """Return the name of the file that holds the trained weights."""
-    return f"{choice.name}-seed{choice.seed}.safetensors"
+    return f"{choice.name}-seed{choice.seed}{choice.variant}.safetensors"
 
 
 def train(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import tempfile
 import time
 from collections.abc import Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from sdqviz.compression import Compression, compress
 from sdqviz.error import InputError
 from sdqviz.guarantee import a_posteriori, output_bound
 from sdqviz.ladder import Ladder
+from sdqviz.layer import find_layers
 from sdqviz.measurement import _input_norms as input_norms
 from sdqviz.method import CompressedLayer, MethodChoice
 from sdqviz.methods.frame_quantization import walk_states
@@ -82,7 +81,8 @@ class Question:
     def estimated_seconds(self) -> float:
         """Return a rough estimate of the work, infinite where the method does not say."""
         training = 0.0 if self.ready else self.network.training_seconds
-        return training + self.method.estimated_seconds([outline.shape for outline in outline(self.network)])
+        testing = 3 * self.network.testing_seconds  # the network, what becomes of it, and the rounding beside
+        return training + testing + self.method.estimated_seconds([outline.shape for outline in outline(self.network)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,10 +223,7 @@ class Answer:
 
     def packed(self) -> bytes:
         """Return the packed file, as `Compression.save` writes it."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "network.sdq"
-            self.compression.save(file)
-            return file.read_bytes()
+        return self.compression.to_bytes()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -30,7 +30,9 @@ def test_every_data_file_is_listed_and_right():
         if file.suffix in asset.HASHED_KINDS
     }
     assert present <= set(listed)
-    assert {f"networks/{name}-seed{k}.safetensors" for name in sq.NETWORKS for k in range(3)} <= present
+    shipped = {(name, seed) for name in sq.NETWORKS for seed in sq.NETWORKS[name].shipped_seeds}
+    assert {f"networks/{name}-seed{seed}.safetensors" for name, seed in shipped} <= present
+    assert {(name, 0) for name in sq.NETWORKS} <= shipped
 
 
 def test_a_copied_asset_loads(copied):

@@ -15,7 +15,12 @@ from sdqviz.dataset import Dataset
 from sdqviz.network import batches
 from sdqviz.training import read_record
 
-LEAST_ACCURACY = {"mnist-fnn": 0.975, "mnist-residual": 0.975, "mnist-lenet": 0.985}
+LEAST_ACCURACY = {
+    "mnist-fnn": 0.975, "mnist-residual": 0.975, "mnist-lenet": 0.985,
+    "resnet20": 0.985, "vgg7": 0.985, "vit-tiny": 0.97,
+}  # fmt: skip
+SLOW = {"resnet20", "vgg7"}
+SHIPPED = [(name, seed) for name in sorted(LEAST_ACCURACY) for seed in sq.NETWORKS[name].shipped_seeds]
 
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -52,8 +57,9 @@ class Tokens(nn.Module):
 # -- the catalogue -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize("name", sorted(LEAST_ACCURACY))
+@pytest.mark.parametrize(
+    ("name", "seed"), [pytest.param(*one, marks=[pytest.mark.slow] if one[0] in SLOW else []) for one in SHIPPED]
+)
 def test_shipped_networks_are_accurate(name, seed):
     network = sq.NETWORKS[name](seed=seed).load()
     assert (network.name, network.seed) == (name, seed)
@@ -62,8 +68,14 @@ def test_shipped_networks_are_accurate(name, seed):
     assert abs(network.accuracy() - stored) <= 3e-4  # another machine's rounding may turn a close call
 
 
+@pytest.mark.parametrize("name", sorted(SLOW))
+def test_slow_networks_classify_the_first_images(name):
+    assert sq.NETWORKS[name]().load().accuracy(500) >= LEAST_ACCURACY[name] - 0.01
+
+
 def test_catalogue_is_complete():
     assert sorted(sq.NETWORKS) == sorted(LEAST_ACCURACY)
+    assert {name for name, _ in SHIPPED} == set(LEAST_ACCURACY)
 
 
 def test_layers_of_the_catalogue():

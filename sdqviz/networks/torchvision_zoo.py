@@ -183,7 +183,8 @@ class TorchvisionChoice(NetworkChoice):
         from sdqviz.network import Network
 
         example = self._noise(1) if dataset is None else torch.from_numpy(dataset.test_inputs[:1].copy())
-        return Network(module.eval(), example, dataset, name=self.name, seed=self.seed, note=note)
+        choice = self.to_dict() | {"weights": ""}  # a path on this computer is nobody else's business
+        return Network(module.eval(), example, dataset, name=self.name, seed=self.seed, note=note, choice=choice)
 
     # -- sizes and torch's cache ----------------------------------------------------------------------
 
