@@ -26,7 +26,7 @@ class Coded:
     ----------
     stored : dict of str to Packed
         ``levels`` or, without an alphabet, ``values``; ``step``; ``mask`` of weights that are not zero; ``dead``
-        inputs, whose weights are all zero.
+        inputs, whose weights are all zero. The last two at a bit each or by their runs, whichever is shorter.
     parameters : dict
         What `decode` needs besides.
     parameter_bits : int
@@ -44,8 +44,8 @@ class Coded:
 def encode(neurons: Array, grid: Grid | None, cut: float = 0.0, dead: Array | None = None) -> Coded:
     """Code neurons whose entries are 0, levels, or ±cut.
 
-    Weights at dead inputs are left out, and counted as a map of one bit for each input. Of the remaining ones the
-    zeros are left out too, at one bit for each weight, where that is shorter or the alphabet has no zero.
+    Weights at dead inputs are left out, and counted as a map of the inputs. Of the remaining ones the zeros are left
+    out too, with a map of the weights, where that is shorter or the alphabet has no zero.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ def encode(neurons: Array, grid: Grid | None, cut: float = 0.0, dead: Array | No
     kept = np.ones((count, width), bool)
     if dead is not None and dead.any():
         kept = ~np.repeat(dead, count // len(dead), axis=0)
-        stored["dead"] = Packed(dead.astype(np.uint8), 1)
+        stored["dead"] = Packed.flags(dead)
     nonzero = neurons != 0
     if grid is None:
         used = nonzero & kept
-        stored["mask"] = Packed(nonzero[kept].astype(np.uint8), 1)
+        stored["mask"] = Packed.flags(nonzero[kept])
         stored["values"] = Packed(neurons[used].astype(np.float32), FLOAT_BITS)
         return Coded(stored, {"coding": "values"}, 8, 0)
     columns = Grid(grid.step[:, None], grid.offset, grid.lowest, grid.highest)
@@ -97,7 +97,8 @@ def encode(neurons: Array, grid: Grid | None, cut: float = 0.0, dead: Array | No
     # a step of 0 makes every level of its neuron 0, so those zeros need no map
     holes = bool((kept & ~nonzero & (columns.step > 0)).any())
     can_be_dense = (has_zero or not holes) and dense_levels <= 2**dense_bits
-    masked = not can_be_dense or weights + masked_bits * (weights - zeros) < dense_bits * weights
+    mask = Packed.flags(nonzero[kept])
+    masked = not can_be_dense or mask.bit_count + masked_bits * (weights - zeros) < dense_bits * weights
     if masked and masked_levels > 2**masked_bits:
         raise InputError(f"an alphabet of {grid.count} levels must have room for ±cut beside them, got none")
     used = kept & nonzero if masked else kept
@@ -107,7 +108,7 @@ def encode(neurons: Array, grid: Grid | None, cut: float = 0.0, dead: Array | No
         code -= at  # zero has no code of its own
     code = np.where(beside[used], masked_levels - 2 + at if masked else dense_levels - 2 + at, code)
     if masked:
-        stored["mask"] = Packed(nonzero[kept].astype(np.uint8), 1)
+        stored["mask"] = mask
     stored["levels"] = Packed(code.astype(np.uint32), masked_bits if masked else dense_bits)
     stored["step"] = Packed(_scales(grid.step), FLOAT_BITS)
     parameters: dict[str, Any] = {
@@ -129,6 +130,8 @@ def decode(stored: Mapping[str, Packed], parameters: Mapping[str, Any], count: i
     kept = np.ones((count, width), bool)
     if "dead" in stored:
         dead = stored["dead"].values.astype(bool)
+        if dead.ndim != 2 or dead.shape[1] != width or not 0 < len(dead) <= count or count % len(dead):
+            raise InputError(f"dead inputs must be marked for groups of {count} neurons, got shape {dead.shape}")
         kept = ~np.repeat(dead, count // len(dead), axis=0)
     used = kept
     if "mask" in stored:

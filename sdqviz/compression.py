@@ -16,7 +16,7 @@ from sdqviz.guarantee import error_name, layer_bound, layer_error, output_bound
 from sdqviz.measurement import LayerMeasurement, Measurement, measure
 from sdqviz.method import CompressedLayer, LeftAlone, MethodChoice, NewStatistics, Task
 from sdqviz.network import Network
-from sdqviz.packed_file import kept_tensors, load, save
+from sdqviz.packed_file import kept_tensors, load, to_bytes
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 from sdqviz.report import LayerReport, Report
 from sdqviz.storage import FLOAT_BITS
@@ -61,7 +61,11 @@ class Compression:
         path : str or Path
             File to write, by convention ``*.sdq``; it is a safetensors file.
         """
-        save(path, self.original, self.network, self.layers, self.method, self.report.seed)
+        Path(path).write_bytes(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Return what `save` writes."""
+        return to_bytes(self.original, self.network, self.layers, self.method, self.report.seed)
 
 
 def compress(

@@ -1,41 +1,74 @@
-"""Packed files: a compressed network as bit-packed levels, scales, kept tensors and a recipe, and back again."""
+"""Packed files: a compressed network as bit-packed levels, scales, kept tensors and a recipe, and back again.
+
+An ``.sdq`` file is a safetensors file. Its tensors are the packed parts of every layer (``layer:part``) and the tensors
+that stay as they are (``kept:name``); its metadata hold one JSON text, the recipe. There is no code in it, and nothing
+it says is believed before it was held against the size of the file and the shapes of the network.
+"""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
+import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sdqviz import memory
 from sdqviz.array import Array
+from sdqviz.coding import MOST_BITS
 from sdqviz.error import InputError
+from sdqviz.layer import compressible_kinds
 from sdqviz.method import CompressedLayer, MethodChoice
 from sdqviz.methods import METHODS
 from sdqviz.network import Network
 from sdqviz.networks import NETWORKS
-from sdqviz.storage import Packed
+from sdqviz.storage import (
+    DTYPES,
+    FLOAT_BITS,
+    Packed,
+    Stored,
+    is_shape,
+    open_tensors,
+    read_json,
+    shortened,
+    write_tensors,
+)
 from sdqviz.version import __version__
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from torch import nn
+
+FORMAT = 2
+"""Version of the format; a reader refuses every other."""
+
+RECIPE = "sdqviz"
+"""Name of the recipe among the metadata."""
+
+ENTRIES: dict[str, type] = {
+    "format": int, "version": str, "network": dict, "original": str, "numbers": int, "method": dict, "seed": int,
+    "layers": list, "kept": list, "checksum": str,
+}  # fmt: skip
+"""Every entry of a recipe, with its type."""
+
+OPTIONAL: dict[str, type] = {}
+"""Entries that some recipes have."""
 
 
-def save(
-    path: str | Path,
-    original: Network,
-    compressed: Network,
-    layers: tuple[CompressedLayer, ...],
-    method: MethodChoice,
-    seed: int,
-) -> None:
-    """Write a packed network: bit-packed levels, scales, kept tensors and the recipe; no code.
+# -- writing --------------------------------------------------------------------------------------------
+
+
+def to_bytes(
+    original: Network, compressed: Network, layers: tuple[CompressedLayer, ...], method: MethodChoice, seed: int
+) -> bytes:
+    """Return the packed file: bit-packed levels, scales, maps, kept tensors and the recipe; no code.
 
     Parameters
     ----------
-    path : str or Path
-        File to write, by convention ``*.sdq``; it is a safetensors file.
     original, compressed : Network
         The network before and after.
     layers : tuple of CompressedLayer
@@ -44,28 +77,217 @@ def save(
         The choice that was run.
     seed : int
         The seed it was run with.
-    """
-    from safetensors.numpy import save_file
 
+    Raises
+    ------
+    InputError
+        If a tensor that stays as it is has a type that safetensors does not know.
+    """
+    kept = kept_tensors(compressed, layers)
     tensors: dict[str, Array] = {}
-    rows = []
     for item in layers:
-        parts = {}
-        for key, packed in item.stored.items():
-            tensors[f"{item.layer.name}:{key}"] = packed.to_bytes()
-            parts[key] = {"shape": list(packed.values.shape), "bits": packed.bits}
-        rows.append({"name": item.layer.name, "stored": parts, "parameters": dict(item.parameters)})
-    tensors |= {f"kept:{name}": value for name, value in kept_tensors(compressed, layers).items()}
-    recipe = {
+        tensors |= {f"{item.layer.name}:{key}": packed.to_bytes() for key, packed in item.stored.items()}
+    for name, value in kept.items():
+        if value.dtype.str[1:] not in {dtype[-2:] for dtype in DTYPES.values()} | {"b1"}:
+            raise InputError(f"tensor {name} must hold real numbers to be saved, got {value.dtype}")
+        tensors[f"kept:{name}"] = value
+    recipe: dict[str, Any] = {
         "format": FORMAT,
         "version": __version__,
         "network": {"name": original.name, "seed": original.seed, "note": original.note},
         "original": original.fingerprint,
+        "numbers": sum(item.weight_count for item in layers) + sum(value.size for value in kept.values()),
         "method": method.to_dict(),
         "seed": seed,
-        "layers": rows,
+        "layers": [_row(item) for item in layers],
+        "kept": list(kept),
     }
-    save_file(tensors, path, metadata={"sdqviz": json.dumps(recipe)})
+    recipe["checksum"] = checksum(recipe, {name: value.tobytes() for name, value in tensors.items()})
+    return write_tensors(tensors, {RECIPE: _canonical(recipe)})
+
+
+def checksum(recipe: Mapping[str, Any], data: Mapping[str, bytes | memoryview]) -> str:
+    """Return the SHA-256 of a recipe, its own ``checksum`` left out, and of the tensors' bytes by name."""
+    digest = hashlib.sha256(_canonical({key: value for key, value in recipe.items() if key != "checksum"}).encode())
+    for name in sorted(data):
+        digest.update(f"|{name}|{len(data[name])}|".encode())
+        digest.update(data[name])
+    return digest.hexdigest()
+
+
+def _canonical(recipe: Mapping[str, Any]) -> str:
+    return json.dumps(recipe, sort_keys=True, separators=(",", ":"))
+
+
+def _row(item: CompressedLayer) -> dict[str, Any]:
+    parts: dict[str, dict[str, Any]] = {}
+    for key, packed in item.stored.items():
+        parts[key] = {"shape": list(packed.values.shape), "bits": packed.bits} | ({"runs": True} if packed.runs else {})
+    return {
+        "name": item.layer.name,
+        "shape": list(item.layer.weight.shape),
+        "stored": parts,
+        "parameters": dict(item.parameters),
+    }
+
+
+def kept_tensors(network: Network, layers: tuple[CompressedLayer, ...]) -> dict[str, Array]:
+    """Return the tensors of a state that stay as they are, each once: floats as float32, others in their own type."""
+    replaced = {f"{item.layer.name}.weight" for item in layers}
+    replaced |= {f"{item.layer.name}.bias" for item in layers if item.bias is not None}
+    state = network.module.state_dict(keep_vars=True)
+    return {
+        name: (state[name].float() if state[name].is_floating_point() else state[name]).detach().cpu().numpy()
+        for name in _kept_names(network.module, replaced)
+    }
+
+
+def _kept_names(module: nn.Module, replaced: set[str]) -> list[str]:
+    """Name the tensors of a state, each once, apart from those replaced and those tied to one of them."""
+    state = module.state_dict(keep_vars=True)
+    seen = {id(state[name]) for name in replaced if name in state}
+    names = []
+    for name, tensor in state.items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            names.append(name)
+    return names
+
+
+# -- reading: the file alone --------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """One packed array of a layer, not yet unpacked.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of the array.
+    bits : int
+        Bits per entry.
+    runs : bool
+        Whether these are flags stored by the lengths of their runs.
+    data : memoryview
+        The packed bytes; without runs exactly as many as shape and bits need.
+    """
+
+    shape: tuple[int, ...]
+    bits: int
+    runs: bool
+    data: memoryview
+
+    def unpack(self) -> Packed:
+        """Return the array."""
+        return Packed.from_bytes(np.frombuffer(self.data, np.uint8), self.shape, self.bits, self.runs)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Row:
+    """What a file holds of one layer.
+
+    Attributes
+    ----------
+    name : str
+        The layer.
+    shape : tuple of int
+        Shape of its weight.
+    parts : dict of str to Part
+        What is stored.
+    parameters : dict
+        What decoding needs besides.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    parts: Mapping[str, Part]
+    parameters: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PackedFile:
+    """A file whose table, recipe, sizes and checksum agree; nothing is unpacked yet.
+
+    Attributes
+    ----------
+    name : str
+        What to call it in messages.
+    recipe : dict
+        Choices, seed, versions, the hash of the original, and where everything is.
+    rows : tuple of Row
+        Layer by layer.
+    kept : dict of str to Stored
+        Tensors that stayed as they were.
+    size : int
+        Bytes of the file.
+    """
+
+    name: str
+    recipe: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    kept: Mapping[str, Stored]
+    size: int
+
+    @property
+    def data_size(self) -> int:
+        """Bytes of all tensors; the rest of the file is its header, the recipe included."""
+        parts = sum(len(part.data) for row in self.rows for part in row.parts.values())
+        return parts + sum(len(stored.data) for stored in self.kept.values())
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of the whole file, its header included, per original number."""
+        return 8 * self.size / self.recipe["numbers"]
+
+    def rebuild(self, network: Network | None = None) -> Network:
+        """Return the network; it gives the same outputs as the one that was saved.
+
+        Parameters
+        ----------
+        network : Network, optional
+            Any network of the same architecture; needed only where the file's network is not one of the catalogue.
+
+        Raises
+        ------
+        InputError
+            If the file does not fit the network.
+        """
+        try:
+            return _rebuilt(self, network)
+        except MemoryError:
+            raise InputError(f"{self.name} must hold a network that fits in memory, got a larger one") from None
+
+
+def read(source: str | Path | bytes, name: str = "the file") -> PackedFile:
+    """Open a packed file and check everything that can be checked without its network.
+
+    Parameters
+    ----------
+    source : path or bytes
+        The file, or what it holds.
+    name : str
+        What to call it in messages, where its content is given.
+
+    Raises
+    ------
+    InputError
+        If it is not a file that `to_bytes` made, whole and unchanged.
+    """
+    if isinstance(source, bytes):
+        data = source
+    else:
+        file = Path(source)
+        name = file.name
+        try:
+            memory.require(name, file.stat().st_size, "give a smaller file", itemsize=1)
+            data = file.read_bytes()
+        except OSError as error:
+            raise InputError(f"{name} must be a file that can be read, got {error.strerror}") from None
+    try:
+        return _checked(data, name)
+    except InputError as error:
+        raise InputError(f"{name} must be a file that sdqviz saved, whole and unchanged: {error}") from None
 
 
 def load(path: str | Path, network: Network | None = None) -> Network:
@@ -77,46 +299,168 @@ def load(path: str | Path, network: Network | None = None) -> Network:
         The file.
     network : Network, optional
         Any network of the same architecture; needed only where the file's network is not one of the catalogue.
+
+    Raises
+    ------
+    InputError
+        If it is not such a file, is damaged, or does not fit the network.
     """
-    from safetensors import SafetensorError, safe_open
+    return read(path).rebuild(network)
 
-    try:
-        with safe_open(path, framework="np") as file:
-            recipe = json.loads((file.metadata() or {})["sdqviz"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(f"{Path(path).name} must be a file that sdqviz saved, got something else: {error}") from None
+
+def _checked(data: bytes, name: str) -> PackedFile:
+    metadata, tensors = open_tensors(data)
+    if RECIPE not in metadata:
+        raise InputError("its metadata must hold a recipe, got none")
+    recipe = read_json(metadata[RECIPE], "its recipe must be")
     if recipe.get("format") != FORMAT:
-        raise InputError(f"{Path(path).name} must have format {FORMAT}, got {recipe.get('format')!r}")
-    base = network or _catalogue_network(recipe)
+        raise InputError(f"its format must be {FORMAT}, got {shortened(recipe.get('format'))}")
+    known = ENTRIES | OPTIONAL
+    for entry, kind in known.items():
+        if entry in recipe and (not isinstance(recipe[entry], kind) or isinstance(recipe[entry], bool)):
+            raise InputError(f"its {entry} must be of type {kind.__name__}, got {shortened(recipe[entry])}")
+    if not set(ENTRIES) <= set(recipe) <= set(known):
+        names = ", ".join(sorted(set(recipe) ^ set(ENTRIES))[:3])
+        raise InputError(f"its recipe must have all its entries and no others, got a difference in {shortened(names)}")
+    if checksum(recipe, {key: stored.data for key, stored in tensors.items()}) != recipe["checksum"]:
+        raise InputError("its checksum must be that of its contents, got another: it was changed or damaged")
+    if recipe["numbers"] < 1 or not 0 <= recipe["seed"] < 1 << 63:
+        raise InputError("its count of numbers and its seed must be in range, got others")
+    rows = tuple(_checked_row(row, tensors) for row in recipe["layers"])
+    if len({row.name for row in rows}) != len(rows):
+        raise InputError("its layers must have names of their own, got one twice")
+    kept = {}
+    for key in recipe["kept"]:
+        if not isinstance(key, str) or f"kept:{key}" not in tensors:
+            raise InputError(f"its kept tensors must all be there, got no {shortened(key)}")
+        kept[key] = tensors[f"kept:{key}"]
+    used = sum(len(row.parts) for row in rows) + len(kept)
+    if used != len(tensors):
+        raise InputError(f"its tensors must be those that the recipe names, got {len(tensors)} for {used}")
+    return PackedFile(name, recipe, rows, kept, len(data))
+
+
+def _checked_row(row: Any, tensors: Mapping[str, Stored]) -> Row:
+    """Hold what a recipe says of a layer against the tensors that are there."""
+    kinds = {"name": str, "shape": list, "stored": dict, "parameters": dict}
+    if (
+        not isinstance(row, dict)
+        or set(row) != set(kinds)
+        or not all(isinstance(row[entry], kind) for entry, kind in kinds.items())
+    ):
+        raise InputError("each layer must have a name, a shape, stored parts and parameters, got something else")
+    name, shape = row["name"], row["shape"]
+    if not is_shape(shape) or not 2 <= len(shape) <= 4 or 0 in shape:
+        raise InputError(f"layer {shortened(name)} must have the shape of a weight, got {shortened(shape)}")
+    most = math.prod(shape) + shape[0]  # all weights and biases
+    parts = {key: _checked_part(f"{name}:{key}", part, tensors, most) for key, part in row["stored"].items()}
+    return Row(name, tuple(shape), parts, row["parameters"])
+
+
+def _checked_part(key: str, part: Any, tensors: Mapping[str, Stored], most: int) -> Part:
+    where = f"part {shortened(key)} must"
+    if not isinstance(part, dict) or not {"shape", "bits"} <= set(part) <= {"shape", "bits", "runs"}:
+        raise InputError(f"{where} have a shape and bits, got something else")
+    shape, bits, runs = part["shape"], part["bits"], part.get("runs", False)
+    if not is_shape(shape) or isinstance(bits, bool) or bits not in {*range(1, MOST_BITS + 1), FLOAT_BITS}:
+        raise InputError(f"{where} have a shape, and bits from 1 to {MOST_BITS} or 32, got {shortened(part)}")
+    if not isinstance(runs, bool) or (runs and bits != 1):
+        raise InputError(f"{where} store runs of flags of one bit, got {shortened(part)}")
+    if key not in tensors or tensors[key].dtype != "U8":
+        raise InputError(f"{where} be among the tensors as bytes, got none")
+    data, count = tensors[key].data, math.prod(shape)
+    if runs:  # a few bytes can stand for any number of flags, so the layer itself has to have room for them
+        if count > most:
+            raise InputError(f"{where} have at most {most} flags, a flag a weight, got {count}")
+    elif len(data) != -(-count * bits // 8):
+        raise InputError(f"{where} take {-(-count * bits // 8)} bytes for shape {tuple(shape)}, got {len(data)}")
+    return Part(tuple(shape), bits, runs, data)
+
+
+# -- reading: with the network --------------------------------------------------------------------------------
+
+
+def _rebuilt(file: PackedFile, network: Network | None) -> Network:
+    if network is None:
+        base = _catalogue_network(file)
+    else:
+        _check_fit(file, network.module)
+        base = network
+    method = METHODS[_text(file.recipe["method"].get("name"), "the method's name")]
     layers = {layer.name: layer for layer in base.layers}
-    method = METHODS[recipe["method"]["name"]]
     weights, biases = {}, {}
-    for row in recipe["layers"]:
-        name = row["name"]
-        if name not in layers:
-            raise InputError(f"the network must have a layer {name}, got {', '.join(layers)}")
-        stored = {
-            key: Packed.from_bytes(tensors[f"{name}:{key}"], tuple(part["shape"]), part["bits"])
-            for key, part in row["stored"].items()
-        }
-        layer = layers[name]
-        weights[name], bias = method.decode(stored, row["parameters"], layer.weight.shape, layer.groups)
+    for row in file.rows:
+        if row.name not in layers:
+            raise InputError(f"the network must have a layer {shortened(row.name)}, got {', '.join(layers)}")
+        layer = layers[row.name]
+        weights[row.name], bias = _decoded(file, method, row, layer.groups)
         if bias is not None:
-            biases[name] = bias
-    kept = {name.removeprefix("kept:"): value for name, value in tensors.items() if name.startswith("kept:")}
-    return _with_tensors(base, kept).replaced(weights, biases)
+            biases[row.name] = bias
+        elif layer.bias is not None and f"{row.name}.bias" not in file.kept:
+            raise InputError(f"{file.name} must hold the biases of layer {row.name}, got none")
+    return _with_tensors(base, {name: stored.array() for name, stored in file.kept.items()}).replaced(weights, biases)
 
 
-def _catalogue_network(recipe: Mapping[str, Any]) -> Network:
-    """Build the architecture the file names; its weights are about to be replaced."""
-    name, seed = recipe["network"]["name"], recipe["network"]["seed"]
-    if name not in NETWORKS:
-        raise InputError(f"network must be given to load a file of a network of one's own ({name}), got none")
-    choice = NETWORKS[name](seed=seed or 0)
+def _decoded(file: PackedFile, method: type[MethodChoice], row: Row, groups: int) -> tuple[Array, Array | None]:
+    """Return weight and biases of a layer; parameters that a method cannot use are the file's fault."""
+    stored = {key: part.unpack() for key, part in row.parts.items()}
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is refused when it is put in place
+            return method.decode(stored, row.parameters, row.shape, groups)
+    except InputError as error:
+        raise InputError(f"{file.name} must hold what layer {row.name} needs: {error}") from None
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise InputError(
+            f"{file.name} must hold what layer {row.name} needs, got parts that do not fit: {shortened(str(error))}"
+        ) from None
+
+
+def _catalogue_network(file: PackedFile) -> Network:
+    """Build the architecture the file names, once its shapes are known to fit; its weights are about to be replaced."""
+    import torch
+
+    told = file.recipe["network"]
+    name, seed, note = told.get("name"), told.get("seed"), told.get("note")
+    if not isinstance(name, str) or name not in NETWORKS:
+        raise InputError(
+            f"network must be given to load a file of a network of one's own ({shortened(name)}), got none"
+        )
+    choice = NETWORKS[name](seed=0 if seed is None else seed)
+    with torch.device("meta"):  # shapes without memory
+        _check_fit(file, choice.layout())
     network = choice.wrap(choice.build())
-    network.note = str(recipe["network"].get("note", ""))  # the weights that are about to come, not the present ones
+    network.note = note if isinstance(note, str) else ""  # the weights that are about to come, not the present ones
     return network
+
+
+def _check_fit(file: PackedFile, module: nn.Module) -> None:
+    """Hold the shapes and names of a file against those of a network, which may have no memory yet."""
+    kinds = compressible_kinds()
+    layers: dict[str, Any] = {
+        name: part.weight.shape for name, part in module.named_modules() if isinstance(part, kinds)
+    }
+    for row in file.rows:
+        if row.name not in layers:
+            raise InputError(f"the network must have a layer {shortened(row.name)}, got {', '.join(layers)}")
+        if layers[row.name] != row.shape:
+            shape = tuple(layers[row.name])
+            raise InputError(f"layer {row.name} of the network must have shape {row.shape} for this file, got {shape}")
+    state = module.state_dict(keep_vars=True)
+    for name, stored in file.kept.items():
+        if name not in state or state[name].shape != stored.shape:
+            got = tuple(state[name].shape) if name in state else "none of that name"
+            raise InputError(f"tensor {shortened(name)} of the network must have shape {stored.shape}, got {got}")
+    weights = {f"{row.name}.weight" for row in file.rows}
+    biases = {f"{row.name}.bias" for row in file.rows} & set(state)
+    for name in _kept_names(module, weights | biases):
+        if name not in file.kept:
+            raise InputError(f"{file.name} must hold the tensor {name} of the network, got none")
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{what} must be a text, got {shortened(value)}")
+    return value
 
 
 def _with_tensors(network: Network, tensors: Mapping[str, Array]) -> Network:
@@ -126,26 +470,7 @@ def _with_tensors(network: Network, tensors: Mapping[str, Array]) -> Network:
     module = copy.deepcopy(network.module)
     state = module.state_dict()
     for name, value in tensors.items():
-        if name not in state or tuple(state[name].shape) != value.shape:
-            shape = tuple(state[name].shape) if name in state else "none of that name"
-            raise InputError(f"tensor {name} of the network must have shape {value.shape}, got {shape}")
         state[name].copy_(torch.from_numpy(np.array(value)))
     return Network(
         module, network.example_input, network.dataset, name=network.name, seed=network.seed, note=network.note
     )
-
-
-def kept_tensors(network: Network, layers: tuple[CompressedLayer, ...]) -> dict[str, Array]:
-    """Return the tensors of a state that stay as they are, each once: floats as float32, others in their own type."""
-    replaced = {f"{item.layer.name}.weight" for item in layers}
-    replaced |= {f"{item.layer.name}.bias" for item in layers if item.bias is not None}
-    kept: dict[str, Array] = {}
-    seen: set[int] = set()
-    tensors = network.module.state_dict(keep_vars=True)
-    replaced_tensors = {id(tensors[name]) for name in replaced}
-    for name, tensor in tensors.items():
-        if id(tensor) in seen or id(tensor) in replaced_tensors:  # tied to one that is stored already
-            continue
-        seen.add(id(tensor))
-        kept[name] = (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()
-    return kept

@@ -1,8 +1,17 @@
-"""What has to be stored: integers packed at their true width, scales in float32, and honest counts of both."""
+"""What has to be stored: integers packed at their true width, maps of zeros, scales; and files that are checked first.
+
+Levels take the bits they need and no more, scales 32. A map of flags takes a bit each, or the lengths of its runs where
+those are shorter. Files are safetensors; `open_tensors` reads them without trusting anything they say.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +20,18 @@ from sdqviz.error import InputError
 
 FLOAT_BITS = 32
 """Bits of a scale and of a tensor kept in float."""
+
+RUNS_HEADER = 5
+"""Bytes before the runs of a map: how they are split, and how many there are."""
+
+LONGEST_HEADER = 32 << 20
+"""Bytes of the largest table of tensors that is read."""
+
+DTYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
+    "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2",
+}  # fmt: skip
+"""numpy's names of the types a safetensors file may hold; bfloat16 is the upper half of a float32."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,6 +44,8 @@ class Packed:
         float32 when ``bits`` is 32, otherwise non-negative integers below 2^bits.
     bits : int
         Bits per entry.
+    runs : bool
+        Whether these are flags of one bit that are stored by the lengths of their runs; see `pack_runs`.
 
     Examples
     --------
@@ -31,24 +54,43 @@ class Packed:
     (6, 1, [46])
     >>> Packed.from_bytes(packed.to_bytes(), packed.values.shape, 1).values
     array([[0, 1, 1],
-           [1, 0, 1]])
+           [1, 0, 1]], dtype=uint8)
     """
 
     values: Array
     bits: int
+    runs: bool = False
+
+    @classmethod
+    def flags(cls, values: Array) -> Packed:
+        """Return flags, stored at a bit each or by the lengths of their runs, whichever is shorter.
+
+        Parameters
+        ----------
+        values : ndarray of bool
+            Any shape.
+        """
+        plain, runs = cls(values.astype(np.uint8), 1), cls(values.astype(np.uint8), 1, runs=True)
+        return runs if runs.byte_count < plain.byte_count else plain
 
     @property
     def bit_count(self) -> int:
         """Bits of all entries."""
-        return int(self.values.size) * self.bits
+        return 8 * self.byte_count if self.runs else int(self.values.size) * self.bits
 
     @property
     def byte_count(self) -> int:
         """Bytes of all entries, rounded up to whole bytes once for the array."""
-        return -(-self.bit_count // 8)
+        return len(self._runs) if self.runs else -(-self.bit_count // 8)
+
+    @functools.cached_property
+    def _runs(self) -> Array:
+        return pack_runs(self.values.astype(bool))
 
     def to_bytes(self) -> Array:
         """Return the packed bytes, shape (byte_count,) uint8; the lowest bit of the first entry comes first."""
+        if self.runs:
+            return self._runs
         if self.bits == FLOAT_BITS:
             return np.ascontiguousarray(self.values, np.float32).reshape(-1).view(np.uint8)
         flat = np.ascontiguousarray(self.values, np.uint32).reshape(-1)
@@ -56,27 +98,273 @@ class Packed:
         return np.packbits(((flat[:, None] >> places) & 1).astype(np.uint8).reshape(-1), bitorder="little")
 
     @classmethod
-    def from_bytes(cls, data: Array, shape: tuple[int, ...], bits: int) -> Packed:
+    def from_bytes(cls, data: Array, shape: tuple[int, ...], bits: int, runs: bool = False) -> Packed:
         """Invert `to_bytes`.
 
         Raises
         ------
         InputError
-            If the bytes do not have the length that the shape and the bits need.
+            If the bytes do not have the length that the shape and the bits need, or are not runs of that many flags.
         """
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
+        if runs:
+            return cls(unpack_runs(data, count).reshape(shape).astype(np.uint8), 1, runs=True)
         needed = -(-count * bits // 8)
         if len(data) != needed:
             raise InputError(
                 f"packed data must be {needed} bytes for shape {tuple(shape)} at {bits} bits, got {len(data)}"
             )
         if bits == FLOAT_BITS:
-            return cls(np.ascontiguousarray(data).view(np.float32).reshape(shape), bits)
+            return cls(np.frombuffer(np.ascontiguousarray(data).tobytes(), np.float32).reshape(shape), bits)
+        kind = np.dtype(np.uint8 if bits <= 8 else np.uint16 if bits <= 16 else np.uint32)
         spread = np.unpackbits(data, count=count * bits, bitorder="little").reshape(count, bits)
-        values = np.zeros(count, np.int64)
+        values: Array = np.zeros(count, kind)
         for place in range(bits):
-            values |= spread[:, place].astype(np.int64) << place
+            values += spread[:, place] * kind.type(1 << place)
         return cls(values.reshape(shape), bits)
+
+
+# -- maps of flags --------------------------------------------------------------------------------------
+
+
+def pack_runs(flags: Array) -> Array:
+    """Pack flags by the lengths of the runs between the rarer ones, in the code of Golomb and Rice.
+
+    A run of g flags is g ÷ 2^k in unary (so many ones, then a zero) and the k lowest bits of g; k is the one that makes
+    the whole shortest. First one byte with k, and 128 if the set flags are the frequent ones, and four bytes with the
+    number of runs; then all unary parts, then all low bits, each from a new byte.
+
+    Parameters
+    ----------
+    flags : ndarray of bool
+        At most 2³² − 1 of them; any shape.
+
+    Returns
+    -------
+    ndarray of uint8
+
+    Notes
+    -----
+    S. W. Golomb, *Run-length encodings* (1966); R. F. Rice, *Some practical universal noiseless coding techniques*
+    (1979).
+
+    Examples
+    --------
+    >>> flags = np.zeros(1000, bool)
+    >>> flags[[7, 500]] = True
+    >>> packed = pack_runs(flags)
+    >>> len(packed), np.flatnonzero(unpack_runs(packed, 1000)).tolist()
+    (8, [7, 500])
+    """
+    flat = np.asarray(flags, bool).reshape(-1)
+    frequent = 2 * int(flat.sum()) > flat.size
+    gaps = np.diff(np.flatnonzero(flat != frequent), prepend=-1) - 1
+    costs = [int((gaps >> k).sum()) + len(gaps) * (k + 1) for k in range(max(1, flat.size.bit_length()))]
+    low = int(np.argmin(costs))
+    ends = np.cumsum((gaps >> low) + 1) - 1
+    unary = np.ones(int(ends[-1]) + 1 if len(ends) else 0, np.uint8)
+    unary[ends] = 0
+    head = np.array([low | 128 * frequent, *len(gaps).to_bytes(4, "little")], np.uint8)
+    rest = Packed(gaps & ((1 << low) - 1), low).to_bytes() if low else np.zeros(0, np.uint8)
+    return np.concatenate([head, np.packbits(unary, bitorder="little"), rest])
+
+
+def unpack_runs(data: Array, count: int) -> Array:
+    """Invert `pack_runs`.
+
+    Parameters
+    ----------
+    data : ndarray of uint8
+        The packed runs.
+    count : int
+        How many flags there are; whoever calls has made sure that so many may exist.
+
+    Raises
+    ------
+    InputError
+        If the bytes are not the runs of so many flags.
+    """
+    wrong = InputError(f"packed runs must be those of {count} flags, got {len(data)} bytes that are not")
+    if len(data) < RUNS_HEADER:
+        raise wrong
+    low, frequent = int(data[0]) & 127, bool(data[0] & 128)
+    runs = int.from_bytes(data[1:RUNS_HEADER].tobytes(), "little")
+    split = len(data) - -(-runs * low // 8)
+    if runs > count or low > count.bit_length() or split < RUNS_HEADER:
+        raise wrong
+    unary = np.unpackbits(data[RUNS_HEADER:split], bitorder="little")
+    ends = np.flatnonzero(unary == 0)[:runs]
+    if len(ends) < runs or split - RUNS_HEADER != (0 if runs == 0 else int(ends[-1]) // 8 + 1):
+        raise wrong
+    high = np.diff(ends, prepend=-1) - 1
+    if int(high.sum()) << low > count:  # before the shift, which could overflow
+        raise wrong
+    rest = Packed.from_bytes(data[split:], (runs,), low).values.astype(np.int64) if low else 0
+    places = np.cumsum((high << low) + rest + 1) - 1
+    if runs and places[-1] >= count:
+        raise wrong
+    flags = np.full(count, frequent)
+    flags[places] = not frequent
+    return flags
+
+
+# -- files ------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stored:
+    """A tensor in a file, not yet read.
+
+    Attributes
+    ----------
+    dtype : str
+        Its type as the file names it, for example ``"F32"``.
+    shape : tuple of int
+        Its shape.
+    data : memoryview
+        Its bytes, exactly as many as type and shape need.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: memoryview
+
+    @property
+    def size(self) -> int:
+        """Number of entries."""
+        return math.prod(self.shape)
+
+    def array(self) -> Array:
+        """Return the values, bfloat16 as float32."""
+        values = np.frombuffer(self.data, DTYPES[self.dtype]).reshape(self.shape)
+        return (values.astype(np.uint32) << 16).view(np.float32) if self.dtype == "BF16" else values.copy()
+
+
+def open_tensors(data: bytes | memoryview) -> tuple[dict[str, str], dict[str, Stored]]:
+    """Read the table of a safetensors file; the tensors stay where they are, and nothing else is allocated.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+
+    Returns
+    -------
+    metadata : dict of str to str
+        What was written beside the tensors.
+    tensors : dict of str to Stored
+        By name. Together they fill the file: nothing overlaps, nothing is left over.
+
+    Raises
+    ------
+    InputError
+        If the file is not whole, or any type, shape or place does not agree with its size.
+    """
+    view = memoryview(data)
+    need = "a safetensors file must"
+    if len(view) < 8:
+        raise InputError(f"{need} begin with the length of its table, got {len(view)} bytes")
+    length = int.from_bytes(view[:8], "little")
+    if length > min(LONGEST_HEADER, len(view) - 8):
+        raise InputError(f"{need} hold its table, of at most {LONGEST_HEADER >> 20} MiB, got a length of {length}")
+    table = read_json(bytes(view[8 : 8 + length]), f"{need} have a table")
+    metadata = table.pop("__metadata__", {})
+    texts = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
+    if not texts:
+        raise InputError(f"{need} have texts as its metadata, got something else")
+    body = view[8 + length :]
+    tensors = {name: _stored(name, entry, body) for name, entry in table.items()}
+    place = 0
+    for begin, end in sorted(tuple(entry["data_offsets"]) for entry in table.values()):
+        if begin != place:
+            raise InputError(f"{need} have its tensors one after the other, got one at byte {begin} for {place}")
+        place = end
+    if place != len(body):
+        raise InputError(f"{need} end with its last tensor, at byte {place}, got {len(body)} bytes")
+    return metadata, tensors
+
+
+def _stored(name: str, entry: Any, body: memoryview) -> Stored:
+    where = f"tensor {shortened(name)} of a safetensors file must have"
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise InputError(f"{where} a type, a shape and offsets, got something else")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise InputError(f"{where} one of the types {', '.join(DTYPES)}, got {shortened(dtype)}")
+    if not is_shape(shape) or not is_shape(offsets) or len(offsets) != 2 or not offsets[0] <= offsets[1] <= len(body):
+        raise InputError(f"{where} a shape, and a place in the file, got {shortened(shape)} at {shortened(offsets)}")
+    needed = math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+    if needed != offsets[1] - offsets[0]:
+        raise InputError(f"{where} {needed} bytes for its shape {tuple(shape)}, got {offsets[1] - offsets[0]}")
+    return Stored(dtype, tuple(shape), body[offsets[0] : offsets[1]])
+
+
+def is_shape(value: object) -> bool:
+    """Whether a value of a JSON file is a list of at most eight whole numbers from 0 to 2⁴⁸."""
+    return (
+        isinstance(value, list)
+        and len(value) <= 8
+        and all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= 1 << 48 for n in value)
+    )
+
+
+def shortened(value: object) -> str:
+    """Return a value of a file as text for a message, cut where it is long."""
+    text = value if isinstance(value, str) else repr(value)
+    printable = "".join(letter if letter.isprintable() else "?" for letter in text[:64])
+    return printable + ("…" if len(text) > 64 else "")
+
+
+def read_json(text: bytes | str, need: str, deepest: int = 16) -> dict[str, Any]:
+    """Read a JSON object that may come from anywhere.
+
+    Parameters
+    ----------
+    text : bytes or str
+        What was read; its length is limited by the caller.
+    need : str
+        How the message begins: ``"a file must have a table"``.
+    deepest : int
+        How far objects and lists may lie in one another.
+
+    Raises
+    ------
+    InputError
+        If it is no such object, has a name twice, holds NaN or an infinity, or is nested deeper.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a name occurs twice")
+        return found
+
+    def refuse(name: str) -> float:
+        raise ValueError(f"{name} is not a number of JSON")
+
+    try:
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deep" if isinstance(error, RecursionError) else shortened(str(error))
+        raise InputError(f"{need} in JSON, got something else: {why}") from None
+    if not isinstance(value, dict) or _deeper(value, deepest):
+        raise InputError(f"{need} that is a JSON object, at most {deepest} deep, got something else")
+    return value
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether a JSON value is nested deeper than so many levels, looking no further than that."""
+    if not isinstance(value, dict | list):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(entry, levels - 1) for entry in inside)
+
+
+def write_tensors(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
+    """Return a safetensors file as bytes; `open_tensors` reads it."""
+    from safetensors.numpy import save
+
+    return save(dict(tensors), metadata=dict(metadata))
 
 
 def step_up(step: Array) -> Array:

@@ -44,7 +44,7 @@ def test_decoding_inverts_encoding(seed, alphabet, bits, infinite, sparsity, per
     assert_array_equal(coding.decode(coded.stored, coded.parameters, 6, 9), neurons)
     for part in coded.stored.values():
         assert part.bits == 32 or part.values.max(initial=0) < 2**part.bits
-        again = type(part).from_bytes(part.to_bytes(), part.values.shape, part.bits)
+        again = type(part).from_bytes(part.to_bytes(), part.values.shape, part.bits, part.runs)
         assert_array_equal(again.values, part.values)
 
 

@@ -180,8 +180,18 @@ class FrameQuantization(MethodChoice):
         """Return the weights that the stored levels, steps and frame describe."""
         from sdqviz.layer import from_vectors
 
-        frame = FRAMES.from_dict(parameters["frame"]).build(seed=parameters["seed"])
-        levels = stored["levels"]
+        levels, chosen = stored["levels"], FRAMES.from_dict(parameters["frame"])
+        outputs, inputs = shape[0] // groups, math.prod(shape[1:])
+        biases = bool(parameters["bias"])
+        count, dimension = (
+            (groups * (inputs + biases), outputs) if parameters["axis"] == "columns" else (shape[0], inputs + biases)
+        )
+        if (count, chosen.size, chosen.dimension) != (*levels.values.shape, dimension):  # before a frame is built
+            raise InputError(
+                f"levels must have shape {(count, chosen.size)} and their frame dimension {dimension}, got "
+                f"{levels.values.shape} and {chosen.dimension}"
+            )
+        frame = chosen.build(seed=parameters["seed"])
         half = 2 ** (levels.bits - 1)
         step = np.broadcast_to(stored["step"].values.astype(float).reshape(-1, 1), (len(levels.values), 1))
         vectors = np.empty((len(levels.values), frame.dimension))

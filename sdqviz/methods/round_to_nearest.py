@@ -14,6 +14,7 @@ from sdqviz import bound
 from sdqviz.alphabet import MAXIMUM_BITS, nearest_index
 from sdqviz.array import Array
 from sdqviz.choice import PerLayer, field
+from sdqviz.error import InputError
 from sdqviz.method import CompressedLayer, MethodChoice, Task, check_layer_names, join_bias, split_bias
 from sdqviz.methods import METHODS
 from sdqviz.progress import report, stop_if
@@ -135,6 +136,8 @@ class RoundToNearest(MethodChoice):
 
         levels = stored["levels"]
         step = stored["step"].values.astype(float).reshape(-1, 1)
+        if levels.values.ndim != 2 or len(levels.values) != shape[0] or len(step) not in (1, shape[0]):
+            raise InputError(f"levels must have a row, and a step, for each of {shape[0]} neurons, got others")
         vectors = (levels.values.astype(float) - 2 ** (levels.bits - 1) + 0.5) * step
         bias = None
         if parameters["bias"]:
