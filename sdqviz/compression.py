@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sdqviz import memory
+from sdqviz import cost, memory
 from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.guarantee import error_name, layer_bound, layer_error, output_bound
 from sdqviz.measurement import LayerMeasurement, Measurement, measure
-from sdqviz.method import CompressedLayer, LeftAlone, MethodChoice, NewStatistics, Task
+from sdqviz.method import CompressedLayer, LeftAlone, MethodChoice, NewTensors, Reduction, Task
 from sdqviz.network import Network
-from sdqviz.packed_file import kept_tensors, load, to_bytes
+from sdqviz.packed_file import kept_tensors, load, reduced, to_bytes
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 from sdqviz.report import LayerReport, Report
 from sdqviz.storage import FLOAT_BITS
@@ -44,6 +44,8 @@ class Compression:
         The choice that was run.
     inputs : ndarray, tensor, tuple or dict
         The inputs on which errors were measured; None if measuring was skipped.
+    reduction : Reduction or None
+        What was cut out of the network, and the quantizers of its activations; None where nothing was.
     """
 
     network: Network
@@ -52,6 +54,7 @@ class Compression:
     layers: tuple[CompressedLayer, ...]
     method: MethodChoice
     inputs: Any
+    reduction: Reduction | None = None
 
     def save(self, path: str | Path) -> None:
         """Write the packed network: bit-packed levels, scales, kept tensors and the recipe; no code.
@@ -110,23 +113,63 @@ def compress(
     """
     inputs = _calibration_inputs(network, calibration, seed)
     task = Task(network.layers, seed, _scaled(progress, 0.7), should_stop, network, inputs)
+    return assemble(network, method, method.compress_layers(task), inputs, seed, progress, should_stop)
+
+
+def assemble(
+    network: Network,
+    method: MethodChoice,
+    items: Iterable[CompressedLayer | LeftAlone | NewTensors | Reduction],
+    inputs: Any,
+    seed: int = 0,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Compression:
+    """Put what a method hands over together to a network, and measure what that did; `compress` ends with this.
+
+    Parameters
+    ----------
+    network : Network
+        The original.
+    method : MethodChoice
+        What was run.
+    items : iterable
+        What its ``compress_layers`` gives.
+    inputs : ndarray, tensor, tuple, dict or None
+        Inputs to measure errors on.
+    seed, progress, should_stop
+        As for `compress`.
+
+    Returns
+    -------
+    Compression
+        Where channels were cut out, errors were measured layer by layer on the network of the original widths in which
+        they are zero; the network in the result is the smaller one, which gives the same outputs.
+    """
     done: list[CompressedLayer] = []
     reasons: dict[str, str] = {}
-    statistics: dict[str, Array] = {}
-    for item in method.compress_layers(task):
+    tensors: dict[str, Array] = {}
+    reduction: Reduction | None = None
+    for item in items:
         stop_if(should_stop)
         if isinstance(item, LeftAlone):
             reasons[item.name] = item.because
-        elif isinstance(item, NewStatistics):
-            statistics |= {f"{item.name}.{key}": values for key, values in item.buffers.items()}
+        elif isinstance(item, NewTensors):
+            tensors |= {f"{item.name}.{key}" if item.name else key: values for key, values in item.tensors.items()}
+        elif isinstance(item, Reduction):
+            reduction = item
         else:
             done.append(item)
     layers = tuple(done)
     weights = {item.layer.name: item.weight for item in layers}
     biases = {item.layer.name: item.bias for item in layers if item.bias is not None}
-    compressed = network.replaced(weights, biases, statistics)
+    masked = network.replaced(weights, biases, tensors)
+    compressed = masked
+    if reduction is not None:
+        compressed = reduced(masked, reduction.cut, reduction.input_quantizers)
+        masked = reduced(masked, None, reduction.input_quantizers)
     report(progress, 0.7, 1.0, "measuring errors")
-    measurement = None if inputs is None else measure(network, compressed, network.layers, inputs, should_stop)
+    measurement = None if inputs is None else measure(network, masked, network.layers, inputs, should_stop)
     stop_if(should_stop)
     report(progress, 0.85, 1.0, "testing")
     result = Compression(
@@ -136,6 +179,7 @@ def compress(
         layers=layers,
         method=method,
         inputs=inputs,
+        reduction=reduction,
     )
     report(progress, 1.0, 1.0, "done")
     return result
@@ -205,7 +249,8 @@ def _report(
     rows = tuple(_layer_report(item, measurement) for item in layers)
     kept = kept_tensors(original, layers)
     kept_bytes = sum(value.nbytes for value in kept.values())
-    stored_bits = sum(item.bits for item in layers) + 8 * kept_bytes
+    left_bytes = sum(value.nbytes for value in kept_tensors(compressed, layers).values())
+    stored_bits = sum(item.bits for item in layers) + 8 * left_bytes
     numbers = sum(item.weight_count for item in layers) + sum(value.size for value in kept.values())
     weights = sum(item.weight.size for item in layers)
     nothing = np.array([np.nan])
@@ -213,6 +258,7 @@ def _report(
     norms: Array = nothing if measurement is None else measurement.output_norms
     promise = None if measurement is None else output_bound(original, layers, measurement.input_norms)
     has_data = original.dataset is not None
+    spent = cost.compare(original, compressed, {item.layer.name: item.weight_bits for item in layers})
     return Report(
         network=original.name,
         seed=seed,
@@ -236,6 +282,7 @@ def _report(
         seconds=sum(item.seconds for item in layers),
         version=__version__,
         note=_note(original, measurement),
+        **dataclasses.asdict(spent),
     )
 
 

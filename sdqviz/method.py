@@ -14,11 +14,13 @@ from sdqviz.bound import Bound
 from sdqviz.choice import Choice
 from sdqviz.error import InputError
 from sdqviz.progress import Progress, ShouldStop
-from sdqviz.storage import Packed
+from sdqviz.storage import FLOAT_BITS, Packed
 
 if TYPE_CHECKING:  # layers live above torch; naming their type must not load it
     from sdqviz.layer import Layer
+    from sdqviz.learned_quantizer import LearnedQuantizer
     from sdqviz.network import Network
+    from sdqviz.removal import Cut
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,19 +111,35 @@ class LeftAlone:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class NewStatistics:
-    """Statistics of a normalisation that were estimated anew.
+class NewTensors:
+    """Tensors of a module that changed and stay real numbers: statistics estimated anew, biases trained further.
 
     Attributes
     ----------
     name : str
         Path of the module.
-    buffers : mapping of str to ndarray
-        Buffer name to values.
+    tensors : mapping of str to ndarray
+        Name of the parameter or buffer to its values, in the shape it had.
     """
 
     name: str
-    buffers: Mapping[str, Array]
+    tensors: Mapping[str, Array]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reduction:
+    """What a method changes about the network itself, once all layers are done: a method yields it last.
+
+    Attributes
+    ----------
+    cut : Cut
+        Channels to cut out; they are zero in the layers that were handed over.
+    input_quantizers : mapping of str to LearnedQuantizer
+        By layer: what its input is quantized with from now on.
+    """
+
+    cut: Cut
+    input_quantizers: Mapping[str, LearnedQuantizer]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -154,6 +172,9 @@ class CompressedLayer:
         Time spent.
     path : PathRecord or None
         What path following saw; None for other methods.
+    weight_bits : int
+        Bits of the whole numbers that the weights are, apart from a scale for each neuron or the layer: arithmetic
+        could run on these. 32 where weights are real numbers, whatever their storage takes.
     """
 
     layer: Layer
@@ -170,6 +191,7 @@ class CompressedLayer:
     unstable: int
     seconds: float
     path: PathRecord | None = None
+    weight_bits: int = FLOAT_BITS
 
     @property
     def bits(self) -> int:
@@ -187,7 +209,7 @@ class CompressedLayer:
 class MethodChoice(Choice):
     """A compression method: how each layer's weights become something smaller."""
 
-    def compress_layers(self, task: Task) -> Iterator[CompressedLayer | LeftAlone | NewStatistics]:
+    def compress_layers(self, task: Task) -> Iterator[CompressedLayer | LeftAlone | NewTensors | Reduction]:
         """Compress the layers one after the other."""
         raise NotImplementedError
 

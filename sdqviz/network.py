@@ -239,7 +239,7 @@ class Network:
 
     def replaced(
         self, weights: Mapping[str, Array], biases: Mapping[str, Array] | None = None,
-        buffers: Mapping[str, Array] | None = None,
+        tensors: Mapping[str, Array] | None = None,
     ) -> Network:  # fmt: skip
         """Return a new network with other weights in some layers; everything else is the same.
 
@@ -248,8 +248,8 @@ class Network:
         weights, biases : dict of str to ndarray
             By layer name; in the shape of the layer's weight or bias. A shared weight changes
             wherever it is used.
-        buffers : dict of str to ndarray
-            By path, for example ``"bn1.running_mean"``.
+        tensors : dict of str to ndarray
+            Any other parameters and buffers by path, for example ``"bn1.running_mean"``.
 
         Raises
         ------
@@ -257,7 +257,8 @@ class Network:
             If a name is not a layer's, a shape differs, or a value is not finite.
         """
         known = {layer.name: layer for layer in self.layers}
-        exact = dict(self._exact)
+        others = tensors or {}
+        exact = {key: values for key, values in self._exact.items() if ".".join(key) not in others}
         for which, given in (("weight", weights), ("bias", biases or {})):
             for name, values in given.items():
                 if name not in known:
@@ -265,7 +266,7 @@ class Network:
                 exact[name, which] = _fitting(name, which, values, getattr(known[name], which))
         module = copy.deepcopy(self.module)
         _assign(module, exact)
-        _assign_buffers(module, buffers or {})
+        _assign_tensors(module, others)
         network = Network.__new__(Network)
         network._set(module, self.example_input, self.dataset, self.name, self.seed, exact, self.note, self.choice)
         return network
@@ -357,16 +358,17 @@ def run(module: nn.Module, inputs: Any, dtype: Precision) -> Tensor:
             result = module(*(ready(value) for value in inputs))
         else:
             result = module(ready(inputs))
-    return _main_tensor(result)
+    return main_tensor(result)
 
 
-def _main_tensor(result: Any) -> Tensor:
+def main_tensor(result: Any) -> Tensor:
+    """Return the output of a module that counts; see `Network` for which."""
     import torch
 
     if isinstance(result, Mapping) and result:
-        return _main_tensor(result["logits"] if "logits" in result else next(iter(result.values())))
+        return main_tensor(result["logits"] if "logits" in result else next(iter(result.values())))
     if isinstance(result, tuple | list) and result:
-        return _main_tensor(result[0])
+        return main_tensor(result[0])
     if isinstance(result, torch.Tensor):
         return result
     raise InputError(f"module must return a tensor, or a tuple or dict of tensors, got {type(result).__name__}")
@@ -390,15 +392,16 @@ def _assign(module: nn.Module, exact: Mapping[tuple[str, str], Array]) -> None:
                 parameter.copy_(torch.tensor(values))
 
 
-def _assign_buffers(module: nn.Module, buffers: Mapping[str, Array]) -> None:
+def _assign_tensors(module: nn.Module, tensors: Mapping[str, Array]) -> None:
     import torch
 
-    known = dict(module.named_buffers())
-    for name, values in buffers.items():
-        if name not in known or tuple(known[name].shape) != values.shape:
-            shape = tuple(known[name].shape) if name in known else "none of that name"
-            raise InputError(f"buffer {name} must have the network's shape, {shape}, got {values.shape}")
-        known[name].copy_(torch.tensor(values))
+    known = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
+    with torch.no_grad():
+        for name, values in tensors.items():
+            if name not in known or tuple(known[name].shape) != values.shape:
+                shape = tuple(known[name].shape) if name in known else "none of that name"
+                raise InputError(f"tensor {name} must have the network's shape, {shape}, got {values.shape}")
+            known[name].copy_(torch.tensor(values))
 
 
 def _fitting(name: str, which: str, values: Array, before: Array | None) -> Array:

@@ -43,6 +43,9 @@ from sdqviz.version import __version__
 if TYPE_CHECKING:
     from torch import nn
 
+    from sdqviz.learned_quantizer import LearnedQuantizer
+    from sdqviz.removal import Cut
+
 FORMAT = 2
 """Version of the format; a reader refuses every other."""
 
@@ -461,6 +464,36 @@ def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{what} must be a text, got {shortened(value)}")
     return value
+
+
+def reduced(
+    network: Network, cut: Cut | None, input_quantizers: Mapping[str, LearnedQuantizer]
+) -> Network:
+    """Return a network with channels cut out and quantizers before some of its layers.
+
+    Parameters
+    ----------
+    network : Network
+        Of the original widths; it stays as it is.
+    cut : Cut or None
+        The channels that go; None cuts nothing.
+    input_quantizers : dict of str to LearnedQuantizer
+        By layer; copied.
+    """
+    from sdqviz import removal
+    from sdqviz.learned_quantizer import quantize_input
+
+    module = copy.deepcopy(network.module) if cut is None else removal.remove(network.module, cut)
+    for name, quantizer in input_quantizers.items():
+        quantize_input(module.get_submodule(name), copy.deepcopy(quantizer))
+    return _wrapped(module, network)
+
+
+def _wrapped(module: nn.Module, like: Network) -> Network:
+    """Return a module as a network with the data and the names of another one."""
+    return Network(
+        module, like.example_input, like.dataset, name=like.name, seed=like.seed, note=like.note, choice=like.choice
+    )
 
 
 def _with_tensors(network: Network, tensors: Mapping[str, Array]) -> Network:

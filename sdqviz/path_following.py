@@ -21,7 +21,7 @@ from sdqviz.method import (
     CompressedLayer,
     LeftAlone,
     MethodChoice,
-    NewStatistics,
+    NewTensors,
     PathRecord,
     Task,
     check_layer_names,
@@ -218,7 +218,7 @@ class PathFollowing(MethodChoice):
 
     # -- the run ----------------------------------------------------------------------------------------
 
-    def compress_layers(self, task: Task) -> Iterator[CompressedLayer | LeftAlone | NewStatistics]:
+    def compress_layers(self, task: Task) -> Iterator[CompressedLayer | LeftAlone | NewTensors]:
         """Compress the layers in the order in which the data meet them."""
         from sdqviz.calibration import Calibration
 
@@ -234,7 +234,7 @@ class PathFollowing(MethodChoice):
                     if self.batch_norm == "estimated":
                         buffers = calibration.renew_statistics(name)
                         if buffers:
-                            yield NewStatistics(name, buffers)
+                            yield NewTensors(name, buffers)
                     continue
                 layer = layers.pop(name)
                 report(task.progress, done, total, name)
@@ -453,6 +453,7 @@ class _Work:
             unstable=int((overload > 0).sum()),
             seconds=time.perf_counter() - begun,
             path=self._record(neurons, operator, grid),
+            weight_bits=coded.weight_bits,
         )
 
     def _walks(self, grid: Grid, operator: QuantizerChoice, layer_keys: list[Array]) -> list[Walk]:

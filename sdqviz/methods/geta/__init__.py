@@ -1,0 +1,178 @@
+"""GETA: prunes whole channels and learns every layer's bits in one training run; the channels are then cut out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sdqviz.array import Array
+from sdqviz.choice import field
+from sdqviz.error import InputError
+from sdqviz.method import CompressedLayer, LeftAlone, MethodChoice, NewTensors, Reduction, Task
+from sdqviz.methods import METHODS
+from sdqviz.methods.geta.stages import Plan
+from sdqviz.storage import Packed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+POSITIONS = 200
+"""Places at which a convolution is taken to be applied, for the rough estimate of time."""
+
+
+@METHODS.register
+@dataclasses.dataclass(frozen=True)
+class Geta(MethodChoice):
+    """Joint structured pruning and quantization-aware training in four stages.
+
+    Warm-up: plain steps. Projection: every layer's bits are pushed down, period by period. Joint: in each period the
+    least salient units are marked and forgotten, while the rule for the step d keeps the whole update a descent.
+    Cool-down: bits are fixed, units are gone, everything else trains on; the rate falls along half a cosine.
+
+    Notes
+    -----
+    Qu et al., *GETA: Automatic joint structured pruning and quantization for efficient neural network training and
+    compression*, arXiv 2502.16638 (CVPR 2025). The published rule for d keeps its promise for clip + d·R with the old
+    rounding R, not for x^Q rounded anew; ``safeguard`` lowers γ until it holds for what is really done.
+    """
+
+    name = "geta"
+    title = "GETA (pruning and quantization)"
+
+    sparsity: float = field(
+        0.5,
+        label="Units to remove",
+        help="Share of all units (channels that go together) that is removed; each group keeps one at least.",
+        minimum=0.01,
+        maximum=0.99,
+    )
+    bits_low: int = field(
+        4, label="Fewest bits b_l", help="No quantizer ends with fewer bits.", minimum=2, maximum=16
+    )
+    bits_high: int = field(
+        16, label="Most bits b_u", help="Bits at the start; no quantizer ends with more.", minimum=2, maximum=16
+    )
+    bit_reduction: int = field(
+        2,
+        label="Reduction b_r",
+        help="How much the upper limit of bits falls after each period of the projection.",
+        minimum=0,
+        maximum=14,
+    )
+    optimizer: str = field(
+        "adam", label="Optimizer", help="What makes the direction of each step.", options=("sgd", "adam", "adamw")
+    )
+    rate: float = field(
+        2e-3, label="Learning rate α", help="Of weights, biases and normalisations.", minimum=1e-7, maximum=10.0
+    )
+    quantizer_rate: float = field(
+        1e-3, label="Rate of quantizers", help="Learning rate of d, q_m and t.", minimum=0.0, maximum=1.0
+    )
+    batch: int = field(64, label="Batch", help="Inputs per step.", minimum=1, maximum=4096)
+    warm_up_steps: int = field(
+        50, label="Warm-up steps", help="Plain steps before anything is limited.", minimum=0, maximum=1_000_000
+    )
+    projection_steps: int = field(
+        200, label="Projection steps", help="Steps in which bits are pushed down.", minimum=1, maximum=1_000_000
+    )
+    joint_steps: int = field(
+        400, label="Joint steps", help="Steps in which units are forgotten.", minimum=1, maximum=1_000_000
+    )
+    cool_down_steps: int = field(
+        650, label="Cool-down steps", help="Steps after bits and units are fixed.", minimum=0, maximum=1_000_000
+    )
+    projection_periods: int = field(
+        5, label="Projection periods B", help="Reductions of the upper limit of bits.", minimum=1, maximum=1000
+    )
+    pruning_periods: int = field(
+        4, label="Pruning periods P", help="In how many portions the units are marked.", minimum=1, maximum=1000
+    )
+    quantize_activations: bool = field(
+        True, label="Quantize activations", help="Also what enters each layer is quantized, with its own bits."
+    )
+    safeguard: bool = field(
+        True,
+        label="Safeguard",
+        help="Lower γ where the published rule would go up: then every joint step is a descent.",
+        advanced=True,
+    )
+    tau: float = field(
+        0.1,
+        label="Descent kept τ",
+        help="With the safeguard, ⟨g, step⟩ ≤ −τα‖g‖² on the redundant units of every group.",
+        minimum=0.001,
+        maximum=0.999,
+        advanced=True,
+    )
+    momentum: float = field(
+        0.9, label="Momentum", help="Of sgd; the others do not use it.", minimum=0.0, maximum=0.999, advanced=True
+    )
+    decay: float = field(
+        0.01,
+        label="Weight decay",
+        help="Decoupled, of adamw; the others do not use it.",
+        minimum=0.0,
+        maximum=1.0,
+        advanced=True,
+    )
+
+    def check(self) -> None:
+        """Check what ties fields together: the range of bits, and that no stage is shorter than its periods."""
+        if self.bits_low > self.bits_high:
+            raise InputError(f"bits_low must be at most bits_high, {self.bits_high}, got {self.bits_low}")
+        self.plan  # noqa: B018 - building the plan checks it
+
+    @property
+    def plan(self) -> Plan:
+        """The stages and their periods."""
+        return Plan(
+            self.warm_up_steps,
+            self.projection_steps,
+            self.joint_steps,
+            self.cool_down_steps,
+            self.projection_periods,
+            self.pruning_periods,
+        )
+
+    @property
+    def stochastic(self) -> bool:
+        """The order of the training inputs is drawn."""
+        return True
+
+    def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
+        """Return roughly how long the training takes on one core: three passes over every product of the layers."""
+        products = sum(math.prod(shape) * (POSITIONS if len(shape) > 2 else 1) for shape in shapes)
+        weights = sum(math.prod(shape) for shape in shapes)
+        step = 3e-3 + 1e-3 * len(shapes) + 1.5e-10 * self.batch * products + 1.5e-8 * weights
+        return 4.0 + self.plan.steps * step
+
+    def compress_layers(self, task: Task) -> Iterator[CompressedLayer | LeftAlone | NewTensors | Reduction]:
+        """Train, then hand over every layer with its zeros, the other retrained tensors, and what to cut."""
+        from sdqviz.methods.geta import result, run
+
+        if task.network is None:
+            raise InputError("network must be given to train it, got none")
+        trained = run.train(
+            task.network, self, task.seed, task.progress, task.should_stop, calibration=task.inputs
+        )
+        yield from result.items(trained, task.layers)
+
+    @classmethod
+    def decode(
+        cls, stored: Mapping[str, Packed], parameters: Mapping[str, Any], shape: tuple[int, ...], groups: int
+    ) -> tuple[Array, Array | None]:
+        """Return the weights that the stored levels, the step and the maps of kept channels describe."""
+        import numpy as np
+
+        weight = np.zeros(shape)
+        levels = stored["levels"]
+        offset = 2 ** (levels.bits - 1) - 1
+        kept: list[NDArray[Any]] = [
+            np.flatnonzero(stored[name].values) if name in stored else np.arange(size)
+            for name, size in zip(("outputs", "inputs"), shape[:2], strict=True)
+        ]
+        step = float(stored["step"].values[0])
+        weight[np.ix_(*kept)] = (levels.values.astype(float) - offset) * step
+        return weight, None

@@ -1,0 +1,92 @@
+"""Turns a finished run into what is stored: levels of kept channels, retrained tensors, and what is cut out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sdqviz import removal
+from sdqviz.layer import Layer
+from sdqviz.learned_quantizer import LearnedQuantizer
+from sdqviz.method import CompressedLayer, LeftAlone, NewTensors, Reduction
+from sdqviz.methods.geta.flat import INPUT
+from sdqviz.storage import FLOAT_BITS, Packed
+
+if TYPE_CHECKING:
+    from sdqviz.array import Array
+    from sdqviz.methods.geta import Geta
+    from sdqviz.methods.geta.run import Trained
+
+
+def items(
+    trained: Trained, layers: tuple[Layer, ...]
+) -> Iterator[CompressedLayer | LeftAlone | NewTensors | Reduction]:
+    """Hand over every layer, every other tensor that was trained, and what to cut."""
+    cut = removal.cut(trained.graph, trained.removed)
+    weights = set()
+    seconds = trained.seconds / max(1, len(layers))
+    quantizers: dict[str, LearnedQuantizer] = {}
+    for layer in layers:
+        quantizer = trained.quantizer(layer.name)
+        if quantizer is None:
+            yield LeftAlone(layer.name, trained.left_alone[layer.name])
+            continue
+        weights.add(f"{layer.name}.weight")
+        yield _compressed(trained, layer, quantizer, cut, seconds)
+        inserted = trained.quantizer(layer.name, INPUT)
+        if inserted is not None:
+            quantizers[layer.name] = copy.deepcopy(inserted)
+    before = trained.network.module.state_dict()
+    changed: dict[str, dict[str, Array]] = {}
+    for name, tensor in trained.module.state_dict().items():
+        if name in before and name not in weights and not torch.equal(tensor, before[name]):
+            path, _, last = name.rpartition(".")
+            changed.setdefault(path, {})[last] = tensor.detach().numpy().copy()
+    for path, tensors in changed.items():
+        yield NewTensors(path, tensors)
+    yield Reduction(cut, quantizers)
+
+
+def _compressed(
+    trained: Trained, layer: Layer, quantizer: LearnedQuantizer, cut: removal.Cut, seconds: float
+) -> CompressedLayer:
+    """Store the levels of the channels that stay, one step, and a map of the channels along each axis that lost some."""
+    weight = trained.module.get_submodule(layer.name).weight
+    bits = quantizer.whole_bits
+    levels = quantizer.levels(weight.detach()).numpy()  # type: ignore[arg-type, union-attr]
+    offset = 2 ** (bits - 1) - 1
+    step = np.array([float(quantizer.step)], np.float32)
+    stored: dict[str, Packed] = {}
+    kept = []
+    for axis, name in enumerate(("outputs", "inputs")):
+        indices = cut.kept(f"{layer.name}.weight", axis)
+        mask = np.ones(levels.shape[axis], bool)
+        if indices is not None:
+            mask[:] = False
+            mask[list(indices)] = True
+            stored[name] = Packed.flags(mask)
+        kept.append(np.flatnonzero(mask))
+    inside = levels[np.ix_(*kept)]
+    stored |= {"levels": Packed((inside + offset).astype(np.uint16), bits), "step": Packed(step, FLOAT_BITS)}
+    full = np.zeros(levels.shape)
+    full[np.ix_(*kept)] = inside * float(step[0])
+    return CompressedLayer(
+        layer=layer,
+        weight=full,
+        bias=None,
+        stored=stored,
+        parameters={},
+        parameter_bits=0,
+        bounds=(),
+        step=step.astype(float),
+        levels=2 * offset + 1,
+        size=int(np.prod(levels.shape[1:])),
+        overload=int((np.abs(layer.weight) > float(quantizer.reach)).sum()),
+        unstable=0,
+        seconds=seconds,
+        weight_bits=bits,
+    )
