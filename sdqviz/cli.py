@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -283,6 +284,10 @@ def report_text(report: Report) -> str:
         head.append(("bound on it", f"{report.output_bound:.3g}, {verdict}: {report.output_bound_because}"))
     head.append(("bits per original weight", f"{report.bits_per_weight:.3f}"))
     head.append(("bytes", f"{report.bytes:,} (was {report.original_bytes:,})"))
+    if not math.isnan(report.macs):  # versions before 0.2 did not count them
+        head.append(("MACs of one input", f"{report.macs:,.0f} (was {report.original_macs:,.0f})"))
+        head.append(("BOPs of one input", f"{report.bops:,.0f}, {report.relative_bops:.2%} of 32 × 32 bits"))
+        head.append(("parameters", f"{report.parameters:,} (was {report.original_parameters:,})"))
     head.append(("seconds", f"{report.seconds:.2f}"))
     measured = report.layers[0].error_name if report.layers else "‖W−Q‖₂"
     rows: list[Sequence[str]] = [

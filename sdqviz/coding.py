@@ -40,6 +40,11 @@ class Coded:
     parameter_bits: int
     levels: int
 
+    @property
+    def weight_bits(self) -> int:
+        """Bits of the whole numbers the weights are but for their scale; 32 where some are any real number."""
+        return FLOAT_BITS if self.levels == 0 or "cut" in self.parameters else _width(self.levels)
+
 
 def encode(neurons: Array, grid: Grid | None, cut: float = 0.0, dead: Array | None = None) -> Coded:
     """Code neurons whose entries are 0, levels, or ±cut.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -132,6 +133,17 @@ class Report:
         Version of the engine.
     note : str
         What a reader must know before the figures, for example that the weights are random; empty if nothing.
+    macs, original_macs : float
+        Multiply-accumulates of one input, after and before; zeros that are not cut out are multiplied too. NaN, like
+        the two that follow, in results stored by versions that did not count them.
+    bops : float
+        Bit operations of one input: MACs · b_w · b_a summed over the layers. b_w is the bits of a layer's whole
+        numbers where its weights are such numbers times a scale, b_a those of a quantizer before the layer, and 32
+        elsewhere.
+    relative_bops : float
+        ``bops`` over those of the original network in 32 × 32 bits.
+    parameters, original_parameters : int
+        Parameters of the modules, after and before.
     """
 
     network: str
@@ -156,6 +168,12 @@ class Report:
     seconds: float
     version: str
     note: str = ""
+    macs: float = math.nan
+    original_macs: float = math.nan
+    bops: float = math.nan
+    relative_bops: float = math.nan
+    parameters: int = 0
+    original_parameters: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types; `from_dict` inverts it."""

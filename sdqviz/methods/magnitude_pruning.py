@@ -101,6 +101,7 @@ class MagnitudePruning(MethodChoice):
                 overload=int(overload.sum()),
                 unstable=int(overload.any(axis=1).sum()),
                 seconds=time.perf_counter() - begun,
+                weight_bits=coded.weight_bits,
             )
 
     def _kept(self, rows: list[Array]) -> list[Array]:

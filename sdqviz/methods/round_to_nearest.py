@@ -107,6 +107,7 @@ class RoundToNearest(MethodChoice):
                 overload=overload,
                 unstable=int((np.abs(neurons) > half * step).any(axis=1).sum()),
                 seconds=time.perf_counter() - begun,
+                weight_bits=bits,
             )
 
     def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
