@@ -28,8 +28,9 @@ LONGEST = 1024
 """Entries of a pasted vector."""
 
 
-def _weight_files() -> tuple[str, ...]:
-    return tuple(sorted(file.stem for file in (asset.folder() / "networks").glob("*.safetensors")))
+def weight_files() -> tuple[str, ...]:
+    """Return the names of the weight files of the shipped networks for handwritten digits."""
+    return tuple(sorted(file.stem for file in (asset.folder() / "networks").glob("mnist-*.safetensors")))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,7 @@ class VectorChoice(Choice):
         options=SOURCES,
     )
     network: str = field(
-        "mnist-fnn-seed0", label="Network", help="A shipped network and its training seed.", options=_weight_files
+        "mnist-fnn-seed0", label="Network", help="A shipped network and its training seed.", options=weight_files
     )
     layer: int = field(1, label="Layer", help="Which layer's weights, counted from the input.", minimum=1, maximum=6)
     column: int = field(
@@ -180,13 +181,21 @@ def weight_column(network: str, layer: int, column: int) -> Array:
     column : int
         Counted from 0.
     """
-    matrices = _weight_matrices(network)
-    if not 1 <= layer <= len(matrices):
-        raise InputError(f"layer must be between 1 and {len(matrices)} for {network}, got {layer}")
-    name, matrix = matrices[layer - 1]
+    name, matrix = weight_matrix(network, layer)
     if not 0 <= column < matrix.shape[1]:
         raise InputError(f"column must be between 0 and {matrix.shape[1] - 1} in layer {name}, got {column}")
     return np.array(matrix[:, column])
+
+
+def weight_matrix(network: str, layer: int) -> tuple[str, Array]:
+    """Return the name of a layer of a shipped network and its weights, shape (outputs, inputs); no torch is needed.
+
+    Parameters as in `weight_column`.
+    """
+    matrices = _weight_matrices(network)
+    if not 1 <= layer <= len(matrices):
+        raise InputError(f"layer must be between 1 and {len(matrices)} for {network}, got {layer}")
+    return matrices[layer - 1]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

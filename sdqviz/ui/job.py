@@ -65,6 +65,11 @@ class Job(Generic[R]):
             self.problem = str(error)
         return False
 
+    @property
+    def asked_for(self) -> object:
+        """What the work under way, or the last there was, is for: the ``tag`` given to `start`."""
+        return self._tag
+
     def start(self, work: Work[R], tag: object = None) -> None:
         """Begin; work that is still under way is cancelled first.
 

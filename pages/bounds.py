@@ -1,0 +1,45 @@
+"""Bounds: what is proved and what is measured, along a sweep, on logarithmic axes."""
+
+import streamlit as st
+
+from sdqviz.plots import bounds as plots
+from sdqviz.ui import bounds, screen, show
+
+with screen.page(
+    "bounds",
+    "Bounds",
+    "How does the error fall as more is spent, and how far above it lies what can be proved?",
+) as page:
+    sweep = bounds.ask(page)
+    curve = bounds.run(page, sweep)
+    if curve is not None:
+        page.code(plots.code(curve))
+        ratio, where = plots.ratio_headline(curve)
+        count, told = plots.verdict(curve)
+        show.headlines(
+            show.Headline(
+                "Fitted slope",
+                plots.slope_text(curve.fit),
+                plots.slope_note(curve),
+                "Least squares of log error against the logarithm of what is swept, over the points where an a-priori "
+                "bound applies; ± is half of the 95 % interval by Student's t.",
+            ),
+            show.Headline(
+                "Smallest bound / measured",
+                ratio,
+                where,
+                "Over all bounds, points and runs with all hypotheses met. 1 would be attained, below 1 violated.",
+            ),
+            show.Headline(
+                "Violations",
+                count,
+                told,
+                "A comparison is one bound at one point for one run, where all hypotheses of the bound were verified.",
+            ),
+        )
+        if curve.violations:
+            st.error(f"These runs lie above a bound that should hold:\n\n{plots.violation_table(curve)}")
+        show.panel(plots.draw_curves(curve, page.ink), page)
+        place = plots.place_of(curve, page.choices["at"])
+        show.panels([plots.draw_ladder(curve, place, page.ink), plots.draw_ratio(curve, page.ink)], page)
+        st.markdown(f"**All bounds on this error**\n\n{plots.bound_table(curve)}")

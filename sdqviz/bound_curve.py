@@ -1,0 +1,642 @@
+"""Bound and measured along a sweep: points, curves, fitted slopes, ratios, and every comparison that fails."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.bound import Bound
+from sdqviz.choice import Choice
+from sdqviz.error import InputError
+from sdqviz.monte_carlo import binomial_tail
+from sdqviz.path_bound import ProbabilisticBound
+from sdqviz.progress import Progress, ShouldStop, report, stop_if
+from sdqviz.recent import Recent
+from sdqviz.walks import fitted_slope
+
+PARITIES = ("even", "odd", "any")
+"""Which whole numbers a sweep of N takes: with N even the last state of a zero-sum frame vanishes."""
+
+A_PRIORI, A_POSTERIORI = "a-priori", "a-posteriori"
+
+FEWEST = 3
+"""Points a slope with an interval needs."""
+
+SIGNIFICANCE = 1e-3
+"""Chance below which failures of bounds that may fail are no longer put down to chance, over all comparisons."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """What can be swept: one field of a subject, moved along a logarithmic axis.
+
+    Attributes
+    ----------
+    field : str
+        The field that is moved.
+    title : str
+        Title of the axis, with units.
+    low, high : float
+        Range at first.
+    least, most : float
+        The widest range.
+    whole : bool
+        Whether values are whole numbers.
+    fixed : tuple of (str, value)
+        Other fields that go with it, for instance the rule that makes δ a number of one's own.
+    position : callable
+        From the value to where it is drawn: the value itself, or the gaps between the levels for a number of bits, so
+        that a power law is a line.
+    parity : bool
+        Whether it matters if values are even or odd.
+    """
+
+    field: str
+    title: str
+    low: float
+    high: float
+    least: float
+    most: float
+    whole: bool = True
+    fixed: tuple[tuple[str, Any], ...] = ()
+    position: Callable[[float], float] = float
+    parity: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All fields this axis decides."""
+        return (self.field, *(name for name, _ in self.fixed))
+
+    def values(self, low: float, high: float, count: int, parity: str = "any") -> tuple[float, ...]:
+        """Return at most ``count`` values from ``low`` to ``high``, evenly spaced on a logarithmic axis.
+
+        Raises
+        ------
+        InputError
+            If the range does not go upwards or leaves the axis's own, or there are fewer than two points.
+
+        Examples
+        --------
+        >>> Axis("size", "N", 8, 64, 1, 100, parity=True).values(8, 64, 4, "odd")
+        (9, 17, 33, 65)
+        >>> Axis("bits", "bits", 1, 8, 1, 8).values(2, 5, 9)
+        (2, 3, 4, 5)
+        """
+        if not low < high:
+            raise InputError(f"the end of the range must be above its beginning {low:g}, got {high:g}")
+        if not (self.least <= low and high <= self.most):
+            raise InputError(f"{self.field} must be between {self.least:g} and {self.most:g}, got {low:g} to {high:g}")
+        if count < 2:
+            raise InputError(f"points must be at least 2, got {count}")
+        spaced = np.geomspace(low, high, count)
+        if not self.whole:
+            return tuple(float(f"{value:.6g}") for value in spaced)
+        if high - low + 1 <= count:
+            spaced = np.arange(low, high + 1)
+        whole = np.rint(spaced).astype(int)
+        if self.parity and parity != "any":
+            whole = 2 * ((whole + (parity == "even")) // 2) + (parity == "odd")
+        return tuple(dict.fromkeys(whole.tolist()))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Promise:
+    """One bound at one point, for every run of it.
+
+    Attributes
+    ----------
+    name, title, kind : str
+        Slug, what people read, and ``"a-priori"`` or ``"a-posteriori"`` (which uses what was measured).
+    values : ndarray, shape (runs,)
+        The bound for each run.
+    holds : ndarray of bool, shape (runs,)
+        Whether all its hypotheses are met.
+    because : str
+        The hypotheses, or those that fail in the first run in which one does.
+    probability : float
+        With which it is stated; 1 for certain.
+    reference, text, formula, substituted : str
+        As in `sdqviz.bound.Bound`, with the numbers of the first run.
+    """
+
+    name: str
+    title: str
+    kind: str
+    values: Array
+    holds: Array
+    because: str
+    probability: float
+    reference: str
+    text: str
+    formula: str
+    substituted: str
+
+    @classmethod
+    def of(cls, bounds: Sequence[Bound], kind: str = A_PRIORI) -> Self:
+        """Join one bound per run."""
+        first = bounds[0]
+        told = next((one for one in bounds if not one.holds), first)
+        stated = [one.probability if isinstance(one, ProbabilisticBound) else 1.0 for one in bounds]
+        return cls(
+            first.name, first.title, kind, np.array([one.value for one in bounds], float),
+            np.array([one.holds for one in bounds], bool), told.because, min(stated),
+            first.reference, first.text, first.formula, first.substituted,
+        )  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types, numbers that are not finite as None."""
+        return dataclasses.asdict(self) | {"values": _listed(self.values), "holds": self.holds.tolist()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Invert `to_dict`."""
+        return cls(**dict(values) | {"values": _array(values["values"]), "holds": np.array(values["holds"], bool)})
+
+
+def promises(bounds: Iterable[Sequence[Bound]], kind: str = A_PRIORI) -> tuple[Promise, ...]:
+    """Join, for each run, its bounds in one order, to one `Promise` for each bound."""
+    return tuple(Promise.of(column, kind) for column in zip(*bounds, strict=True))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Point:
+    """What was measured and what is proved at one point of a sweep.
+
+    Attributes
+    ----------
+    measured : ndarray, shape (runs,)
+        The error of each run.
+    beside : mapping of str to ndarray
+        Errors of what stands beside, plain rounding first.
+    promises : tuple of Promise
+        Bounds on ``measured``.
+    bits_per_weight : float
+        Bits stored per original weight, scales included.
+    facts : mapping of str to float
+        Further numbers, such as the step δ, medians over the runs.
+    """
+
+    measured: Array
+    beside: Mapping[str, Array]
+    promises: tuple[Promise, ...]
+    bits_per_weight: float
+    facts: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types; `from_dict` inverts it."""
+        return {
+            "measured": _listed(self.measured),
+            "beside": {name: _listed(values) for name, values in self.beside.items()},
+            "promises": [one.to_dict() for one in self.promises],
+            "bits_per_weight": self.bits_per_weight,
+            "facts": dict(self.facts),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Invert `to_dict`."""
+        return cls(
+            _array(values["measured"]),
+            {name: _array(given) for name, given in values["beside"].items()},
+            tuple(Promise.from_dict(one) for one in values["promises"]),
+            values["bits_per_weight"],
+            dict(values["facts"]),
+        )
+
+
+def _listed(values: Array) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in np.asarray(values, float).tolist()]
+
+
+def _array(values: Sequence[float | None]) -> Array:
+    return np.array([math.nan if value is None else value for value in values], float)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate:
+    """The exponent a theorem gives the error along an axis.
+
+    Attributes
+    ----------
+    exponent : float
+        Of the swept quantity.
+    because : str
+        Which statement says so, in a few words.
+    """
+
+    exponent: float
+    because: str
+
+
+class Subject(Choice):
+    """Base of what is bounded: a choice that can be measured at one point, and says what of it can be swept."""
+
+    axes: ClassVar[Mapping[str, Axis]]
+    error: ClassVar[str]
+    """What is measured, as a formula in Unicode: the title of the vertical axis."""
+    only: ClassVar[Mapping[str, tuple[str, tuple[Any, ...]]]] = {}
+    """Fields that count only where another field has one of these values."""
+
+    def admissible(self) -> Self:
+        """Return the nearest choice there is, such as the next N for which a family has a frame."""
+        return self
+
+    def at(self, axis: Axis, value: float) -> Self:
+        """Return the choice with one field moved."""
+        return dataclasses.replace(self, **dict(axis.fixed), **{axis.field: value}).admissible()
+
+    def measure(self, seed: int, should_stop: ShouldStop | None = None) -> Point:
+        """Run and bound everything at this point."""
+        raise NotImplementedError
+
+    def estimated_seconds(self) -> float:
+        """Return roughly how long `measure` takes."""
+        raise NotImplementedError
+
+    def rate(self, axis: str, points: Sequence[Point]) -> Rate | None:
+        """Return what theory says of the slope along an axis, None where it says nothing as a power."""
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """What is swept: a subject along one of its axes.
+
+    Attributes
+    ----------
+    subject : Subject
+        Everything that stays, and the field that moves.
+    axis : str
+        Name of the axis.
+    low, high : float
+        Its range.
+    count : int
+        Points.
+    parity : str
+        One of `PARITIES`, for axes where it matters.
+    seed : int
+        Of everything that is drawn.
+    """
+
+    subject: Subject
+    axis: str
+    low: float
+    high: float
+    count: int = 9
+    parity: str = "even"
+    seed: int = 0
+
+    @functools.cached_property
+    def settings(self) -> tuple[tuple[float, Subject], ...]:
+        """The value and the choice of each point, each once; points that cannot be are left out.
+
+        Raises
+        ------
+        InputError
+            If the axis is not one of the subject's, the range is none, or no point can be.
+        """
+        if self.axis not in self.subject.axes:
+            raise InputError(f"sweep must be one of {', '.join(self.subject.axes)}, got {self.axis!r}")
+        axis = self.subject.axes[self.axis]
+        found: dict[Subject, float] = {}
+        refused: InputError | None = None
+        for value in axis.values(self.low, self.high, self.count, self.parity):
+            try:
+                setting = self.subject.at(axis, value)
+            except InputError as error:
+                refused = refused or error
+                continue
+            found.setdefault(setting, float(getattr(setting, axis.field)))
+        if not found:
+            raise refused or InputError("the sweep must have at least one point, got none")
+        return tuple((value, setting) for setting, value in found.items())
+
+    def estimated_seconds(self) -> float:
+        """Return roughly how long the points that are not known yet take."""
+        return sum(one.estimated_seconds() for _, one in self.settings if _points.get((one, self.seed)) is None)
+
+    def run(self, progress: Progress | None = None, should_stop: ShouldStop | None = None) -> Curve:
+        """Measure all points; points measured lately are not measured again.
+
+        Raises
+        ------
+        InputError
+            If a choice cannot be used.
+        Stopped
+            If asked to stop; finished points are kept.
+        """
+        points = []
+        for place, (value, setting) in enumerate(self.settings):
+            stop_if(should_stop)
+            told = f"{self.subject.axes[self.axis].title} = {value:g}"
+            report(progress, place, len(self.settings), told)
+            found = _points.get((setting, self.seed))
+            if found is None:
+                found = _points.put((setting, self.seed), setting.measure(self.seed, should_stop))
+            points.append(found)
+        report(progress, len(points), len(points), "done")
+        return Curve.of(self, points)
+
+
+_points: Recent[tuple[Subject, int], Point] = Recent(2048)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """A line through points on logarithmic axes, by least squares.
+
+    Attributes
+    ----------
+    slope : float
+        Its slope; NaN for fewer than three points.
+    margin : float
+        Half of its 95 % interval, from Student's t with ``count`` − 2 degrees of freedom.
+    count : int
+        Points it goes through.
+    centre, height : float
+        Geometric means of x and y, through which the line passes.
+    """
+
+    slope: float
+    margin: float
+    count: int
+    centre: float
+    height: float
+
+    @classmethod
+    def through(cls, x: Array, y: Array, used: Array | None = None) -> Self:
+        """Fit log y = a + s log x to the points that are used, positive and finite."""
+        kept = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
+        if used is not None:
+            kept &= used
+        if not kept.any():
+            return cls(math.nan, math.nan, 0, math.nan, math.nan)
+        u, v = x[kept], y[kept]
+        slope, margin = fitted_slope(u, v)
+        return cls(slope, margin, len(u), float(np.exp(np.log(u).mean())), float(np.exp(np.log(v).mean())))
+
+    def line(self, x: Array) -> Array:
+        """Return the line at ``x``."""
+        return self.height * (x / self.centre) ** self.slope
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BoundLine:
+    """One bound along the sweep.
+
+    Attributes
+    ----------
+    name, title, kind : str
+        As in `Promise`.
+    values, holds : ndarray, shape (points, runs)
+        The bound, NaN where it is not stated, and whether its hypotheses are met.
+    promises : tuple of Promise or None
+        That of each point.
+    """
+
+    name: str
+    title: str
+    kind: str
+    values: Array
+    holds: Array
+    promises: tuple[Promise | None, ...]
+
+    @property
+    def median(self) -> Array:
+        """Median over the runs, shape (points,)."""
+        return _median(self.values)
+
+    @property
+    def applies(self) -> Array:
+        """Whether it holds in every run of a point, shape (points,)."""
+        every: Array = self.holds.all(axis=1)
+        return every
+
+    @property
+    def probability(self) -> float:
+        """The smallest probability it is stated with."""
+        return min((one.probability for one in self.promises if one is not None), default=1.0)
+
+    @property
+    def reason(self) -> str:
+        """The first hypothesis that fails along the sweep; empty if none does."""
+        for one in self.promises:
+            if one is not None and not one.holds.all():
+                return one.because.removeprefix("Not applicable: ").rstrip(".")
+        return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A run above a bound whose hypotheses it meets.
+
+    Attributes
+    ----------
+    bound : str
+        Title of the bound.
+    value : float
+        Where on the axis.
+    run : int
+        Which run.
+    measured, limit : float
+        The error, and the bound on it.
+    probability : float
+        With which the bound is stated: 1 makes this a violation.
+    """
+
+    bound: str
+    value: float
+    run: int
+    measured: float
+    limit: float
+    probability: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Smallest:
+    """The comparison in which a bound comes closest to what was measured."""
+
+    ratio: float
+    bound: str
+    value: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Curve:
+    """A sweep with everything that was found.
+
+    Attributes
+    ----------
+    sweep : Sweep
+        What was asked.
+    values, x : ndarray, shape (points,)
+        Swept values, and where they are drawn.
+    points : tuple of Point
+        The points.
+    measured : ndarray, shape (points, runs)
+        Errors.
+    beside : mapping of str to ndarray, shape (points, runs)
+        Errors of what stands beside.
+    bounds : tuple of BoundLine
+        All bounds.
+    """
+
+    sweep: Sweep
+    values: Array
+    x: Array
+    points: tuple[Point, ...]
+    measured: Array
+    beside: Mapping[str, Array]
+    bounds: tuple[BoundLine, ...]
+
+    @classmethod
+    def of(cls, sweep: Sweep, points: Sequence[Point]) -> Self:
+        """Join the points of a sweep."""
+        axis = sweep.subject.axes[sweep.axis]
+        values = np.array([value for value, _ in sweep.settings], float)
+        runs = max(len(point.measured) for point in points)
+
+        def column(given: Iterable[Array | None]) -> Array:
+            rows = [np.full(runs, math.nan) if one is None else np.resize(one, runs) for one in given]
+            return np.array(rows, float)
+
+        names = dict.fromkeys(one.name for point in points for one in point.promises)
+        lines = []
+        for name in names:
+            found = [next((one for one in point.promises if one.name == name), None) for point in points]
+            some = next(one for one in found if one is not None)
+            held = column([None if one is None else one.holds for one in found])
+            lines.append(
+                BoundLine(
+                    name, some.title, some.kind, column([None if one is None else one.values for one in found]),
+                    np.nan_to_num(held).astype(bool), tuple(found),
+                )
+            )  # fmt: skip
+        besides = dict.fromkeys(name for point in points for name in point.beside)
+        return cls(
+            sweep, values, np.array([axis.position(value) for value in values]), tuple(points),
+            column([point.measured for point in points]),
+            {name: column([point.beside.get(name) for point in points]) for name in besides}, tuple(lines),
+        )  # fmt: skip
+
+    @property
+    def axis(self) -> Axis:
+        """The axis that was swept."""
+        return self.sweep.subject.axes[self.sweep.axis]
+
+    @property
+    def median(self) -> Array:
+        """Median error over the runs, shape (points,)."""
+        return _median(self.measured)
+
+    @property
+    def bits_per_weight(self) -> Array:
+        """Bits per original weight of each point."""
+        return np.array([point.bits_per_weight for point in self.points])
+
+    @property
+    def covered(self) -> Array:
+        """Points at which some a-priori bound applies to every run, shape (points,)."""
+        applying = [line.applies for line in self.bounds if line.kind == A_PRIORI]
+        return np.any(applying, axis=0) if applying else np.zeros(len(self.x), bool)
+
+    @functools.cached_property
+    def fit(self) -> Fit:
+        """Slope of the median error: over the points where a bound applies, or over all if those are too few."""
+        covered = self.covered
+        return Fit.through(self.x, self.median, covered if covered.sum() >= FEWEST else None)
+
+    def fit_beside(self, name: str) -> Fit:
+        """Slope of what stands beside, over the same points."""
+        covered = self.covered
+        return Fit.through(self.x, _median(self.beside[name]), covered if covered.sum() >= FEWEST else None)
+
+    @functools.cached_property
+    def tightest(self) -> Array:
+        """The smallest a-priori bound that applies at each point, NaN where none does, shape (points,)."""
+        return self._least(A_PRIORI)
+
+    def _least(self, kind: str) -> Array:
+        rows = [np.where(line.applies, line.median, np.inf) for line in self.bounds if line.kind == kind]
+        least = np.min(rows, axis=0) if rows else np.full(len(self.x), np.inf)
+        return np.where(np.isfinite(least), least, math.nan)
+
+    @functools.cached_property
+    def bound_fit(self) -> Fit:
+        """Slope of the tightest a-priori bound."""
+        return Fit.through(self.x, self.tightest)
+
+    @property
+    def rate(self) -> Rate | None:
+        """What theory says of the slope."""
+        return self.sweep.subject.rate(self.sweep.axis, self.points)
+
+    # -- comparisons ----------------------------------------------------------------------------------
+
+    @property
+    def comparisons(self) -> int:
+        """How many (bound, point, run) have all hypotheses met, a limit and an error."""
+        return int(sum((line.holds & np.isfinite(line.values * self.measured)).sum() for line in self.bounds))
+
+    @functools.cached_property
+    def failures(self) -> tuple[Failure, ...]:
+        """Every run above a bound whose hypotheses it meets, also those of bounds that may fail."""
+        found = []
+        for line in self.bounds:
+            above = line.holds & (self.measured > line.values * (1 + 1e-9))
+            for place, run in np.argwhere(above):
+                stated = line.promises[place]
+                found.append(
+                    Failure(
+                        line.title, float(self.values[place]), int(run), float(self.measured[place, run]),
+                        float(line.values[place, run]), 1.0 if stated is None else stated.probability,
+                    )
+                )  # fmt: skip
+        return tuple(found)
+
+    @property
+    def violations(self) -> tuple[Failure, ...]:
+        """Failures that nothing excuses: of bounds stated for certain, or more often than chance allows."""
+        certain = tuple(one for one in self.failures if one.probability >= 1)
+        return certain if self.consistent else (*certain, *(one for one in self.failures if one.probability < 1))
+
+    @functools.cached_property
+    def consistent(self) -> bool:
+        """Whether bounds that may fail do so no more often than chance allows, over all of them together."""
+        tails = []
+        for line, place in itertools.product(self.bounds, range(len(self.x))):
+            stated = line.promises[place]
+            if stated is not None and stated.probability < 1:
+                holds = line.holds[place]
+                above = int((holds & (self.measured[place] > line.values[place] * (1 + 1e-9))).sum())
+                tails.append(binomial_tail(int(holds.sum()), above, 1 - stated.probability))
+        return min(tails, default=1.0) >= SIGNIFICANCE / max(len(tails), 1)
+
+    @functools.cached_property
+    def smallest(self) -> Smallest | None:
+        """The smallest bound/measured among all comparisons; None if there is none."""
+        best: Smallest | None = None
+        for line in self.bounds:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = np.where(line.holds & (self.measured > 0), line.values / self.measured, np.inf)
+            ratio = np.where(np.isfinite(ratio), ratio, np.inf)
+            place = int(ratio.min(axis=1).argmin())
+            least = float(ratio[place].min())
+            if math.isfinite(least) and (best is None or least < best.ratio):
+                best = Smallest(least, line.title, float(self.values[place]))
+        return best
+
+
+def _median(values: Array) -> Array:
+    """Median over the runs of each point; NaN where there is no number."""
+    some = np.isfinite(values).any(axis=1)
+    median = np.full(len(values), math.nan)
+    median[some] = np.nanmedian(np.where(np.isfinite(values[some]), values[some], np.nan), axis=1)
+    return median

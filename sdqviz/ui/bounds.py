@@ -1,0 +1,172 @@
+"""What the Bounds page has of its own: its form, when a sweep waits for Run, and the paper's figures."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from sdqviz.bound_curve import PARITIES, Curve, Subject, Sweep
+from sdqviz.bound_curves import SUBJECTS
+from sdqviz.plots import bounds as plots
+from sdqviz.ui import job
+from sdqviz.ui.screen import Page
+
+AT_ONCE = 1.0
+"""Seconds of estimated work that are spent without being asked for."""
+
+LIBRARIES = 4.0
+"""Seconds the first network takes longer, because torch has to be read."""
+
+SHOWN = "_bounds shown"
+
+WHAT = ("source", "weights", "layer", "network", "nets", "frame", "method")
+"""Fields of subjects that say what is bounded."""
+
+
+def ask(page: Page) -> Sweep:
+    """Draw the form: what is bounded, what of it is swept, the rest of it, the range.
+
+    Raises
+    ------
+    InputError
+        If the choices do not go together.
+    """
+    names = tuple(sorted(SUBJECTS))
+    cls = SUBJECTS[
+        page.ask(
+            "subject",
+            plots.DEFAULTS["subject"],
+            label="What is bounded",
+            help="\n".join(f"- `{name}`: {SUBJECTS[name].title}" for name in names),
+            options=names,
+            where="what",
+        )
+    ]
+    if st.session_state.get("sweep", next(iter(cls.axes))) not in cls.axes:  # the subject has changed
+        del st.session_state["sweep"]
+    name = page.ask(
+        "sweep",
+        next(iter(cls.axes)),
+        label="Swept",
+        help="What grows from left to right; all else stays.\n\n"
+        + "\n".join(f"- `{key}`: {axis.title}" for key, axis in cls.axes.items()),
+        options=tuple(cls.axes),
+        where="what",
+    )
+    _range(page, cls, name)
+    _form(page, cls, name)
+    page.ask(
+        "at",
+        plots.DEFAULTS["at"],
+        label="Point taken apart",
+        help="All bounds of this point are shown on one axis of their own.",
+        options=plots.PLACES,
+        where="how",
+    )
+    page.check()
+    return plots.asked(page.choices)
+
+
+def _range(page: Page, cls: type[Subject], name: str) -> None:
+    """Draw beginning and end of the sweep, how many points, and which whole numbers."""
+    axis = cls.axes[name]
+    kind = int if axis.whole else float
+    for end, value, label in (("from", axis.low, "From"), ("to", axis.high, "To")):
+        page.ask(
+            f"{name}_{end}",
+            kind(value),
+            label=f"{label} {axis.field}",
+            help=f"{axis.title}: {'beginning' if end == 'from' else 'end'} of the sweep, {axis.least:g} to "
+            f"{axis.most:g}.",
+            minimum=axis.least if axis.whole else None,
+            maximum=axis.most if axis.whole else None,
+            where="how much",
+        )
+    page.ask(
+        "points",
+        plots.DEFAULTS["points"],
+        label="Points",
+        help="Evenly spaced on the logarithmic axis; those that fall together count once.",
+        minimum=3,
+        maximum=25,
+        where="how much",
+    )
+    if axis.parity:
+        page.ask(
+            "parity",
+            plots.DEFAULTS["parity"],
+            label=f"Values of {axis.field}",
+            help="With N even and a frame whose vectors sum to 0 the last state vanishes, and with it the term that "
+            "falls slowest.",
+            options=PARITIES,
+            where="how",
+        )
+
+
+def _form(page: Page, cls: type[Subject], name: str) -> None:
+    """Draw the subject's own fields but those that the sweep moves, and those that other choices leave without use."""
+    axis = cls.axes[name]
+    hidden: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+        field: functools.partial(_without_use, other, values, dict(axis.fixed))
+        for field, (other, values) in cls.only.items()
+    }
+    hidden |= {field: lambda _seen: True for field in axis.names}
+    where = dict.fromkeys((field for field in WHAT if field in cls.specs()), "what")
+    page.attempt(lambda: page.choose(cls, where=where, unless=hidden), cls)
+
+
+def _without_use(other: str, values: Sequence[Any], fixed: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
+    """Say whether the field that decides about this one is known and decides against it."""
+    known = {**seen, **fixed}
+    return other in known and known[other] not in values
+
+
+def run(page: Page, sweep: Sweep) -> Curve | None:
+    """Return what to draw: at once where that takes under a second, else after Run; until then the previous curve.
+
+    Raises
+    ------
+    InputError
+        If the choices cannot be used.
+    """
+    seconds = sweep.estimated_seconds()
+    network = sweep.subject.name == "network"
+    if network and "torch" not in sys.modules:
+        seconds += LIBRARIES
+    if seconds <= AT_ONCE:
+        curve = page.compute(plots.build)
+        st.session_state[SHOWN] = curve
+        return curve
+    stored = plots.stored_curve(sweep)
+    if stored is not None:
+        return stored
+    slot: job.Job[Curve] = job.slot("bounds")
+    running = slot.running
+    if slot.result is not None and slot.made_for == sweep:
+        st.session_state[SHOWN] = slot.result
+        return slot.result
+    if running and slot.asked_for == sweep:
+        slot.show()
+        return _previous(sweep)
+    if st.button(
+        f"Run (about {seconds:.0f} s)", type="primary", help="The previous result stays until the new one is there."
+    ):
+        slot.start(sweep.run, sweep)
+        st.rerun()
+    if not slot.problem:
+        st.caption("It takes longer than a second, so it waits for you; nothing costly is computed on opening a page.")
+    slot.show()
+    return _previous(sweep)
+
+
+def _previous(sweep: Sweep) -> Curve | None:
+    """Return the last curve drawn, if it is of the same subject, and say that it is not the one asked for."""
+    found: Curve | None = st.session_state.get(SHOWN)
+    if found is None or found.sweep.subject.name != sweep.subject.name:
+        return None
+    st.info("The numbers below are still those of the previous choice.")
+    return found
