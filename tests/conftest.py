@@ -44,3 +44,42 @@ class NaivePath:
 @pytest.fixture(scope="session")
 def naive():
     return NaivePath
+
+
+@pytest.fixture(scope="session")
+def made_run():
+    """Return a function that makes a run with given figures, for what sorts, filters and draws runs."""
+    import dataclasses
+
+    from sdqviz.report import LayerReport, Report
+    from sdqviz.run_store import Run, run_key
+
+    def filled(cls, **given):
+        kinds = {"float": 0.0, "int": 0, "str": "", "bool": False}
+        values = {}
+        for item in dataclasses.fields(cls):
+            kind, _, optional = str(item.type).partition(" | ")
+            values[item.name] = given.get(item.name, None if optional else kinds.get(kind, ()))
+        return cls(**values)
+
+    def make(method="gpfq", bits=2.0, accuracy=0.9, error=0.1, seed=0, network="mnist-fnn", layers=(), **more):
+        choice = {"name": method} | more.pop("choices", {"bits": 2})
+        problem = more.pop("problem", "")
+        where = {"name": network, "seed": more.pop("network_seed", seed)}
+        label = more.pop("label", "")
+        rows = tuple(
+            filled(LayerReport, **({"kind": "Linear", "shape": (4, 8), "weights": 32, "step": 0.1} | row))
+            for row in layers
+        )
+        report = None
+        if not problem:
+            figures = {
+                "network": network, "seed": seed, "method": choice, "layers": rows, "accuracy_before": 0.98,
+                "accuracy_after": accuracy, "relative_output_error": error, "bits_per_weight": bits,
+                "bytes": int(1000 * bits), "original_bytes": 32000, "seconds": 0.5, "version": "0.2.0",
+            }  # fmt: skip
+            report = filled(Report, **(figures | more))
+        key = run_key(where, choice, 64, seed, f"{bits} {accuracy} {error} {sorted(more)}")
+        return Run(key, where, choice, 64, seed, report, problem, 1.0, "0.2.0", label)
+
+    return make

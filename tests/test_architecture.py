@@ -16,7 +16,7 @@ ORDER = """
     compression packed_file export guarantee ladder network_bound
     walks
     methods path_following method
-    removal dependency cost learned_quantizer own_weights networks network_choice training
+    dependency removal short_norm channel_groups channel_layers channel_moves channel_flow channel_labels cost learned_quantizer own_weights networks network_choice training
     calibration measurement network structure residual_block basic_block vision_transformer layer dataset coding storage
     vector monte_carlo path_bound recursion sigma_delta dual bound
     permutations permutation frames tightening frame quantizers quantizer alphabet kernel draws
@@ -32,7 +32,7 @@ HOME: dict[str, set[str]] = {
     "rich": {"cli"},
     "torch": set(ORDER[ORDER.index("preset") : ORDER.index("layer") + 1]) | {"doctor"},
     "torchvision": {"networks", "network", "training", "dataset"},
-    "networkx": {"dependency"},
+    "networkx": {"channel_groups"},
     "dask": {"sweep"},
     "distributed": {"sweep"},
     "joblib": {"sweep"},

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -70,7 +70,12 @@ def limit(label: str, bound: Bound, measured: float) -> Headline:
     return Headline(label, "Yes" if kept else "Violated", note, f"{bound.title}. {bound.because}")
 
 
-def panel(drawn: Panel, page: Page, on_select: Callable[[str], None] | None = None) -> None:
+def panel(
+    drawn: Panel,
+    page: Page,
+    on_select: Callable[[str], None] | None = None,
+    selection: Literal["points", "box"] = "points",
+) -> None:
     """Draw one panel: title, sentence, plot, and behind two signs its formula and its data.
 
     Parameters
@@ -81,6 +86,8 @@ def panel(drawn: Panel, page: Page, on_select: Callable[[str], None] | None = No
         The page it is on.
     on_select : callable, optional
         Called with the plot's key when a point is clicked; the selection is in the session state under it.
+    selection : {"points", "box"}
+        What can be selected: a point by a click, or a box that is drawn over the plot.
     """
     with st.container(gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
@@ -102,7 +109,7 @@ def panel(drawn: Panel, page: Page, on_select: Callable[[str], None] | None = No
             drawn.figure,
             key=key,
             on_select="ignore" if on_select is None else functools.partial(on_select, key),
-            selection_mode="points",
+            selection_mode=selection,
             alt=drawn.alt,
             config={
                 "displaylogo": False,

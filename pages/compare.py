@@ -1,0 +1,41 @@
+"""Compare: which method, at which size? Every run at hand on two axes, side by side, and searched for a target."""
+
+import streamlit as st
+
+from sdqviz.plots import compare as plots
+from sdqviz.plots import coordinates
+from sdqviz.ui import compare, screen, show
+
+with screen.page(
+    "compare",
+    "Compare",
+    "Which method keeps most at which size, and where is plain rounding just as good?",
+    seeded=False,
+) as page:
+    shown = compare.ask(page)
+    page.code(compare.code(shown))
+    show.headlines(*(show.Headline(*told) for told in plots.headlines(shown.points, shown.total, shown.info)))
+
+    marked = {run.key: letter for letter, run in (("A", shown.first), ("B", shown.second)) if run is not None}
+    if not shown.points:
+        st.info(compare.why_empty(shown))
+    show.panel(
+        plots.draw_pareto(shown.info, page.ink, marked=marked, prints=compare.prints(page, shown)),
+        page,
+        on_select=compare.pick_point,
+    )
+    drawn = coordinates.draw_coordinates(shown.coordinates, shown.points, page.ink)
+    show.panel(drawn, page, on_select=compare.take_boxes(shown), selection="box")
+
+    runs, pair, files = st.tabs(
+        ["Runs", "A against B", "Import, export"], key="view", bind="query-params", on_change="rerun"
+    )
+    if runs.open:
+        with runs:
+            compare.table(shown)
+    if pair.open:
+        with pair:
+            compare.pair(page, shown)
+    if files.open:
+        with files:
+            compare.files(shown)

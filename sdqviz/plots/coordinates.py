@@ -1,0 +1,209 @@
+"""Draws runs as lines across parallel axes, and turns boxes drawn over them into a brush."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.plots import theme
+from sdqviz.plots.compare import hover, look_of, order_of
+from sdqviz.plots.entries import BRUSHED, FIGURES, Entry, Range, place, ticks, value_at
+from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.theme import Ink
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Coordinates:
+    """Where every point crosses every axis.
+
+    Attributes
+    ----------
+    points : tuple of Entry
+        One a line.
+    axes : tuple of str
+        ``"method"`` or names of figures, from left to right.
+    heights : ndarray, shape (points, axes)
+        0 … 1 along each axis; NaN where a point has no such figure.
+    ends : mapping of str to (float, float)
+        The positions of each axis's ends, see `sdqviz.plots.entries.place`.
+    methods : tuple of str
+        Names on the axis of methods, from below.
+    """
+
+    points: tuple[Entry, ...]
+    axes: tuple[str, ...]
+    heights: Array
+    ends: Mapping[str, Range]
+    methods: tuple[str, ...]
+
+
+def coordinates_info(points: Sequence[Entry]) -> Coordinates:
+    """Place points on the axes of `sdqviz.plots.entries.BRUSHED`; an axis on which none has a figure is left out."""
+    drawn = tuple(one for one in points if not one.failed)
+    methods = tuple(sorted({one.method for one in drawn}, key=order_of, reverse=True))
+    columns: dict[str, Array] = {}
+    ends: dict[str, Range] = {}
+    for name in BRUSHED:
+        if name == "method":
+            values = np.array([float(methods.index(one.method)) for one in drawn])
+            low, high = -0.5, max(len(methods) - 0.5, 0.5)
+        else:
+            values = place(name, [one.values[name] for one in drawn])
+            if not len(values) or np.isnan(values).all():
+                continue
+            low, high = float(np.nanmin(values)), float(np.nanmax(values))
+            low, high = (low - 0.5, high + 0.5) if high - low < 1e-9 else (low, high)
+        columns[name], ends[name] = (values - low) / (high - low), (low, high)
+    heights = np.array(list(columns.values())).T if columns else np.zeros((0, 0))
+    return Coordinates(drawn, tuple(columns), heights, ends, methods)
+
+
+def brush_of(boxes: Sequence[Mapping[str, Any]], info: Coordinates) -> dict[str, Range | frozenset[str]]:
+    """Turn boxes drawn over the axes into a brush: every axis a box reaches over is limited to the box's heights.
+
+    Parameters
+    ----------
+    boxes : sequence of mapping
+        Each with ``x`` and ``y``, two corners in the figure's coordinates, as Streamlit reports a selection.
+    info : Coordinates
+        What was drawn. Two boxes over one axis leave the range that holds both.
+    """
+    limits: dict[str, Range] = {}
+    for box in boxes:
+        left, right = sorted(float(value) for value in box["x"][:2])
+        low, high = sorted(float(value) for value in box["y"][:2])
+        for position, name in enumerate(info.axes):
+            if left <= position <= right:
+                before = limits.get(name, (low, high))
+                limits[name] = (min(low, before[0]), max(high, before[1]))
+    found: dict[str, Range | frozenset[str]] = {}
+    for name, (low, high) in limits.items():
+        first, last = info.ends[name]
+        at = (first + low * (last - first), first + high * (last - first))
+        if name == "method":
+            found[name] = frozenset(method for k, method in enumerate(info.methods) if at[0] <= k <= at[1])
+        else:
+            found[name] = (
+                value_at(name, at[0]) if low > 0 else -math.inf,
+                value_at(name, at[1]) if high < 1 else math.inf,
+            )
+    return found
+
+
+def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink) -> Panel:
+    """Draw a line for every point across all axes; those outside the brush are faint.
+
+    Drawn as lines of an ordinary plot: Streamlit is told of boxes drawn over them, which it is not of the brush of
+    Plotly's own parallel coordinates.
+
+    Parameters
+    ----------
+    info : Coordinates
+        From `coordinates_info`.
+    kept : sequence of Entry
+        Points inside the brush.
+    ink : Ink
+        Colours.
+    """
+    figure = theme.figure(ink, height=400)
+    last = max(len(info.axes) - 1, 1)
+    figure.update_layout(
+        margin={"t": 64, "b": 18, "l": 12, "r": 12}, dragmode="select", showlegend=False,
+        xaxis={"visible": False, "range": [-0.62, last + 0.32], "fixedrange": True},
+        yaxis={"visible": False, "range": [-0.06, 1.13], "fixedrange": True},
+        newselection={"line": {"color": ink.text, "width": 1, "dash": "dot"}},
+    )  # fmt: skip
+    inside = {one.key for one in kept}
+    outside = [index for index, one in enumerate(info.points) if one.key not in inside]
+    _draw_lines(figure, info, outside, {"color": ink.faint, "width": 1}, None, "outside the brush")
+    for method in sorted({one.method for one in info.points}, key=order_of):
+        own = [index for index, one in enumerate(info.points) if one.method == method and one.key in inside]
+        look = look_of(method)
+        _draw_lines(figure, info, own, look.line(ink, 1.2), look.marker(ink, 6), method)
+    _draw_axes(figure, info, ink)
+    shown = len(info.points) - len(outside)
+    return Panel(
+        name="coordinates",
+        title="Every run across its figures",
+        look="Drag a box over an axis to keep the runs inside it; boxes over several axes are joined by and. "
+        "Table and Pareto front follow.",
+        alt=f"{shown} of {len(info.points)} points inside the brush, drawn as lines across {len(info.axes)} axes: "
+        + ", ".join("method" if name == "method" else FIGURES[name].title for name in info.axes)
+        + ".",
+        figure=figure,
+        formulas=[
+            Formula(
+                r"h=\frac{p(v)-p_{\min}}{p_{\max}-p_{\min}}",
+                [
+                    ("h", "height on an axis", ""),
+                    ("p", "log of a size, an error or a time; −log of the misclassified share for accuracy", ""),
+                    ("n", "lines drawn", str(shown)),
+                ],
+                "Each axis runs from the smallest to the largest value of the runs that pass the filters.",
+            )
+        ],
+        table=lambda: _coordinates_table(info),
+    )
+
+
+def _draw_lines(
+    figure: Any, info: Coordinates, own: Sequence[int], line: dict[str, Any], marker: dict[str, Any] | None, name: str
+) -> None:
+    if not len(own):
+        return
+    gap = np.full((len(own), 1), np.nan)
+    width = len(info.axes)
+    figure.add_scatter(
+        x=np.tile([*map(float, range(width)), np.nan], len(own)),
+        y=np.concatenate([info.heights[own], gap], axis=1).ravel().round(4),
+        mode="lines+markers" if marker else "lines",
+        line=line, marker=marker, opacity=0.75 if marker else 1.0, name=name,
+        text=[hover(info.points[index]) for index in own for _ in range(width + 1)] if marker else None,
+        hovertemplate="%{text}<extra></extra>" if marker else None, hoverinfo=None if marker else "skip",
+        selected={"marker": {"opacity": 1.0}} if marker else None,
+        unselected={"marker": {"opacity": 0.35}} if marker else None,
+    )  # fmt: skip
+
+
+def _draw_axes(figure: Any, info: Coordinates, ink: Ink) -> None:
+    for position, name in enumerate(info.axes):
+        figure.add_shape(
+            type="line", x0=position, x1=position, y0=0, y1=1, line={"color": ink.text, "width": 1}, layer="below"
+        )
+        title = "method" if name == "method" else FIGURES[name].title
+        figure.add_annotation(
+            x=position, y=1.04, text=_broken(title), showarrow=False, yanchor="bottom", xanchor="center",
+            font={"color": ink.text, "size": 12},
+        )  # fmt: skip
+        low, high = info.ends[name]
+        if name == "method":
+            at, texts = [float(k) for k in range(len(info.methods))], list(info.methods)
+        else:
+            at, texts = ticks(name, low, high, 7)
+        for tick, text in zip(at, texts, strict=True):
+            figure.add_annotation(
+                x=position, y=(tick - low) / (high - low), text=text, showarrow=False, xanchor="right", xshift=-5,
+                font={"color": ink.text, "size": 11}, bgcolor=ink.page, borderpad=0, opacity=0.85,
+            )  # fmt: skip
+
+
+def _broken(title: str) -> str:
+    """Break a long axis title once, near its middle."""
+    words = title.replace(", ", " ").split()
+    if len(title) < 14 or len(words) < 2:
+        return title
+    cut = min(range(1, len(words)), key=lambda k: abs(len(" ".join(words[:k])) - len(" ".join(words[k:]))))
+    return " ".join(words[:cut]) + "<br>" + " ".join(words[cut:])
+
+
+def _coordinates_table(info: Coordinates) -> dict[str, Array]:
+    columns = {"method": np.array([one.method for one in info.points])}
+    columns["settings"] = np.array([one.settings for one in info.points])
+    for name in FIGURES:
+        columns[name] = np.array([one.values[name] for one in info.points])
+    return columns

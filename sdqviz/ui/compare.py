@@ -1,0 +1,436 @@
+"""What the Compare page has of its own: its filters, the brush, picking A and B, files that come and go."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from sdqviz import run_csv, run_store
+from sdqviz.choice import Spec
+from sdqviz.error import InputError
+from sdqviz.methods import METHODS
+from sdqviz.networks import NETWORKS
+from sdqviz.plots import compare as plots
+from sdqviz.plots import coordinates, difference, entries
+from sdqviz.plots.entries import ALL, AVERAGED, FIGURES, LOSSES, SESSION, SHIPPED, SIZES, Entry
+from sdqviz.plots.published import published
+from sdqviz.run_store import Run
+from sdqviz.ui import history, show
+from sdqviz.ui.screen import Page
+
+UPLOAD_MEGABYTES = 8
+"""The largest file of runs that is taken."""
+
+MOST_IMPORTED = 5000
+"""The most imported runs of a session."""
+
+LONGEST_NAME = 40
+"""Characters of a file's name that are shown."""
+
+KEY_LENGTH = 12
+"""Digits of a run's key in the link."""
+
+_IMPORTED, _ROWS = "_compare imported", "_compare rows"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shown:
+    """What the page draws.
+
+    Attributes
+    ----------
+    total : int
+        Runs there are before filtering.
+    filtered, points : tuple of Entry
+        Those that pass the filters; those that are inside the brush too.
+    coordinates : Coordinates
+        The filtered points on their axes.
+    info : Pareto
+        The front of the points.
+    first, second : Run or None
+        A and B.
+    """
+
+    total: int
+    filtered: tuple[Entry, ...]
+    points: tuple[Entry, ...]
+    coordinates: coordinates.Coordinates
+    info: plots.Pareto
+    first: Run | None
+    second: Run | None
+
+
+def all_runs() -> list[tuple[Run, str]]:
+    """Return every run at hand with its origin: this session's, imported ones, and the shipped sweeps."""
+    found = [(run, SESSION) for run in history.runs()]
+    found += [(run, name) for name, runs in _imported().items() for run in runs]
+    return found + [(run, SHIPPED) for run in plots.shipped()]
+
+
+def why_empty(shown: Shown) -> str:
+    """Say why no run is shown, and what to change."""
+    if shown.filtered:
+        return f"None of the {len(shown.filtered)} points is inside the brush; clear it at the left."
+    if shown.total:
+        return f"None of the {shown.total:,} runs passes the filters; widen them at the left."
+    return "There is no run yet: compress something on the Network page, import runs, or do a sweep."
+
+
+# -- the form ---------------------------------------------------------------------------------------
+
+
+def ask(page: Page) -> Shown:
+    """Draw the filters and return what passes them.
+
+    Raises
+    ------
+    InputError
+        If the brush cannot be read.
+    """
+    runs = all_runs()
+    _filters(page, runs)
+    page.ask(
+        "loss_axis", plots.DEFAULTS["loss_axis"], label="Upwards", options=LOSSES, where="how",
+        help="What is lost or kept.\n\n" + _told(LOSSES),
+    )  # fmt: skip
+    page.ask(
+        "size_axis", plots.DEFAULTS["size_axis"], label="To the right", options=SIZES, where="how",
+        help="What it costs.\n\n" + _told(SIZES),
+    )  # fmt: skip
+    page.ask(
+        "published", plots.DEFAULTS["published"], label="Published figures",
+        help="The accuracies that Czaja and Na print for one bit (arXiv 2404.08131, Tables 3 and 4), as hollow marks. "
+        "Drawn for accuracy against bits of mnist-fnn and mnist-residual.",
+    )  # fmt: skip
+    page.ask(
+        "budget", plots.DEFAULTS["budget"], label="Budget, bits", minimum=0.5, maximum=16.0, where="how much",
+        help="Bits per original weight that may be spent: the third headline names the most accurate run within it.",
+    )  # fmt: skip
+    text = _brush(page)
+    nothing: dict[str, entries.Range | frozenset[str]] = {}
+    brush = page.attempt(lambda: entries.parse_brush(text), lambda: nothing)
+    page.check()
+    filtered = plots.filter_of(page.choices).chosen(runs)
+    points = entries.brushed(filtered, brush)
+    chosen = page.choices
+    info = plots.pareto_info(points, chosen["size_axis"], chosen["loss_axis"], chosen["budget"])
+    first, second = _pair(page, filtered, info)
+    return Shown(len({run.key for run, _ in runs}), filtered, points, coordinates.coordinates_info(filtered), info,
+                 first, second)  # fmt: skip
+
+
+def _told(names: Sequence[str]) -> str:
+    return "\n".join(f"- `{name}`: {FIGURES[name].title}. {FIGURES[name].help}" for name in names)
+
+
+def _filters(page: Page, runs: Sequence[tuple[Run, str]]) -> None:
+    names = sorted({*NETWORKS, *(str(run.network.get("name")) for run, _ in runs)})
+    page.ask(
+        "network", plots.DEFAULTS["network"], label="Network", options=(ALL, *names), where="what",
+        help="Runs of one network share a front. With all of them, look at the accuracy lost.",
+    )  # fmt: skip
+    known = sorted({*METHODS, *(str(run.method.get("name")) for run, _ in runs)}, key=plots.order_of)
+    _methods(page, known)
+    seeds = sorted({run.seed for run, _ in runs})[:40]
+    page.ask(
+        "seeds", AVERAGED, label="Seeds", options=(AVERAGED, ALL, *map(str, seeds)), where="what",
+        help="`averaged`: runs that differ in their seeds alone are one point, the mean. `all`: every run is a point. "
+        "A number: only the runs with that seed.",
+    )  # fmt: skip
+    box = page.group("what")
+    told = "Words that must all occur in network, method, settings, label, origin or key."
+    text = box.text_input("Contains", key="text", max_chars=100, bind="query-params", help=told)
+    page.link.declare("text", text, "", str, Spec("Contains", told))
+
+
+def _methods(page: Page, known: Sequence[str]) -> None:
+    spec = Spec("Methods", "Empty: all methods.")
+    text = _linked(page, "methods", spec)
+    unknown = [name for name in text.split(",") if name and name not in known]
+    if unknown:
+        page.link.problems.append(f"methods must be among {', '.join(known)}, got {unknown[0]!r}; it is passed over.")
+        text = ",".join(name for name in text.split(",") if name in known)
+        st.session_state["methods"] = text
+    st.session_state["_methods"] = [name for name in text.split(",") if name]
+
+    def follow() -> None:
+        st.session_state["methods"] = ",".join(st.session_state["_methods"])
+
+    page.group("what").multiselect(
+        "Methods", known, key="_methods", placeholder="all", help=spec.help, on_change=follow,
+    )  # fmt: skip
+    _write_linked(page, "methods", text, spec)
+
+
+def _brush(page: Page) -> str:
+    help_ = (
+        "What the boxes drawn over the axes stand for; it can be written too: `bits=1..2.5; accuracy=0.97..; "
+        f"method=frame,gpfq`. Names: method, {', '.join(FIGURES)}."
+    )
+    box = page.group("how much")
+    text = box.text_input(
+        "Brush", key="brush", max_chars=300, placeholder="everything", bind="query-params", help=help_
+    )
+    page.link.declare("brush", text, "", str, Spec("Brush", help_))
+    if text:
+        box.button("Clear the brush", on_click=_set, args=("brush", ""), help="Keep every run again.", width="stretch")
+    return text
+
+
+def _set(key: str, value: Any) -> None:
+    st.session_state[key] = value
+
+
+def _linked(page: Page, key: str, spec: Spec) -> str:
+    """Return a text of the link that no widget of its own holds: what came last, the link or a change here."""
+    incoming, memory = page.link.incoming.get(key), f"_linked {key}"
+    if incoming is not None and incoming != st.session_state.get(memory):
+        st.session_state[key] = incoming
+    return str(st.session_state.setdefault(key, ""))
+
+
+def _write_linked(page: Page, key: str, value: str, spec: Spec) -> None:
+    page.link.declare(key, value, "", str, spec)
+    st.session_state[f"_linked {key}"] = value
+    if value:
+        st.query_params[key] = value
+    elif key in st.query_params:
+        del st.query_params[key]
+
+
+# -- A and B ----------------------------------------------------------------------------------------
+
+
+def _pair(page: Page, points: Sequence[Entry], info: plots.Pareto) -> tuple[Run | None, Run | None]:
+    """Return A and B: those of the link, or the best in the budget and the best rounding."""
+    usable = {run.key[:KEY_LENGTH]: run for run in difference.usable(points)}
+    front = [info.points[index].run for index in info.front]
+    usual = [one.run for one in (info.best, info.best_rounding) if one is not None]
+    usual = list({run.key: run for run in [*usual, *reversed(front), *usable.values()]}.values())
+    found: list[Run | None] = []
+    for key in "ab":
+        spec = Spec(key.upper(), "Key of a run.")
+        wanted = _linked(page, key, spec)
+        if wanted and wanted not in usable:
+            page.link.problems.append(
+                f"{key} must be the key of a run that passes the filters, got {wanted[:KEY_LENGTH]!r}; runs of another "
+                "session are not in the link. One of those shown is used instead."
+            )
+            wanted = st.session_state[key] = ""
+        rest = [run for run in usual if run not in found]
+        found.append(usable[wanted] if wanted else rest[0] if rest else None)
+        _write_linked(page, key, wanted, spec)
+    st.session_state["_pair"] = [run.key[:KEY_LENGTH] if run is not None else "" for run in found]
+    return found[0], found[1]
+
+
+def pick_point(key: str) -> None:
+    """Make the clicked point A, and what was A becomes B (a callback)."""
+    picked = [point for point in st.session_state[key].selection.points if point.get("customdata")]
+    if picked:
+        _pick(str(picked[0]["customdata"][0])[:KEY_LENGTH])
+
+
+def _pick(chosen: str) -> None:
+    first = st.session_state.get("_pair", ["", ""])[0]
+    if chosen != first:
+        st.session_state["a"], st.session_state["b"] = chosen, first
+
+
+def _pick_rows() -> None:
+    rows = st.session_state["_table compare"].selection.rows
+    keys = [st.session_state[_ROWS][row] for row in rows[:2]]
+    if len(keys) == 2:
+        st.session_state["a"], st.session_state["b"] = keys
+    elif keys and keys[0]:
+        _pick(keys[0])
+
+
+def take_boxes(shown: Shown) -> Callable[[str], None]:
+    """Return the callback that turns boxes drawn over the axes into the brush."""
+    drawn = shown.coordinates
+
+    def take(key: str) -> None:
+        boxes = st.session_state[key].selection.box
+        st.session_state["brush"] = entries.write_brush(coordinates.brush_of(boxes, drawn))
+
+    return take
+
+
+def pair(page: Page, shown: Shown) -> None:
+    """Draw the boxes that choose A and B, what differs, and the layers side by side."""
+    runs = {run.key[:KEY_LENGTH]: run for run in difference.usable(shown.filtered)}
+    if shown.first is None or shown.second is None:
+        st.info("Two runs with figures are needed; widen the filters, or compress something on the Network page.")
+        return
+    for column, key, run in zip(st.columns(2), "ab", (shown.first, shown.second), strict=True):
+        st.session_state[f"_{key}"] = run.key[:KEY_LENGTH]
+        column.selectbox(
+            key.upper(), list(runs), key=f"_{key}", on_change=_follow, args=(key,),
+            format_func=lambda short: f"{Entry((runs[short],), '').title} · {short[:6]}",
+            help="Click a point of the first plot, or select rows of the table, to choose too.",
+        )  # fmt: skip
+    info = difference.difference_info(shown.first, shown.second)
+    st.markdown(difference.sentence(info))
+    if info.layers:
+        show.panels([difference.draw_errors(info, page.ink), difference.draw_bits(info, page.ink)], page)
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            st.markdown("**Layer by layer**")
+            st.dataframe(difference.shown_table(info), hide_index=True, key="_table difference")
+    else:
+        right = st.container()
+        right.caption("These runs came without layers (a CSV file has none).")
+    with right:
+        st.markdown("**What differs**")
+        st.markdown(difference.settings_table(info))
+
+
+def _follow(key: str) -> None:
+    st.session_state[key] = st.session_state[f"_{key}"]
+
+
+# -- the table --------------------------------------------------------------------------------------
+
+
+def table(shown: Shown) -> None:
+    """Draw the table of the points shown; two selected rows become A and B."""
+    st.session_state[_ROWS] = [one.key[:KEY_LENGTH] if not one.failed else "" for one in shown.points]
+    st.caption("Click a column's head to sort. Select two rows to set them side by side as A and B.")
+    percents = {name: st.column_config.NumberColumn(format="%.2f") for name in ("accuracy, %", "error, %", "zeros, %")}
+    st.dataframe(
+        plots.shown_table(shown.points), hide_index=True, key="_table compare", height=420, column_config=percents,
+        on_select=_pick_rows, selection_mode="multi-row",
+    )  # fmt: skip
+
+
+def prints(page: Page, shown: Shown) -> Sequence[Any]:
+    """Return the published marks if they are wanted."""
+    return published(shown.filtered, page.choices["network"]) if page.choices["published"] else ()
+
+
+# -- files ------------------------------------------------------------------------------------------
+
+
+def _imported() -> dict[str, tuple[Run, ...]]:
+    found: dict[str, tuple[Run, ...]] = st.session_state.setdefault(_IMPORTED, {})
+    return found
+
+
+def read_file(name: str, data: bytes) -> tuple[Run, ...]:
+    """Read an uploaded file of runs and check that its figures can be drawn.
+
+    Parameters
+    ----------
+    name : str
+        Its name: the ending says whether it is CSV.
+    data : bytes
+        What is in it.
+
+    Raises
+    ------
+    InputError
+        If it is too large, damaged, or something else.
+    """
+    if len(data) > UPLOAD_MEGABYTES << 20:
+        raise InputError(f"file must be at most {UPLOAD_MEGABYTES} MB, got {len(data) / 2**20:.1f} MB")
+    runs = run_csv.read_csv(data) if name.lower().endswith(".csv") else run_store.read_runs(data)
+    if len(runs) > MOST_IMPORTED:
+        raise InputError(f"file must hold at most {MOST_IMPORTED:,} runs, got {len(runs):,}")
+    entries.check(runs)
+    return runs
+
+
+def files(shown: Shown) -> None:
+    """Draw import and export."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("**Import runs**")
+        st.file_uploader(
+            f"JSON, packed JSON or CSV of runs, at most {UPLOAD_MEGABYTES} MB", type=["json", "gz", "csv"],
+            key="_compare upload", max_upload_size=UPLOAD_MEGABYTES, on_change=_take_upload,
+            help="What this page, `sdqviz sweep` or a colleague exported. Read as data only, kept for this session "
+            "alone, never written to disk.",
+        )  # fmt: skip
+        problem = st.session_state.get("_compare problem")
+        if problem:
+            st.error(problem)
+        for name, imported in _imported().items():
+            st.caption(f"{_safe(name)}: {len(imported):,} runs.")
+        if _imported():
+            st.button("Forget imported runs", on_click=_imported().clear, help="The shipped sweep and this session's "
+                      "runs stay.")  # fmt: skip
+    with right:
+        st.markdown("**Export the runs shown**")
+        runs = [run for one in shown.points for run in one.runs]
+        st.download_button(
+            "JSON, everything", lambda: to_json(runs), "sdqviz-runs.json", "application/json", on_click="ignore",
+            width="stretch", help="Choices and reports with every layer; this page reads it again.",
+        )  # fmt: skip
+        st.download_button(
+            "CSV, a row a run", lambda: run_csv.write_csv(runs), "sdqviz-runs.csv", "text/csv", on_click="ignore",
+            width="stretch", help="For a spreadsheet; layers are left out. This page reads it again.",
+        )  # fmt: skip
+        st.caption(f"{len(runs):,} runs. The HTML report of this view is in the sidebar.")
+
+
+def to_json(runs: Sequence[Run]) -> bytes:
+    """Return runs as the JSON file that `sdqviz.run_store.write_runs` writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "runs.json"
+        run_store.write_runs(runs, file)
+        return file.read_bytes()
+
+
+def _take_upload() -> None:
+    upload = st.session_state["_compare upload"]
+    st.session_state["_compare problem"] = ""
+    if upload is None:
+        return
+    name = upload.name[-LONGEST_NAME:]
+    try:
+        runs = read_file(name, upload.getvalue())
+        others = sum(len(found) for other, found in _imported().items() if other != name)
+        if others + len(runs) > MOST_IMPORTED:
+            raise InputError(f"imported runs must be at most {MOST_IMPORTED:,} together, got {others + len(runs):,}")
+        _imported()[name] = runs
+    except InputError as error:
+        st.session_state["_compare problem"] = f"{error}."
+
+
+def _safe(text: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in " .-_," else "?" for letter in text)
+
+
+# -- code -------------------------------------------------------------------------------------------
+
+
+def code(shown: Shown) -> str:
+    """Return the lines that give the page's numbers: the front of the shipped sweep, and A and B run anew."""
+    lines = [
+        "import sdqviz as sq",
+        "from sdqviz.plots import compare",
+        "",
+        "numbers = compare.summary({})     # with the parameters of this page's link in the braces",
+    ]
+    for letter, run in zip("AB", (shown.first, shown.second), strict=True):
+        if run is not None:
+            network, method = dict(run.network), entries.changed_fields(run.method)
+            told = ", ".join(f"{name}={value!r}" for name, value in method.items())
+            lines += [
+                "",
+                f"# {letter}",
+                f"network = sq.NETWORKS[{network.pop('name', '')!r}]"
+                f"({', '.join(f'{name}={value!r}' for name, value in network.items())}).load()",
+                f"method = sq.METHODS[{run.method.get('name', '')!r}]({told})",
+                f"report = sq.compress(network, method, calibration={run.calibration}, seed={run.seed}).report",
+                f"report.bits_per_weight, report.accuracy_after   # "
+                f"{'' if run.report is None else json.dumps([run.report.bits_per_weight, run.report.accuracy_after])}",
+            ]
+    return "\n".join(lines)
