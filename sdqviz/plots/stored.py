@@ -21,6 +21,7 @@ PAGE_MODULES = {
     "frames": "sdqviz.plots.frames",
     "path-following": "sdqviz.plots.path_following",
     "network": "sdqviz.plots.network",
+    "geta": "sdqviz.plots.geta",
     "bounds": "sdqviz.plots.bounds",
 }
 """The module of each page whose ``summary(choices)`` gives the numbers its presets store."""
