@@ -21,9 +21,15 @@ Work = Callable[[Progress, ShouldStop], R]
 """``work(progress, should_stop)``: runs in a thread of the pool and must not touch Streamlit."""
 
 
+CANCELLED = "Cancelled; the previous result is still shown."
+"""What is told of work that was cancelled."""
+
+
 @functools.cache
-def _pool() -> concurrent.futures.ThreadPoolExecutor:
-    return concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2), thread_name_prefix="sdqviz job")
+def _pool(lasting: bool) -> concurrent.futures.ThreadPoolExecutor:
+    """Return the pool of short work, or that of work over minutes, which must not keep the short work waiting."""
+    workers = 1 if lasting else max(1, (os.cpu_count() or 2) // 2)
+    return concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="sdqviz job")
 
 
 @dataclasses.dataclass(eq=False)
@@ -38,11 +44,14 @@ class Job(Generic[R]):
         What ``result`` belongs to: the ``tag`` given to `start`.
     problem : str
         One sentence if the last run failed or was cancelled.
+    lasting : bool
+        Whether the work takes minutes: such work of all sessions is done one after the other.
     """
 
     result: R | None = None
     made_for: object = None
     problem: str = ""
+    lasting: bool = False
     _future: concurrent.futures.Future[R] | None = None
     _stop: threading.Event = dataclasses.field(default_factory=threading.Event)
     _told: tuple[float, float, str] = (0.0, 0.0, "waiting for a free worker")
@@ -60,7 +69,7 @@ class Job(Generic[R]):
         try:
             self.result, self.made_for, self.problem = future.result(), self._tag, ""
         except (Stopped, concurrent.futures.CancelledError):
-            self.problem = "Cancelled; the previous result is still shown."
+            self.problem = CANCELLED
         except InputError as error:
             self.problem = str(error)
         return False
@@ -93,7 +102,7 @@ class Job(Generic[R]):
             if not stop.is_set():
                 self._told = (done, total, message)
 
-        self._future = _pool().submit(work, tell, stop.is_set)
+        self._future = _pool(self.lasting).submit(work, tell, stop.is_set)
 
     def cancel(self) -> None:
         """Ask the work to stop; returns at once, and a late result is dropped."""
@@ -101,7 +110,7 @@ class Job(Generic[R]):
         if self._future is not None:
             self._future.cancel()
             self._future = None
-            self.problem = "Cancelled; the previous result is still shown."
+            self.problem = CANCELLED
 
     def status(self) -> tuple[float, str]:
         """Return the fraction done (0 … 1) and a line with the stage, k of n and the time left."""
@@ -133,7 +142,7 @@ def _watch(job: Job[Any]) -> None:
         st.rerun()
 
 
-def slot(name: str) -> Job[Any]:
+def slot(name: str, *, lasting: bool = False) -> Job[Any]:
     """Return this session's job of that name, the same one in every run of the page."""
-    job: Job[Any] = st.session_state.setdefault(f"_job {name}", Job())
+    job: Job[Any] = st.session_state.setdefault(f"_job {name}", Job(lasting=lasting))
     return job
