@@ -97,7 +97,7 @@ def to_bytes(
     recipe: dict[str, Any] = {
         "format": FORMAT,
         "version": __version__,
-        "network": {"name": original.name, "seed": original.seed, "note": original.note},
+        "network": {"name": original.name, "seed": original.seed, "note": original.note, "choice": _choice(original)},
         "original": original.fingerprint,
         "numbers": sum(item.weight_count for item in layers) + sum(value.size for value in kept.values()),
         "method": method.to_dict(),
@@ -122,6 +122,14 @@ def _canonical(recipe: Mapping[str, Any]) -> str:
     return json.dumps(recipe, sort_keys=True, separators=(",", ":"))
 
 
+def _choice(network: Network) -> dict[str, Any]:
+    """Return the catalogue's choice that made a network, without the folders of this computer."""
+    choice = dict(network.choice)
+    if choice.get("weights"):
+        choice["weights"] = Path(choice["weights"]).name
+    return choice
+
+
 def _row(item: CompressedLayer) -> dict[str, Any]:
     parts: dict[str, dict[str, Any]] = {}
     for key, packed in item.stored.items():
@@ -129,6 +137,7 @@ def _row(item: CompressedLayer) -> dict[str, Any]:
     return {
         "name": item.layer.name,
         "shape": list(item.layer.weight.shape),
+        "groups": item.layer.groups,
         "stored": parts,
         "parameters": dict(item.parameters),
     }
@@ -196,6 +205,8 @@ class Row:
         The layer.
     shape : tuple of int
         Shape of its weight.
+    groups : int
+        Groups of a convolution, else 1.
     parts : dict of str to Part
         What is stored.
     parameters : dict
@@ -204,6 +215,7 @@ class Row:
 
     name: str
     shape: tuple[int, ...]
+    groups: int
     parts: Mapping[str, Part]
     parameters: Mapping[str, Any]
 
@@ -242,6 +254,22 @@ class PackedFile:
     def bits_per_weight(self) -> float:
         """Bits of the whole file, its header included, per original number."""
         return 8 * self.size / self.recipe["numbers"]
+
+    def decode(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Return the weights of all layers, and those biases that were compressed, by layer: float64.
+
+        Raises
+        ------
+        InputError
+            If a part is not what the method needs.
+        """
+        method = METHODS[_text(self.recipe["method"].get("name"), "the method's name")]
+        weights, biases = {}, {}
+        for row in self.rows:
+            weights[row.name], bias = _decoded(self, method, row)
+            if bias is not None:
+                biases[row.name] = bias
+        return weights, biases
 
     def rebuild(self, network: Network | None = None) -> Network:
         """Return the network; it gives the same outputs as the one that was saved.
@@ -345,19 +373,21 @@ def _checked(data: bytes, name: str) -> PackedFile:
 
 def _checked_row(row: Any, tensors: Mapping[str, Stored]) -> Row:
     """Hold what a recipe says of a layer against the tensors that are there."""
-    kinds = {"name": str, "shape": list, "stored": dict, "parameters": dict}
+    kinds = {"name": str, "shape": list, "groups": int, "stored": dict, "parameters": dict}
     if (
         not isinstance(row, dict)
         or set(row) != set(kinds)
         or not all(isinstance(row[entry], kind) for entry, kind in kinds.items())
     ):
-        raise InputError("each layer must have a name, a shape, stored parts and parameters, got something else")
-    name, shape = row["name"], row["shape"]
+        raise InputError("each layer must have a name, shape, groups, stored parts and parameters, got something else")
+    name, shape, groups = row["name"], row["shape"], row["groups"]
     if not is_shape(shape) or not 2 <= len(shape) <= 4 or 0 in shape:
         raise InputError(f"layer {shortened(name)} must have the shape of a weight, got {shortened(shape)}")
+    if groups is True or groups < 1 or shape[0] % groups:
+        raise InputError(f"layer {shortened(name)} must have groups that divide its outputs, got {shortened(groups)}")
     most = math.prod(shape) + shape[0]  # all weights and biases
     parts = {key: _checked_part(f"{name}:{key}", part, tensors, most) for key, part in row["stored"].items()}
-    return Row(name, tuple(shape), parts, row["parameters"])
+    return Row(name, tuple(shape), groups, parts, row["parameters"])
 
 
 def _checked_part(key: str, part: Any, tensors: Mapping[str, Stored], most: int) -> Part:
@@ -389,27 +419,20 @@ def _rebuilt(file: PackedFile, network: Network | None) -> Network:
     else:
         _check_fit(file, network.module)
         base = network
-    method = METHODS[_text(file.recipe["method"].get("name"), "the method's name")]
-    layers = {layer.name: layer for layer in base.layers}
-    weights, biases = {}, {}
-    for row in file.rows:
-        if row.name not in layers:
-            raise InputError(f"the network must have a layer {shortened(row.name)}, got {', '.join(layers)}")
-        layer = layers[row.name]
-        weights[row.name], bias = _decoded(file, method, row, layer.groups)
-        if bias is not None:
-            biases[row.name] = bias
-        elif layer.bias is not None and f"{row.name}.bias" not in file.kept:
-            raise InputError(f"{file.name} must hold the biases of layer {row.name}, got none")
-    return _with_tensors(base, {name: stored.array() for name, stored in file.kept.items()}).replaced(weights, biases)
+    weights, biases = file.decode()
+    for layer in base.layers:
+        known = layer.name in biases or f"{layer.name}.bias" in file.kept
+        if layer.name in weights and layer.bias is not None and not known:
+            raise InputError(f"{file.name} must hold the biases of layer {layer.name}, got none")
+    return base.replaced(weights, biases, {name: stored.array() for name, stored in file.kept.items()})
 
 
-def _decoded(file: PackedFile, method: type[MethodChoice], row: Row, groups: int) -> tuple[Array, Array | None]:
+def _decoded(file: PackedFile, method: type[MethodChoice], row: Row) -> tuple[Array, Array | None]:
     """Return weight and biases of a layer; parameters that a method cannot use are the file's fault."""
     stored = {key: part.unpack() for key, part in row.parts.items()}
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused when it is put in place
-            return method.decode(stored, row.parameters, row.shape, groups)
+            return method.decode(stored, row.parameters, row.shape, row.groups)
     except InputError as error:
         raise InputError(f"{file.name} must hold what layer {row.name} needs: {error}") from None
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
@@ -423,12 +446,11 @@ def _catalogue_network(file: PackedFile) -> Network:
     import torch
 
     told = file.recipe["network"]
-    name, seed, note = told.get("name"), told.get("seed"), told.get("note")
-    if not isinstance(name, str) or name not in NETWORKS:
-        raise InputError(
-            f"network must be given to load a file of a network of one's own ({shortened(name)}), got none"
-        )
-    choice = NETWORKS[name](seed=0 if seed is None else seed)
+    made, note = told.get("choice"), told.get("note")
+    if not isinstance(made, dict) or not made:
+        own = shortened(told.get("name"))
+        raise InputError(f"network must be given to load a file of a network of one's own ({own}), got none")
+    choice = NETWORKS.from_dict(made)
     with torch.device("meta"):  # shapes without memory
         _check_fit(file, choice.layout())
     network = choice.wrap(choice.build())
@@ -439,15 +461,14 @@ def _catalogue_network(file: PackedFile) -> Network:
 def _check_fit(file: PackedFile, module: nn.Module) -> None:
     """Hold the shapes and names of a file against those of a network, which may have no memory yet."""
     kinds = compressible_kinds()
-    layers: dict[str, Any] = {
-        name: part.weight.shape for name, part in module.named_modules() if isinstance(part, kinds)
-    }
+    layers: dict[str, Any] = {name: part for name, part in module.named_modules() if isinstance(part, kinds)}
     for row in file.rows:
         if row.name not in layers:
             raise InputError(f"the network must have a layer {shortened(row.name)}, got {', '.join(layers)}")
-        if layers[row.name] != row.shape:
-            shape = tuple(layers[row.name])
-            raise InputError(f"layer {row.name} of the network must have shape {row.shape} for this file, got {shape}")
+        found = (tuple(layers[row.name].weight.shape), getattr(layers[row.name], "groups", 1))
+        if found != (row.shape, row.groups):
+            needed = f"shape {row.shape} and {row.groups} groups"
+            raise InputError(f"layer {row.name} of the network must have {needed} for this file, got {found}")
     state = module.state_dict(keep_vars=True)
     for name, stored in file.kept.items():
         if name not in state or state[name].shape != stored.shape:
@@ -466,9 +487,7 @@ def _text(value: Any, what: str) -> str:
     return value
 
 
-def reduced(
-    network: Network, cut: Cut | None, input_quantizers: Mapping[str, LearnedQuantizer]
-) -> Network:
+def reduced(network: Network, cut: Cut | None, input_quantizers: Mapping[str, LearnedQuantizer]) -> Network:
     """Return a network with channels cut out and quantizers before some of its layers.
 
     Parameters
@@ -493,17 +512,4 @@ def _wrapped(module: nn.Module, like: Network) -> Network:
     """Return a module as a network with the data and the names of another one."""
     return Network(
         module, like.example_input, like.dataset, name=like.name, seed=like.seed, note=like.note, choice=like.choice
-    )
-
-
-def _with_tensors(network: Network, tensors: Mapping[str, Array]) -> Network:
-    """Return the network with some tensors of its state replaced."""
-    import torch
-
-    module = copy.deepcopy(network.module)
-    state = module.state_dict()
-    for name, value in tensors.items():
-        state[name].copy_(torch.from_numpy(np.array(value)))
-    return Network(
-        module, network.example_input, network.dataset, name=network.name, seed=network.seed, note=network.note
     )

@@ -239,7 +239,7 @@ def test_files_and_networks_must_fit_each_other():
         packed_file.read(data).rebuild()
     module = small().module
     wider = nn.Sequential(*module[:6], nn.Linear(12, 5))
-    refused(data, r"layer 6 of the network must have shape \(4, 12\) for this file, got \(5, 12\)",
+    refused(data, r"layer 6 of the network must have shape \(4, 12\) and 1 groups for this file, got \(\(5, 12\), 1\)",
             sq.Network(wider, torch.randn(8, 2, 6, 6)))  # fmt: skip
     longer = nn.Sequential(*module, nn.Linear(4, 4))
     refused(data, "must hold the tensor 7.weight", sq.Network(longer, torch.randn(8, 2, 6, 6)))
@@ -254,7 +254,7 @@ import test_packed_file as tests
 import sdqviz as sq, torch, torchvision
 from sdqviz import packed_file
 data = tests.compressed().to_bytes()
-data = tests.altered(data, tests.lie(("network", "name"), "vit_h_14"))
+data = tests.altered(data, tests.lie(("network", "choice"), {"name": "vit_h_14"}))
 pages = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (pages + 300 * 2**20,) * 2)
 try:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sdqviz.error import InputError
-from sdqviz.storage import Packed, step_up
+from sdqviz.storage import Packed, open_tensors, pack_runs, step_up, unpack_runs
 
 
 @given(bits=st.integers(1, 16), data=st.data())
@@ -45,3 +45,53 @@ def test_stored_step_is_never_smaller(steps):
     np.testing.assert_allclose(stored, steps, rtol=3e-7)
     np.testing.assert_array_equal(stored.astype(np.float32).astype(float), stored)
     assert step_up(np.zeros(3)).tolist() == [0, 0, 0]
+
+
+@given(st.integers(0, 10**6), st.integers(0, 700), st.sampled_from([0.0, 0.002, 0.05, 0.5, 0.9, 0.999, 1.0]))
+def test_runs_are_undone(seed, count, share):
+    flags = np.random.default_rng(seed).random(count) < share
+    packed = Packed(flags.astype(np.uint8), 1, runs=True)
+    data = packed.to_bytes()
+    assert len(data) == packed.byte_count and packed.bit_count == 8 * len(data)
+    np.testing.assert_array_equal(unpack_runs(data, count), flags)
+    again = Packed.from_bytes(data, flags.shape, 1, runs=True)
+    np.testing.assert_array_equal(again.values, flags)
+    assert Packed.flags(flags).byte_count == min(len(data), -(-count // 8))
+
+
+def test_runs_written_out_by_hand():
+    # set flags at 1, 4 and 12 of 16: runs of 1, 2, 7
+    flags = np.zeros(16, bool)
+    flags[[1, 4, 12]] = True
+    written = pack_runs(flags).tolist()
+    k = written[0]
+    bits = {0: "1011011111110", 1: "0101110", 2: "0010", 3: "000"}[k]
+    rest = "".join(format(gap % 2**k, f"0{k}b")[::-1] if k else "" for gap in (1, 2, 7))
+    expected = [int(part[i : i + 8][::-1], 2) for part in (bits, rest) for i in range(0, len(part), 8)]
+    assert written == [k, 3, 0, 0, 0, *expected]
+    lengths = {k: len(bits) + 3 * k for k, bits in ((0, "1" * 13), (1, "1" * 7), (2, "1" * 4), (3, "1" * 3))}
+    assert lengths[k] == min(lengths.values())
+
+
+def test_runs_approach_the_entropy_of_sparse_maps():
+    flags = np.random.default_rng(0).random(100_000) < 0.05
+    share = flags.mean()
+    entropy = -share * np.log2(share) - (1 - share) * np.log2(1 - share)
+    assert entropy < Packed.flags(flags).bit_count / flags.size < 1.05 * entropy
+
+
+@pytest.mark.parametrize("data", [[], [0, 1, 0, 0, 0], [0, 5, 0, 0, 0, 255, 255], [40, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]])
+def test_runs_that_are_none_are_refused(data):
+    with pytest.raises(InputError, match="packed runs must be those of 100 flags"):
+        unpack_runs(np.array(data, np.uint8), 100)
+
+
+def test_bfloat16_is_read_as_torch_reads_it():
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save
+
+    values = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    metadata, tensors = open_tensors(save({"a": values.bfloat16(), "b": values.half()}, {"made": "here"}))
+    assert metadata == {"made": "here"} and tensors["a"].shape == (3, 5) and tensors["a"].size == 15
+    np.testing.assert_array_equal(tensors["a"].array(), values.bfloat16().float().numpy())
+    np.testing.assert_array_equal(tensors["b"].array(), values.half().numpy())
