@@ -155,7 +155,8 @@ def test_two_threads_share_a_network_without_cross_talk():
     for question, one in zip(questions, together, strict=True):
         alone = sq.compress(question.network.load(), question.method, calibration=32, seed=0).report
         assert one.comparison.report.accuracy_after == alone.accuracy_after
-        assert one.comparison.report.output_error == alone.output_error
+        # the last digit follows where in memory a product finds its factors; cross-talk would be far larger
+        assert one.comparison.report.output_error == pytest.approx(alone.output_error, rel=1e-12)
     del network.__dict__["fingerprint"]  # cached: hash the weights anew
     assert network.fingerprint == print_before
 
