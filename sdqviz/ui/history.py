@@ -15,7 +15,7 @@ from sdqviz.run_store import Run
 KEPT = 400
 """The most runs of a session that are kept; the oldest are dropped."""
 
-_HISTORY = "_history"
+_HISTORY, _LAST = "_history", "_history last"
 
 
 def runs() -> tuple[Run, ...]:
@@ -57,10 +57,9 @@ def remember(
     fingerprint : str, optional
         Of the network's weights, where they are not those the choice stands for.
     """
-    told = (id(report), calibration)
-    if st.session_state.get("_remembered") == told:  # nothing has been computed since the last run of the page
+    if st.session_state.get(_LAST) is report:  # the page was drawn again, and nothing has been computed since
         return
-    st.session_state["_remembered"] = told
+    st.session_state[_LAST] = report
     try:
         weights = run_store.fingerprint(network) if fingerprint is None else fingerprint
     except InputError:  # the weights have gone from the cache folder: nothing to tell runs apart by

@@ -23,7 +23,7 @@ from sdqviz.plots import network as plots
 from sdqviz.plots.theme import size
 from sdqviz.registry import Registry
 from sdqviz.report import Report
-from sdqviz.ui import job, show
+from sdqviz.ui import history, job, show
 from sdqviz.ui.screen import Page
 from sdqviz.what_if import Answer, Comparison, LayerOutline, Question, Spread
 
@@ -253,6 +253,7 @@ def run(page: Page, question: Question) -> Shown | None:
         box.error(f"{error}. Change it at the left; nothing else is lost.")
     if found is not None:
         st.session_state[SHOWN] = found
+        history.remember(found.question.network, found.comparison.report, found.question.calibration, found.seconds)
         return Shown(found.question, found.comparison, found, box)
     if stored is not None:
         return Shown(question, stored, None, box)
