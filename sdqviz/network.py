@@ -90,6 +90,23 @@ class Network:
             first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"example_input must be accepted by the module, got {first_line}") from error
 
+    @classmethod
+    def without_forward(cls, module: nn.Module, *, name: str, note: str = "") -> Network:
+        """Wrap modules that hold weights but are not put together to a network.
+
+        They can be compressed by methods that look at no data; whatever needs a forward pass refuses them.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            Taken over as it is, not copied; its own forward is never called.
+        name, note : str
+            As for a network.
+        """
+        network = cls.__new__(cls)
+        network._set(module.eval().requires_grad_(False), None, None, name, None, {}, note, {})
+        return network
+
     def _set(
         self, module: nn.Module, example_input: Any, dataset: Dataset | None, name: str, seed: int | None,
         exact: Mapping[tuple[str, str], Array], note: str, choice: Mapping[str, Any],
@@ -188,6 +205,8 @@ class Network:
         dtype : {"float32", "float64"}
             ``"float32"``: the module as it is; ``"float64"``: `module64`.
         """
+        if self.example_input is None:
+            raise InputError(f"network {self.name} must have a forward pass for this, got weights alone")
         return run(self._of(dtype), inputs, dtype)
 
     def outputs(self, inputs: Any, dtype: Precision = "float32", should_stop: ShouldStop | None = None) -> Array:

@@ -97,7 +97,12 @@ def to_bytes(
     recipe: dict[str, Any] = {
         "format": FORMAT,
         "version": __version__,
-        "network": {"name": original.name, "seed": original.seed, "note": original.note, "choice": _choice(original)},
+        "network": {
+            "name": original.name,
+            "seed": original.seed,
+            "note": original.note,
+            "choice": dict(original.choice),
+        },
         "original": original.fingerprint,
         "numbers": sum(item.weight_count for item in layers) + sum(value.size for value in kept.values()),
         "method": method.to_dict(),
@@ -120,14 +125,6 @@ def checksum(recipe: Mapping[str, Any], data: Mapping[str, bytes | memoryview]) 
 
 def _canonical(recipe: Mapping[str, Any]) -> str:
     return json.dumps(recipe, sort_keys=True, separators=(",", ":"))
-
-
-def _choice(network: Network) -> dict[str, Any]:
-    """Return the catalogue's choice that made a network, without the folders of this computer."""
-    choice = dict(network.choice)
-    if choice.get("weights"):
-        choice["weights"] = Path(choice["weights"]).name
-    return choice
 
 
 def _row(item: CompressedLayer) -> dict[str, Any]:

@@ -6,8 +6,6 @@ import dataclasses
 import functools
 import re
 import threading
-import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ from sdqviz.error import InputError
 from sdqviz.network_choice import NetworkChoice
 from sdqviz.networks import NETWORKS
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
+from sdqviz.state_file import fill, read_state
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,9 +30,6 @@ CLASSES = 1000
 
 NOISE_IMAGES = 4
 """Images of noise from which the batch normalisations of a network with random weights take their statistics."""
-
-AUXILIARY = ("AuxLogits", "aux1", "aux2")
-"""Heads that are used in training alone; they are left out."""
 
 _drawing = threading.Lock()
 
@@ -168,7 +164,7 @@ class TorchvisionChoice(NetworkChoice):
                 module = self.layout()
             report(progress, 1, 2, f"reading {file.name}")
             stop_if(should_stop)
-            _fill(module, read_state(file), f"weights {file.name}", self.name)
+            fill(module, read_state(file), f"weights {file.name}", self.name)
             network = self.wrap(module, dataset)
         report(progress, 2, 2, f"loaded {self.name}")
         return network
@@ -269,77 +265,6 @@ def _class_of(name: str) -> type[NetworkChoice] | None:
 
 
 NETWORKS.extend("a name of torchvision's catalogue", choice_class)
-
-
-def read_state(file: Path) -> dict[str, Tensor]:
-    """Read tensors by name from a safetensors file, or from one that ``torch.save`` wrote of a state dict.
-
-    Parameters
-    ----------
-    file : Path
-        A state dict may lie under ``"state_dict"`` or ``"model"``, and all names may begin with ``"module."``.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, would have to run code, or does not hold tensors by name.
-    """
-    import pickle
-
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    need = f"weights must be a file of tensors, got {file.name}"
-    try:
-        if file.suffix == ".safetensors":
-            found: Any = load_file(file)
-        else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of an unusual pickle protocol: it is read, or refused below
-                found = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        calls = re.search(r"GLOBAL (\S+)", str(error))
-        if calls:
-            raise InputError(f"{need}, a pickle that would run code ({calls[1]}): save its state dict alone") from None
-        raise InputError(f"{need}, which holds something else or is damaged") from None
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{need}, which cannot be read: {first}") from None
-    for key in ("state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
-    if not isinstance(found, Mapping) or not found:
-        raise InputError(f"{need}, which holds {type(found).__name__}")
-    for key, value in found.items():
-        if not isinstance(value, torch.Tensor):
-            raise InputError(f"{need}, where {key!r} is {type(value).__name__}")
-    parallel = all(str(key).startswith("module.") for key in found)
-    return {str(key).removeprefix("module.") if parallel else str(key): value for key, value in found.items()}
-
-
-def _fill(module: nn.Module, state: Mapping[str, Tensor], what: str, architecture: str) -> None:
-    """Load a state dict; refuse one that does not fit by the first key that differs."""
-    # torch's cache may hold files with the names of older versions, and heads that are used in training alone
-    kept = {_new_name(key): value for key, value in state.items() if not key.startswith(AUXILIARY)}
-    try:
-        module.load_state_dict(kept)
-    except RuntimeError as error:
-        wanted = module.state_dict()
-        for key, tensor in wanted.items():
-            if key not in kept:
-                raise InputError(f"{what} must fit {architecture}, got no {key}") from None
-            if kept[key].shape != tensor.shape:
-                shapes = f"{tuple(kept[key].shape)} instead of {tuple(tensor.shape)}"
-                raise InputError(f"{what} must fit {architecture}, got {key} of shape {shapes}") from None
-        extra = next((key for key in kept if key not in wanted), None)
-        got = f"{extra}, which it does not have" if extra else str(error).splitlines()[-1].strip()
-        raise InputError(f"{what} must fit {architecture}, got {got}") from None
-
-
-def _new_name(key: str) -> str:
-    # densenet's published files say denselayer1.norm.1.weight for denselayer1.norm1.weight
-    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", key)
 
 
 def _cache_file(weights: Any) -> Path:

@@ -18,7 +18,8 @@ import sdqviz as sq
 from sdqviz.dataset import Dataset, from_npz
 from sdqviz.measurement import measure
 from sdqviz.network_choice import NetworkChoice
-from sdqviz.networks.torchvision_zoo import RANDOM, TorchvisionChoice, read_state
+from sdqviz.networks.torchvision_zoo import RANDOM, TorchvisionChoice
+from sdqviz.state_file import read_state
 
 SMALL = "mobilenet_v3_small"
 
