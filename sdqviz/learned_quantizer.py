@@ -35,7 +35,7 @@ class _Rounding(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, step: Tensor, reach: Tensor, exponent: Tensor) -> Tensor:
         # plain numbers are faster than tensors of one entry; a trace needs the tensors
-        numbers = (reach, exponent) if torch.compiler.is_compiling() else (float(reach), float(exponent))
+        numbers = (reach, exponent) if torch.compiler.is_compiling() else (reach.item(), exponent.item())
         clipped, logarithm = _clipped(values, *numbers)
         ratio = clipped / step
         levels = ratio.round()
@@ -47,7 +47,7 @@ class _Rounding(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         values, sign, clipped, logarithm, residual, reach, exponent = ctx.saved_tensors
         # strictly below the next number above q_m: equality counts as inside
-        end = float(torch.nextafter(reach, torch.full_like(reach, torch.inf)))
+        end = torch.nextafter(reach, torch.full_like(reach, torch.inf)).item()
         for_values = torch.ops.aten.hardtanh_backward(gradients[0], values, -end, end)
         signed = (gradients[0] * sign).reshape(-1)
         for_step = torch.dot(signed, residual.reshape(-1))
@@ -121,13 +121,13 @@ class LearnedQuantizer(nn.Module):
     def levels(self, values: Tensor) -> Tensor:
         """Return the signed whole numbers k with x^Q = k·d, int64, of the same shape."""
         with torch.no_grad():
-            clipped, _ = _clipped(values, float(self.reach), float(self.exponent))
+            clipped, _ = _clipped(values, self.reach.item(), self.exponent.item())
             return (torch.round(clipped / self.step) * values.sign()).long()
 
     @property
     def bits(self) -> float:
         """b = log2(q_m^t/d + 1) + 1, a real number while it is being learned."""
-        return float(bits_of(self.step.detach(), self.reach.detach(), self.exponent.detach()))
+        return bits_of(self.step.detach(), self.reach.detach(), self.exponent.detach()).item()
 
     @property
     def whole_bits(self) -> int:
@@ -141,7 +141,7 @@ class LearnedQuantizer(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the bits and the range."""
-        return f"bits={self.bits:.3g}, reach={float(self.reach):.3g}, exponent={float(self.exponent):.3g}"
+        return f"bits={self.bits:.3g}, reach={self.reach.item():.3g}, exponent={self.exponent.item():.3g}"
 
 
 def bits_of(step: Tensor, reach: Tensor, exponent: Tensor) -> Tensor:

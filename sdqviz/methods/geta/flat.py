@@ -138,36 +138,24 @@ class Units:
         Raises
         ------
         InputError
-            If a number belongs to two units: then neither could be removed alone.
+            If nothing is prunable, or a number belongs to two units: then neither could be removed alone.
         """
-        entries, unit, quantizer, group, places = [], [], [], [], []
+        entries, unit, quantizer, group = [], [], [], []
+        places = graph.require_prunable()
         first = 0
-        for place, one in enumerate(graph.groups):
-            if not one.prunable:
-                continue
-            for dependency in one.dependencies:
-                if dependency.role == "consumes" or dependency.parameter not in flat.places:
-                    continue
+        for slot, place in enumerate(places):
+            one = graph.groups[place]
+            for dependency in one.produced:
                 begin, shape = flat.places[dependency.parameter]
-                positions = begin + torch.arange(shape.numel()).view(shape)
-                which = flat.weight_quantizer(dependency.parameter)
-                for number in range(one.units):
-                    indices = torch.as_tensor(dependency.indices[number], dtype=torch.int64)
-                    taken = positions.index_select(dependency.dim, indices).reshape(-1)
-                    entries.append(taken)
-                    unit.append(torch.full_like(taken, first + number))
-                    quantizer.append(torch.full_like(taken, which))
-            group.append(torch.full((one.units,), len(places), dtype=torch.int64))
-            places.append(place)
+                positions = (begin + torch.arange(shape.numel())).view(shape).movedim(dependency.dim, 0)
+                taken = positions[torch.from_numpy(dependency.index)].reshape(len(dependency.index), -1)
+                owner = first + torch.from_numpy(dependency.unit)
+                entries.append(taken.reshape(-1))
+                unit.append(owner[:, None].expand_as(taken).reshape(-1))
+                quantizer.append(torch.full((taken.numel(),), flat.weight_quantizer(dependency.parameter)))
+            group.append(torch.full((one.units,), slot))
             first += one.units
-        if not places:
-            raise InputError(f"network must have channels that can be removed, got none: {_reasons(graph)}")
         together = torch.cat(entries)
         if len(together.unique()) != len(together):
             raise InputError("network must not use a parameter in two groups of channels, got one that is shared")
-        return cls(together, torch.cat(unit), torch.cat(quantizer), torch.cat(group), tuple(places))
-
-
-def _reasons(graph: DependencyGraph) -> str:
-    reasons = dict.fromkeys(group.because for group in graph.groups)
-    return "; ".join(reason for reason in reasons if reason) or "no group of channels was found"
+        return cls(together, torch.cat(unit), torch.cat(quantizer), torch.cat(group), places)

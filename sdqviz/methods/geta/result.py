@@ -59,7 +59,7 @@ def _compressed(
     bits = quantizer.whole_bits
     levels = quantizer.levels(weight.detach()).numpy()  # type: ignore[arg-type, union-attr]
     offset = 2 ** (bits - 1) - 1
-    step = np.array([float(quantizer.step)], np.float32)
+    step = np.array([quantizer.step.item()], np.float32)
     stored: dict[str, Packed] = {}
     kept = []
     for axis, name in enumerate(("outputs", "inputs")):
@@ -85,7 +85,7 @@ def _compressed(
         step=step.astype(float),
         levels=2 * offset + 1,
         size=int(np.prod(levels.shape[1:])),
-        overload=int((np.abs(layer.weight) > float(quantizer.reach)).sum()),
+        overload=int((np.abs(layer.weight) > quantizer.reach.item()).sum()),
         unstable=0,
         seconds=seconds,
         weight_bits=bits,

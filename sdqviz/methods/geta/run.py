@@ -27,6 +27,8 @@ from sdqviz.methods.geta.qasso import Qasso
 from sdqviz.methods.geta.stages import redundant_count
 from sdqviz.methods.geta.watch import Watch
 from sdqviz.network import Network, main_tensor
+from sdqviz.network import batches as cut_up
+from sdqviz.network import run as forward
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 from sdqviz.recording import Recording
 
@@ -127,7 +129,7 @@ def train(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the order of sums depends on the number of threads, and a resumed run must not
     try:
-        run = _Run(network, choice, seed, data, calibration, should_stop)
+        run = Run(network, choice, seed, data, calibration, should_stop)
         if checkpoint is not None:
             run.resume(checkpoint)
         run.loop(progress, should_stop, checkpoint, on_moment)
@@ -158,7 +160,7 @@ def _has_own(part: nn.Module) -> bool:
     return next(part.parameters(recurse=False), None) is not None
 
 
-class _Run:
+class Run:
     """One run between its first step and its last."""
 
     def __init__(
@@ -372,12 +374,9 @@ def _watched(network: Network, calibration: Any) -> dict[str, tuple[int, float, 
 
     for name in found:
         module.get_submodule(name).register_forward_hook(watch(name))
-    from sdqviz.network import batches as cut
-    from sdqviz.network import run
-
-    for batch in cut(calibration, 256):
+    for batch in cut_up(calibration, 256):
         batches += 1
-        run(module, batch, "float32")
+        forward(module, batch, "float32")
     if not batches:
         raise InputError("calibration must hold at least one input, got none")
     return {name: (round(row[0] / batches), row[1], row[2]) for name, row in found.items()}

@@ -7,17 +7,17 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from sdqviz import cost
 from sdqviz.methods.geta.flat import INPUT, WEIGHT
 from sdqviz.network import main_tensor
 from sdqviz.progress import ShouldStop, stop_if
-from sdqviz.recording import GroupOutline, Moment, Recording, Vertex
+from sdqviz.recording import Moment, Recording
 from sdqviz.version import __version__
 
 if TYPE_CHECKING:
-    from sdqviz.dependency import DependencyGraph
     from sdqviz.methods.geta.run import Run
 
 MOMENTS = 150
@@ -87,9 +87,9 @@ class Watch:
             method=run.choice.to_dict(),
             seed=run.seed,
             stages=run.plan.stages,
-            vertices=vertices(run.graph, removed),
-            edges=tuple((int(a), int(b)) for a, b in run.graph.edges),
-            groups=outlines(run.graph, removed),
+            vertices=run.graph.drawn(removed),
+            edges=run.graph.edges,
+            groups=run.graph.outlines(removed),
             moments=tuple(self.moments),
             seconds=run.seconds,
             version=__version__,
@@ -118,12 +118,11 @@ class Watch:
         """Return the BOPs of the network without its zero units over those of the original in 32 × 32 bits."""
         shares = {name: 1.0 for name in self._macs.layers}
         for place, units in removed.items():
-            group = self._run.graph.groups[place]
-            for dependency in group.dependencies:
+            for dependency in self._run.graph.groups[place].dependencies:
                 layer, _, last = dependency.parameter.rpartition(".")
                 if last == "weight" and layer in shares:
                     size = self._run.flat.places[dependency.parameter][1][dependency.dim]
-                    shares[layer] *= 1 - sum(len(dependency.indices[unit]) for unit in units) / size
+                    shares[layer] *= 1 - int(np.isin(dependency.unit, units).sum()) / size
         left = cost.Macs({name: macs * shares[name] for name, macs in self._macs.layers.items()}, self._macs.products)
         return cost.bops(left, _of(bits, WEIGHT), _of(bits, INPUT)) / self._dense
 
@@ -131,18 +130,3 @@ class Watch:
 def _of(bits: Mapping[str, float], which: str) -> dict[str, float]:
     """Return the bits of the layers' weights, or of their inputs, by layer."""
     return {path.removesuffix(which).rstrip("."): value for path, value in bits.items() if path.endswith(which)}
-
-
-def outlines(graph: DependencyGraph, removed: Mapping[int, tuple[int, ...]]) -> tuple[GroupOutline, ...]:
-    """Return the groups of a graph as they are drawn."""
-    return tuple(
-        GroupOutline(
-            name=group.name,
-            units=group.units,
-            prunable=group.prunable,
-            because=group.because,
-            members=tuple(str(dependency) for dependency in group.dependencies),
-            removed=removed.get(place, ()),
-        )
-        for place, group in enumerate(graph.groups)
-    )
