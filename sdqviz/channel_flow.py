@@ -1,0 +1,555 @@
+"""Follows the channels of a traced network from operation to operation; the rules lie in channel_layers and _moves."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from sdqviz.channel_labels import NONE, Block, Labels, Numbers, Part, Role, Value, varying
+from sdqviz.error import InputError
+
+Given = Mapping[str, Any]
+"""The arguments of an operation by name, tensors as values."""
+
+Rule = Callable[["Flow", fx.Node, Given], Any]
+"""Says what an operation does with channels: arguments in, value or list of values out."""
+
+RULES: dict[str, Rule] = {}
+"""The rules by operation, ``"aten::conv2d"``; filled by `rule`."""
+
+MOST_NUMBERS = 1 << 20
+"""Entries of a tensor without channels whose values are still computed along, for indices and scales."""
+
+SAMPLES = (1.0, -1.0, 0.37)
+"""Values that stand for an unknown number when it is tried out whether zero stays zero."""
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """Register the rule of some operations, each named without overload."""
+
+    def register(function: Rule) -> Rule:
+        for name in names:
+            RULES[f"aten::{name}"] = function
+        return function
+
+    return register
+
+
+class Flow:
+    """One walk through a traced graph.
+
+    Parameters
+    ----------
+    tensors : dict of str to (str, Tensor, bool)
+        By name of the placeholder: the canonical path of the parameter or buffer, the tensor, and whether it is
+        a parameter.
+    classes : dict of str to str
+        Class names of the modules by path.
+    """
+
+    def __init__(self, tensors: Mapping[str, tuple[str, Tensor, bool]], classes: Mapping[str, str]) -> None:
+        self.tensors = tensors
+        self.classes = classes
+        self.labels = Labels()
+        self.vertices: list[tuple[str, str]] = []  # name, kind
+        self.edges: set[tuple[int, int]] = set()
+        self.owned: dict[str, set[str]] = {}  # layer -> single numbers of its quantizers
+        self.biases: dict[str, str] = {}  # weight -> bias
+        self.norms: dict[str, tuple[str, int]] = {}  # module of a norm over channels -> (weight, its entries)
+        self.rescaled: dict[str, tuple[Numbers, int]] = {}  # weight -> rows scaled by the root of the width of a head
+        self._values: dict[fx.Node, Any] = {}
+        self._bases: dict[fx.Node, fx.Node] = {}  # view -> the tensor it is a part of
+
+    # -- the walk ---------------------------------------------------------------------------------
+
+    def run(self, graph: fx.Graph) -> None:
+        """Walk through all nodes in order.
+
+        Raises
+        ------
+        InputError
+            If a node is no operation on tensors; it is named.
+        """
+        for node in graph.nodes:
+            if node.op == "placeholder":
+                self._values[node] = self._input(node)
+            elif node.op == "output":
+                for value in _leaves(self._resolve(node.args)):
+                    if isinstance(value, Value):
+                        self.keep(value, "the channels reach the output of the network")
+            elif node.op == "call_function":
+                self._values[node] = self._call(node)
+            else:
+                self._values[node] = None  # get_attr: a constant or a graph of its own, refused where it is used
+                if isinstance(node.meta.get("val"), Tensor):
+                    self._values[node] = Value(tuple(node.meta["val"].shape))
+
+    def _input(self, node: fx.Node) -> Any:
+        known = self.tensors.get(str(node.target))
+        if known is None:
+            value = node.meta.get("val")
+            return Value(tuple(value.shape)) if isinstance(value, Tensor) else value
+        path, tensor, trained = known
+        shape = tuple(tensor.shape)
+        number = tensor.detach() if tensor.numel() == 1 or (not trained and tensor.numel() <= MOST_NUMBERS) else None
+        single = frozenset([path]) if tensor.numel() == 1 and trained else frozenset[str]()
+        part = Part(path, shape, None, trained)
+        return Value(shape, parts=(part,), zero=np.array([trained]), number=number, attached=single)
+
+    def _call(self, node: fx.Node) -> Any:
+        target = node.target
+        if target is getattr and node.args[1] == "shape":
+            return self._resolve(node.args[0]).shape
+        if getattr(target, "__name__", "") == "getitem":
+            return self._resolve(node.args[0])[node.args[1]]
+        if not isinstance(target, torch._ops.OpOverload):
+            raise InputError(
+                f"network must be made of tensor operations without control flow of its own, got {target} "
+                f"at {self.place(node)}"
+            )
+        given = self._given(node)
+        packet = target._schema.name
+        written = next((a.name for a in target._schema.arguments if a.alias_info and a.alias_info.is_write), None)
+        name = packet[:-1] if written and packet.endswith("_") and not packet.endswith("__") else packet
+        handler = RULES.get(packet) or RULES.get(name)
+        if handler is not None:
+            result = handler(self, node, given)
+        elif torch.Tag.pointwise in target.tags or name in UNTAGGED:
+            result = elementwise(self, node)
+        else:
+            result = self.unknown(node)
+        result = self._numbered(node, result)
+        if written:
+            self._overwrite(node, given, written, result)
+        elif any(a.alias_info for a in target._schema.returns):
+            base = node.all_input_nodes[0]
+            self._bases[node] = self._bases.get(base, base)
+        return result
+
+    def _given(self, node: fx.Node) -> dict[str, Any]:
+        arguments = node.target._schema.arguments  # type: ignore[union-attr]
+        given: dict[str, Any] = {a.name: a.default_value for a in arguments if a.has_default_value()}
+        given.update({a.name: self._resolve(v) for a, v in zip(arguments, node.args, strict=False)})
+        given.update({key: self._resolve(v) for key, v in node.kwargs.items()})
+        return given
+
+    def _resolve(self, argument: Any) -> Any:
+        if isinstance(argument, fx.Node):
+            return self._values[argument]
+        if isinstance(argument, tuple | list):
+            return [self._resolve(one) for one in argument]
+        return argument
+
+    def _overwrite(self, node: fx.Node, given: Given, written: str, result: Any) -> None:
+        """After an operation in place the old name stands for the new value too; parts of others are refused."""
+        changed = node.args[0]
+        if not isinstance(changed, fx.Node):
+            return
+        root = self._bases.get(changed, changed)
+        family = [root, *(view for view, base in self._bases.items() if base is root)]
+        later = [one for one in family if one is not changed and any(user > node for user in one.users)]
+        if later:  # others see the change too, in a part or another shape of their own
+            for value in (given[written], result, *(self._values.get(one) for one in family)):
+                if isinstance(value, Value):
+                    self.keep(value, f"{self.place(node)} changes a tensor in place that others use")
+        self._values[changed] = result
+
+    def _numbered(self, node: fx.Node, result: Any) -> Any:
+        """Compute a small value along where all that goes into it is known."""
+        if not isinstance(result, Value) or result.labelled or result.number is not None:
+            return result
+        if result.size > MOST_NUMBERS or torch.Tag.nondeterministic_seeded in node.target.tags:  # type: ignore[union-attr]
+            return result
+        if any(value.number is None for value in self.operands(node)):
+            return result
+        if not isinstance(node.meta.get("val"), Tensor):
+            return result
+
+        def number(argument: Any) -> Any:
+            if isinstance(argument, fx.Node):
+                value = self._values[argument]
+                return value.number.clone() if isinstance(value, Value) else value
+            if isinstance(argument, tuple | list):
+                return type(argument)(number(one) for one in argument)
+            return argument
+
+        try:
+            with torch.no_grad():
+                found = node.target(  # type: ignore[operator]
+                    *(number(a) for a in node.args), **{k: number(a) for k, a in node.kwargs.items()}
+                )
+        except (RuntimeError, TypeError, NotImplementedError):  # not worth more than the shape, which is known
+            return result
+        return result.replaced(number=found) if isinstance(found, Tensor) else result
+
+    # -- what the rules use -------------------------------------------------------------------------
+
+    def place(self, node: fx.Node) -> str:
+        """Say which operation of which module a node is."""
+        name = getattr(node.target, "_schema", None)
+        operation = name.name.removeprefix("aten::") if name is not None else str(node.target)
+        stack = node.meta.get("nn_module_stack") or {}
+        path = next(reversed(stack.values()))[0] if stack else ""
+        return f"{operation} in {path}" if path else operation
+
+    def shapes(self, node: fx.Node) -> list[tuple[int, ...]]:
+        """Return the shapes of the tensors a node gives.
+
+        Raises
+        ------
+        InputError
+            If it gives something else.
+        """
+        found = node.meta.get("val")
+        many = found if isinstance(found, tuple | list) else [found]
+        shapes = []
+        for one in many:
+            if not isinstance(one, Tensor) or not all(isinstance(n, int) for n in one.shape):
+                raise InputError(f"network must be made of tensors of known shapes, got {self.place(node)} ({node})")
+            shapes.append(tuple(one.shape))
+        return shapes
+
+    def shape(self, node: fx.Node) -> tuple[int, ...]:
+        """Return the shape of the one tensor a node gives."""
+        return self.shapes(node)[0]
+
+    def unknown(self, node: fx.Node) -> Any:
+        """Refuse the channels that go into an operation without a rule: they are kept."""
+        return self.refuse(node, f"{self.place(node)} is not known to act on channels one by one")
+
+    def operands(self, node: fx.Node) -> list[Value]:
+        """Return the tensors that go into a node, in its own order."""
+        return [value for value in _leaves(self._resolve([*node.args, *node.kwargs.values()])) if is_value(value)]
+
+    def refuse(self, node: fx.Node, because: str) -> Any:
+        """Keep the channels of everything that goes into an operation; what comes out has none."""
+        values = self.operands(node)
+        for value in values:
+            self.keep(value, because)
+        origins = frozenset[int]().union(*(v.origins for v in values))
+        attached = frozenset[str]().union(*(v.attached for v in values))
+        rigid = because if any(v.parts for v in values) else ""
+        results = [Value(s, origins=origins, attached=attached, rigid=rigid) for s in self.shapes(node)]
+        return results if isinstance(node.meta["val"], tuple | list) else results[0]
+
+    def keep(self, value: Value, because: str) -> None:
+        """Keep all channels of a value, and all dimensions of the parameters it consists of."""
+        if value.labelled:
+            self.labels.keep(value.labels, because)
+        for part in value.parts:
+            for (path, _), block in self.labels.blocks.items():
+                if path == part.path:
+                    self.labels.keep(block.labels, because)
+
+    def live(self, node: fx.Node, value: Value) -> None:
+        """Keep the channels of a value that would not be zero when their parameters are."""
+        why = f"{value.unzero or 'an operation'} does not leave zero where {self.place(node)} needs it"
+        self.labels.keep(np.where(value.zero, NONE, value.labels), why)
+
+    def block(self, path: str, dim: int, size: int, role: Role, *, zeroed: bool) -> Block:
+        """Return the labels of one dimension of a tensor."""
+        return self.labels.block(path, dim, size, role, zeroed=zeroed)
+
+    def labels_of(self, value: Value, axis: int, role: Role) -> Numbers | None:
+        """Return the labels of a parameter along a dimension of the value; None where it does not run along it.
+
+        A parameter that was moved must still have one of its dimensions along the axis, and no other.
+        """
+        found: Numbers | None = None
+        for place, part in enumerate(value.parts):
+            along = self._along(part, value.shape, axis)
+            if along is None:
+                continue
+            dim, where = along
+            # what scales a weight entry by entry is cut with it; zeroing the weight is enough
+            zeroed = part.trained and role != "consumes" and place == 0
+            labels = NONE * np.ones(value.shape[axis], np.int64)
+            if dim >= 0:
+                block = self.block(part.path, dim, part.shape[dim], role, zeroed=zeroed)
+                labels = block.start + where
+            else:
+                for other in range(len(part.shape)):
+                    block = self.block(part.path, other, part.shape[other], role, zeroed=zeroed)
+                    self.labels.keep(block.labels, f"parameter {part.path} is laid out in a way that cannot be cut")
+            if value.rigid:
+                self.labels.keep(labels, value.rigid)
+            if found is not None:
+                self.labels.tie(found, labels)
+            else:
+                found = labels
+        return found
+
+    def _along(self, part: Part, shape: tuple[int, ...], axis: int) -> tuple[int, Numbers] | None:
+        """Return which dimension of a parameter runs along an axis of a value, and where each slice lies in it."""
+        size = shape[axis]
+        if part.index is None:
+            offset = len(shape) - len(part.shape)
+            dim = axis - offset
+            if dim < 0 or (part.shape[dim] == 1 and size > 1):
+                return None
+            return dim, np.arange(size)
+        index = part.index
+        line = index
+        for dim in reversed(range(line.ndim)):
+            if dim != axis:
+                line = line.select(dim, 0)
+        first = np.array(np.unravel_index(line.numpy().clip(0), part.shape))  # (dims of the parameter, size)
+        moving = [d for d in range(len(part.shape)) if (first[d] != first[d, :1]).any()]
+        if not moving and axis not in varying(index):
+            return None
+        if len(moving) != 1 or bool((index < 0).any()):
+            return -1, np.zeros(0, np.int64)
+        dim, where = moving[0], first[moving[0]]
+        stride = math.prod(part.shape[dim + 1 :])
+        coordinate = index.div(stride, rounding_mode="floor") % part.shape[dim]
+        lined = [1] * len(shape)
+        lined[axis] = size
+        if bool((coordinate != torch.from_numpy(where).view(lined)).any()):
+            return -1, np.zeros(0, np.int64)
+        return dim, where
+
+    def carried(self, value: Value, axis: int) -> Value:
+        """Return a bare parameter as a value with channels along an axis."""
+        labels = self.labels_of(value, axis, "carries")
+        if labels is None:
+            return value
+        zero = np.full(len(labels), bool(value.zero.all()))
+        return Value(
+            value.shape, axis, labels, zero, f"buffer {value.parts[0].path}", origins=value.origins,
+            attached=value.attached,
+        )  # fmt: skip
+
+    def settled(self, node: fx.Node, codes: Tensor, like: Value) -> Value:
+        """Turn labels that were moved into a value: ties what must go together so that cutting leaves whole slices."""
+        dims = varying(codes)
+        if not dims:
+            codes_flat = codes.flatten()[:1].numpy() if codes.numel() else np.zeros(0, np.int64)
+            self.labels.keep(codes_flat // 2, f"{self.place(node)} takes out a single channel")
+            return like.plain(codes.shape)
+        axis = dims[-1]
+        labels, zero = self.lined(codes, axis, f"{self.place(node)} mixes channels with other entries")
+        return Value(
+            tuple(codes.shape), axis, labels, zero, like.unzero, origins=like.origins, attached=like.attached
+        )  # fmt: skip
+
+    def lined(self, codes: Tensor, axis: int, because: str) -> tuple[Numbers, Any]:
+        """Tie all entries of a slice along an axis; return labels and flags of the slices."""
+        others = [d for d in range(codes.ndim) if d != axis]
+        compact = codes
+        for dim in others:  # slices that repeat need not be compared again
+            if compact.stride(dim) == 0 or compact.shape[dim] == 1:
+                compact = compact.narrow(dim, 0, 1)
+        rows = compact.movedim(axis, -1).reshape(-1, codes.shape[axis]).numpy()
+        labels = np.where(rows < 0, NONE, rows // 2)
+        best = labels.max(axis=0)
+        self.labels.tie(best[None], labels)
+        self.labels.keep(np.where((labels < 0).any(axis=0), best, NONE), because)
+        return best, ~((rows % 2 == 1) & (rows >= 0)).any(axis=0)
+
+    # -- the drawn graph -----------------------------------------------------------------------------
+
+    def vertex(self, name: str, kind: str, *sources: Value) -> frozenset[int]:
+        """Enter a layer or a joining operation with its edges; return it as the origin of what it gives."""
+        if (name, kind) not in self.vertices:
+            self.vertices.append((name, kind))
+        here = self.vertices.index((name, kind))
+        for value in sources:
+            self.edges.update((origin, here) for origin in value.origins if origin != here)
+        return frozenset([here])
+
+    def layer(self, weight: Value, *sources: Value) -> frozenset[int]:
+        """Enter the layer that a weight belongs to, with the quantizers of what goes into it."""
+        name = layer_of(weight.parts[0].path)
+        numbers = weight.attached.union(*(v.attached for v in sources))
+        self.owned.setdefault(name, set()).update(numbers)
+        return self.vertex(name, self.classes.get(name, "parameter"), *sources)
+
+    def join(self, node: fx.Node, kind: str, values: Sequence[Value]) -> frozenset[int]:
+        """Return where a value comes from that several were joined to, as a vertex of its own if they differ."""
+        different = {value.origins for value in values if value.origins}
+        if len(different) < 2:
+            return frozenset[int]().union(*different)
+        return self.vertex(node.name, kind, *values)
+
+
+def layer_of(path: str) -> str:
+    """Return the module a parameter belongs to, the parametrized one if it is parametrized."""
+    owner = path.rpartition(".")[0]
+    return owner.partition(".parametrizations.")[0].removesuffix(".parametrizations")
+
+
+def is_value(value: Any) -> bool:
+    """Whether an argument is a tensor of the graph."""
+    return isinstance(value, Value)
+
+
+def _leaves(nested: Any) -> list[Any]:
+    if isinstance(nested, tuple | list):
+        return [leaf for one in nested for leaf in _leaves(one)]
+    if isinstance(nested, Mapping):
+        return [leaf for one in nested.values() for leaf in _leaves(one)]
+    return [nested]
+
+
+# -- operations that act on each entry alone ---------------------------------------------------------
+
+UNTAGGED = {
+    f"aten::{name}"
+    for name in ("hardswish", "hardsigmoid", "relu6", "selu", "celu", "silu", "mish", "glu_jvp", "log_sigmoid", "clip")
+    + (
+        "rrelu",
+        "rrelu_with_noise",
+        "softplus",
+        "softshrink",
+        "hardshrink",
+        "threshold",
+        "square",
+        "where",
+        "masked_fill",
+    )
+    + ("minimum", "maximum", "fake_quantize_per_tensor_affine", "gelu", "elu", "leaky_relu", "hardtanh", "clamp_min")
+    + ("true_divide", "multiply", "divide", "subtract", "negative", "absolute", "float_power", "special_expit", "fix")
+}
+"""Operations on each entry alone that do not carry the tag."""
+
+SYMBOLS = {"aten::add": "add", "aten::sub": "add", "aten::mul": "mul", "aten::div": "mul"}
+
+
+def elementwise(flow: Flow, node: fx.Node) -> Value:
+    """Unite the channels of all operands; those that meet a fixed size are kept."""
+    shape = flow.shape(node)
+    operands = flow.operands(node)
+    labelled = [value for value in operands if value.labelled]
+    if not labelled:
+        return _of_parameters(flow, node, shape, operands)
+    axes = {value.axis + len(shape) - len(value.shape) for value in labelled}
+    narrow = [v for v in labelled if v.shape[v.axis] == 1 != shape[v.axis + len(shape) - len(v.shape)]]
+    axes -= (
+        {v.axis + len(shape) - len(v.shape) for v in narrow} if len(axes) > 1 or len(narrow) < len(labelled) else set()
+    )
+    if len(axes) != 1:
+        return flow.refuse(node, f"{flow.place(node)} joins channels along different dimensions")
+    axis = axes.pop()
+    size = shape[axis]
+    because = f"{flow.place(node)} joins the channels with a tensor of fixed size"
+    labels: Numbers | None = None
+    reason = ""
+    for value in operands:
+        own = axis - len(shape) + len(value.shape)
+        if value in narrow:
+            flow.labels.keep(value.labels, f"{flow.place(node)} spreads a single channel over others")
+            continue
+        if value.parts and value.size > 1 and own >= 0:
+            value = flow.carried(value, own)  # noqa: PLW2901 - the same operand, now with its channels
+        if value.labelled:
+            labels = value.labels if labels is None else flow.labels.match(labels, value.labels, because)
+            reason = reason or value.unzero
+        elif own >= 0 and value.shape[own] > 1:
+            labels = flow.labels.match(np.full(size, NONE) if labels is None else labels, np.full(size, NONE), because)
+    if labels is None:  # only single channels, spread
+        return Value(shape, origins=flow.join(node, "mul", operands))
+    zero = _zero(node, operands, axis - len(shape), size)
+    kind = SYMBOLS.get(node.target._schema.name.removesuffix("_"), "join")  # type: ignore[union-attr]
+    return Value(
+        shape, axis, labels, zero, reason or flow.place(node), origins=flow.join(node, kind, operands),
+        attached=frozenset[str]().union(*(v.attached for v in operands)),
+    )  # fmt: skip
+
+
+def _of_parameters(flow: Flow, node: fx.Node, shape: tuple[int, ...], operands: Sequence[Value]) -> Value:
+    """Return what becomes of parameters alone: the same parameter, as long as each entry depends on its own alone."""
+    attached = frozenset[str]().union(*(v.attached for v in operands)) if operands else frozenset[str]()
+    origins = flow.join(node, "join", operands)
+    wide = [value for value in operands if value.size > 1]
+    if not wide:
+        return Value(shape, origins=origins, attached=attached)
+    strange = [value for value in wide if not value.parts and (value.rigid or value.number is None)]
+    fixed = [value for value in wide if not value.parts and value not in strange]
+    if any(value.parts for value in wide) and (fixed or any(value.rigid for value in strange)):
+        because = f"{flow.place(node)} joins a parameter with numbers that are not cut along"
+        return Value(shape, origins=origins, attached=attached, parts=_stretched(wide, shape), rigid=because)
+    if strange or not any(value.parts for value in wide):
+        return Value(shape, origins=origins, attached=attached)
+    rigid = next((value.rigid for value in wide if value.rigid), "")
+    mains = [value for value in wide if value.parts and any(part.trained for part in value.parts)]
+    ordered = [*mains, *(value for value in wide if value not in mains)]
+    zero = _zero(node, operands, None, 1)
+    return Value(
+        shape, origins=origins, attached=attached, parts=_stretched(ordered, shape), zero=zero, rigid=rigid
+    )  # fmt: skip
+
+
+def _stretched(values: Sequence[Value], shape: tuple[int, ...]) -> tuple[Part, ...]:
+    parts: dict[str, Part] = {}
+    for value in values:
+        for part in value.parts:
+            whole = part.index is None and part.shape == shape
+            index = None if whole else part.moved().expand(shape)
+            parts.setdefault(part.path, Part(part.path, part.shape, index, part.trained))
+    return tuple(parts.values())
+
+
+def _zero(node: fx.Node, operands: Sequence[Value], back: int | None, size: int) -> Any:
+    """Return where the result is zero if the channel's entries of the operands are, found by trying it out.
+
+    ``back`` is the axis counted from the end; None for parameters, whose flag is the same for all entries.
+    """
+    flags = []
+    for value in operands:
+        lies = value.labelled and back is not None and value.axis == len(value.shape) + back
+        if lies and len(value.zero) == size:
+            flags.append(value.zero & (value.labels >= 0))
+        elif back is None or value.parts:
+            trained = value.size > 1 and bool(value.zero.all()) and bool(value.parts)
+            along = back is None or (len(value.shape) >= -back and value.shape[back] > 1)
+            flags.append(np.full(size, trained and along))
+        else:
+            flags.append(np.zeros(size, bool))
+    table = np.stack(flags) if flags else np.zeros((0, size), bool)
+    patterns, inverse = np.unique(table, axis=1, return_inverse=True)
+    outcome = np.array([_stays_zero(node, operands, pattern) for pattern in patterns.T])
+    return outcome[inverse.reshape(-1)]
+
+
+def _stays_zero(node: fx.Node, operands: Sequence[Value], zeros: Any) -> bool:
+    if not zeros.any():
+        return False
+    for sample in SAMPLES:
+        stand_ins = iter(zip(operands, zeros, strict=True))
+        flat = [_trial(argument, stand_ins, sample) for argument in node.args]
+        named = {key: _trial(argument, stand_ins, sample) for key, argument in node.kwargs.items()}
+        try:
+            with torch.no_grad():
+                result = node.target(*flat, **named)  # type: ignore[operator]
+        except (RuntimeError, TypeError, NotImplementedError):  # no answer is no promise
+            return False
+        if not isinstance(result, Tensor) or bool((result.float() != 0).any()):
+            return False
+    return True
+
+
+def _trial(argument: Any, stand_ins: Any, sample: float) -> Any:
+    if isinstance(argument, fx.Node):
+        if not isinstance(argument.meta.get("val"), Tensor):
+            return argument.meta.get("val")
+        value, zero = next(stand_ins)
+        dtype = argument.meta["val"].dtype
+        if zero:
+            return torch.zeros(1, dtype=dtype)
+        if value.number is not None and value.size == 1:
+            return value.number.reshape(1).clone()
+        return torch.tensor([sample]).to(dtype) if dtype is not torch.bool else torch.tensor([sample > 0])
+    if isinstance(argument, tuple | list):
+        return [_trial(one, stand_ins, sample) for one in argument]
+    return argument
+
+
+def letters(count: int, skip: int = 0) -> str:
+    """Return different letters to name dimensions with."""
+    return "".join(itertools.islice("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", skip, skip + count))
