@@ -26,18 +26,22 @@ TOKEN_DEVIATION = 0.02
 """Standard deviation of the initial class token and positions, as in Dosovitskiy et al. (ICLR 2021)."""
 
 
+CIFAR_EPOCHS = 15
+"""Passes over the images of CIFAR-10."""
+
+
 @dataclasses.dataclass(frozen=True)
 class NetworkChoice(Choice):
     """A network trained on MNIST, one of 10,000 by its seed; a few seeds are shipped."""
 
     recipe: ClassVar[Recipe]
-    """How the network is trained."""
+    """How the network is trained on MNIST."""
 
     shipped_seeds: ClassVar[tuple[int, ...]] = (0, 1, 2)
     """Seeds whose trained weights come with the package, all other fields being at their defaults."""
 
     training_seconds: ClassVar[float] = 40.0
-    """Rough time of training it on one core."""
+    """Rough time of ``recipe`` on one core."""
 
     testing_seconds: ClassVar[float] = 0.0
     """Rough time of passing the 10,000 test images through it on one core; 0 where it is below a second."""
@@ -70,6 +74,16 @@ class NetworkChoice(Choice):
         return mnist()
 
     @property
+    def own_recipe(self) -> Recipe:
+        """How the network of this choice is trained."""
+        return self.recipe
+
+    @property
+    def estimated_training_seconds(self) -> float:
+        """Rough time of training the network of this choice on one core."""
+        return self.training_seconds * self.own_recipe.epochs / self.recipe.epochs
+
+    @property
     def variant(self) -> str:
         """The fields, seed apart, that are not at their defaults, as part of a file name; empty if all are."""
         values, defaults = self.to_dict(), self.defaults()
@@ -91,7 +105,7 @@ class NetworkChoice(Choice):
         Parameters
         ----------
         progress, should_stop : callable, optional
-            Used if the network has to be trained (see `training_seconds`).
+            Used if the network has to be trained (see `estimated_training_seconds`).
 
         Raises
         ------
@@ -120,7 +134,7 @@ class NetworkChoice(Choice):
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        if training.read_record(file).get("recipe") != self.recipe.to_json():
+        if training.read_record(file).get("recipe") != self.own_recipe.to_json():
             return None
         module = self.build()
         try:
@@ -148,9 +162,14 @@ class ImageNetworkChoice(NetworkChoice):
         "mnist",
         label="Images",
         help="MNIST comes with the program. CIFAR-10 is read, as torchvision stores it, from the folder that the "
-        "environment variable SDQVIZ_DATA names; the network is then trained once, which takes minutes.",
+        "environment variable SDQVIZ_DATA names; the network is then trained once, which takes up to half an hour.",
         options=("mnist", "cifar10"),
     )
+
+    @property
+    def own_recipe(self) -> Recipe:
+        """The recipe, with more epochs for CIFAR-10, which is learned more slowly."""
+        return self.recipe if self.images == "mnist" else dataclasses.replace(self.recipe, epochs=CIFAR_EPOCHS)
 
     @property
     def channels(self) -> int:

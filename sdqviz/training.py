@@ -51,7 +51,10 @@ class Trainable(Protocol):
     """What training needs to know of a catalogue entry."""
 
     name: ClassVar[str]
-    recipe: ClassVar[Recipe]
+
+    @property
+    def own_recipe(self) -> Recipe:
+        """How to train it."""
 
     @property
     def seed(self) -> int:
@@ -145,7 +148,7 @@ def train(
         torch.set_num_threads(1)
         try:
             module = _trained(choice, target.with_suffix(".partial"), progress, should_stop)
-            accuracy = _accuracy(module, choice.data(), choice.recipe.batch)
+            accuracy = _accuracy(module, choice.data(), choice.own_recipe.batch)
         finally:
             torch.set_num_threads(threads)
         _save(choice, module, accuracy, target)
@@ -158,7 +161,7 @@ def train(
 def _trained(choice: Trainable, checkpoint: Path, progress: Progress | None, should_stop: ShouldStop | None) -> Any:
     import torch
 
-    recipe, data = choice.recipe, choice.data()
+    recipe, data = choice.own_recipe, choice.data()
     module = choice.build().train()
     matrices = [p for p in module.parameters() if p.ndim > 1]
     vectors = [p for p in module.parameters() if p.ndim <= 1]
@@ -208,7 +211,7 @@ def _resume(choice: Trainable, module: Any, optimizer: Any, checkpoint: Path) ->
         return 0  # an unreadable checkpoint costs time, nothing else
     if not isinstance(state, dict):
         return 0
-    if state.get("recipe") != choice.recipe.to_json() or state.get("torch") != str(torch.__version__):
+    if state.get("recipe") != choice.own_recipe.to_json() or state.get("torch") != str(torch.__version__):
         return 0
     module.load_state_dict(state["module"])
     optimizer.load_state_dict(state["optimizer"])
@@ -234,7 +237,7 @@ def _save(choice: Trainable, module: Any, accuracy: float, target: Path) -> None
     record = {
         "name": choice.name,
         "seed": choice.seed,
-        "recipe": choice.recipe.to_json(),
+        "recipe": choice.own_recipe.to_json(),
         "accuracy": accuracy,
         "torch": str(torch.__version__),
         "numpy": np.__version__,

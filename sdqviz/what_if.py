@@ -80,7 +80,7 @@ class Question:
 
     def estimated_seconds(self) -> float:
         """Return a rough estimate of the work, infinite where the method does not say."""
-        training = 0.0 if self.ready else self.network.training_seconds
+        training = 0.0 if self.ready else self.network.estimated_training_seconds
         testing = 3 * self.network.testing_seconds  # the network, what becomes of it, and the rounding beside
         return training + testing + self.method.estimated_seconds([outline.shape for outline in outline(self.network)])
 

@@ -1,6 +1,7 @@
 """Our own convolutional and attention networks: what they compute, their images, and how methods treat them."""
 
 import copy
+import dataclasses
 import hashlib
 import pickle
 
@@ -274,6 +275,20 @@ def test_cifar_is_read_as_torchvision_stores_it(folder):
     assert data.test_labels.tolist() == [3, 9]
     choice = sq.NETWORKS["vgg7"](images="cifar10")
     assert 0 <= choice.wrap(choice.build()).accuracy() <= 1
+
+
+def test_cifar_is_learned_for_more_epochs_and_kept_in_the_cache(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("SDQVIZ_CACHE", str(tmp_path / "cache"))
+    vit = sq.NETWORKS["vit-tiny"]
+    monkeypatch.setattr(vit, "recipe", dataclasses.replace(vit.recipe, batch=5))
+    choice = vit(images="cifar10")
+    assert (choice.own_recipe.epochs, vit().own_recipe.epochs) == (15, 6)
+    assert choice.estimated_training_seconds == 2.5 * vit().estimated_training_seconds
+    seen = []
+    network = choice.load(progress=lambda *told: seen.append(told))
+    assert seen[-1][:2] == (30, 30)  # 15 epochs of 2 steps
+    assert choice.ready and choice.load(should_stop=lambda: True).fingerprint == network.fingerprint
+    assert network.dataset.name == "CIFAR-10"
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])
