@@ -3,6 +3,7 @@
 import streamlit as st
 
 from sdqviz.plots import bounds as plots
+from sdqviz.plots import bounds_figures as figures
 from sdqviz.ui import bounds, screen, show
 
 with screen.page(
@@ -39,7 +40,9 @@ with screen.page(
         )
         if curve.violations:
             st.error(f"These runs lie above a bound that should hold:\n\n{plots.violation_table(curve)}")
-        show.panel(plots.draw_curves(curve, page.ink), page)
+        equal = bool(page.choices.get("equal", False))
+        show.panel(figures.draw_curves(curve, page.ink, equal), page)
         place = plots.place_of(curve, page.choices["at"])
-        show.panels([plots.draw_ladder(curve, place, page.ink), plots.draw_ratio(curve, page.ink)], page)
+        show.panels([figures.draw_ladder(curve, place, page.ink, equal), figures.draw_ratio(curve, page.ink)], page)
         st.markdown(f"**All bounds on this error**\n\n{plots.bound_table(curve)}")
+    bounds.published(page)

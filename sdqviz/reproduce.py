@@ -512,6 +512,24 @@ class Result:
             "notes": list(self.notes),
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Result:
+        """Rebuild a result from `to_dict`."""
+        lines = tuple(
+            Line(
+                line["label"],
+                line["published"],
+                {int(n): tuple(row) for n, row in line["values"].items()},
+                {int(n): spread for n, spread in line["std"].items()},
+                {int(n): ("refused", sentence) for n, sentence in line["refused"].items()},
+                line["kind"],
+            )
+            for line in values["lines"]
+        )
+        return cls(
+            values["name"], values["title"], tuple(values["sizes"]), lines, tuple(values["notes"]), values["nets"]
+        )
+
     def write(self, folder: Path) -> None:
         """Write ``<name>.md`` and ``<name>.json`` into the folder."""
         (folder / f"{self.name}.md").write_text(self.to_markdown(), encoding="utf-8")

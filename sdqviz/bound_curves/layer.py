@@ -10,7 +10,6 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.bound import layer_bound_states, layer_bounds, spectral_norm
-from sdqviz.bound_curve import A_POSTERIORI, Axis, Point, Promise, Rate, Subject, promises
 from sdqviz.bound_curves import SUBJECTS
 from sdqviz.bound_curves.vector import (
     BITS,
@@ -24,6 +23,7 @@ from sdqviz.bound_curves.vector import (
     walk,
     walk_facts,
 )
+from sdqviz.bound_point import A_POSTERIORI, Axis, Point, Promise, Rate, Subject, promises
 from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.frames import FRAMES

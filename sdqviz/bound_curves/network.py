@@ -10,9 +10,9 @@ import numpy as np
 
 from sdqviz.alphabet import MAXIMUM_BITS
 from sdqviz.bound import Bound
-from sdqviz.bound_curve import A_POSTERIORI, Axis, Point, Rate, Subject, promises
 from sdqviz.bound_curves import SUBJECTS
 from sdqviz.bound_curves.vector import BITS, families, frame_rate, walk_facts
+from sdqviz.bound_point import A_POSTERIORI, Axis, Point, Rate, Subject, promises
 from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
@@ -23,7 +23,7 @@ from sdqviz.recent import Recent
 
 if TYPE_CHECKING:  # the choice must not load torch
     from sdqviz.compression import Compression
-    from sdqviz.method import CompressedLayer
+    from sdqviz.method import CompressedLayer, MethodChoice
     from sdqviz.network import Network
 
 THEOREMS = ("mnist-fnn", "mnist-residual")
@@ -109,7 +109,8 @@ class WholeNetwork(Subject):
 
         before: list[list[Bound]] = []
         after: list[list[Bound]] = []
-        measured, rounded, bits, facts = [], [], [], {}
+        measured, rounded, bits = [], [], []
+        facts: dict[str, float] = {}
         for net in range(self.nets):
             stop_if(should_stop)
             network, inputs = _network(self.network, net, self.inputs, seed)
@@ -121,7 +122,8 @@ class WholeNetwork(Subject):
             rungs = a_posteriori(network, result.network, result.layers, inputs, None).rungs
             after.append([rung.bound for rung in rungs])
             stop_if(should_stop)
-            plain = METHODS["round-to-nearest"](bits=int(min(max(result.report.bits_per_weight, 1), MAXIMUM_BITS // 2)))
+            afforded = int(min(max(result.report.bits_per_weight, 1), MAXIMUM_BITS // 2))
+            plain = METHODS.from_dict({"name": "round-to-nearest", "bits": afforded})
             rounded.append(compress(network, plain, inputs, seed, None, should_stop).report.output_error)
             facts = facts or _facts(result)
         return Point(
@@ -132,12 +134,10 @@ class WholeNetwork(Subject):
             facts,
         )
 
-    def _method(self) -> Any:
-        by_hand = self.step_rule == "by-hand"
-        return METHODS["frame"](
-            frame=self.frame, permutation=self.permutation, size=self.size, bits=self.bits,
-            **({"step": self.step} if by_hand else {"step_rule": self.step_rule}),
-        )  # fmt: skip
+    def _method(self) -> MethodChoice:
+        given = {"frame": self.frame, "permutation": self.permutation, "size": self.size, "bits": self.bits}
+        rule = {"step": self.step} if self.step_rule == "by-hand" else {"step_rule": self.step_rule}
+        return METHODS.from_dict({"name": "frame", **given, **rule})
 
     def rate(self, axis: str, points: Sequence[Point]) -> Rate | None:
         """Return the exponent that holds for small errors, where products of the layers' bounds do not matter."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from sdqviz import monte_carlo, path_bound, recursion
 from sdqviz.array import Array
-from sdqviz.bound_curve import Axis, Point, Rate, Subject, promises
 from sdqviz.bound_curves import SUBJECTS
+from sdqviz.bound_point import Axis, Point, Rate, Subject, promises
 from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.path_bound import PLACEMENTS, ProbabilisticBound

@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from sdqviz.alphabet import nearest_index
+from sdqviz.alphabet import MAXIMUM_BITS, nearest_index
 from sdqviz.array import Array, Index
 from sdqviz.bound import Walk, harmonic_walk, layer_bound_states, short_walk, stability, vector_bounds
-from sdqviz.bound_curve import A_POSTERIORI, Axis, Point, Promise, Rate, Subject, promises
 from sdqviz.bound_curves import SUBJECTS
+from sdqviz.bound_point import A_POSTERIORI, Axis, Point, Promise, Rate, Subject, promises
 from sdqviz.choice import field
 from sdqviz.frame import Frame
 from sdqviz.frames import FRAMES
@@ -24,6 +24,8 @@ from sdqviz.vector import STEP_BITS
 
 STEP_RULES = ("range", "norm", "by-hand")
 ROUNDING, RANDOM_ORDER, NATURAL_ORDER = "plain rounding (PCM)", "ΣΔ, random order", "ΣΔ, order as written"
+EQUAL_BITS = "plain rounding without a frame, as many bits"
+"""Of the vectors themselves, with at most `MAXIMUM_BITS` bits."""
 
 SLOW_ORDERS = ("two-opt", "nearest-neighbour")
 """Orders whose search takes of the order of N²d."""
@@ -180,7 +182,8 @@ class Rounds:
     states : ndarray, shape (M, N)
         u_n along the walk.
     beside : mapping of str to ndarray, shape (M, d)
-        The vectors by rounding each coefficient alone, and by ΣΔ in another order, with the same steps.
+        The vectors by rounding each coefficient alone, and by ΣΔ in another order, with the same steps; and rounded
+        themselves with as many bits, the last bits below one left out.
     """
 
     step: Array
@@ -205,7 +208,20 @@ class Rounds:
         walk_rows(coefficients, bits, steps, order=walked.other, out=other)
         alone = (nearest_index(coefficients, steps[:, None], half) + 0.5) * steps[:, None]
         beside = {ROUNDING: frame.synthesize(alone), walked.other_name: frame.synthesize(other)}
+        afforded = min(frame.size * bits // frame.dimension, MAXIMUM_BITS)
+        beside[EQUAL_BITS] = _rounded(vectors, afforded, common)
         return cls(steps, largest, frame.synthesize(levels), states, beside)
+
+
+def _rounded(vectors: Array, bits: int, common: bool) -> Array:
+    """Round the vectors' own entries to the range of each, or of all; NaN where not one bit is left."""
+    if bits < 1:
+        return np.full_like(vectors, np.nan)
+    half = 2 ** (bits - 1)
+    largest = np.abs(vectors).max(axis=None if common else 1, keepdims=True)
+    step = largest / (half - 0.5)
+    rounded: Array = (nearest_index(vectors, step, half) + 0.5) * step
+    return rounded
 
 
 def walk_facts(walk: Walk) -> dict[str, float]:

@@ -9,10 +9,13 @@ from typing import Any
 
 import streamlit as st
 
-from sdqviz.bound_curve import PARITIES, Curve, Subject, Sweep
+from sdqviz.bound_curve import Curve, Sweep
 from sdqviz.bound_curves import SUBJECTS
+from sdqviz.bound_point import PARITIES, Subject
 from sdqviz.plots import bounds as plots
-from sdqviz.ui import job
+from sdqviz.plots import bounds_paper as paper
+from sdqviz.reproduce import Result
+from sdqviz.ui import job, show
 from sdqviz.ui.screen import Page
 
 AT_ONCE = 1.0
@@ -67,6 +70,23 @@ def ask(page: Page) -> Sweep:
         options=plots.PLACES,
         where="how",
     )
+    if cls.name in ("vector", "layer"):
+        page.ask(
+            "equal",
+            False,
+            label="Rounding at equal bits",
+            help="Draws what rounding the numbers themselves, without a frame, leaves with as many bits per original "
+            "weight, at most 16.",
+        )
+    if cls.name == "network":
+        page.ask(
+            "paper",
+            "figure2",
+            label="Figure of the paper",
+            help="Shown below: Figures 1 and 2 and Tables 3 and 4 of Czaja & Na, as shipped, or computed anew.",
+            options=("none", *paper.SHOWN),
+            where="how",
+        )
     page.check()
     return plots.asked(page.choices)
 
@@ -170,3 +190,21 @@ def _previous(sweep: Sweep) -> Curve | None:
         return None
     st.info("The numbers below are still those of the previous choice.")
     return found
+
+
+def published(page: Page) -> None:
+    """Draw the chosen figure of the paper: as shipped, or anew after its Run, beside the page with Cancel."""
+    name = page.choices.get("paper", "none")
+    if name == "none":
+        return
+    slot: job.Job[Result] = job.slot(f"paper {name}")
+    running = slot.running
+    result = slot.result
+    st.subheader("The paper's figures", anchor=False)
+    show.panel(paper.draw_paper(result or paper.shipped(name), page.ink, live=result is not None), page)
+    if not running and result is None:
+        told = f"Compute it here (about {paper.seconds(name):.0f} s)"
+        if st.button(told, help="Finished parts are kept, so that a cancelled run goes on where it was."):
+            slot.start(functools.partial(paper.compute, name), name)
+            st.rerun()
+    slot.show()
