@@ -100,13 +100,17 @@ def diagnose() -> None:
 def learn(
     network: Annotated[str, typer.Argument(help="Name of a catalogue network, for example mnist-fnn.")],
     seed: Annotated[int, typer.Option(help="Seed of the weights and of the order of the images.")] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A field of the network, for example images=cifar10."),
+    ] = None,
     folder: Annotated[Path | None, typer.Option(help="Where to write; the cache folder by default.")] = None,
 ) -> None:
     """Train a network of the catalogue; an interrupted run goes on from its last epoch."""
     from sdqviz.networks import NETWORKS
     from sdqviz.training import train
 
-    choice = NETWORKS[network](seed=seed)
+    choice = method_from(NETWORKS[network], [f"seed={seed}", *(settings or [])])
     with _interruptible() as should_stop, _Meter() as meter:
         path = train(choice, meter, should_stop, folder)
     typer.echo(str(path))
@@ -123,6 +127,10 @@ def shrink(
         ),
     ] = None,
     network_seed: Annotated[int, typer.Option(help="Which training run of the network.")] = 0,
+    network_settings: Annotated[
+        list[str] | None,
+        typer.Option("--network-set", metavar="KEY=VALUE", help="A field of the network, for example width=4."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the compression.")] = 0,
     calibration: Annotated[int, typer.Option(min=0, help="Inputs on which errors are measured.")] = 512,
     output: Annotated[
@@ -135,7 +143,7 @@ def shrink(
     from sdqviz.networks import NETWORKS
 
     how = method_from(METHODS[method], settings or [])
-    which = NETWORKS[network](seed=network_seed)
+    which = method_from(NETWORKS[network], [f"seed={network_seed}", *(network_settings or [])])
     if output is not None:
         _require_writable(output)  # before the work, not after it
     from sdqviz.compression import compress  # only now: the choices above are checked without loading torch
