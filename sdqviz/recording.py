@@ -198,8 +198,12 @@ class Recording:
         """
         try:
             made = _rebuild(values)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"recording must be one that sdqviz wrote, got a damaged one: {error}") from None
+        except KeyError as error:
+            raise InputError(f"recording must be one that sdqviz wrote: it lacks {error}") from None
+        except (TypeError, ValueError, AttributeError):
+            raise InputError(
+                "recording must be one that sdqviz wrote: an entry is unknown or of a wrong kind"
+            ) from None
         made.check()
         return made
 

@@ -234,15 +234,20 @@ def counts(run: Recording) -> str:
         dense = 32 * 32 * report["original_macs"]
         rows.insert(1, ("BOPs an input", _count(dense), _count(report["bops"]), percent(report["bops"] / dense)))
     spent = report["bits_per_weight"]
-    rows.append(("bits per original weight", "32", number(spent), percent(spent / 32)))
+    rows.append(("bits a weight", "32", number(spent), percent(spent / 32)))
     rows.append(("test accuracy", accuracy(report["accuracy_before"]), accuracy(report["accuracy_after"]), ""))
     lines = ["| | before | after | after / before |", "|---|---:|---:|---:|"]
-    return "\n".join([*lines, *(f"| {name} | {a} | {b} | {ratio} |" for name, a, b, ratio in rows)])
+    return _unbroken([*lines, *(f"| {name} | {a} | {b} | {ratio} |" for name, a, b, ratio in rows)])
+
+
+def _unbroken(lines: Sequence[str]) -> str:
+    """Join the lines of a table; no number is parted from its unit."""
+    return "\n".join(lines).replace(" %", "\u00a0%").replace(" KiB", "\u00a0KiB").replace(" MiB", "\u00a0MiB")
 
 
 def _count(value: float) -> str:
     for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= 10 * scale:
+        if value >= scale:
             return f"{number(value / scale)} {unit}"
     return f"{value:,.0f}"
 
@@ -347,4 +352,4 @@ def beside_lines(run: Recording) -> str:
         lines.append(
             f"| {name} | {accuracy(one.accuracy)} | {percent(one.relative_bops)} | {bits} | {percent(one.sparsity)} |"
         )
-    return "\n".join(lines)
+    return _unbroken(lines)

@@ -7,9 +7,7 @@ from sdqviz.plots.panel import Formula
 from sdqviz.plots.theme import number, percent
 from sdqviz.recording import Recording
 
-GETA = "X. Qu, D. Aponte, C. Banbury, D. P. Robinson, T. Ding, K. Koishida, I. Zharkov, T. Chen, Automatic joint "
-GETA += "structured pruning and quantization for efficient neural network training and compression, CVPR 2025, "
-GETA += "arXiv 2502.16638"
+GETA = "Qu et al., Automatic joint structured pruning and quantization (GETA), CVPR 2025, arXiv 2502.16638"
 
 
 def steps(run: Recording) -> list[Formula]:

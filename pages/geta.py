@@ -1,0 +1,21 @@
+"""GETA: channels are removed and every layer's bits are learned in one training run, recorded step by step."""
+
+from sdqviz.plots import geta as plots
+from sdqviz.ui import geta, screen, show
+
+with screen.page(
+    "geta",
+    "GETA",
+    "Can a network learn, in one training run, which channels it can do without and how few bits each layer needs?",
+    seeded=False,
+) as page:
+    asked = geta.ask(page)
+    shown = geta.run(page, asked)
+    run = shown.run
+    page.code(plots.code(run))
+
+    geta.steps(page, shown)
+    show.panel(plots.draw_graph(run, page.ink), page)
+    show.panels([plots.draw_channels(run, page.ink), plots.draw_widths(run, page.ink)], page)
+    geta.costs(page, shown)
+    geta.downloads(shown)

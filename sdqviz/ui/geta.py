@@ -1,0 +1,454 @@
+"""What the GETA page has of its own: which run is shown, training beside the page, Cancel, Resume and the downloads."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import shutil
+import tempfile
+import threading
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from sdqviz import recording
+from sdqviz.error import InputError
+from sdqviz.method import MethodChoice
+from sdqviz.methods import METHODS
+from sdqviz.network_choice import NetworkChoice
+from sdqviz.networks import NETWORKS
+from sdqviz.plots import geta as plots
+from sdqviz.plots.theme import number, percent, size
+from sdqviz.progress import Progress, ShouldStop
+from sdqviz.recording import Recording
+from sdqviz.ui import job, link, show
+from sdqviz.ui.screen import Page
+
+if TYPE_CHECKING:
+    from sdqviz.compression import Compression
+
+RECORDED, TRAINED, UPLOADED = "recorded", "trained here", "uploaded"
+VIEWS = (RECORDED, TRAINED, UPLOADED)
+
+STEPS = 10_000
+"""The most steps of one stage that the page offers."""
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "warm_up_steps": (0, STEPS),
+    "projection_steps": (1, STEPS),
+    "joint_steps": (1, STEPS),
+    "cool_down_steps": (0, STEPS),
+    "projection_periods": (1, 50),
+    "pruning_periods": (1, 50),
+    "batch": (2, 512),
+}
+"""What the page offers; the engine takes more."""
+
+LARGEST_UPLOAD = 8
+"""MiB a recording may have as a file; it is read in memory and kept nowhere."""
+
+REDRAWN = 1.5
+"""Seconds between two pictures of a run that grows."""
+
+LIVE, PAPERS = "_geta live", "_geta upload"
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What is to be trained."""
+
+    network: NetworkChoice
+    method: MethodChoice
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What the form says: which run is wanted, and what to train where that is wanted.
+
+    Attributes
+    ----------
+    view : str
+        One of `VIEWS`.
+    recording : str
+        Name of the shipped recording.
+    training : Training or None
+        What the form describes; None where it is not shown or does not fit together.
+    """
+
+    view: str
+    recording: str
+    training: Training | None = None
+
+
+@dataclasses.dataclass(eq=False)
+class Live:
+    """What one session trains: the worker writes, the page reads; whole values are exchanged, never parts.
+
+    Attributes
+    ----------
+    training : Training
+        What it is.
+    recording : Recording or None
+        What was recorded so far; None before the first step.
+    compression : Compression or None
+        The finished network.
+    folder : Path
+        Holds the checkpoint; it goes when the session does.
+    """
+
+    training: Training
+    recording: Recording | None = None
+    compression: Compression | None = None
+    folder: Path = dataclasses.field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="sdqviz-geta-")))
+    _alone: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """See to it that the folder goes when the session does, or the program ends."""
+        self._removal = weakref.finalize(self, shutil.rmtree, self.folder, True)
+
+    def take(self, grown: Recording) -> None:
+        """Keep what was recorded."""
+        self.recording = grown
+
+    def work(self, progress: Progress, should_stop: ShouldStop) -> Recording:
+        """Train from the last checkpoint on; the work of a job."""
+        from sdqviz import geta_figures
+
+        asked = self.training
+        with self._alone:  # a run that was just cancelled writes its checkpoint first
+            self.recording = geta_figures.record(
+                asked.network, asked.method, asked.seed, progress, should_stop, self.folder / "state", self.take
+            )
+        return self.recording
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Shown:
+    """The run that the page draws.
+
+    Attributes
+    ----------
+    run : Recording
+        With at least one moment.
+    live : Live or None
+        The session's own training, if that is what is shown.
+    growing : bool
+        Whether it is still under way.
+    """
+
+    run: Recording
+    live: Live | None = None
+    growing: bool = False
+
+
+# -- the form -------------------------------------------------------------------------------------------
+
+
+def ask(page: Page) -> Asked:
+    """Draw the form: which run, and, where one is to be trained here, with what."""
+    view = page.ask(
+        "view",
+        RECORDED,
+        label="Run",
+        help="A recorded run is there at once. Training here takes minutes, beside the page. A recording that was "
+        "downloaded before can be looked at again.",
+        options=VIEWS,
+        where="what",
+    )
+    names = plots.names()
+    chosen = names[0]
+    if view != TRAINED:
+        chosen = page.ask(
+            "recording",
+            names[0],
+            label="Recorded run",
+            help="Trained beforehand with this program, step by step on record, the baselines beside it.\n\n"
+            + "\n".join(f"- `{name}`: {plots.title(plots.load(name))}" for name in names),
+            options=names,
+            where="what",
+        )
+        return Asked(view, chosen)
+    return Asked(view, chosen, page.attempt(functools.partial(_form, page), lambda: None))
+
+
+def _form(page: Page) -> Training | None:
+    network = _network(page)
+    method = page.choose(METHODS["geta"], limits=LIMITS)
+    seed = page.ask(
+        "seed",
+        0,
+        label="Seed",
+        help="Decides the order of the training inputs: the same link gives the same run.",
+        minimum=0,
+        maximum=2**31 - 1,
+        where="more",
+    )
+    return Training(network, method, seed)
+
+
+def _network(page: Page) -> NetworkChoice:
+    names = tuple(sorted(NETWORKS))
+    told = "\n".join(f"- `{name}`: {NETWORKS[name].title}" for name in names)
+    name = page.ask(
+        "network",
+        "mnist-lenet",
+        label="Network",
+        help=f"What is made smaller. Convolutions take a multiple of the time of linear layers.\n\n{told}",
+        options=names,
+        where="what",
+    )
+    return page.choose(NETWORKS[name], prefix="network_", where={"seed": "what"})
+
+
+# -- which run is shown ---------------------------------------------------------------------------------
+
+
+def run(page: Page, asked: Asked) -> Shown:
+    """Return the run to draw; with a view of its own, draw what starts, stops or uploads it first."""
+    if asked.view == UPLOADED:
+        given = _uploaded()
+        if given is not None:
+            return Shown(given)
+    if asked.view == TRAINED:
+        box = st.container(border=True)
+        live = _control(box, asked)
+        growing = job.slot("geta", lasting=True).running
+        if live is not None and live.recording is not None and live.recording.moments:
+            return Shown(live.recording, live, growing)
+        if growing:
+            return Shown(plots.load(asked.recording), live, growing)
+        st.info("Until you run it, a recorded run is shown below.")
+    shown = plots.load(asked.recording)
+    if asked.view == RECORDED:
+        st.caption(f"Recorded: {plots.title(shown)}.")
+        st.button(
+            "Train this here",
+            icon=":material/play_circle:",
+            on_click=link.apply,
+            args=(_choices(shown),),
+            help="Fills the form with what made this recording; training starts when you press Run.",
+        )
+    return Shown(shown)
+
+
+def _choices(run: Recording) -> dict[str, Any]:
+    """Return the controls that describe what made a recording."""
+    method = {key: value for key, value in run.method.items() if key != "name"}
+    network = {f"network_{key}": value for key, value in run.network.items() if key != "name"}
+    named = {"view": TRAINED, "network": run.network.get("name", "mnist-lenet"), "seed": run.seed}
+    return named | network | method
+
+
+def _uploaded() -> Recording | None:
+    """Draw the box for a file; return the recording in it."""
+    given = st.file_uploader(
+        "Recording",
+        type=["gz"],
+        max_upload_size=LARGEST_UPLOAD,
+        key="_upload geta",
+        help=f"A file .json.gz that this page or sdqviz.recording wrote, at most {LARGEST_UPLOAD} MiB. It is read in "
+        "memory, checked, and kept nowhere.",
+    )
+    if given is None:
+        st.info("Choose a file; until then a recorded run is shown below.")
+        return None
+    try:
+        return _read(given.getvalue(), given.name)
+    except InputError as error:
+        st.error(f"{error}. Below is a recorded run.")
+        return None
+
+
+def _read(data: bytes, name: str) -> Recording:
+    if len(data) > LARGEST_UPLOAD << 20:
+        raise InputError(f"{name} must be at most {LARGEST_UPLOAD} MiB, got {size(len(data))}")
+    found = Recording.from_bytes(data, name)
+    if not found.moments:
+        raise InputError(f"{name} must hold at least one recorded step, got none")
+    return found
+
+
+# -- training -------------------------------------------------------------------------------------------
+
+
+def _control(box: Any, asked: Asked) -> Live | None:
+    """Draw Run or Resume, or why there is nothing to run; return the session's training, if there is one."""
+    slot: job.Job[Recording] = job.slot("geta", lasting=True)
+    live: Live | None = st.session_state.get(LIVE)
+    with box:
+        if slot.running:
+            if live is not None and asked.training != live.training:
+                st.caption("The form has changed since; the run under way keeps the choices it was started with.")
+            return live
+        if slot.problem and slot.problem != job.CANCELLED:
+            st.error(f"{slot.problem}.")
+        same = live is not None and live.training == asked.training
+        if live is not None and live.recording is not None:
+            st.markdown(_state(live.recording, same))
+        left, right = st.columns(2)
+        resumable = same and live is not None and not _finished(live)
+        if resumable and left.button(
+            "Resume", type="primary", icon=":material/resume:", width="stretch",
+            help="Goes on from where it stopped, to the same result as without the break.",
+        ):  # fmt: skip
+            _start(live)
+        pressed = right.button(
+            "Run anew" if resumable else f"Run ({_estimate(asked.training)})",
+            type="secondary" if resumable else "primary",
+            icon=":material/play_arrow:",
+            width="stretch",
+            disabled=asked.training is None,
+            help="The form at the left does not fit together yet." if asked.training is None else
+            "Trains beside the page; you can look at other pages meanwhile. Closing the browser ends it after a while.",
+        )  # fmt: skip
+        if pressed and asked.training is not None:
+            st.session_state[LIVE] = Live(asked.training)
+            _start(st.session_state[LIVE])
+    return live
+
+
+def _start(live: Live | None) -> None:
+    if live is not None:
+        job.slot("geta", lasting=True).start(live.work, live.training)
+        st.rerun()
+
+
+def _finished(live: Live) -> bool:
+    return live.recording is not None and live.recording.finished
+
+
+def _state(run: Recording, same: bool) -> str:
+    """Say where the run of this session stands."""
+    done = run.moments[-1].step if run.moments else 0
+    told = (
+        f"Finished in {run.seconds:.0f} s"
+        if run.finished
+        else f"Stopped after {done:,} of {run.steps:,} steps; what was recorded is shown below"
+    )
+    return f"{told}: {plots.title(run)}." + ("" if same else " The form describes another run.")
+
+
+def _estimate(asked: Training | None) -> str:
+    """Say how long a run may take, going by a recorded run of the same network."""
+    if asked is None:
+        return "nothing to run"
+    plan = {key: value for key, value in asked.method.to_dict().items() if key.endswith("_steps")}
+    for name in recording.shipped():
+        known = plots.load(name)
+        if known.network.get("name") == asked.network.name and known.seconds > 0:
+            rate = known.seconds / known.steps * asked.method.to_dict()["batch"] / known.method.get("batch", 64)
+            return f"about {_span(sum(plan.values()) * rate)}"
+    return "takes minutes"
+
+
+def _span(seconds: float) -> str:
+    return f"{max(seconds, 1):.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+# -- what is drawn --------------------------------------------------------------------------------------
+
+
+def steps(page: Page, shown: Shown) -> None:
+    """Draw the headline numbers and the run step by step; a growing run is drawn anew every moment."""
+    if shown.growing and shown.live is not None:
+        _grow(page, shown.live)
+        return
+    _headlines(shown.run)
+    told = plots.verdict(shown.run)
+    if told:
+        st.info(told)
+    show.panel(plots.draw_steps(shown.run, page.ink), page)
+    st.caption(plots.descent(shown.run))
+
+
+@st.fragment(run_every=REDRAWN)
+def _grow(page: Page, live: Live) -> None:
+    slot: job.Job[Recording] = job.slot("geta", lasting=True)
+    if not slot.running:
+        st.rerun()
+    fraction, line = slot.status()
+    bar, button = st.columns([5, 1], vertical_alignment="center")
+    bar.progress(fraction, text=line)
+    if button.button("Cancel", key="_cancel geta", help="Stop; what was recorded stays, and it can be resumed."):
+        slot.cancel()
+        st.rerun()
+    grown = live.recording
+    if grown is None or not grown.moments:
+        st.caption("The network is read and its channels are traced; the first step follows.")
+        return
+    _headlines(grown)
+    show.panel(plots.draw_steps(grown, page.ink, scrub=False), page)
+
+
+def _headlines(run: Recording) -> None:
+    found = plots.figures(run)
+    finished = found.bits_per_weight is not None
+    bits = [*run.moments[-1].weight_bits.values()]
+    show.headlines(
+        show.Headline(
+            "Bits per original weight",
+            number(found.bits_per_weight) if found.bits_per_weight is not None else "…",
+            plots.size_note(run) if finished else
+            (f"now {number(min(bits))} to {number(max(bits))} bits in the layers" if bits else ""),
+            "Levels, steps, maps of what was removed and the tensors kept in float, over all original parameters.",
+        ),
+        show.Headline(
+            "Accuracy after" if finished else "Accuracy so far",
+            plots.accuracy(found.accuracy_after),
+            plots.accuracy_note(run),
+            "Share of the test inputs that are classified rightly; while a run grows, of the first 2,000.",
+        ),
+        show.Headline(
+            "Relative BOPs",
+            percent(found.relative_bops),
+            plots.removal_note(run),
+            "MACs times bits of weights times bits of activations, over the original at 32 × 32 bits.",
+        ),
+    )  # fmt: skip
+
+
+def costs(page: Page, shown: Shown) -> None:
+    """Draw the run beside its baselines, and the table of costs before and after."""
+    run = shown.run
+    if run.beside:
+        show.panels([plots.draw_beside(run, page.ink)], page, beside=functools.partial(_before_after, run))
+        st.markdown("**Beside the baselines**\n\n" + plots.beside_lines(run))
+    elif run.finished:
+        _before_after(run)
+        st.caption("Baselines were not run beside this one; the recorded runs have them.")
+
+
+def _before_after(run: Recording) -> None:
+    st.markdown("**Before and after**\n\n" + plots.counts(run))
+
+
+def downloads(shown: Shown) -> None:
+    """Draw the downloads: the recording, and of a run made here the smaller network."""
+    run, live = shown.run, shown.live
+    made = live.compression if live is not None and not shown.growing else None
+    left, middle, right = st.columns(3)
+    left.download_button(
+        "Recording, json.gz", run.to_bytes, "sdqviz-geta.json.gz", "application/gzip", on_click="ignore",
+        width="stretch", help="Everything on this page; it can be looked at again under Run: uploaded.",
+    )  # fmt: skip
+    why = "Only of a run that was finished here: choose Run: trained here."
+    middle.download_button(
+        "Smaller network, .sdq", b"" if made is None else made.to_bytes, "sdqviz-geta.sdq",
+        "application/octet-stream", on_click="ignore", width="stretch", disabled=made is None,
+        help=why if made is None else "What sq.load reads: levels bit-packed, steps, and what was cut out; no code.",
+    )  # fmt: skip
+    right.download_button(
+        "Smaller network, safetensors", b"" if made is None else functools.partial(_tensors, made),
+        "sdqviz-geta.safetensors", "application/octet-stream", on_click="ignore", width="stretch",
+        disabled=made is None,
+        help=why if made is None else "Plain float tensors of the smaller network, under their usual names.",
+    )  # fmt: skip
+
+
+def _tensors(made: Compression) -> bytes:
+    from safetensors.torch import save
+
+    return save({name: tensor.contiguous() for name, tensor in made.network.module.state_dict().items()})
