@@ -232,7 +232,7 @@ class Qasso:
             corrections = [1 - beta ** (self.taken + 1) for beta in BETAS]
             scale = self._second.sqrt().div_(corrections[1] ** 0.5).add_(EPSILON)
             direction = (self._first / scale).div_(corrections[0])
-        if choice.decay > 0:
+        if choice.optimizer == "adamw":
             ordinary = self.flat.ordinary
             direction[:ordinary].add_(self.flat.values[:ordinary], alpha=choice.decay)
         return direction.index_fill_(0, self._gone, 0.0)

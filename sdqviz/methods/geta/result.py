@@ -63,7 +63,7 @@ def _compressed(
     stored: dict[str, Packed] = {}
     kept = []
     for axis, name in enumerate(("outputs", "inputs")):
-        indices = cut.kept(f"{layer.name}.weight", axis)
+        indices = cut.kept.get(f"{layer.name}.weight", {}).get(axis)
         mask = np.ones(levels.shape[axis], bool)
         if indices is not None:
             mask[:] = False
