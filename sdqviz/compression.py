@@ -196,6 +196,9 @@ def _left_alone(network: Network, layers: tuple[CompressedLayer, ...], reasons: 
 
 
 def _calibration_inputs(network: Network, calibration: Any, seed: int) -> Any:
+    nothing = calibration is None or (isinstance(calibration, int) and calibration == 0)
+    if network.example_input is None and not nothing:
+        raise InputError(f"calibration must be left out for {network.name}, which has no forward pass, got some")
     if calibration is None:
         return network.example_input if network.dataset is None else network.dataset.calibration(CALIBRATION_SIZE, seed)
     if isinstance(calibration, int):
