@@ -121,10 +121,11 @@ def layer_colours(count: int, ink: Ink) -> list[str]:
 
 def reading(moment: Moment, steps: int) -> str:
     """Say in two lines what a moment was like."""
+    loss = f"   loss {number(moment.loss)}" if np.isfinite(moment.loss) else ""
     accuracy = "" if moment.accuracy is None else f"   accuracy {percent(moment.accuracy)}"
     ascents = f"   steps uphill {moment.ascents}" if moment.ascents else ""
     return (
-        f"<b>step {moment.step:,} of {steps:,}: {moment.stage}</b>   loss {number(moment.loss)}{accuracy}<br>"
+        f"<b>step {moment.step:,} of {steps:,}: {moment.stage}</b>{loss}{accuracy}<br>"
         f"redundant {percent(moment.redundant)}   zero {percent(moment.zero)}   "
         f"BOPs {percent(moment.relative_bops)}{ascents}"
     )
@@ -200,7 +201,9 @@ def _look(run: Recording, info: Curves) -> str:
 
 
 def _told(run: Recording, info: Curves, last: Moment) -> str:
-    parts = [f"At step {last.step}, in {last.stage}: loss {number(last.loss)}"]
+    parts = [f"At step {last.step}, in {last.stage}"]
+    if np.isfinite(last.loss):
+        parts.append(f"loss {number(last.loss)}")
     if len(info.accuracy):
         parts.append(f"accuracy {percent(float(info.accuracy[-1]))}, lowest {percent(float(info.accuracy.min()))}")
     parts.append(f"{percent(last.zero)} of the prunable units zero, relative BOPs {percent(last.relative_bops)}")

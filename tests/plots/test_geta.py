@@ -1,0 +1,322 @@
+import dataclasses
+import json
+
+import numpy as np
+import plotly.io
+import pytest
+
+from sdqviz import preset, recording
+from sdqviz.plots import geta as plots
+from sdqviz.plots import geta_formulas, geta_graph, geta_steps
+from sdqviz.plots.theme import DRAWN, Ink
+from sdqviz.recording import Beside, GroupOutline, Moment, Recording, Stage, Vertex
+
+LAYERS = ("stem", "inner", "outer", "shortcut", "head")
+
+
+def residual():
+    """Vertices, edges and groups of a stem, one block with a convolution on its shortcut, and a head."""
+    vertices = (
+        Vertex("stem", "Conv2d", (0,), 4, 2),
+        Vertex("norm", "BatchNorm2d", (0,), 4, 2),
+        Vertex("relu", "relu", (0,), 0, 0),
+        Vertex("inner", "Conv2d", (0, 1), 8, 5),
+        Vertex("relu_1", "relu", (1,), 0, 0),
+        Vertex("outer", "Conv2d", (1, 2), 6, 6),
+        Vertex("shortcut", "Conv2d", (0, 2), 6, 6),
+        Vertex("add", "add", (2,), 0, 0),
+        Vertex("head", "Linear", (2, 3), 10, 10),
+    )
+    edges = ((0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 7), (2, 6), (6, 7), (7, 8))
+    groups = (
+        GroupOutline("stem", 4, True, "", ("stem.weight, 0: produces", "inner.weight, 1: consumes"), (0, 3)),
+        GroupOutline("inner", 8, True, "", ("inner.weight, 0: produces",), (1, 2, 7)),
+        GroupOutline("outer", 6, True, "", ("outer.weight, 0: produces",), ()),
+        GroupOutline("head", 10, False, "it reaches the output", ("head.weight, 0: produces",)),
+    )
+    return vertices, edges, groups
+
+
+def grown(count=5, *, steps=40, seed=0, activations=True, finished=False, ascents=0, layers=LAYERS):
+    rng = np.random.default_rng(seed)
+    stages = (Stage("warm-up", 0, 4), Stage("projection", 4, 10), Stage("joint", 10, 30), Stage("cool-down", 30, steps))
+    at = np.unique(np.linspace(0, steps, count).astype(int))
+    moments = tuple(
+        Moment(
+            int(step), next((s.name for s in stages if step < s.last), "cool-down"),
+            float(rng.uniform(0.1, 2)) if step else float("nan"), float(rng.uniform(0.9, 1)) if k % 2 == 0 else None,
+            0.5 if step > 10 else 0.0, 0.5 if step > 30 else 0.0, float(rng.uniform(0.01, 0.3)),
+            {name: float(rng.uniform(4, 16)) for name in layers},
+            {name: float(rng.uniform(4, 16)) for name in layers[1:]} if activations else {}, ascents,
+        )
+        for k, step in enumerate(at)
+    )  # fmt: skip
+    report = None
+    if finished:
+        stored = preset.of_page("network")["network-convolutions"].result["comparison"]["report"]
+        report = dict(stored) | {
+            "bits_per_weight": 2.5, "accuracy_before": 0.99, "accuracy_after": 0.98, "bytes": 1000,
+            "original_bytes": 12800, "macs": 500, "original_macs": 2000, "bops": 16_000.0, "relative_bops": 0.0078125,
+            "parameters": 800, "original_parameters": 3200,
+        }  # fmt: skip
+    vertices, edges, groups = residual()
+    method = {"name": "geta", "sparsity": 0.5, "bits_low": 4, "bits_high": 16, "tau": 0.1, "rate": 0.002,
+              "optimizer": "adam", "safeguard": True}  # fmt: skip
+    network = {"name": "mnist-lenet", "seed": 0}
+    return Recording(network, method, seed, stages, vertices, edges, groups, moments, 0.99, report, (), 9.5, "0.2.0")
+
+
+def all_panels(run, ink):
+    drawn = [plots.draw_steps(run, ink), plots.draw_graph(run, ink), plots.draw_channels(run, ink)]
+    return [*drawn, plots.draw_widths(run, ink), plots.draw_beside(run, ink)]
+
+
+def shipped_runs():
+    return [pytest.param(name, id=name) for name in recording.shipped()]
+
+
+def assert_whole(run, ink):
+    sent = 0
+    for panel in all_panels(run, ink):
+        text = plotly.io.to_json(panel.figure)
+        sent += len(text)
+        assert any(c.isdigit() for c in panel.alt) and panel.look and panel.formulas and "nan" not in panel.alt
+        for trace in panel.figure.data:
+            assert trace.x is None or len(trace.x) <= DRAWN
+        columns = panel.table()
+        assert len(panel.csv().splitlines()) == 1 + max(len(c) for c in columns.values())
+        for formula in panel.formulas:
+            assert formula.latex.count("{") == formula.latex.count("}")
+    assert sent <= 300_000
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("run", [grown(), grown(1), grown(activations=False), grown(300, steps=900, finished=True)])
+def test_panels_are_whole_at_every_state_of_a_run(run, dark):
+    assert_whole(run, Ink(dark))
+
+
+@pytest.mark.parametrize("name", shipped_runs())
+def test_panels_of_shipped_recordings_are_whole_and_small_enough(name):
+    assert_whole(plots.load(name), Ink())
+
+
+# -- steps ---------------------------------------------------------------------------------------------
+
+
+def test_curves_hold_what_was_recorded():
+    run = grown(7)
+    info = geta_steps.curves(run)
+    assert info.layers == LAYERS
+    np.testing.assert_array_equal(info.step, [one.step for one in run.moments])
+    np.testing.assert_array_equal(info.accuracy, [one.accuracy for one in run.moments if one.accuracy is not None])
+    assert info.weight_bits[3, 2] == run.moments[3].weight_bits["outer"]
+    assert (
+        np.isnan(info.activation_bits[:, 0]).all()
+        and info.activation_bits[2, 4] == run.moments[2].activation_bits["head"]
+    )
+    columns = geta_steps.table(run)
+    assert "activation_bits.stem" not in columns and len(columns["weight_bits.head"]) == 7
+
+
+def test_the_slider_shows_each_layers_bits_and_the_sparsity_of_its_step():
+    run = grown(6)
+    figure = plots.draw_steps(run, Ink()).figure
+    assert [frame.name for frame in figure.frames] == [step.args[0][0] for step in figure.layout.sliders[0].steps]
+    for frame, moment in zip(figure.frames, run.moments, strict=True):
+        text = frame.data[0]["text"][0]
+        assert f"step {moment.step} of 40: {moment.stage}" in text and f"zero {100 * moment.zero:.1f} %" in text
+        lines = frame.data[1:-2]
+        assert len(lines) == 7 and all(tuple(line["x"]) == (moment.step, moment.step) for line in lines)
+        np.testing.assert_allclose(frame.data[-2]["x"], list(moment.weight_bits.values()), atol=0.005)
+        assert frame.data[-1]["x"][0] is None  # the stem's input is not quantized
+        assert len(frame.data) == len(frame.traces)
+    moved = [figure.data[k] for k in figure.frames[0].traces]
+    assert moved[0].mode == "text" and moved[-1].marker.symbol == "diamond-open"
+    assert figure.layout.sliders[0].active == 5
+
+
+def test_a_growing_run_has_no_slider_and_keeps_the_axis_of_the_whole_plan():
+    run = grown(4, steps=40)
+    half = dataclasses.replace(run, moments=run.moments[:2])
+    figure = plots.draw_steps(half, Ink(), scrub=False).figure
+    assert not figure.frames and not figure.layout.sliders
+    assert tuple(figure.layout.xaxis.range) == (0, 40)
+
+
+def test_many_moments_are_scrubbed_evenly_and_the_plot_says_so():
+    run = grown(500, steps=2000)
+    panel = plots.draw_steps(run, Ink())
+    assert len(panel.figure.frames) == geta_steps.SCRUBBED and "120 of 500 moments" in panel.look
+    assert len(panel.table()["step"]) == 500
+
+
+# -- graph ---------------------------------------------------------------------------------------------
+
+
+def test_layers_stand_in_order_branches_beside_and_norms_folded_in():
+    info = geta_graph.layout(grown())
+    names = [grown().vertices[node.vertex].name for node in info.nodes]
+    assert sorted(names) == sorted(["stem", "inner", "outer", "shortcut", "add", "head"])
+    at = dict(zip(names, info.nodes, strict=True))
+    assert [at[name].depth for name in ("stem", "inner", "outer", "add", "head")] == [0, 1, 2, 3, 4]
+    assert at["shortcut"].depth == 1 and at["shortcut"].lane == 1 and at["inner"].lane == 0
+    assert [grown().vertices[k].name for k in at["stem"].after] == ["norm", "relu"]
+    assert [at[name].group for name in ("stem", "inner", "outer", "shortcut", "head")] == [0, 1, 2, 2, 3]
+    edges = {(names[a], names[b]) for a, b in info.edges}
+    assert edges == {
+        ("stem", "inner"), ("inner", "outer"), ("outer", "add"), ("stem", "shortcut"), ("shortcut", "add"),
+        ("add", "head"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_graph_is_drawn_forwards_and_no_two_marks_lie_on_each_other(seed):
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(2, 40))
+    edges = [(int(rng.integers(0, k)), k) for k in range(1, count) for _ in range(rng.integers(1, 3))]
+    vertices = tuple(
+        Vertex(f"v{k}", "Conv2d" if rng.random() < 0.5 else "add", (0,), int(rng.integers(0, 3)), 0)
+        for k in range(count)
+    )
+    run = dataclasses.replace(grown(1, layers=("v0", "v1")), vertices=vertices, edges=tuple(edges))
+    info = geta_graph.layout(run)
+    assert all(info.nodes[a].depth < info.nodes[b].depth for a, b in info.edges)
+    places = [(node.depth, node.lane) for node in info.nodes]
+    assert len(set(places)) == len(places)
+    drawn = [k for node in info.nodes for k in (node.vertex, *node.after)]
+    assert sorted(drawn) == list(range(count))
+    # an edge is only folded away inside a chain
+    host = {k: n for n, node in enumerate(info.nodes) for k in (node.vertex, *node.after)}
+    assert set(info.edges) == {(host[a], host[b]) for a, b in edges if host[a] != host[b]}
+    marks = [t for t in plots.draw_graph(run, Ink()).figure.data if t.mode.startswith("markers") and t.hovertext]
+    points = [(x, y) for trace in marks for x, y in zip(trace.x, trace.y, strict=True)]
+    assert len(set(points)) == len(info.nodes)
+
+
+def test_pointing_at_a_layer_tells_its_group_and_why_it_stays():
+    figure = plots.draw_graph(grown(), Ink()).figure
+    told = " ".join(text for trace in figure.data for text in trace.hovertext or ())
+    for part in ("2 of 4 units removed", "kept: it reaches the output", "inner.weight, 1: consumes", "then norm, relu"):
+        assert part in told
+    table = plots.draw_graph(grown(), Ink()).table()
+    assert table["member"].tolist()[:2] == ["stem.weight, 0: produces", "inner.weight, 1: consumes"]
+
+
+def test_removed_units_are_hatched_and_add_up():
+    panel = plots.draw_channels(grown(), Ink())
+    hatched = [trace for trace in panel.figure.data if trace.marker.pattern.shape]
+    assert sum(sum(trace.x) for trace in hatched) == 5
+    assert list(zip(hatched[0].y, hatched[0].base, hatched[0].x, strict=True)) == [
+        (0, 0, 1), (0, 3, 1), (1, 1, 2), (1, 7, 1)
+    ]  # fmt: skip
+    assert "5 of 18 prunable units" in panel.alt
+    assert panel.table()["removed"].sum() == 5
+    assert geta_formulas.totals(grown()) == (5, 18)
+
+
+def test_widths_are_those_of_the_layers_with_the_cut_on_top():
+    panel = plots.draw_widths(grown(), Ink())
+    before, after, removed = panel.figure.data
+    assert [*before.customdata] == list(LAYERS)
+    np.testing.assert_array_equal(before.y, [4, 8, 6, 6, 10])
+    np.testing.assert_array_equal(after.y, [2, 5, 6, 6, 10])
+    np.testing.assert_array_equal(np.add(removed.base, removed.y), before.y)
+    assert "stem lost most: 2 of 4" in panel.look
+
+
+# -- figures and sentences -------------------------------------------------------------------------------
+
+
+def test_figures_are_those_of_the_report_or_of_the_last_moment():
+    found = plots.figures(grown(finished=True))
+    assert (found.bits_per_weight, found.accuracy_after, found.relative_bops) == (2.5, 0.98, 0.0078125)
+    run = grown(6)
+    found = plots.figures(run)
+    assert found.bits_per_weight is None and found.accuracy_before == 0.99
+    assert found.accuracy_after == run.moments[4].accuracy  # the last one that was tested
+    assert found.relative_bops == run.moments[-1].relative_bops and (found.removed, found.units) == (5, 18)
+
+
+@pytest.mark.parametrize(
+    ("beside", "start"),
+    [
+        ((Beside("fine-tuned", 0.985, 0.005, 3.0, 0.5),), "A baseline wins here: fine-tuned keeps 98.50 %"),
+        ((Beside("fine-tuned", 0.985, 0.05, 3.0, 0.5),), "More accuracy is to be had for more arithmetic"),
+        ((Beside("fine-tuned", 0.975, 0.005, 3.0, 0.5),), None),
+        ((Beside("fine-tuned", None, 0.005, 3.0, 0.5),), None),
+        ((), None),
+    ],
+)
+def test_a_baseline_that_wins_is_named(beside, start):
+    told = plots.verdict(dataclasses.replace(grown(finished=True), beside=beside))
+    assert told is None if start is None else told.startswith(start)
+    assert plots.verdict(dataclasses.replace(grown(), beside=beside)) is None  # not before the end
+
+
+def test_steps_uphill_are_counted_and_the_rule_is_named():
+    assert (
+        plots.descent(grown(2))
+        == "Every one of the 20 joint steps with the safeguard went downhill for the redundant units."
+    )
+    run = grown(2, ascents=3)
+    published = dataclasses.replace(run, method={**run.method, "safeguard": False})
+    assert plots.descent(published).startswith("3 of 20 joint steps with the published rule")
+    assert plots.descent(dataclasses.replace(run, moments=run.moments[:1])).startswith(
+        "No joint step has been taken yet"
+    )
+
+
+def test_costs_before_and_after_are_those_of_the_report():
+    table = plots.counts(grown(finished=True))
+    assert "| MACs an input | 2 k | 500 | 25.0\u00a0% |" in table
+    assert "| BOPs an input | 2.05 M | 16 k | 0.8\u00a0% |" in table  # 32·32·2000
+    assert "| parameters | 3.2 k | 800 | 25.0\u00a0% |" in table and "98.00\u00a0%" in table
+    assert plots.counts(grown()) == ""
+    assert "25.0 % of the parameters left" in plots.removal_note(grown(finished=True))
+
+
+def test_run_and_baselines_stand_in_one_picture():
+    beside = (Beside("gpfq, 5 bits", 0.96, 0.02, 5.1, 0.0), Beside("not tested", None, 0.02, 5.0, 0.0))
+    run = dataclasses.replace(grown(finished=True), beside=beside)
+    panel = plots.draw_beside(run, Ink())
+    assert [(t.name, t.x[0], t.y[0]) for t in panel.figure.data] == [
+        ("GETA", 0.0078125, 0.98), ("gpfq, 5 bits", 0.02, 0.96), ("original", 1.0, 0.99)
+    ]  # fmt: skip
+    assert panel.figure.data[1].marker.symbol == "triangle-up"  # as on every page
+    assert len(panel.table()["what"]) == 4 and plots.beside_lines(run).count("\n") == 5
+    assert plots.accuracy_note(run) == "before 99.00 %; gpfq, 5 bits: 96.00 %"
+
+
+def test_the_code_names_every_choice():
+    lines = plots.code(grown(finished=True))
+    compile(lines, "page", "exec")
+    assert "sq.NETWORKS['mnist-lenet'](seed=0)" in lines and "sparsity=0.5" in lines and "seed=0" in lines
+    assert "bits_per_weight         # 2.5" in lines
+
+
+# -- shipped recordings and presets ------------------------------------------------------------------------
+
+
+def test_two_recordings_and_two_presets_are_shipped():
+    assert len(plots.names()) >= 2
+    shown = preset.of_page(plots.ADDRESS)
+    assert len(shown) >= 2
+    for one in shown.values():
+        run = plots.load(one.choices["recording"])
+        assert run.finished and json.loads(json.dumps(plots.summary(one.choices))) == dict(one.result)
+
+
+@pytest.mark.parametrize("name", shipped_runs())
+def test_shipped_runs_keep_what_the_method_promises(name):
+    run = plots.load(name)
+    found = plots.figures(run)
+    share, low, high = run.method["sparsity"], run.method["bits_low"], run.method["bits_high"]
+    assert found.removed == round(share * found.units)
+    bits = [*run.moments[-1].weight_bits.values(), *run.moments[-1].activation_bits.values()]
+    assert all(low <= value <= high and value == round(value) for value in np.round(bits, 3))
+    assert run.moments[-1].step == run.steps and run.moments[-1].zero == run.moments[-1].redundant
+    for vertex in run.vertices:
+        assert 0 <= vertex.after <= vertex.before
+    if run.method["safeguard"]:
+        assert found.ascents == 0
