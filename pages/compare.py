@@ -27,12 +27,10 @@ with screen.page(
     drawn = coordinates.draw_coordinates(shown.coordinates, shown.points, page.ink)
     show.panel(drawn, page, on_select=compare.take_boxes(shown), selection="box")
 
-    runs, pair, files = st.tabs(
-        ["Runs", "A against B", "Import, export"], key="view", bind="query-params", on_change="rerun"
-    )
+    runs, pair, files = compare.views(page, ("Runs", "A against B", "Files"))
     if runs.open:
         with runs:
-            compare.table(shown)
+            compare.table(page, shown)
     if pair.open:
         with pair:
             compare.pair(page, shown)

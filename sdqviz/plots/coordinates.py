@@ -113,7 +113,7 @@ def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink) -> Pane
     figure = theme.figure(ink, height=400)
     last = max(len(info.axes) - 1, 1)
     figure.update_layout(
-        margin={"t": 64, "b": 18, "l": 12, "r": 12}, dragmode="select", showlegend=False,
+        margin={"t": 40, "b": 18, "l": 12, "r": 12}, dragmode="select", showlegend=False,
         xaxis={"visible": False, "range": [-0.62, last + 0.32], "fixedrange": True},
         yaxis={"visible": False, "range": [-0.06, 1.13], "fixedrange": True},
         newselection={"line": {"color": ink.text, "width": 1, "dash": "dot"}},
@@ -130,7 +130,7 @@ def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink) -> Pane
     return Panel(
         name="coordinates",
         title="Every run across its figures",
-        look="Drag a box over an axis to keep the runs inside it; boxes over several axes are joined by and. "
+        look="Drag a box over an axis to keep the runs inside it, then over the next; a double click keeps all again. "
         "Table and Pareto front follow.",
         alt=f"{shown} of {len(info.points)} points inside the brush, drawn as lines across {len(info.axes)} axes: "
         + ", ".join("method" if name == "method" else FIGURES[name].title for name in info.axes)

@@ -180,7 +180,11 @@ def _bar(info: Difference, which: int, ink: Ink) -> dict[str, Any]:
     outline = {"line": {"color": ink.text, "width": 0.5}}
     if which == 0:
         return {"color": colour, **outline}
-    return {"color": colour, "pattern": {"shape": "/", "fgcolor": ink.text, "size": 7, "solidity": 0.18}, **outline}
+    return {
+        "color": colour,
+        "pattern": {"shape": "/", "fgcolor": ink.text, "size": 7, "solidity": 0.18, "fillmode": "overlay"},
+        **outline,
+    }
 
 
 def _worse(info: Difference) -> str:
@@ -241,14 +245,19 @@ def _rounded(values: Array) -> list[float | None]:
     return [float(f"{value:.3g}") if math.isfinite(value) else None for value in values.tolist()]
 
 
-def settings_table(info: Difference) -> str:
-    """Return the settings that differ and the headline figures as a Markdown table."""
-    lines = ["| | A | B |", "|---|---|---|"]
-    lines += [f"| {_cell(name)} | {_cell(a)} | {_cell(b)} |" for name, a, b in info.settings]
+def settings_columns(info: Difference) -> dict[str, list[str]]:
+    """Return the settings that differ and the headline figures as columns: what, A, B."""
+    rows = [*info.settings]
     for name, a, b in info.figures:
         text = FIGURES[name].text
-        lines.append(f"| {FIGURES[name].title} | {_figure(text, a)} | {_figure(text, b)} |")
-    return "\n".join(lines)
+        rows.append((FIGURES[name].title, _figure(text, a), _figure(text, b)))
+    return {"": [row[0] for row in rows], "A": [row[1] for row in rows], "B": [row[2] for row in rows]}
+
+
+def settings_table(info: Difference) -> str:
+    """Return `settings_columns` as a Markdown table."""
+    rows = zip(*settings_columns(info).values(), strict=True)
+    return "\n".join(["| | A | B |", "|---|---|---|", *(f"| {' | '.join(map(_cell, row))} |" for row in rows)])
 
 
 def _figure(text: Any, value: float) -> str:

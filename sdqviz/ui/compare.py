@@ -204,6 +204,16 @@ def _write_linked(page: Page, key: str, value: str, spec: Spec) -> None:
         del st.query_params[key]
 
 
+def views(page: Page, names: Sequence[str]) -> Sequence[Any]:
+    """Draw the tabs below the plots; which one is open is in the link."""
+    tabs = st.tabs(names, key="view", bind="query-params", on_change="rerun")
+    opened = next((name for name, tab in zip(names, tabs, strict=True) if tab.open), names[0])
+    page.link.declare(
+        "view", opened, names[0], str, Spec("View", "What is shown below the plots.", options=tuple(names))
+    )
+    return tabs
+
+
 # -- A and B ----------------------------------------------------------------------------------------
 
 
@@ -258,7 +268,10 @@ def take_boxes(shown: Shown) -> Callable[[str], None]:
 
     def take(key: str) -> None:
         boxes = st.session_state[key].selection.box
-        st.session_state["brush"] = entries.write_brush(coordinates.brush_of(boxes, drawn))
+        before = (
+            entries.parse_brush(st.session_state.get("brush", "")) if boxes else {}
+        )  # a double click takes all away
+        st.session_state["brush"] = entries.write_brush(before | coordinates.brush_of(boxes, drawn))
 
     return take
 
@@ -281,12 +294,14 @@ def pair(page: Page, shown: Shown) -> None:
     if info.layers:
         show.panels([difference.draw_errors(info, page.ink), difference.draw_bits(info, page.ink)], page)
         left, right = st.columns([3, 2], gap="medium")
+        columns = page.tables["A against B, layer by layer"] = difference.shown_table(info)
         with left:
             st.markdown("**Layer by layer**")
-            st.dataframe(difference.shown_table(info), hide_index=True, key="_table difference")
+            st.dataframe(columns, hide_index=True, key="_table difference")
     else:
         right = st.container()
         right.caption("These runs came without layers (a CSV file has none).")
+    page.tables["A against B, what differs"] = difference.settings_columns(info)
     with right:
         st.markdown("**What differs**")
         st.markdown(difference.settings_table(info))
@@ -299,13 +314,14 @@ def _follow(key: str) -> None:
 # -- the table --------------------------------------------------------------------------------------
 
 
-def table(shown: Shown) -> None:
+def table(page: Page, shown: Shown) -> None:
     """Draw the table of the points shown; two selected rows become A and B."""
+    columns = page.tables["Runs shown"] = plots.shown_table(shown.points)
     st.session_state[_ROWS] = [one.key[:KEY_LENGTH] if not one.failed else "" for one in shown.points]
     st.caption("Click a column's head to sort. Select two rows to set them side by side as A and B.")
     percents = {name: st.column_config.NumberColumn(format="%.2f") for name in ("accuracy, %", "error, %", "zeros, %")}
     st.dataframe(
-        plots.shown_table(shown.points), hide_index=True, key="_table compare", height=420, column_config=percents,
+        columns, hide_index=True, key="_table compare", height=420, column_config=percents,
         on_select=_pick_rows, selection_mode="multi-row",
     )  # fmt: skip
 

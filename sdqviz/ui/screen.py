@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import streamlit as st
@@ -12,11 +13,16 @@ from streamlit.delta_generator import DeltaGenerator
 
 from sdqviz import preset
 from sdqviz.error import InputError
+from sdqviz.plots import html_report
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 from sdqviz.ui.controls import Controls
 from sdqviz.ui.link import Link, apply, query
 
 R = TypeVar("R")
+
+HEADLINES = "_headlines"
+"""Where the headline numbers of the page are kept for its report, as (label, value, note)."""
 
 NARROW = """<style>
 [data-testid="stColumn"]:has([data-testid="stPlotlyChart"]) {min-width: 400px}
@@ -41,10 +47,16 @@ class Page(Controls):
         The colours of the current theme.
     picture : str
         ``"svg"`` or ``"png"``: what the camera button of a plot saves.
+    drawn : list of Panel
+        The panels shown so far, for the report.
+    tables : dict
+        Further tables for the report: by title, columns by name.
     """
 
     def __init__(self, address: str, link: Link, groups: Mapping[str, DeltaGenerator], *, seeded: bool) -> None:
         super().__init__(link, groups)
+        self.drawn: list[Panel] = []
+        self.tables: dict[str, Mapping[str, Sequence[Any]]] = {}
         self.address = address
         self.link = link
         self.ink = Ink(dark=st.context.theme.type == "dark")
@@ -127,6 +139,7 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
         Draws the controls and collects what the sidebar needs.
     """
     link = Link.open(address)
+    st.session_state[HEADLINES] = ()
     st.html(NARROW)
     st.title(title, anchor=False)
     st.markdown(question)
@@ -146,7 +159,7 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
     told = link.notices()
     if told:
         notices.warning("\n".join(f"- {sentence}" for sentence in told) if len(told) > 1 else told[0])
-    _foot(foot, opened)
+    _foot(foot, opened, title, question)
 
 
 def _presets(box: DeltaGenerator, link: Link) -> None:
@@ -186,7 +199,7 @@ def _use_preset(address: str, key: str) -> None:
         apply(st.session_state.get(f"_defaults {address}", {}) | dict(preset.of_page(address)[chosen].choices))
 
 
-def _foot(foot: DeltaGenerator, opened: Page) -> None:
+def _foot(foot: DeltaGenerator, opened: Page, title: str, question: str) -> None:
     link = opened.link
     defaults = f"_defaults {opened.address}"
     st.session_state[defaults] = st.session_state.get(defaults, {}) | link.defaults
@@ -207,3 +220,18 @@ def _foot(foot: DeltaGenerator, opened: Page) -> None:
         with foot.popover("Show the code", icon=":material/code:", width="stretch"):
             st.caption("These lines give the numbers on this page.")
             st.code(opened.lines, language="python")
+    if opened.drawn:
+        view = html_report.View(
+            title, question, st.session_state[HEADLINES], opened.drawn, opened.tables, opened.choices,
+            link.address(), opened.lines, opened.ink,
+        )  # fmt: skip
+        foot.download_button(
+            "HTML report",
+            functools.partial(html_report.write, view),  # written when it is asked for
+            f"sdqviz-{opened.address or 'start'}.html",
+            "text/html",
+            icon=":material/article:",
+            on_click="ignore",
+            width="stretch",
+            help="This view as one file that opens offline: plots, numbers, formulas, data, choices, link, versions.",
+        )

@@ -15,7 +15,7 @@ from sdqviz.bound import Bound
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import number
 from sdqviz.ui import link
-from sdqviz.ui.screen import Page
+from sdqviz.ui.screen import HEADLINES, Page
 
 QUICK: dict[str, Any] = {"limits": {"seconds": (0.1, 5.0)}, "defaults": {"seconds": 2.0}}
 """What a page that should answer at once allows an ordering to take."""
@@ -46,6 +46,7 @@ class Headline:
 
 def headlines(*numbers: Headline) -> None:
     """Draw the strip of headline numbers."""
+    st.session_state[HEADLINES] = tuple((one.label, one.value, one.note) for one in numbers)
     for column, one in zip(st.columns(len(numbers), border=True), numbers, strict=True):
         with column:
             st.metric(one.label, one.value, help=one.help or None)
@@ -89,6 +90,7 @@ def panel(
     selection : {"points", "box"}
         What can be selected: a point by a click, or a box that is drawn over the plot.
     """
+    page.drawn.append(drawn)
     with st.container(gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.markdown(f"**{drawn.title}**", width="stretch")

@@ -1,0 +1,296 @@
+"""One self-contained HTML file of a page's view: plots, formulas, tables, choices and link; it opens offline."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import datetime
+import html
+import json
+import math
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from plotly.io import to_html
+from plotly.offline import get_plotlyjs
+
+from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.theme import Ink, number
+from sdqviz.version import __version__
+
+ROWS = 100
+"""Rows of a table that are written out; the embedded CSV has them all."""
+
+LIBRARIES = ("plotly", "numpy", "torch", "streamlit")
+"""Whose versions are named."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class View:
+    """What a page shows at one moment.
+
+    Attributes
+    ----------
+    title, question : str
+        Heading of the page, and what it answers.
+    headlines : sequence of (label, value, note)
+        The numbers at the top.
+    panels : sequence of Panel
+        The plots, in the order of the page.
+    tables : mapping of str to (mapping of str to sequence)
+        Further tables by title, each columns by name.
+    choices : mapping
+        The parameters of the link.
+    link : str
+        The link itself.
+    code : str
+        The lines that give the numbers; may be empty.
+    ink : Ink
+        The colours the plots are drawn in.
+    """
+
+    title: str
+    question: str
+    headlines: Sequence[tuple[str, str, str]]
+    panels: Sequence[Panel]
+    tables: Mapping[str, Mapping[str, Sequence[Any]]]
+    choices: Mapping[str, Any]
+    link: str
+    code: str
+    ink: Ink
+
+
+STYLE = """
+:root { color-scheme: %(scheme)s; }
+body { font: 15px/1.55 system-ui, sans-serif; max-width: 72rem; margin: 2.5rem auto; padding: 0 1.2rem;
+  color: %(text)s; background: %(page)s; }
+h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.1rem; margin: 2.4rem 0 .2rem; }
+.look, .note, footer { opacity: .8; } .look { margin: .1rem 0 .6rem; }
+.strip { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.4rem 0; }
+.strip div { flex: 1 1 14rem; border: 1px solid %(faint)s; border-radius: .5rem; padding: .7rem 1rem; }
+.strip b { display: block; font-size: 1.5rem; font-weight: 500; }
+.wide { overflow-x: auto; } .scroll { max-height: 26rem; overflow: auto; }
+table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid %(faint)s; text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+pre, code { font: .86rem/1.5 ui-monospace, monospace; } pre { overflow-x: auto; padding: .8rem;
+  border: 1px solid %(faint)s; border-radius: .4rem; }
+.formula { font: italic 1.05rem/1.6 "STIX Two Math", "Cambria Math", serif; overflow-x: auto; }
+details { margin: .5rem 0; } summary { cursor: pointer; } a { color: inherit; overflow-wrap: anywhere; }
+@media print { details { display: none; } body { margin: 0; } }
+"""
+
+
+def write(view: View) -> bytes:
+    """Return the report as one HTML file, UTF-8, that loads nothing.
+
+    Plotly's library is in it once. Whatever came from outside (names, labels, choices) is escaped.
+
+    Parameters
+    ----------
+    view : View
+        What the page shows.
+    """
+    ink = view.ink
+    colours = {"text": ink.text, "page": ink.page, "faint": ink.solid_faint, "scheme": "dark" if ink.dark else "light"}
+    strip = "".join(
+        f"<div>{_text(label)}<b>{_text(value)}</b><span class='note'>{_text(note)}</span></div>"
+        for label, value, note in view.headlines
+    )
+    body = [
+        f"<h1>{_text(view.title)}</h1><p>{_text(view.question)}</p>",
+        f"<div class='strip'>{strip}</div>" if strip else "",
+        *(_panel(one) for one in view.panels),
+        *(_table_section(title, columns) for title, columns in view.tables.items()),
+        _choices(view),
+        f"<h2>Code</h2><pre>{_text(view.code)}</pre>" if view.code else "",
+        f"<footer><p>{_text(_origin())}</p></footer>",
+    ]
+    return (
+        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{_text(view.title)} · sdqviz</title><style>{STYLE % colours}</style>"
+        f"<script>{get_plotlyjs()}</script></head><body>\n" + "\n".join(filter(None, body)) + "\n</body></html>\n"
+    ).encode()
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))
+
+
+def _panel(one: Panel) -> str:
+    figure = to_html(
+        one.figure, full_html=False, include_plotlyjs=False, include_mathjax=False, default_width="100%",
+        config={"displaylogo": False, "responsive": True},
+    )  # fmt: skip
+    columns = one.table()
+    formulas = "".join(_formula(formula) for formula in one.formulas)
+    return (
+        f"<section><h2>{_text(one.title)}</h2><p class='look'>{_text(one.look)}</p>"
+        f"<div role='img' aria-label='{_text(one.alt)}'>{figure}</div>"
+        f"<details><summary>Formula, numbers, source</summary>{formulas}</details>"
+        f"<details><summary>Data</summary>{_table(columns)}<p>{_csv_link(one)}</p></details></section>"
+    )
+
+
+def _csv_link(one: Panel) -> str:
+    data = base64.b64encode(one.csv()).decode()
+    return f"<a download='sdqviz-{_text(one.name)}.csv' href='data:text/csv;base64,{data}'>All of it as CSV</a>"
+
+
+def _formula(formula: Formula) -> str:
+    lines = [f"<p class='formula'>{_text(readable(formula.latex))}</p>"]
+    if formula.substituted:
+        lines.append(f"<p class='formula'>{_text(readable(formula.substituted))}</p>")
+    items = "".join(
+        f"<li><i>{_text(readable(symbol))}</i> {_text(meaning)}{f': <b>{_text(value)}</b>' if value else ''}</li>"
+        for symbol, meaning, value in formula.symbols
+    )
+    lines.append(f"<ul>{items}</ul>" if items else "")
+    lines.append(f"<p class='note'>{_text(formula.source)}</p>" if formula.source else "")
+    return "".join(lines) + f"<details><summary>LaTeX</summary><pre>{_text(formula.latex)}</pre></details>"
+
+
+def _table_section(title: str, columns: Mapping[str, Sequence[Any]]) -> str:
+    return f"<section><h2>{_text(title)}</h2>{_table(columns)}</section>"
+
+
+def _table(columns: Mapping[str, Any]) -> str:
+    longest = max((len(values) for values in columns.values()), default=0)
+    head = "".join(f"<th>{_text(name)}</th>" for name in columns)
+    rows = []
+    for row in range(min(longest, ROWS)):
+        cells = (_cell(values[row]) if row < len(values) else "" for values in columns.values())
+        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    more = f"<p class='note'>The first {ROWS} of {longest:,} rows.</p>" if longest > ROWS else ""
+    return f"<div class='scroll'><table><tr>{head}</tr>{''.join(rows)}</table></div>{more}"
+
+
+def _cell(value: Any) -> str:
+    plain = value.item() if isinstance(value, np.generic) else value
+    if plain is None or (isinstance(plain, float) and math.isnan(plain)):
+        return "–"
+    return _text(number(plain) if isinstance(plain, float) else plain)
+
+
+def _choices(view: View) -> str:
+    rows = "".join(f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in view.choices.items())
+    safe = view.link if view.link.startswith(("http://", "https://")) else ""
+    link = f"<p>Link: <a href='{_text(safe)}'>{_text(safe)}</a></p>" if safe else ""
+    data = base64.b64encode(json.dumps(dict(view.choices), ensure_ascii=False, indent=1).encode()).decode()
+    file = f"<a download='sdqviz-choices.json' href='data:application/json;base64,{data}'>The choices as JSON</a>"
+    return f"<section><h2>Choices</h2>{link}<table>{rows}</table><p>{file}</p></section>"
+
+
+def _origin() -> str:
+    found = [f"Python {platform.python_version()}"]
+    for name in LIBRARIES:
+        found.append(f"{name} {version(name)}")
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"sdqviz {__version__}, {', '.join(found)}; written {now}. This file holds everything it shows."
+
+
+# -- formulas as text -------------------------------------------------------------------------------
+
+_SIGNS = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "Delta": "Δ", "epsilon": "ε", "varepsilon": "ε",
+    "eta": "η", "theta": "θ", "lambda": "λ", "Lambda": "Λ", "mu": "μ", "nu": "ν", "pi": "π", "rho": "ρ",
+    "sigma": "σ", "Sigma": "Σ", "tau": "τ", "phi": "φ", "varphi": "φ", "Phi": "Φ", "psi": "ψ", "omega": "ω",
+    "ell": "ℓ", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ne": "≠", "neq": "≠", "approx": "≈", "sim": "∼",
+    "in": "∈", "notin": "∉", "subset": "⊂", "cup": "∪", "cap": "∩", "infty": "∞", "partial": "∂", "nabla": "∇",
+    "sum": "∑", "prod": "∏", "int": "∫", "cdot": "·", "cdots": "…", "dots": "…", "ldots": "…", "times": "×",
+    "pm": "±", "to": "→", "rightarrow": "→", "mapsto": "↦", "iff": "⇔", "implies": "⇒", "Rightarrow": "⇒",
+    "exists": "∃", "nexists": "∄", "forall": "∀", "langle": "⟨", "rangle": "⟩", "lVert": "‖", "rVert": "‖",
+    "Vert": "‖", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "lceil": "⌈", "rceil": "⌉", "lfloor": "⌊",
+    "rfloor": "⌋", "circ": "∘", "odot": "⊙", "otimes": "⊗", "top": "ᵀ", "dagger": "†", "prime": "′", "star": "*",
+    "ast": "*", "neg": "¬", "colon": ":", "setminus": "∖", "emptyset": "∅", "ll": "≪", "gg": "≫", "propto": "∝",
+    "leftarrow": "←", "Longrightarrow": "⇒", "Longleftrightarrow": "⇔", "kappa": "κ", "xi": "ξ", "zeta": "ζ",
+    "chi": "χ", "Gamma": "Γ", "Theta": "Θ", "Psi": "Ψ", "Omega": "Ω", "|": "‖", "{": "{", "}": "}", "\\": "; ",
+    "quad": "  ", "qquad": "    ", "max": "max", "min": "min", "log": "log", "exp": "exp", "sup": "sup",
+    "inf": "inf", "sin": "sin", "cos": "cos", "lim": "lim", "det": "det", "Pr": "Pr", "arg": "arg", "ker": "ker",
+}  # fmt: skip
+_ACCENTS = {"tilde": "\u0303", "hat": "\u0302", "bar": "\u0304", "widetilde": "\u0303", "widehat": "\u0302",
+            "overline": "\u0304", "dot": "\u0307", "vec": "\u20d7"}  # fmt: skip
+_PLAIN = """text mathrm mathbb mathcal mathbf mathsf mathit operatorname boldsymbol textstyle displaystyle left right
+big Big bigl bigr Bigl Bigr limits nolimits""".split()  # noqa: SIM905 - commands that only set the type
+_RAISED = str.maketrans("0123456789+-=()nijT", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱʲᵀ")
+_LOWERED = str.maketrans("0123456789+-=()aeijknmoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑᵢⱼₖₙₘₒₚᵣₛₜᵤᵥₓ")
+_TOKEN = re.compile(r"\\([A-Za-z]+)\s*|\\(.)|(\s+)|(.)", re.DOTALL)
+
+
+def readable(latex: str) -> str:
+    r"""Write a formula as a line of plain text, near enough to read; the LaTeX itself stands beside it.
+
+    Examples
+    --------
+    >>> readable(r"\frac{\lVert W-Q\rVert_F}{\sqrt{N}}\le\tfrac{\delta}{2}\,x^2")
+    '‖W-Q‖_F/√N ≤ δ/2 x²'
+    """
+    tokens = [match.group(0).strip() or " " for match in _TOKEN.finditer(latex)]
+    text, _ = _sequence(tokens, 0, "")
+    return re.sub(r" +", " ", text).strip()
+
+
+def _sequence(tokens: Sequence[str], at: int, end: str) -> tuple[str, int]:
+    """Read up to the token ``end``; return the text and the place behind it."""
+    parts: list[str] = []
+    while at < len(tokens) and tokens[at] != end:
+        part, at = _piece(tokens, at)
+        parts.append(part)
+    return "".join(parts), at + 1
+
+
+def _piece(tokens: Sequence[str], at: int) -> tuple[str, int]:
+    """Read one token with its arguments."""
+    token, at = tokens[at], at + 1
+    name = token[1:]
+    if token == "{":
+        return _sequence(tokens, at, "}")
+    if token in ("^", "_"):
+        inner, at = _argument(tokens, at)
+        table = _RAISED if token == "^" else _LOWERED
+        small = inner.translate(table)
+        if inner and all(ord(letter) in table or letter in "ᵀ†′" for letter in inner):
+            return small, at
+        return f"{token}{inner}" if len(inner) < 2 else f"{token}({inner})", at
+    if token in ("\\frac", "\\tfrac", "\\dfrac"):
+        above, at = _argument(tokens, at)
+        below, at = _argument(tokens, at)
+        return f"{_grouped(above)}/{_grouped(below, single=True)}", at
+    if token == "\\sqrt":
+        inner, at = _argument(tokens, at)
+        return f"√{_grouped(inner, single=True)}", at
+    if not token.startswith("\\"):
+        return ("" if token == "}" else "  " if token == "&" else f" {token} " if token in "=<>" else token), at
+    if name in _ACCENTS:
+        inner, at = _argument(tokens, at)
+        return inner[:1] + _ACCENTS[name] + inner[1:], at
+    if name in _PLAIN:
+        return "", at
+    if name in ("begin", "end"):  # only cases occur
+        _, at = _argument(tokens, at)
+        return "{ " if name == "begin" else " }", at
+    sign = _SIGNS.get(name, " " if name in (",", ";", ":", " ", "!") else name)
+    return (f" {sign} " if sign in "≤≥≠≈∼∈∉⊂→←↦⇔⇒≪≫∝" or (sign.isalpha() and len(sign) > 1) else sign), at
+
+
+def _argument(tokens: Sequence[str], at: int) -> tuple[str, int]:
+    while at < len(tokens) and tokens[at] == " ":
+        at += 1
+    if at >= len(tokens):
+        return "", at
+    text, at = _piece(tokens, at)
+    return text.strip(), at
+
+
+_NORM = r"‖[^‖]*‖\S*|\|[^|]*\|\S*|\d+"
+_PRODUCT, _SYMBOL = (re.compile(rf"{_NORM}|{one}") for one in (r"[^\s+\-−·/=<>≤≥∑]+", r"√?\w[\u0300-\u036f⁰-₟ⁿᵢ-ᵪⱼ]*"))
+
+
+def _grouped(text: str, *, single: bool = False) -> str:
+    """Put brackets around what would be read apart: sums, and with ``single`` products too."""
+    return text if (_SYMBOL if single else _PRODUCT).fullmatch(text) else f"({text})"

@@ -1,0 +1,131 @@
+"""The self-contained report: what is in it, that nothing from outside becomes markup, and formulas as text."""
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from sdqviz.plots import html_report
+from sdqviz.plots.html_report import View, readable, write
+from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.theme import Ink
+from sdqviz.version import __version__
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+
+
+def panel(name="errors", text="calm"):
+    figure = go.Figure(go.Scatter(x=[1.0, 2.0], y=[3.0, 4.0], name=text, text=[text, text]))
+    formula = Formula(r"\frac{a}{b}\le\delta", [(r"\delta", "step", "0.25")], "a source", r"\frac12\le0.25")
+    table = {"layer": np.array([text] * 150), "error": np.linspace(0.125, 1, 150), "few": np.array([np.nan])}
+    return Panel(name, f"Errors {text}", f"Look at {text}.", f"2 points {text}", figure, [formula], lambda: table)
+
+
+def view(text="calm", ink=None, link="http://127.0.0.1:8501/compare?bits=2"):
+    return View(
+        f"Compare {text}", f"What? {text}", [("Bits", "2.1", f"note {text}")], [panel("one", text), panel("two", text)],
+        {f"Runs {text}": {"key": ["abc", text], "bits": [1.0, None]}}, {"network": text, "bits": 2}, link,
+        f"import sdqviz  # {text}", ink or Ink(),
+    )  # fmt: skip
+
+
+class Outline(HTMLParser):
+    """Collect the tags with their attributes, and the text outside scripts and styles."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.words, self.inside = [], [], ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag
+
+    def handle_endtag(self, tag):
+        self.inside = ""
+
+    def handle_data(self, data):
+        if self.inside not in ("script", "style"):
+            self.words.append(data)
+
+
+def outline(data):
+    found = Outline()
+    found.feed(data.decode())
+    return found
+
+
+def test_everything_the_page_shows_is_in_the_file():
+    data = write(view())
+    found = outline(data)
+    text = " ".join(found.words)
+    for part in ("Compare calm", "What? calm", "2.1", "note calm", "Look at calm.", "a/b ≤ δ", r"\frac{a}{b}\le\delta",
+                 "0.25", "a source", "Runs calm", "network", "import sdqviz", f"sdqviz {__version__}", "numpy",
+                 "The first 100 of 150 rows", "LaTeX"):  # fmt: skip
+        assert part in text, part
+    assert len([tag for tag, _ in found.tags if tag == "table"]) == 4  # two panels, the runs, the choices
+    labels = [attributes["aria-label"] for _, attributes in found.tags if "aria-label" in attributes]
+    assert labels == ["2 points calm"] * 2
+
+
+def test_the_library_is_in_it_once_and_nothing_is_loaded():
+    data = write(view()).decode()
+    assert data.count("plotly.js v") == 1 and data.count("Plotly.newPlot(") >= 2
+    found = outline(data.encode())
+    for tag, attributes in found.tags:
+        assert tag not in ("link", "img", "iframe", "object", "embed"), tag
+        assert not (tag == "script" and attributes.get("src")), attributes
+        href = attributes.get("href", "")
+        assert href.startswith(("data:", "http://127.0.0.1:8501/")) or not href
+
+
+def test_tables_are_embedded_whole():
+    (first, *_) = re.findall(r"href='data:text/csv;base64,([^']+)'", write(view()).decode())
+    lines = base64.b64decode(first).decode().splitlines()
+    assert lines[0] == "layer,error,few" and len(lines) == 151
+
+
+def test_text_from_outside_stays_text():
+    data = write(view(EVIL, link="javascript:alert(3)"))
+    found = outline(data)
+    clean = outline(write(view()))
+    assert sorted({tag for tag, _ in found.tags}) == sorted({tag for tag, _ in clean.tags})
+    scripts = [len([tag for tag, _ in one.tags if tag == "script"]) for one in (found, clean)]
+    assert scripts[0] == scripts[1]
+    assert not any(name.startswith("on") for _, attributes in found.tags for name in attributes)
+    assert not any(str(value).startswith("javascript") for _, attributes in found.tags for value in attributes.values())
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_has_the_colours_of_the_view(dark):
+    ink = Ink(dark=dark)
+    data = write(view(ink=ink)).decode()
+    assert f"background: {ink.page}" in data and f"color-scheme: {'dark' if dark else 'light'}" in data
+
+
+@pytest.mark.parametrize(
+    ("latex", "text"),
+    [
+        (r"\|x-\tilde x\|\le\frac{\delta d}{2N}(\sigma(F,p)+1)", "‖x-x̃‖ ≤ δd/(2N)(σ(F,p)+1)"),
+        (r"u_n=u_{n-1}+x_n-q_n", "uₙ = uₙ₋₁+xₙ-qₙ"),
+        (r"\sum_{j\le t}\left(w_j\right)^{2}", "∑_(j ≤ t)(wⱼ)²"),
+        (r"\text{BOPs}=\operatorname{max}a\quad\text{or so}", "BOPs = maxa or so"),
+        (r"\sqrt{\log(n)}\,X^\top", "√(log (n)) Xᵀ"),
+        (r"\begin{cases}0&|x|\le q\\1&|x|>q\end{cases}", "{ 0 |x| ≤ q; 1 |x| > q }"),
+    ],
+)
+def test_formulas_as_text(latex, text):
+    assert readable(latex) == text
+
+
+@pytest.mark.parametrize("broken", ["{", "}", r"\frac", "^", "\\", "{{{", "_{", r"\sqrt{", r"\begin", r"\tilde"])
+def test_a_formula_that_is_cut_short_is_written_as_far_as_it_goes(broken):
+    assert isinstance(readable(broken), str)
+
+
+def test_values_without_a_number_are_a_dash():
+    assert [html_report._cell(value) for value in (None, float("nan"), np.float64(0.5), np.True_, "a<b")] == [
+        "–", "–", "0.5", "True", "a&lt;b",
+    ]  # fmt: skip
