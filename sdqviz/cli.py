@@ -1,4 +1,4 @@
-"""The command line: ``sdqviz app``, ``compress``, ``sweep``, ``train``, ``reproduce`` and ``doctor``."""
+"""The command line: ``sdqviz app``, ``compress``, ``show``, ``export``, ``sweep``, ``train``, ``reproduce``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -133,12 +133,22 @@ def shrink(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the compression.")] = 0,
     calibration: Annotated[int, typer.Option(min=0, help="Inputs on which errors are measured.")] = 512,
+    weights: Annotated[
+        Path | None, typer.Option(help="A safetensors file of weights alone, in place of a network.")
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="A state dict (*.safetensors, *.pt, *.pth) for the network, in place of its own."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="An .npz file of images and labels to measure and test with.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the packed network here (*.sdq).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a table.")] = False,
 ) -> None:
-    """Compress a trained network and print what that did to it."""
+    """Compress a trained network, or weights of one's own, and print what that did to it."""
     from sdqviz.methods import METHODS
     from sdqviz.networks import NETWORKS
 
@@ -146,11 +156,22 @@ def shrink(
     which = method_from(NETWORKS[network], [f"seed={network_seed}", *(network_settings or [])])
     if output is not None:
         _require_writable(output)  # before the work, not after it
-    from sdqviz.compression import compress  # only now: the choices above are checked without loading torch
+    if weights is not None and (state is not None or data is not None):
+        raise InputError("weights must be given without state and data: weights alone have no forward pass, got both")
+    from sdqviz import own_weights  # only now: the choices above are checked without loading torch
+    from sdqviz.compression import compress
 
     with _interruptible() as should_stop, _Meter() as meter:
-        loaded = which.load(progress=meter, should_stop=should_stop)
-        result = compress(loaded, how, calibration, seed, meter, should_stop)
+        if weights is not None:
+            loaded = own_weights.weights(weights)
+        elif state is not None:
+            loaded = own_weights.network(which, state)
+        else:
+            loaded = which.load(progress=meter, should_stop=should_stop)
+        if data is not None:
+            loaded = own_weights.with_data(loaded, own_weights.data(data))
+        inputs = None if loaded.dataset is None and calibration else calibration  # else: its example input, if any
+        result = compress(loaded, how, inputs, seed, meter, should_stop)
     if output is not None:
         result.save(output)
     if as_json:
@@ -196,6 +217,48 @@ def survey(
     if output is not None:
         write_runs(result.runs, output)
     typer.echo(sweep_text(result))
+
+
+@app.command("show")
+def reveal(
+    file: Annotated[Path, typer.Argument(help="A packed network (*.sdq).")],
+    test: Annotated[bool, typer.Option("--test", help="Rebuild the network and test it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the recipe as JSON.")] = False,
+) -> None:
+    """Show what a packed file holds: its recipe, its sizes, every stored part; a damaged file is refused."""
+    from sdqviz import listing, packed_file
+
+    found = packed_file.read(file)
+    if as_json:
+        typer.echo(json.dumps(found.recipe, indent=1, ensure_ascii=False))
+        return
+    rows: list[Sequence[str]] = [*listing.head(found)]
+    if test:
+        network = found.rebuild()
+        tested = "this network comes without data" if network.dataset is None else f"{network.accuracy():.2%}"
+        rows.append(("test accuracy", tested))
+    typer.echo("\n".join([*aligned(rows), "", *aligned(listing.table(found))]))
+
+
+@app.command("export")
+def write_for_others(
+    file: Annotated[Path, typer.Argument(help="A packed network (*.sdq).")],
+    to: Annotated[Path, typer.Option("--to", help="What to write: weights.safetensors or model.onnx.")],
+) -> None:
+    """Write the dequantized weights as safetensors, or the network as ONNX, by the ending of the file's name."""
+    if to.suffix not in {".safetensors", ".onnx"}:
+        raise InputError(f"to must end in .safetensors or .onnx, got {to.name}")
+    _require_writable(to)
+    from sdqviz import export, packed_file
+
+    found = packed_file.read(file)
+    network = found.rebuild() if to.suffix == ".onnx" or found.recipe["network"]["choice"] else None
+    if to.suffix == ".onnx" and network is not None:
+        content = export.onnx(network)
+    else:
+        content = export.packed_safetensors(found) if network is None else export.safetensors(network)
+    to.write_bytes(content)
+    typer.echo(f"written: {to}, {len(content):,} bytes")
 
 
 @app.command("reproduce")

@@ -13,10 +13,11 @@ ORDER = """
     ui
     plots
     preset reproduce pareto geta_figures target sweep sweep_worker sweep_plan what_if run_csv run_store bound_curves bound_curve bound_point
-    compression packed_file export guarantee ladder network_bound
+    listing export compression packed_file guarantee ladder network_bound
     walks
     methods path_following method
-    dependency removal short_norm channel_groups channel_layers channel_moves channel_flow channel_labels
+    dependency removal short_norm channel_groups channel_entries channel_layers channel_moves channel_flow
+    channel_labels
     cost learned_quantizer own_weights networks network_choice training state_file
     calibration measurement network structure residual_block basic_block vision_transformer layer dataset coding storage
     vector monte_carlo path_bound recursion sigma_delta dual bound

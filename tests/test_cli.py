@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import sdqviz as sq
-from sdqviz import asset, cli, doctor
+from sdqviz import asset, cli, doctor, export, own_weights
 from sdqviz.error import InputError
 from sdqviz.report import Report
 
@@ -131,6 +131,72 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(capsys, tmp
     assert err == (
         f"sdqviz: output must be a file in a folder that exists and can be written, got {tmp_path / place}\n"
     )
+
+
+# -- files of one's own, and packed ones ----------------------------------------------------------------
+
+
+def test_show_lists_what_a_packed_file_holds(capsys, tmp_path):
+    file = tmp_path / "small.sdq"
+    call(capsys, "compress", "--set", "size=300", "--calibration", "0", "-o", str(file))
+    code, out, _ = call(capsys, "show", str(file))
+    assert code == 0 and "checksum                  ok, SHA-256" in out
+    assert f"bytes                     {file.stat().st_size:,}: " in out
+    assert "hidden1  256×784  levels  784×300 × 1 bit  29,400  1.172" in out
+    network = sq.NETWORKS["mnist-fnn"]().load()
+    assert network.fingerprint in out
+    code, tested, _ = call(capsys, "show", str(file), "--test")
+    assert f"test accuracy             {sq.load(file).accuracy():.2%}" in tested
+    _, recipe, _ = call(capsys, "show", str(file), "--json")
+    assert json.loads(recipe)["method"]["size"] == 300
+    file.write_bytes(file.read_bytes()[:-1])
+    code, _, err = call(capsys, "show", str(file))
+    assert code == 2 and err.startswith("sdqviz: small.sdq must be a file that sdqviz saved, whole and unchanged: ")
+
+
+def test_export_writes_what_the_ending_says(capsys, tmp_path):
+    file, weights = tmp_path / "small.sdq", tmp_path / "weights.safetensors"
+    call(capsys, "compress", "--set", "size=300", "--calibration", "0", "-o", str(file))
+    code, out, _ = call(capsys, "export", str(file), "--to", str(weights))
+    assert code == 0 and f"written: {weights}, {weights.stat().st_size:,} bytes" in out
+    found = own_weights.network(sq.NETWORKS["mnist-fnn"](), weights)
+    assert found.fingerprint == sq.load(file).fingerprint
+    code, _, err = call(capsys, "export", str(file), "--to", str(tmp_path / "weights.bin"))
+    assert code == 2 and err == "sdqviz: to must end in .safetensors or .onnx, got weights.bin\n"
+
+
+def test_weights_and_states_and_data_of_ones_own(capsys, tmp_path):
+    network = sq.NETWORKS["mnist-fnn"](seed=1).load()
+    weights, data, packed = tmp_path / "mine.safetensors", tmp_path / "few.npz", tmp_path / "x.sdq"
+    weights.write_bytes(export.safetensors(network))
+    code, out, _ = call(capsys, "compress", "--weights", str(weights), "--set", "size=300", "-o", str(packed))
+    assert code == 0 and "mine.safetensors" in out and "accuracy" not in out.split("\n\n", maxsplit=1)[1]
+    code, out, _ = call(capsys, "export", str(packed), "--to", str(tmp_path / "back.safetensors"))
+    assert code == 0
+    images, labels = network.dataset.test(200)
+    np.savez(data, images=images, labels=labels)
+    code, out, _ = call(
+        capsys, "compress", "--state", str(weights), "--data", str(data), "--set", "size=300", "--calibration", "20",
+        "--json",
+    )  # fmt: skip
+    report = Report.from_dict(json.loads(out))
+    tested = np.arange(200) % 5 != 0
+    assert report.accuracy_before == (network.predictions(200)[tested] == labels[tested]).mean()
+    assert report.inputs == 20 and report.network == "mnist-fnn with mine.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--weights", "a.safetensors", "--data", "b.npz"], "weights must be given without state and data"),
+        (["--weights", "a.safetensors"], "weights must be a file that can be read, got a.safetensors: No such file"),
+        (["--state", "a.pt"], "weights must be a file that can be read, got a.pt: No such file"),
+        (["--data", "b.npz"], "data must be a file that can be read, got b.npz: No such file"),
+    ],
+)
+def test_files_of_ones_own_that_cannot_be_used_are_one_sentence(capsys, arguments, sentence):
+    code, _, err = call(capsys, "compress", *arguments)
+    assert code == 2 and err.startswith(f"sdqviz: {sentence}") and err.count("\n") == 1
 
 
 # -- doctor -------------------------------------------------------------------------------------------
