@@ -68,7 +68,7 @@ class Compression:
 
     def to_bytes(self) -> bytes:
         """Return what `save` writes."""
-        return to_bytes(self.original, self.network, self.layers, self.method, self.report.seed)
+        return to_bytes(self.original, self.network, self.layers, self.method, self.report.seed, self.reduction)
 
 
 def compress(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from sdqviz.array import Array
 from sdqviz.coding import MOST_BITS
 from sdqviz.error import InputError
 from sdqviz.layer import compressible_kinds
-from sdqviz.method import CompressedLayer, MethodChoice
+from sdqviz.method import CompressedLayer, MethodChoice, Reduction
 from sdqviz.methods import METHODS
 from sdqviz.network import Network
 from sdqviz.networks import NETWORKS
@@ -58,15 +59,20 @@ ENTRIES: dict[str, type] = {
 }  # fmt: skip
 """Every entry of a recipe, with its type."""
 
-OPTIONAL: dict[str, type] = {}
-"""Entries that some recipes have."""
+OPTIONAL: dict[str, type] = {"cut": dict, "input_quantizers": list}
+"""Entries that some recipes have: the channels that were cut out, and the layers with a quantizer before them."""
 
 
 # -- writing --------------------------------------------------------------------------------------------
 
 
 def to_bytes(
-    original: Network, compressed: Network, layers: tuple[CompressedLayer, ...], method: MethodChoice, seed: int
+    original: Network,
+    compressed: Network,
+    layers: tuple[CompressedLayer, ...],
+    method: MethodChoice,
+    seed: int,
+    reduction: Reduction | None = None,
 ) -> bytes:
     """Return the packed file: bit-packed levels, scales, maps, kept tensors and the recipe; no code.
 
@@ -80,6 +86,8 @@ def to_bytes(
         The choice that was run.
     seed : int
         The seed it was run with.
+    reduction : Reduction, optional
+        What was cut out, and quantizers of activations.
 
     Raises
     ------
@@ -104,12 +112,15 @@ def to_bytes(
             "choice": dict(original.choice),
         },
         "original": original.fingerprint,
-        "numbers": sum(item.weight_count for item in layers) + sum(value.size for value in kept.values()),
+        "numbers": sum(item.weight_count for item in layers)
+        + sum(value.size for value in kept_tensors(original, layers).values()),
         "method": method.to_dict(),
         "seed": seed,
         "layers": [_row(item) for item in layers],
         "kept": list(kept),
     }
+    if reduction is not None:
+        recipe |= {"cut": reduction.cut.to_dict(), "input_quantizers": sorted(reduction.input_quantizers)}
     recipe["checksum"] = checksum(recipe, {name: value.tobytes() for name, value in tensors.items()})
     return write_tensors(tensors, {RECIPE: _canonical(recipe)})
 
@@ -421,7 +432,11 @@ def _rebuilt(file: PackedFile, network: Network | None) -> Network:
         known = layer.name in biases or f"{layer.name}.bias" in file.kept
         if layer.name in weights and layer.bias is not None and not known:
             raise InputError(f"{file.name} must hold the biases of layer {layer.name}, got none")
-    return base.replaced(weights, biases, {name: stored.array() for name, stored in file.kept.items()})
+    kept = {name: stored.array() for name, stored in file.kept.items()}
+    if "cut" not in file.recipe:
+        return base.replaced(weights, biases, kept)
+    whole = base.replaced(weights, biases)
+    return _wrapped(_small(file, whole.module), whole).replaced({}, {}, kept)
 
 
 def _decoded(file: PackedFile, method: type[MethodChoice], row: Row) -> tuple[Array, Array | None]:
@@ -466,6 +481,7 @@ def _check_fit(file: PackedFile, module: nn.Module) -> None:
         if found != (row.shape, row.groups):
             needed = f"shape {row.shape} and {row.groups} groups"
             raise InputError(f"layer {row.name} of the network must have {needed} for this file, got {found}")
+    module = _small(file, module)
     state = module.state_dict(keep_vars=True)
     for name, stored in file.kept.items():
         if name not in state or state[name].shape != stored.shape:
@@ -476,6 +492,43 @@ def _check_fit(file: PackedFile, module: nn.Module) -> None:
     for name in _kept_names(module, weights | biases):
         if name not in file.kept:
             raise InputError(f"{file.name} must hold the tensor {name} of the network, got none")
+
+
+def _small(file: PackedFile, module: nn.Module) -> nn.Module:
+    """Return a module with the channels cut out that the file names, and with its quantizers; itself without any."""
+    from sdqviz import removal
+    from sdqviz.learned_quantizer import LearnedQuantizer, quantize_input
+
+    if "cut" not in file.recipe:
+        return module
+    try:
+        cut = removal.Cut.from_dict(file.recipe["cut"])
+        _check_cut(cut)
+        small = removal.remove(module, cut)
+    except InputError as error:
+        raise InputError(f"{file.name} must cut channels that the network has: {error}") from None
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{file.name} must cut channels that the network has, got {shortened(str(error))}") from None
+    kinds = compressible_kinds()
+    layers = {name for name, part in module.named_modules() if isinstance(part, kinds)}
+    for name in file.recipe.get("input_quantizers", []):
+        if not isinstance(name, str) or name not in layers:
+            raise InputError(f"{file.name} must quantize what enters layers of the network, got {shortened(name)}")
+        quantize_input(small.get_submodule(name), LearnedQuantizer(1.0, 4))  # its three numbers are among those kept
+    return small
+
+
+def _check_cut(cut: Cut) -> None:
+    """Refuse indices that are not in order, or beyond the shapes that the recipe itself gives."""
+    for path, dims in cut.kept.items():
+        shape = cut.shapes.get(path)
+        if shape is None:
+            raise InputError(f"the shape of {shortened(path)} must be there, got none")
+        for dim, kept in dims.items():
+            if not 0 <= dim < len(shape) or not kept or kept[0] < 0 or kept[-1] >= shape[dim]:
+                raise InputError(f"indices of {shortened(path)} must lie within {shape}, got others")
+            if any(a >= b for a, b in itertools.pairwise(kept)):
+                raise InputError(f"indices of {shortened(path)} must ascend, got others")
 
 
 def _text(value: Any, what: str) -> str:
