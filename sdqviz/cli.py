@@ -1,4 +1,4 @@
-"""The command line: ``sdqviz app``, ``compress``, ``show``, ``export``, ``sweep``, ``train``, ``reproduce`` and more."""
+"""The command line: ``sdqviz app``, ``compress``, ``show``, ``export``, ``sweep``, ``train``, ``reproduce``, …"""
 
 from __future__ import annotations
 
