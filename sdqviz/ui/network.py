@@ -102,11 +102,8 @@ def ask(page: Page) -> Asked:
     InputError
         If the choices do not go together.
     """
-    network = page.choose(
-        _box(page, NETWORKS, "network", plots.DEFAULTS["network"], "Network"),
-        prefix="network_",
-        where={"seed": "what"},
-    )
+    kind = _box(page, NETWORKS, "network", plots.DEFAULTS["network"], "Network")
+    network = page.choose(kind, prefix="network_", where=dict.fromkeys(kind.specs(), "what"))
     outline = plots.outline(network)
     _method(page, outline)
     page.ask(
