@@ -1,4 +1,4 @@
-"""The command line: ``sdqviz app``, ``compress``, ``show``, ``export``, ``sweep``, ``train``, ``reproduce``, …"""
+"""The command line: ``sdqviz`` and its commands, from ``app`` to ``doctor``."""
 
 from __future__ import annotations
 
