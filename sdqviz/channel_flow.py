@@ -26,9 +26,6 @@ RULES: dict[str, Rule] = {}
 MOST_NUMBERS = 1 << 20
 """Entries of a tensor without channels whose values are still computed along, for indices and scales."""
 
-SAMPLES = (1.0, -1.0, 0.37)
-"""Values that stand for an unknown number when it is tried out whether zero stays zero."""
-
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
     """Register the rule of some operations, each named without overload."""
@@ -63,6 +60,7 @@ class Flow:
         self.biases: dict[str, str] = {}  # weight -> bias
         self.norms: dict[str, tuple[str, int]] = {}  # module of a norm over channels -> (weight, its entries)
         self.rescaled: dict[str, tuple[Numbers, int]] = {}  # weight -> rows scaled by the root of the width of a head
+        self._unknown_layers: dict[tuple[str, int], Block] = {}
         self._values: dict[fx.Node, Any] = {}
         self._bases: dict[fx.Node, fx.Node] = {}  # view -> the tensor it is a part of
 
@@ -80,7 +78,7 @@ class Flow:
             if node.op == "placeholder":
                 self._values[node] = self._input(node)
             elif node.op == "output":
-                for value in _leaves(self._resolve(node.args)):
+                for value in leaves(self._resolve(node.args)):
                     if isinstance(value, Value):
                         self.keep(value, "the channels reach the output of the network")
             elif node.op == "call_function":
@@ -118,12 +116,9 @@ class Flow:
         written = next((a.name for a in target._schema.arguments if a.alias_info and a.alias_info.is_write), None)
         name = packet[:-1] if written and packet.endswith("_") and not packet.endswith("__") else packet
         handler = RULES.get(packet) or RULES.get(name)
-        if handler is not None:
-            result = handler(self, node, given)
-        elif torch.Tag.pointwise in target.tags or name in UNTAGGED:
-            result = elementwise(self, node)
-        else:
-            result = self.unknown(node)
+        if handler is None and torch.Tag.pointwise in target.tags:
+            handler = RULES["aten::pointwise"]
+        result = self.unknown(node) if handler is None else handler(self, node, given)
         result = self._numbered(node, result)
         if written:
             self._overwrite(node, given, written, result)
@@ -174,7 +169,7 @@ class Flow:
         def number(argument: Any) -> Any:
             if isinstance(argument, fx.Node):
                 value = self._values[argument]
-                return value.number.clone() if isinstance(value, Value) else value
+                return value.number.clone() if isinstance(value, Value) and value.number is not None else value
             if isinstance(argument, tuple | list):
                 return type(argument)(number(one) for one in argument)
             return argument
@@ -225,18 +220,28 @@ class Flow:
 
     def operands(self, node: fx.Node) -> list[Value]:
         """Return the tensors that go into a node, in its own order."""
-        return [value for value in _leaves(self._resolve([*node.args, *node.kwargs.values()])) if is_value(value)]
+        return [value for value in leaves(self._resolve([*node.args, *node.kwargs.values()])) if is_value(value)]
 
     def refuse(self, node: fx.Node, because: str) -> Any:
         """Keep the channels of everything that goes into an operation; what comes out has none."""
         values = self.operands(node)
         for value in values:
             self.keep(value, because)
+            self._unused(value, because)
         origins = frozenset[int]().union(*(v.origins for v in values))
         attached = frozenset[str]().union(*(v.attached for v in values))
         rigid = because if any(v.parts for v in values) else ""
         results = [Value(s, origins=origins, attached=attached, rigid=rigid) for s in self.shapes(node)]
         return results if isinstance(node.meta["val"], tuple | list) else results[0]
+
+    def _unused(self, value: Value, because: str) -> None:
+        """Enter the weights that go into an unknown operation, so that their layer is seen to be kept."""
+        for part in value.parts:
+            if len(part.shape) > 1 and part.trained:
+                block = self.block(part.path, 0, part.shape[0], "produces", zeroed=False)
+                first = self._unknown_layers.setdefault((layer_of(part.path), block.size), block)
+                self.labels.tie(first.labels, block.labels)
+                self.labels.keep(block.labels, because)
 
     def keep(self, value: Value, because: str) -> None:
         """Keep all channels of a value, and all dimensions of the parameters it consists of."""
@@ -389,165 +394,13 @@ def is_value(value: Any) -> bool:
     return isinstance(value, Value)
 
 
-def _leaves(nested: Any) -> list[Any]:
+def leaves(nested: Any) -> list[Any]:
+    """Return what lies in nested lists and mappings, in order."""
     if isinstance(nested, tuple | list):
-        return [leaf for one in nested for leaf in _leaves(one)]
+        return [leaf for one in nested for leaf in leaves(one)]
     if isinstance(nested, Mapping):
-        return [leaf for one in nested.values() for leaf in _leaves(one)]
+        return [leaf for one in nested.values() for leaf in leaves(one)]
     return [nested]
-
-
-# -- operations that act on each entry alone ---------------------------------------------------------
-
-UNTAGGED = {
-    f"aten::{name}"
-    for name in ("hardswish", "hardsigmoid", "relu6", "selu", "celu", "silu", "mish", "glu_jvp", "log_sigmoid", "clip")
-    + (
-        "rrelu",
-        "rrelu_with_noise",
-        "softplus",
-        "softshrink",
-        "hardshrink",
-        "threshold",
-        "square",
-        "where",
-        "masked_fill",
-    )
-    + ("minimum", "maximum", "fake_quantize_per_tensor_affine", "gelu", "elu", "leaky_relu", "hardtanh", "clamp_min")
-    + ("true_divide", "multiply", "divide", "subtract", "negative", "absolute", "float_power", "special_expit", "fix")
-}
-"""Operations on each entry alone that do not carry the tag."""
-
-SYMBOLS = {"aten::add": "add", "aten::sub": "add", "aten::mul": "mul", "aten::div": "mul"}
-
-
-def elementwise(flow: Flow, node: fx.Node) -> Value:
-    """Unite the channels of all operands; those that meet a fixed size are kept."""
-    shape = flow.shape(node)
-    operands = flow.operands(node)
-    labelled = [value for value in operands if value.labelled]
-    if not labelled:
-        return _of_parameters(flow, node, shape, operands)
-    axes = {value.axis + len(shape) - len(value.shape) for value in labelled}
-    narrow = [v for v in labelled if v.shape[v.axis] == 1 != shape[v.axis + len(shape) - len(v.shape)]]
-    axes -= (
-        {v.axis + len(shape) - len(v.shape) for v in narrow} if len(axes) > 1 or len(narrow) < len(labelled) else set()
-    )
-    if len(axes) != 1:
-        return flow.refuse(node, f"{flow.place(node)} joins channels along different dimensions")
-    axis = axes.pop()
-    size = shape[axis]
-    because = f"{flow.place(node)} joins the channels with a tensor of fixed size"
-    labels: Numbers | None = None
-    reason = ""
-    for value in operands:
-        own = axis - len(shape) + len(value.shape)
-        if value in narrow:
-            flow.labels.keep(value.labels, f"{flow.place(node)} spreads a single channel over others")
-            continue
-        if value.parts and value.size > 1 and own >= 0:
-            value = flow.carried(value, own)  # noqa: PLW2901 - the same operand, now with its channels
-        if value.labelled:
-            labels = value.labels if labels is None else flow.labels.match(labels, value.labels, because)
-            reason = reason or value.unzero
-        elif own >= 0 and value.shape[own] > 1:
-            labels = flow.labels.match(np.full(size, NONE) if labels is None else labels, np.full(size, NONE), because)
-    if labels is None:  # only single channels, spread
-        return Value(shape, origins=flow.join(node, "mul", operands))
-    zero = _zero(node, operands, axis - len(shape), size)
-    kind = SYMBOLS.get(node.target._schema.name.removesuffix("_"), "join")  # type: ignore[union-attr]
-    return Value(
-        shape, axis, labels, zero, reason or flow.place(node), origins=flow.join(node, kind, operands),
-        attached=frozenset[str]().union(*(v.attached for v in operands)),
-    )  # fmt: skip
-
-
-def _of_parameters(flow: Flow, node: fx.Node, shape: tuple[int, ...], operands: Sequence[Value]) -> Value:
-    """Return what becomes of parameters alone: the same parameter, as long as each entry depends on its own alone."""
-    attached = frozenset[str]().union(*(v.attached for v in operands)) if operands else frozenset[str]()
-    origins = flow.join(node, "join", operands)
-    wide = [value for value in operands if value.size > 1]
-    if not wide:
-        return Value(shape, origins=origins, attached=attached)
-    strange = [value for value in wide if not value.parts and (value.rigid or value.number is None)]
-    fixed = [value for value in wide if not value.parts and value not in strange]
-    if any(value.parts for value in wide) and (fixed or any(value.rigid for value in strange)):
-        because = f"{flow.place(node)} joins a parameter with numbers that are not cut along"
-        return Value(shape, origins=origins, attached=attached, parts=_stretched(wide, shape), rigid=because)
-    if strange or not any(value.parts for value in wide):
-        return Value(shape, origins=origins, attached=attached)
-    rigid = next((value.rigid for value in wide if value.rigid), "")
-    mains = [value for value in wide if value.parts and any(part.trained for part in value.parts)]
-    ordered = [*mains, *(value for value in wide if value not in mains)]
-    zero = _zero(node, operands, None, 1)
-    return Value(
-        shape, origins=origins, attached=attached, parts=_stretched(ordered, shape), zero=zero, rigid=rigid
-    )  # fmt: skip
-
-
-def _stretched(values: Sequence[Value], shape: tuple[int, ...]) -> tuple[Part, ...]:
-    parts: dict[str, Part] = {}
-    for value in values:
-        for part in value.parts:
-            whole = part.index is None and part.shape == shape
-            index = None if whole else part.moved().expand(shape)
-            parts.setdefault(part.path, Part(part.path, part.shape, index, part.trained))
-    return tuple(parts.values())
-
-
-def _zero(node: fx.Node, operands: Sequence[Value], back: int | None, size: int) -> Any:
-    """Return where the result is zero if the channel's entries of the operands are, found by trying it out.
-
-    ``back`` is the axis counted from the end; None for parameters, whose flag is the same for all entries.
-    """
-    flags = []
-    for value in operands:
-        lies = value.labelled and back is not None and value.axis == len(value.shape) + back
-        if lies and len(value.zero) == size:
-            flags.append(value.zero & (value.labels >= 0))
-        elif back is None or value.parts:
-            trained = value.size > 1 and bool(value.zero.all()) and bool(value.parts)
-            along = back is None or (len(value.shape) >= -back and value.shape[back] > 1)
-            flags.append(np.full(size, trained and along))
-        else:
-            flags.append(np.zeros(size, bool))
-    table = np.stack(flags) if flags else np.zeros((0, size), bool)
-    patterns, inverse = np.unique(table, axis=1, return_inverse=True)
-    outcome = np.array([_stays_zero(node, operands, pattern) for pattern in patterns.T])
-    return outcome[inverse.reshape(-1)]
-
-
-def _stays_zero(node: fx.Node, operands: Sequence[Value], zeros: Any) -> bool:
-    if not zeros.any():
-        return False
-    for sample in SAMPLES:
-        stand_ins = iter(zip(operands, zeros, strict=True))
-        flat = [_trial(argument, stand_ins, sample) for argument in node.args]
-        named = {key: _trial(argument, stand_ins, sample) for key, argument in node.kwargs.items()}
-        try:
-            with torch.no_grad():
-                result = node.target(*flat, **named)  # type: ignore[operator]
-        except (RuntimeError, TypeError, NotImplementedError):  # no answer is no promise
-            return False
-        if not isinstance(result, Tensor) or bool((result.float() != 0).any()):
-            return False
-    return True
-
-
-def _trial(argument: Any, stand_ins: Any, sample: float) -> Any:
-    if isinstance(argument, fx.Node):
-        if not isinstance(argument.meta.get("val"), Tensor):
-            return argument.meta.get("val")
-        value, zero = next(stand_ins)
-        dtype = argument.meta["val"].dtype
-        if zero:
-            return torch.zeros(1, dtype=dtype)
-        if value.number is not None and value.size == 1:
-            return value.number.reshape(1).clone()
-        return torch.tensor([sample]).to(dtype) if dtype is not torch.bool else torch.tensor([sample > 0])
-    if isinstance(argument, tuple | list):
-        return [_trial(one, stand_ins, sample) for one in argument]
-    return argument
 
 
 def letters(count: int, skip: int = 0) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor, fx
+from torch import fx
 
-from sdqviz.channel_flow import Flow, Given, elementwise, layer_of, letters, rule
+from sdqviz.channel_flow import Flow, Given, layer_of, letters, rule
 from sdqviz.channel_labels import NONE, Numbers, Value
 
 NORMS = ("LayerNorm", "RMSNorm", "GroupNorm", "LayerNorm2d")
@@ -162,8 +162,12 @@ def biased(flow: Flow, node: fx.Node, value: Value, weight: Value, bias: Value |
     own = flow.labels_of(bias, len(bias.shape) - 1, "produces")
     flow.owned.setdefault(layer_of(bias.parts[0].path), set()).update(bias.attached if bias.size > 1 else ())
     if value.axis != axis:  # the channels pass through a layer along another dimension, where the bias revives them
-        if own is not None:
-            flow.labels.keep(own, f"{flow.place(node)} acts across other dimensions than the channels")
+        rows = flow.labels_of(weight, 0, "produces") if weight.parts else None
+        for one in (own, rows):
+            if one is not None:
+                flow.labels.keep(one, f"{flow.place(node)} acts across other dimensions than the channels")
+        if own is not None and rows is not None and len(own) == len(rows):
+            flow.labels.tie(own, rows)
         return value.replaced(zero=np.zeros_like(value.zero), unzero=flow.place(node), source=None)
     if own is not None:
         flow.labels.tie(value.labels, own)
@@ -183,8 +187,8 @@ def attention(flow: Flow, node: fx.Node, given: Given) -> Any:
     because = f"{flow.place(node)} meets a tensor of fixed size"
     if query.labelled or key.labelled:
         none = np.full(query.shape[-1], NONE)
-        pair = [one.labels if one.labelled else none for one in (query, key)]
-        flow.labels.match(*pair, because)
+        first, second = (one.labels if one.labelled else none for one in (query, key))
+        flow.labels.match(first, second, because)
         if query.labelled and key.labelled:
             flow.live(node, query.replaced(zero=query.zero | key.zero))
         if given.get("scale") is None:
@@ -387,6 +391,3 @@ def prelu(flow: Flow, node: fx.Node, given: Given) -> Any:
     because = f"{flow.place(node)} meets a tensor of fixed size"
     labels = flow.labels.match(labels, np.full(weight.size, NONE) if own is None else own, because)
     return x.replaced(labels=labels, source=None) if x.labelled and x.axis == 1 else flow.refuse(node, because)
-
-
-__all__ = ["NORMS", "Tensor", "contract", "elementwise"]

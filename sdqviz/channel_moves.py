@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from sdqviz.channel_flow import Flow, Given, rule
-from sdqviz.channel_labels import NONE, Part, Value, varying
+from sdqviz.channel_labels import NONE, Part, Value
 
 # -- the same tensor ---------------------------------------------------------------------------------
 
@@ -49,13 +48,35 @@ def created(flow: Flow, node: fx.Node, given: Given) -> Any:
 
 @rule(
     "view", "reshape", "_unsafe_view", "flatten", "unflatten", "permute", "transpose", "t", "numpy_T", "movedim",
-    "moveaxis", "swapaxes", "swapdims", "squeeze", "unsqueeze", "expand", "expand_as", "broadcast_to", "repeat",
+    "moveaxis", "swapaxes", "swapdims", "squeeze", "unsqueeze", "expand", "broadcast_to", "repeat",
     "tile", "flip", "repeat_interleave", "view_as", "reshape_as", "ravel", "mT", "adjoint", "pixel_unshuffle",
     "unfold_copy", "diagonal", "atleast_2d", "atleast_3d",
 )  # fmt: skip
 def move(flow: Flow, node: fx.Node, given: Given) -> Any:
     """Move entries to other places; their labels move with them."""
     return moved(flow, node, flow.operands(node)[0])
+
+
+@rule("expand_as")
+def expand_as(flow: Flow, node: fx.Node, given: Given) -> Any:
+    """Spread a tensor to the size of another, and so along the channels of that."""
+    value, other = given["self"], given["other"]
+    back = (other.axis or 0) - len(other.shape)
+    if not other.labelled or value.labelled or value.parts or (len(value.shape) >= -back and value.shape[back] > 1):
+        return moved(flow, node, value)
+    zero = np.zeros(len(other.labels), bool)
+    return Value(other.shape, other.axis, other.labels, zero, flow.place(node), origins=value.origins)
+
+
+@rule("glu")
+def glu(flow: Flow, node: fx.Node, given: Given) -> Any:
+    """Multiply the first half with the sigmoid of the second: channels at the same place of both go together."""
+    value = given["self"]
+    if not value.labelled or given["dim"] % len(value.shape) != value.axis:
+        return flow.refuse(node, f"{flow.place(node)} joins halves that are no channels")
+    first, second = np.split(value.labels, 2)
+    labels = flow.labels.match(first, second, f"{flow.place(node)} joins the channels with a tensor of fixed size")
+    return value.replaced(shape=flow.shape(node), labels=labels, zero=np.split(value.zero, 2)[0], source=None)
 
 
 def moved(flow: Flow, node: fx.Node, value: Value) -> Any:
@@ -318,11 +339,3 @@ def along(flow: Flow, node: fx.Node, given: Given) -> Any:
         return flow.refuse(node, f"{flow.place(node)} acts across the channels")
     keeps_zero = node.target._schema.name in ("aten::cumsum", "aten::cumprod")  # type: ignore[union-attr]
     return value.replaced(zero=value.zero & keeps_zero, unzero=flow.place(node), source=None)
-
-
-def sorted_dims(value: Sequence[int]) -> list[int]:
-    """Return dimensions in order."""
-    return sorted(value)
-
-
-__all__ = ["varying"]

@@ -11,6 +11,7 @@ import contextlib
 import copy
 import logging
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdqviz import channel_layers, channel_moves, removal  # the first two: the rules register themselves
+from sdqviz import channel_entries, channel_layers, channel_moves, removal  # the first three register their rules
 from sdqviz.channel_flow import Flow
 from sdqviz.channel_groups import Dependency, DependencyGraph, Group, gather, vertices
 from sdqviz.error import InputError
@@ -26,14 +27,17 @@ from sdqviz.error import InputError
 if TYPE_CHECKING:
     from sdqviz.network import Network
 
-__all__ = ["Dependency", "DependencyGraph", "Group", "channel_layers", "channel_moves", "graph"]
+__all__ = ["Dependency", "DependencyGraph", "Group", "channel_entries", "channel_layers", "channel_moves", "graph"]
 
 WIDTH_TIED = {
-    "MultiheadAttention": ("in_proj_weight", "q_proj_weight"),
-    "ShiftedWindowAttention": ("qkv.weight",),
-    "ShiftedWindowAttentionV2": ("qkv.weight",),
-}
-"""Modules that compute the width of their heads from that of their input: its weights whose rows follow its columns."""
+    "MultiheadAttention": (
+        ("in_proj_weight", "in_proj_weight"), ("q_proj_weight", "q_proj_weight"), ("k_proj_weight", "q_proj_weight"),
+        ("v_proj_weight", "q_proj_weight"),
+    ),
+    "ShiftedWindowAttention": (("qkv.weight", "qkv.weight"),),
+    "ShiftedWindowAttentionV2": (("qkv.weight", "qkv.weight"),),
+}  # fmt: skip
+"""Modules that compute the width of their heads from that of their input: whose rows follow whose columns."""
 
 SCALED = {"MultiheadAttention": ("in_proj_weight", "q_proj_weight"), "ShiftedWindowAttention": ("qkv.weight",)}
 """Those that also scale queries by the width of a head; the first rows, as many as columns, make the queries."""
@@ -143,14 +147,12 @@ def _failing(graph: DependencyGraph, module: nn.Module, example: Any) -> list[in
 def _fits(graph: DependencyGraph, module: nn.Module, example: Any, places: Iterable[int]) -> bool:
     removed = {place: (0,) for place in places}
     args, kwargs = ((), dict(example)) if isinstance(example, Mapping) else (_positional(example), {})
-    full = removal.masked(module, graph, removed).eval()
-    with torch.no_grad():
-        wanted = full(*args, **kwargs)
-        try:
-            small = removal.remove(module, removal.cut(graph, removed)).eval()
-            got = small(*args, **kwargs)
-        except Exception:  # whatever the network's own code raises: it does not follow
-            return False
+    try:
+        with torch.no_grad(), _quiet():
+            full, small = removal.trial(module, graph, removed)
+            wanted, got = full(*args, **kwargs), small(*args, **kwargs)
+    except Exception:  # whatever the network's own code raises: it does not follow
+        return False
     return all(_close(a, b) for a, b in zip(_tensors(got), _tensors(wanted), strict=True))
 
 
@@ -199,14 +201,16 @@ def _positional(example: Any) -> tuple[Any, ...]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the tracer from writing about what is said in the error."""
+    """Keep the tracer from writing about what is said in the error, and a network's own code from warning twice."""
     logger = logging.getLogger("torch")
     names = [logger, *(logging.getLogger(n) for n in ("torch.fx.experimental.symbolic_shapes", "torch.export"))]
     levels = [one.level for one in names]
     for one in names:
         one.setLevel(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for one, level in zip(names, levels, strict=True):
             one.setLevel(level)
@@ -246,14 +250,15 @@ def _first_paths(module: nn.Module) -> dict[int, str]:
 def _tie_widths(flow: Flow, module: nn.Module) -> None:
     """Tie rows of attention weights to their columns where the module computes one width from the other."""
     for path, part in module.named_modules():
-        for which in WIDTH_TIED.get(type(part).__name__, ()):
-            name = f"{path}.{which}" if path else which
-            rows, columns = flow.labels.blocks.get((name, 0)), flow.labels.blocks.get((name, 1))
+        kind, prefix = type(part).__name__, f"{path}." if path else ""
+        for made, taken in WIDTH_TIED.get(kind, ()):
+            rows = flow.labels.blocks.get((f"{prefix}{made}", 0))
+            columns = flow.labels.blocks.get((f"{prefix}{taken}", 1))
             if rows is None or columns is None:
                 continue
             flow.labels.tie(rows.labels.reshape(-1, columns.size), columns.labels[None])
-            if which in SCALED.get(type(part).__name__, ()):
-                flow.rescaled[name] = (np.arange(columns.size), columns.size)
+            if made in SCALED.get(kind, ()):
+                flow.rescaled[rows.path] = (np.arange(columns.size), columns.size)
 
 
 def _keep_named(flow: Flow, module: nn.Module, keep: Iterable[str]) -> None:

@@ -129,13 +129,29 @@ def masked(module: nn.Module, graph: DependencyGraph, removed: Removed) -> nn.Mo
         As `cut` does.
     """
     copied = copy.deepcopy(module)
-    parameters = dict(copied.named_parameters())
+    _mask(copied, graph, removed)
+    return copied
+
+
+def _mask(module: nn.Module, graph: DependencyGraph, removed: Removed) -> None:
+    parameters = dict(module.named_parameters())
     with torch.no_grad():
         for place, units in _checked(graph, removed).items():
             for one in graph.groups[place].produced:
                 index = torch.from_numpy(one.index[np.isin(one.unit, units)])
                 parameters[one.parameter].index_fill_(one.dim, index.to(parameters[one.parameter].device), 0.0)
-    return copied
+
+
+def trial(module: nn.Module, graph: DependencyGraph, removed: Removed) -> tuple[nn.Module, nn.Module]:
+    """Return what `masked` and `remove` do, both sharing with the module the tensors that they leave alone."""
+    recipe = cut(graph, removed)
+    masks = {one.parameter for place in removed for one in graph.groups[place].produced}
+    held = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
+    touched = {id(held[path]) for path in masks}
+    full = copy.deepcopy(module, {id(one): one for one in held.values() if id(one) not in touched})
+    _mask(full, graph, removed)
+    small = _remove(copy.deepcopy(module, {id(one): one for one in held.values()}), recipe)
+    return full.eval(), small.eval()
 
 
 def _checked(graph: DependencyGraph, removed: Removed) -> dict[int, Any]:
@@ -174,7 +190,11 @@ def remove(module: nn.Module, recipe: Cut) -> nn.Module:
     InputError
         If the module has no such tensors, or of other shapes.
     """
-    copied = copy.deepcopy(module)
+    return _remove(copy.deepcopy(module), recipe)
+
+
+def _remove(copied: nn.Module, recipe: Cut) -> nn.Module:
+    """Cut in place; tensors of which something goes are replaced, never written to."""
     held = dict(copied.named_parameters(remove_duplicate=False)) | dict(copied.named_buffers(remove_duplicate=False))
     for path, shape in recipe.shapes.items():
         if path not in held or tuple(held[path].shape) != tuple(shape):
@@ -192,7 +212,7 @@ def remove(module: nn.Module, recipe: Cut) -> nn.Module:
         small = recipe.sliced(path, _scaled(recipe, path, tensor.detach(), factors)).clone()
         new = nn.Parameter(small, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else small
         for part, name in owners[id(tensor)]:
-            store = part._parameters if isinstance(tensor, nn.Parameter) else part._buffers
+            store: dict[str, Any] = part._parameters if isinstance(tensor, nn.Parameter) else part._buffers
             store[name] = new
         touched.update(layer_of(other) for other, one in held.items() if one is tensor)
     for name in sorted(touched):
@@ -284,6 +304,8 @@ def _replace(module: nn.Module, name: str, new: nn.Module) -> None:
 
 
 def _follow(part: nn.Module) -> None:
-    """Set widths that a module of a known class wrote down from those of its parts."""
+    """Set what a module of a known class wrote down about its parts."""
+    if isinstance(part, nn.TransformerEncoderLayer) and isinstance(part.norm1, ShortLayerNorm):
+        part.activation_relu_or_gelu = 0  # the fused path would normalise by moments of its own
     if type(part).__name__ == "VisionTransformer" and isinstance(getattr(part, "conv_proj", None), nn.Module):
-        part.hidden_dim = part.class_token.shape[-1]  # type: ignore[union-attr]
+        part.hidden_dim = part.get_parameter("class_token").shape[-1]  # type: ignore[assignment]
