@@ -138,9 +138,9 @@ def size_note(run: Recording) -> str:
 
 def accuracy_note(run: Recording) -> str:
     """Say what the accuracy is to be held against: the original, and the best baseline."""
-    told = f"before {accuracy(figures(run).accuracy_before)}"
-    best = best_beside(run)
-    return told if best is None else f"{told}; {best.label}: {accuracy(best.accuracy)}"
+    before, best = figures(run).accuracy_before, best_beside(run)
+    told = [] if before is None else [f"before {accuracy(before)}"]
+    return "; ".join([*told, *([] if best is None else [f"{best.label}: {accuracy(best.accuracy)}"])])
 
 
 def removal_note(run: Recording) -> str:

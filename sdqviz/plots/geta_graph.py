@@ -38,8 +38,10 @@ DASHES = ("solid", "dot", "dash", "longdash", "dashdot")
 
 
 def group_colour(run: Recording, group: int | None, ink: Ink) -> str:
-    """Return the colour of a group; grey for one that must not be cut, and for what belongs to none."""
-    if group is None or not run.groups[group].prunable:
+    """Return the colour of a group; grey for one that must not be cut, that of text where several meet."""
+    if group is None:
+        return ink.text
+    if not run.groups[group].prunable:
         return theme.ORIGINAL.colour(ink)
     return GROUP_COLOURS[group % len(GROUP_COLOURS)]
 
@@ -130,7 +132,10 @@ def layout(run: Recording) -> Layout:
     edges = dict.fromkeys((place[host[a]], place[host[b]]) for a, b in run.edges if host[a] != host[b])
     depth, height = _depths(len(kept), tuple(edges))
     lanes = _lanes(depth, height)
-    groups = [_handed_on(run, k, chain[k], behind) for k in kept]
+    groups: list[int | None] = []
+    for number, k in enumerate(kept):
+        given = [groups[a] for a, b in edges if b == number and a < number]
+        groups.append(_handed_on(run.vertices[k].groups, given))
     nodes = tuple(
         Node(k, tuple(chain[k]), groups[number], depth[number], lanes[number]) for number, k in enumerate(kept)
     )
@@ -170,15 +175,26 @@ def _lanes(depth: Sequence[int], height: Sequence[int]) -> list[int]:
     return lanes
 
 
-def _handed_on(run: Recording, vertex: int, chain: Sequence[int], behind: Sequence[Sequence[int]]) -> int | None:
-    """Return the group of a vertex's output: shared with what follows, or else its last one."""
-    own = run.vertices[vertex].groups
-    last = chain[-1] if chain else vertex
-    shared = [
-        group for group in reversed(own) if any(group in run.vertices[following].groups for following in behind[last])
-    ]
-    inner = [group for k in chain for group in run.vertices[k].groups if group in own]
-    return next(iter((*inner, *shared, *reversed(own))), None)
+def _handed_on(own: Sequence[int], given: Sequence[int | None]) -> int | None:
+    """Return the group of what a node hands on.
+
+    Parameters
+    ----------
+    own : sequence of int
+        The groups it has a part in: none of an operation.
+    given : sequence of int or None
+        The groups of what comes in.
+
+    Returns
+    -------
+    int or None
+        Its own that did not come in; where there is none, the one that came in; None where several meet, as in a
+        concatenation.
+    """
+    new = [group for group in own if group not in given]
+    if new:
+        return new[-1]
+    return given[0] if given and len(set(given)) == 1 else None
 
 
 # -- draw: the graph ----------------------------------------------------------------------------------

@@ -32,14 +32,21 @@ BAR = 0.4
 TOP, BOTTOM, LEFT = 24, 44, 58
 """Margins in pixels."""
 
+LABEL = 13
+"""Characters of a layer's name at the right."""
+
 FEWEST = 9
 """The right side has room for at least so many layers, so that few of them stand together."""
 
 APART = 5
 """How many pixels weights stand above a layer's line at the right, and activations below."""
 
-SHARE = 0.70
+SHARE = 0.72
 """Share of the width that the curves take; the rest shows every layer at the marked step."""
+
+
+AVERAGED = 9
+"""Moments over which the loss is averaged: that of one batch jumps."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,6 +106,21 @@ def curves(run: Recording) -> Curves:
         weight_bits=bits("weight_bits"),
         activation_bits=bits("activation_bits"),
     )
+
+
+def average(values: Array, width: int = AVERAGED) -> Array:
+    """Return the mean of each value and up to ``width − 1`` before it, passing over what is not finite.
+
+    Examples
+    --------
+    >>> average(np.array([np.nan, 2.0, 4.0, 6.0]), 2).tolist()
+    [nan, 2.0, 3.0, 5.0]
+    """
+    known = np.isfinite(values)
+    total = np.cumsum(np.where(known, values, 0.0))
+    count = np.cumsum(known)
+    total[width:], count[width:] = total[width:] - total[:-width], count[width:] - count[:-width]
+    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
 
 
 def scrubbed(count: int) -> list[int]:
@@ -244,22 +266,20 @@ def _rows(run: Recording, info: Curves) -> list[_Row]:
     """Return the rows below the strip of stages, with axes that hold everything recorded."""
     loss = info.loss[np.isfinite(info.loss) & (info.loss > 0)]
     loss = loss if len(loss) else np.array([0.1, 1.0])
-    rows = [_Row("loss", "Loss of the step", ROW, 0.8 * loss.min(), 1.25 * loss.max(), log=True)]
+    rows = [_Row("loss", "Loss (thick: mean of nine)", ROW, 0.8 * loss.min(), 1.25 * loss.max(), log=True)]
     if len(info.accuracy):
         known = [*info.accuracy, *([] if run.accuracy_before is None else [run.accuracy_before])]
         title = "Test accuracy" + ("" if run.accuracy_before is None else " (grey: the original)")
         room = 0.12 * max(max(known) - min(known), 0.01)
         rows.append(_Row("accuracy", title, ROW, min(known) - room, min(max(known) + room, 1.0), shares=True))
     top = 1.15 * max(info.redundant.max(), info.zero.max(), 0.1)
-    rows.append(_Row("sparsity", "Prunable units: marked (dashed), zero (solid)", ROW, -0.04 * top, top, shares=True))
+    rows.append(_Row("sparsity", "Units marked (dashed), zero (solid)", ROW, -0.04 * top, top, shares=True))
     bops = info.relative_bops[info.relative_bops > 0]
     bops = bops if len(bops) else np.array([0.01, 1.0])
-    rows.append(
-        _Row("bops", "BOPs, relative to 32 × 32 bits", ROW, 0.7 * bops.min(), 1.4 * bops.max(), log=True, shares=True)
-    )
-    wanted = [("weights", "Bits of the weights, one line a layer", info.weight_bits)]
+    rows.append(_Row("bops", "BOPs, of 32 × 32 bits", ROW, 0.7 * bops.min(), 1.4 * bops.max(), log=True, shares=True))
+    wanted = [("weights", "Bits of weights, by layer", info.weight_bits)]
     if info.has_activations:
-        wanted.append(("activations", "Bits of the activations", info.activation_bits))
+        wanted.append(("activations", "Bits of activations", info.activation_bits))
     top = float(np.nanmax([np.nanmax(values, initial=4) for _, _, values in wanted]))
     rows.extend(_Row(name, title, BITS_ROW, 0, 1.12 * top) for name, title, _ in wanted)
     return rows
@@ -285,7 +305,7 @@ def _frame(run: Recording, info: Curves, ink: Ink) -> tuple[go.Figure, list[_Row
     figure.update_layout(base.layout)
     figure.update_layout(
         showlegend=False,
-        margin={"l": LEFT, "r": 14 + 7 * longest, "t": TOP, "b": BOTTOM},
+        margin={"l": LEFT, "r": 12 + 7 * longest, "t": TOP, "b": BOTTOM},
     )
     x, y = base.layout.xaxis.to_plotly_json(), base.layout.yaxis.to_plotly_json()
     figure.update_xaxes(x)
@@ -309,7 +329,7 @@ def _frame(run: Recording, info: Curves, ink: Ink) -> tuple[go.Figure, list[_Row
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 16 else "…" + name[-15:]
+    return name if len(name) <= LABEL else "…" + name[1 - LABEL :]
 
 
 def _title(figure: go.Figure, text: str, row: int, ink: Ink) -> None:
@@ -335,12 +355,17 @@ def _stages(figure: go.Figure, run: Recording, count: int, ink: Ink) -> None:
             type="rect", x0=stage.first, x1=stage.last, y0=0, y1=BAR, row=1, col=1,
             line={"color": ink.text, "width": 1}, fillcolor=ink.faint, layer="below",
         )  # fmt: skip
-        narrow = stage.last - stage.first < 0.2 * run.steps
-        figure.add_annotation(
-            text=stage.name, x=(stage.first + stage.last) / 2, y=BAR / 2, row=1, col=1, showarrow=False,
-            font={"size": 10 if narrow else 12, "color": ink.text},
-            hovertext=f"{stage.name}: steps {stage.first:,} to {stage.last:,}",
-        )  # fmt: skip
+        share = (stage.last - stage.first) / max(run.steps, 1)
+        if share >= 0.1:
+            figure.add_annotation(
+                text=stage.name, x=(stage.first + stage.last) / 2, y=BAR / 2, row=1, col=1, showarrow=False,
+                font={"size": 10 if share < 0.2 else 12, "color": ink.text},
+            )  # fmt: skip
+    figure.add_scatter(
+        x=[(stage.first + stage.last) / 2 for stage in run.stages], y=[BAR / 2] * len(run.stages), mode="markers",
+        marker={"opacity": 0, "size": 24}, row=1, col=1,
+        hovertext=[f"{one.name}: steps {one.first:,} to {one.last:,}" for one in run.stages], hoverinfo="text",
+    )  # fmt: skip
 
 
 def _lines(figure: go.Figure, run: Recording, info: Curves, rows: Sequence[_Row], ink: Ink) -> None:
@@ -356,7 +381,8 @@ def _lines(figure: go.Figure, run: Recording, info: Curves, rows: Sequence[_Row]
             row=place[row], col=1, hovertemplate=f"{name}<br>step %{{x:,}}: %{{y}}<extra></extra>", **more,
         )  # fmt: skip
 
-    line("loss", info.step, info.loss, "loss", theme.ERROR.line(ink))
+    line("loss", info.step, info.loss, "loss of the batch", theme.ERROR.line(ink, 0.7), opacity=0.6)
+    line("loss", info.step, average(info.loss), "mean loss", theme.ERROR.line(ink, 2))
     if "accuracy" in place:
         style = theme.COMPRESSED.line(ink)
         line("accuracy", info.tested, info.accuracy, "accuracy", style)

@@ -223,14 +223,15 @@ def run(page: Page, asked: Asked) -> Shown:
         st.info("Until you run it, a recorded run is shown below.")
     shown = plots.load(asked.recording)
     if asked.view == RECORDED:
-        st.caption(f"Recorded: {plots.title(shown)}.")
-        st.button(
-            "Train this here",
-            icon=":material/play_circle:",
-            on_click=link.apply,
-            args=(_choices(shown),),
-            help="Fills the form with what made this recording; training starts when you press Run.",
-        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(f"Recorded: {plots.title(shown)}.", width="stretch")
+            st.button(
+                "Train this here",
+                icon=":material/play_circle:",
+                on_click=link.apply,
+                args=(_choices(shown),),
+                help="Fills the form with what made this recording; training starts when you press Run.",
+            )
     return Shown(shown)
 
 

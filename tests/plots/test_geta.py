@@ -19,12 +19,12 @@ def residual():
     vertices = (
         Vertex("stem", "Conv2d", (0,), 4, 2),
         Vertex("norm", "BatchNorm2d", (0,), 4, 2),
-        Vertex("relu", "relu", (0,), 0, 0),
+        Vertex("relu", "relu", (), 0, 0),
         Vertex("inner", "Conv2d", (0, 1), 8, 5),
-        Vertex("relu_1", "relu", (1,), 0, 0),
+        Vertex("relu_1", "relu", (), 0, 0),
         Vertex("outer", "Conv2d", (1, 2), 6, 6),
         Vertex("shortcut", "Conv2d", (0, 2), 6, 6),
-        Vertex("add", "add", (2,), 0, 0),
+        Vertex("add", "add", (), 0, 0),
         Vertex("head", "Linear", (2, 3), 10, 10),
     )
     edges = ((0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 7), (2, 6), (6, 7), (7, 8))
@@ -162,12 +162,18 @@ def test_layers_stand_in_order_branches_beside_and_norms_folded_in():
     assert [at[name].depth for name in ("stem", "inner", "outer", "add", "head")] == [0, 1, 2, 3, 4]
     assert at["shortcut"].depth == 1 and at["shortcut"].lane == 1 and at["inner"].lane == 0
     assert [grown().vertices[k].name for k in at["stem"].after] == ["norm", "relu"]
-    assert [at[name].group for name in ("stem", "inner", "outer", "shortcut", "head")] == [0, 1, 2, 2, 3]
+    assert [at[name].group for name in ("stem", "inner", "outer", "shortcut", "add", "head")] == [0, 1, 2, 2, 2, 3]
     edges = {(names[a], names[b]) for a, b in info.edges}
     assert edges == {
         ("stem", "inner"), ("inner", "outer"), ("outer", "add"), ("stem", "shortcut"), ("shortcut", "add"),
         ("add", "head"),
     }  # fmt: skip
+
+
+def test_what_a_node_hands_on():
+    assert geta_graph._handed_on((0, 1), [1]) == 0  # back onto a residual stream
+    assert geta_graph._handed_on((2,), [2, 2]) == 2 and geta_graph._handed_on((), [2, 2]) == 2
+    assert geta_graph._handed_on((), [1, 2]) is None and geta_graph._handed_on((), []) is None
 
 
 @pytest.mark.parametrize("seed", range(20))
