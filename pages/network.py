@@ -3,6 +3,7 @@
 import streamlit as st
 
 from sdqviz.plots import network as plots
+from sdqviz.plots import network_text
 from sdqviz.plots.seeds import draw_seeds
 from sdqviz.plots.theme import number, percent, size
 from sdqviz.ui import network, screen, show
@@ -28,18 +29,18 @@ with screen.page(
             ),
             show.Headline(
                 "Accuracy after",
-                plots.accuracy(report.accuracy_after),
-                plots.accuracy_note(comparison),
+                network_text.accuracy(report.accuracy_after),
+                network_text.accuracy_note(comparison),
                 "Share of all test inputs that are classified rightly.",
             ),
             show.Headline(
                 "Relative output error",
                 percent(report.relative_output_error),
-                plots.verdict(report),
+                network_text.verdict(report),
                 "‖f − f_Q‖_F/‖f‖_F over the calibration inputs; the bound is on the largest ‖f(x) − f_Q(x)‖ of them.",
             ),
         )
-        wins = plots.verdict_on_rounding(comparison)
+        wins = network_text.verdict_on_rounding(comparison)
         if wins:
             st.info(wins)
 
@@ -51,5 +52,5 @@ with screen.page(
         if shown.answer is not None:
             show.panels(plots.closely(shown.answer, layer, asked.vector, page.ink), page)
         network.table(shown)
-        st.caption("  \n".join(plots.counts(report)))
+        st.caption("  \n".join(network_text.counts(report)))
         network.complete(shown)

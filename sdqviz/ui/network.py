@@ -20,6 +20,7 @@ from sdqviz.ladder import Ladder
 from sdqviz.methods import METHODS
 from sdqviz.networks import NETWORKS
 from sdqviz.plots import network as plots
+from sdqviz.plots import network_errors, network_text
 from sdqviz.plots.theme import size
 from sdqviz.registry import Registry
 from sdqviz.report import Report
@@ -351,7 +352,7 @@ def seeds(asked: Asked, shown: Shown) -> Spread | None:
 
 def errors(page: Page, shown: Shown, layer: str) -> None:
     """Draw the errors per layer; a click on a bar chooses its layer."""
-    show.panel(plots.draw_errors(shown.comparison, page.ink, layer), page, on_select=_choose_layer)
+    show.panel(network_errors.draw_errors(shown.comparison, page.ink, layer), page, on_select=_choose_layer)
 
 
 def _choose_layer(key: str) -> None:
@@ -367,10 +368,10 @@ def table(shown: Shown) -> None:
     """Draw the table of layers, and the downloads: report, packed network, table."""
     report = shown.comparison.report
     st.markdown("**Layer by layer**")
-    st.dataframe(plots.shown_table(report), hide_index=True, key="_table network")
+    st.dataframe(network_text.shown_table(report), hide_index=True, key="_table network")
     left, middle, right = st.columns(3)
     left.download_button(
-        "Report, JSON", plots.report_json(report), "sdqviz-report.json", "application/json", on_click="ignore",
+        "Report, JSON", network_text.report_json(report), "sdqviz-report.json", "application/json", on_click="ignore",
         width="stretch", help="Every figure of this run.",
     )  # fmt: skip
     middle.download_button(
@@ -382,6 +383,6 @@ def table(shown: Shown) -> None:
         if shown.answer is not None else "Not yet: a stored result is shown while the libraries load.",
     )  # fmt: skip
     right.download_button(
-        "Layer table, CSV", functools.partial(plots.table_csv, report), "sdqviz-layers.csv", "text/csv",
+        "Layer table, CSV", functools.partial(network_text.table_csv, report), "sdqviz-layers.csv", "text/csv",
         on_click="ignore", width="stretch", help="Every figure of every layer.",
     )  # fmt: skip

@@ -8,6 +8,7 @@ import sdqviz as sq
 from sdqviz import preset, what_if
 from sdqviz.error import InputError
 from sdqviz.plots import network as plots
+from sdqviz.plots import network_bounds, network_bytes, network_errors, network_images, network_layer, network_text
 from sdqviz.plots.stored import recompute
 from sdqviz.plots.theme import Ink
 from sdqviz.what_if import Comparison, Question
@@ -72,19 +73,19 @@ def test_question_reads_the_link():
 
 
 def test_errors_are_the_reports(answer):
-    series = plots.errors_info(answer.comparison)
+    series = network_errors.errors_info(answer.comparison)
     assert len(series) == 3
     np.testing.assert_array_equal(series[0].same_input, [row.relative_error for row in answer.comparison.report.layers])
     beside = answer.comparison.rounding.reports["mse"]
     np.testing.assert_array_equal(series[2].propagated, [row.propagated_error for row in beside.layers])
-    drawn = spec(plots.draw_errors(answer.comparison, Ink(), "hidden2"))
+    drawn = spec(network_errors.draw_errors(answer.comparison, Ink(), "hidden2"))
     bars = [trace for trace in drawn["data"] if trace["type"] == "bar"]
     assert [bar["x"] for bar in bars] == [["hidden1", "hidden2", "output"]] * 3
     assert drawn["layout"]["shapes"][0]["x0"] == 0.5  # the chosen layer is marked
 
 
 def test_every_layers_bound_is_above_its_measured_error(answer):
-    panel = plots.draw_layer_bounds(answer.comparison.report, Ink(), answer.layer("hidden1").bounds)
+    panel = network_bounds.draw_layer_bounds(answer.comparison.report, Ink(), answer.layer("hidden1").bounds)
     table = panel.table()
     assert table["holds"].all() and (table["measured"] <= table["bound"]).all()
     assert len(panel.formulas) == len(answer.layer("hidden1").bounds)
@@ -99,50 +100,50 @@ def test_bounds_of_a_stochastic_walk_are_named_for_what_they_are_about():
     assert table["holds"].all() and (table["measured"] < table["bound"]).all()
     (formula,) = first.formulas
     assert formula.text == "hoeffding" and "probability 0.95" in formula.source
-    assert "max ‖Xw−X̃q‖₂" in plots.shown_table(found.comparison.report)
+    assert "max ‖Xw−X̃q‖₂" in network_text.shown_table(found.comparison.report)
 
 
 def test_broken_stability_is_drawn_as_not_applicable():
     found = what_if.answer(plots.question(SMALL | {"step": 0.02}))
     report = found.comparison.report
     assert all(row.unstable > 0 and not row.bound_holds for row in report.layers)
-    panel = plots.draw_layer_bounds(report, Ink())
+    panel = network_bounds.draw_layer_bounds(report, Ink())
     assert {trace["name"] for trace in spec(panel)["data"]} == {"bound, not applicable", "measured"}
     assert "No bound applies" in panel.look
-    assert plots.verdict(report).startswith("bound not applicable: the bound on W")
-    overload, unstable, _ = plots.counts(report)
+    assert network_text.verdict(report).startswith("bound not applicable: the bound on W")
+    overload, unstable, _ = network_text.counts(report)
     assert f"hidden1 {report.layers[0].overload:,}" in overload and "output" in unstable
-    walk = plots.draw_vector(found, "hidden1", "worst", Ink())
+    walk = network_layer.draw_vector(found, "hidden1", "worst", Ink())
     assert "leaves its band" in walk.look and np.abs(walk.table()["state"]).max() > 0.01
 
 
 def test_output_panel_shows_the_ladder_or_says_why_not(answer):
     report = answer.comparison.report
-    alone = plots.draw_output_bounds(report, Ink(), answer.bound)
+    alone = network_bounds.draw_output_bounds(report, Ink(), answer.bound)
     assert alone.table()["bound"].tolist() == ["a priori", "measured"]
-    full = plots.draw_output_bounds(report, Ink(), answer.bound, what_if.ladder(answer)).table()
+    full = network_bounds.draw_output_bounds(report, Ink(), answer.bound, what_if.ladder(answer)).table()
     assert full["bound"].tolist() == ["a priori", "P0", "P1", "P2", "P3", "P4", "measured"]
     assert full["value"][0] >= full["value"][1]
     conv = what_if.answer(plots.question({"network": "mnist-lenet", "size": 300, "calibration": 16}))
-    panel = plots.draw_output_bounds(conv.comparison.report, Ink(), conv.bound)
+    panel = network_bounds.draw_output_bounds(conv.comparison.report, Ink(), conv.bound)
     assert "Not applicable: layer conv1 is a convolution" in panel.look
     assert "convolution" in spec(panel)["layout"]["annotations"][0]["text"]
-    assert plots.verdict(conv.comparison.report).startswith("bound not applicable: layer conv1")
+    assert network_text.verdict(conv.comparison.report).startswith("bound not applicable: layer conv1")
 
 
 def test_bytes_of_each_bar_add_up(answer):
-    info = plots.bytes_info(answer.comparison)
+    info = network_bytes.bytes_info(answer.comparison)
     totals = [sum(parts.values()) for parts in info.values()]
     report, beside = answer.comparison.report, answer.comparison.rounding
     np.testing.assert_allclose(totals, [report.original_bytes, report.bytes, beside.reports["max"].bytes])
     n = sum(row.weights for row in report.layers)
     np.testing.assert_allclose(info["frame"]["levels"], 300 * (784 + 256 + 256) / 8)
     np.testing.assert_allclose(8 * totals[1] / n, report.bits_per_weight, rtol=1e-4)
-    assert "KiB" in plots.draw_bytes(answer.comparison, Ink()).alt
+    assert "KiB" in network_bytes.draw_bytes(answer.comparison, Ink()).alt
 
 
 def test_histograms_count_every_weight_in_the_same_bins(answer):
-    info = plots.histogram_info(answer, "hidden2")
+    info = network_layer.histogram_info(answer, "hidden2")
     for counts in (info.before, info.after, info.rounded):
         assert counts.sum() == 256 * 256
     rounded = answer.comparison.rounding.weights["hidden2"]
@@ -150,14 +151,14 @@ def test_histograms_count_every_weight_in_the_same_bins(answer):
 
 
 def test_flips_are_the_images_of_the_test_set(answer):
-    info = plots.flips_info(answer)
+    info = network_images.flips_info(answer)
     dataset = answer.compression.original.dataset
     assert len(info.index) == answer.comparison.report.changed_predictions
-    assert len(info.images) == min(len(info.index), plots.DRAWN_IMAGES)
+    assert len(info.images) == min(len(info.index), network_images.DRAWN_IMAGES)
     np.testing.assert_allclose(info.images[0], dataset.test_inputs[info.index[0]][0], atol=1e-6)
     before, after = answer.comparison.report.accuracy_before, answer.comparison.report.accuracy_after
     np.testing.assert_allclose((info.won - info.lost) / info.total, after - before, atol=1e-12)
-    panel = plots.draw_flips(answer, Ink(dark=True))
+    panel = network_images.draw_flips(answer, Ink(dark=True))
     captions = [one["text"] for one in spec(panel)["layout"]["annotations"]]
     assert captions[0] == f"<b>{info.label[0]}</b>: {info.before[0]} → {info.after[0]}"
     assert len(captions) == len(info.images)
@@ -166,19 +167,19 @@ def test_flips_are_the_images_of_the_test_set(answer):
 def test_no_flip_is_said_not_drawn():
     fine = what_if.answer(plots.question({"method": "round-to-nearest", "bits": 16, "calibration": 16}))
     assert len(fine.changed) == 0
-    panel = plots.draw_flips(fine, Ink())
+    panel = network_images.draw_flips(fine, Ink())
     assert spec(panel)["layout"]["annotations"][0]["text"] == "No prediction changed."
-    assert "no state to walk" in plots.draw_vector(fine, "hidden1", "worst", Ink()).look
+    assert "no state to walk" in network_layer.draw_vector(fine, "hidden1", "worst", Ink()).look
 
 
 def test_rounding_that_wins_is_told_with_both_numbers(answer):
     comparison = answer.comparison
-    assert not comparison.rounding_wins or "wins" in plots.verdict_on_rounding(comparison)
+    assert not comparison.rounding_wins or "wins" in network_text.verdict_on_rounding(comparison)
     best = comparison.rounding.best.relative_output_error
     assert best == min(one.relative_output_error for one in comparison.rounding.reports.values())
     strong = what_if.answer(plots.question({"size": 1000, "calibration": 32}))
     assert strong.comparison.rounding_wins
-    assert "Plain rounding wins here: with 4.06 bits" in plots.verdict_on_rounding(strong.comparison)
+    assert "Plain rounding wins here: with 4.06 bits" in network_text.verdict_on_rounding(strong.comparison)
 
 
 def test_rounding_that_only_keeps_more_accuracy_is_told_too(answer):
@@ -186,12 +187,12 @@ def test_rounding_that_only_keeps_more_accuracy_is_told_too(answer):
     best = dataclasses.replace(beside.best, relative_output_error=0.9, accuracy_after=0.91)
     rounding = dataclasses.replace(beside, reports={"max": best})
     mine = dataclasses.replace(report, relative_output_error=0.4, accuracy_after=0.9)
-    told = plots.verdict_on_rounding(Comparison(mine, answer.comparison.parts, rounding))
+    told = network_text.verdict_on_rounding(Comparison(mine, answer.comparison.parts, rounding))
     assert told.startswith("Plain rounding keeps more accuracy here, 91.0 %") and "90.0 %" in told
     better = dataclasses.replace(mine, accuracy_after=0.92)
-    assert plots.verdict_on_rounding(Comparison(better, answer.comparison.parts, rounding)) is None
+    assert network_text.verdict_on_rounding(Comparison(better, answer.comparison.parts, rounding)) is None
     dear = dataclasses.replace(rounding, affordable=False)
-    assert plots.verdict_on_rounding(Comparison(mine, answer.comparison.parts, dear)) is None
+    assert network_text.verdict_on_rounding(Comparison(mine, answer.comparison.parts, dear)) is None
 
 
 def test_code_gives_the_numbers_of_the_page(answer, tmp_path, monkeypatch, capsys):
@@ -207,11 +208,11 @@ def test_code_gives_the_numbers_of_the_page(answer, tmp_path, monkeypatch, capsy
 
 def test_tables_and_report_are_complete(answer):
     report = answer.comparison.report
-    lines = plots.table_csv(report).decode().splitlines()
+    lines = network_text.table_csv(report).decode().splitlines()
     assert len(lines) == 4 and lines[1].startswith("hidden1,Linear,256×784,200704,")
-    assert len(plots.shown_table(report)) == len(plots.SHOWN)
+    assert len(network_text.shown_table(report)) == len(network_text.SHOWN)
     conv = what_if.answer(plots.question({"network": "mnist-lenet", "size": 300, "calibration": 16})).comparison.report
-    values = json.loads(plots.report_json(conv))
+    values = json.loads(network_text.report_json(conv))
     assert values["output_bound"] is None and len(values["layers"]) == 4
 
 
@@ -229,7 +230,7 @@ def test_stored_comparison_draws_the_same_panels(answer):
 def test_every_panel_has_words_formula_and_data(answer, dark):
     ink = Ink(dark)
     panels = [
-        plots.draw_errors(answer.comparison, ink),
+        network_errors.draw_errors(answer.comparison, ink),
         *plots.overview(answer.comparison, answer, "hidden1", None, ink),
         *plots.closely(answer, "hidden1", "median", ink),
     ]

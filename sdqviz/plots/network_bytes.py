@@ -1,0 +1,106 @@
+"""Draws the real size of a compressed network: what is stored, beside the original and plain rounding."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sdqviz.plots import theme
+from sdqviz.plots.network_text import bits_text, look_of
+from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.theme import Ink, number
+from sdqviz.what_if import Comparison
+
+PART_NAMES = {"levels": "levels", "step": "scales δ", "parameters": "frame parameters", "kept": "kept tensors"}
+"""What people read for the parts of a packed file; other parts keep their own name."""
+
+
+def bytes_info(found: Comparison) -> dict[str, dict[str, float]]:
+    """Return the bytes of the original, the run and the rounding by what they hold."""
+    report = found.report
+    return {
+        "original": {"float32": float(report.original_bytes)},
+        report.method["name"]: dict(found.parts),
+        f"rounded, {bits_text(found.rounding)}": dict(found.rounding.parts),
+    }
+
+
+def draw_bytes(found: Comparison, ink: Ink) -> Panel:
+    """Draw the real size: stacked bars of what is stored, beside the original and plain rounding."""
+    info = bytes_info(found)
+    rows = list(info)
+    kinds = list(dict.fromkeys(part for parts in info.values() for part in parts))
+    ground = (theme.ORIGINAL, look_of(found.report), theme.ROUNDING)
+    pattern = {"float32": "", "levels": "", "step": "/", "parameters": "x", "kept": "."}
+    figure = theme.figure(ink, height=230, barmode="stack", bargap=0.35)
+    for kind in kinds:
+        values = np.array([info[row].get(kind, 0.0) for row in rows])
+        if values.any():
+            colours = [(theme.ORIGINAL if kind == "kept" else one).colour(ink) for one in ground]
+            figure.add_bar(
+                y=rows, x=values, orientation="h", name=PART_NAMES.get(kind, kind),
+                marker={
+                    "color": colours, "line": {"width": 0.5, "color": ink.page},
+                    "pattern": {"shape": pattern.get(kind, "+"), "fillmode": "overlay", "fgcolor": ink.page},
+                },
+                customdata=[theme.size(value) for value in values],
+                hovertemplate="%{y}: %{customdata}<extra>%{fullData.name}</extra>",
+            )  # fmt: skip
+    totals = {row: sum(parts.values()) for row, parts in info.items()}
+    largest = max(totals.values())
+    for row, total in totals.items():
+        figure.add_annotation(
+            x=total, y=row, text=theme.size(total), xanchor="left", xshift=6, showarrow=False, font={"color": ink.text}
+        )
+    unit = 1 << (20 if largest >= 1 << 21 else 10)
+    ticks = _round_ticks(largest / unit)
+    figure.update_xaxes(
+        range=[0, 1.18 * largest],
+        tickvals=[t * unit for t in ticks],
+        ticktext=[f"{number(t)} {'MiB' if unit > 1024 else 'KiB'}" for t in ticks],
+    )
+    figure.update_yaxes(autorange="reversed", showgrid=False, type="category", automargin=False)
+    figure.update_layout(margin={"l": 20 + 8 * max(map(len, rows))})  # automargin cuts the names of stacked bars
+    report = found.report
+    kept = f"; {', '.join(report.left_alone)} kept as they are" if report.left_alone else ""
+    ratio = report.original_bytes / report.bytes
+    listed = ", ".join(f"{PART_NAMES.get(kind, kind)} {theme.size(v)}" for kind, v in found.parts.items() if v > 0)
+    return Panel(
+        name="bytes",
+        title="Real size",
+        look=f"{theme.size(report.original_bytes)} become {theme.size(report.bytes)}, {number(ratio)} times less. "
+        f"Everything "
+        f"a decoder needs is counted{kept}. The packed file adds only its header.",
+        alt=f"Sizes: original {theme.size(report.original_bytes)}, compressed {theme.size(report.bytes)} "
+        f"({listed}), rounding "
+        f"at {bits_text(found.rounding)} {theme.size(found.rounding.best.bytes)}.",
+        figure=figure,
+        formulas=[
+            Formula(
+                r"\text{bits per original weight}=\frac{8S}{n},\qquad S=\sum_iS_i",
+                [
+                    ("S", "everything stored", f"{report.bytes:,} bytes"),
+                    ("n", "original numbers", f"{8 * report.bytes / report.bits_per_weight:,.0f}"),
+                    (r"8S/n", "bits per original weight", number(report.bits_per_weight)),
+                    *(
+                        (f"S_{{{place}}}", PART_NAMES.get(kind, kind), f"{v:,.0f} bytes")
+                        for place, (kind, v) in enumerate(found.parts.items(), start=1)
+                    ),
+                ],
+                "A layer of frame coefficients costs N·⌈log₂ 2K⌉ bits a column, scales 32 bits each, and its frame's "
+                "family, N and seed 72 bits.",
+            )
+        ],
+        table=lambda: {
+            "stored as": np.array(rows),
+            **{PART_NAMES.get(k, k): np.array([info[row].get(k, 0.0) for row in rows]) for k in kinds},
+        },
+    )
+
+
+def _round_ticks(largest: float) -> list[float]:
+    rough = largest / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
+    return [step * k for k in range(int(largest / step) + 1)]

@@ -1,0 +1,163 @@
+"""Draws what each layer of a compressed network loses, with plain rounding beside."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.plots import theme
+from sdqviz.plots.network_text import bits_text, look_of
+from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.theme import Ink, Look, number
+from sdqviz.report import Report
+from sdqviz.what_if import Comparison
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Series:
+    """Errors of all layers by one way of storing them.
+
+    Attributes
+    ----------
+    name : str
+        For the legend.
+    look : Look
+        Its colour, marker and dash.
+    pattern : str
+        Hatch of its bars, where two share a colour.
+    same_input, propagated : ndarray, shape (layers,)
+        Relative errors.
+    """
+
+    name: str
+    look: Look
+    pattern: str
+    same_input: Array
+    propagated: Array
+
+
+def errors_info(found: Comparison) -> list[Series]:
+    """Return the errors per layer: the run, and plain rounding with both fits."""
+
+    def series(report: Report, name: str, look: Look, pattern: str) -> Series:
+        return Series(
+            name,
+            look,
+            pattern,
+            np.array([row.relative_error for row in report.layers]),
+            np.array([row.propagated_error for row in report.layers]),
+        )
+
+    beside = found.rounding
+    return [
+        series(found.report, found.report.method["name"], look_of(found.report), ""),
+        *(
+            series(one, f"rounding, {bits_text(beside)}, {fit}", theme.ROUNDING, "" if place == 0 else "/")
+            for place, (fit, one) in enumerate(beside.reports.items())
+        ),
+    ]
+
+
+def draw_errors(found: Comparison, ink: Ink, selected: str = "") -> Panel:
+    """Draw the errors of every layer, same-input as bars and propagated as rings, plain rounding beside."""
+    names = [row.name for row in found.report.layers]
+    info = errors_info(found)
+    figure = theme.figure(ink, y="relative error", height=400, barmode="group", scattermode="group", bargap=0.25)
+    for place, series in enumerate(info):
+        colour = series.look.colour(ink)
+        figure.add_bar(
+            x=names, y=series.same_input, name=series.name, offsetgroup=str(place), legendgroup=str(place),
+            marker={"color": colour, "pattern": {"shape": series.pattern, "fillmode": "overlay", "fgcolor": ink.page}},
+            selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
+            hovertemplate="%{x}: %{y:.3g}, same input<extra></extra>",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=names, y=series.propagated, offsetgroup=str(place), legendgroup=str(place), mode="markers",
+            marker={"symbol": "diamond", "size": 10, "color": ink.page, "line": {"width": 2, "color": colour}},
+            selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
+            name="propagated", showlegend=False, hovertemplate="%{x}: %{y:.3g}, propagated<extra></extra>",
+        )  # fmt: skip
+    figure.add_scatter(
+        x=[None], y=[None], mode="markers", name="propagated",
+        marker={"symbol": "diamond", "size": 10, "color": ink.page, "line": {"width": 2, "color": ink.text}},
+    )  # fmt: skip
+    values = np.concatenate([np.concatenate([s.same_input, s.propagated]) for s in info])
+    figure.update_layout(margin={"t": 58})  # on a narrow screen the legend takes two lines
+    figure.update_yaxes(**positive_axis(values))
+    figure.update_xaxes(**categories(names) | {"tickangle": 0 if len(names) <= 12 else -35})
+    if selected in names:
+        at = names.index(selected)
+        figure.add_vrect(at - 0.5, at + 0.5, fillcolor=ink.faint, opacity=0.6, line_width=0, layer="below")
+    mine, best = info[0], info[1 + [*found.rounding.reports].index(found.rounding.best_fit)]
+    worst = int(np.nanargmax(mine.same_input)) if np.isfinite(mine.same_input).any() else 0
+    rows = "; ".join(
+        f"{name} {number(a)} and {number(b)}, rounding {number(c)}"
+        for name, a, b, c in zip(names, mine.same_input, mine.propagated, best.same_input, strict=True)
+    )
+    return Panel(
+        name="layers",
+        title="What each layer loses",
+        look=f"A bar is the error a layer adds to right inputs, a diamond what it passes on with the inputs it "
+        f"really gets. "
+        f"{names[worst]} adds most. Orange is plain rounding at "
+        f"{bits_text(found.rounding)}. Click a bar to look into its layer below.",
+        alt=f"Relative error per layer, same input and propagated. {rows}.",
+        figure=figure,
+        formulas=[
+            Formula(
+                r"\frac{\|(W-Q)z\|_F}{\|Wz\|_F}\quad\text{(same input)},\qquad"
+                r"\frac{\|Wz-Q\tilde z\|_F}{\|Wz\|_F}\quad\text{(propagated)}",
+                [
+                    (
+                        "z",
+                        "inputs of the layer in the original network, calibration inputs",
+                        f"{found.report.inputs:,}",
+                    ),
+                    (r"\tilde z", "its inputs in the compressed network", ""),
+                    (
+                        r"b",
+                        "bits per original weight of this choice, and of the rounding beside",
+                        f"{number(found.report.bits_per_weight)} and {number(found.rounding.best.bits_per_weight)}",
+                    ),
+                ],
+                "Rounding: the largest bit depth that costs no more, at least 1; scale per neuron, or per layer "
+                "where only "
+                "that fits; fitted to the largest weight (max) and to the smallest square error (mse).",
+            )
+        ],
+        table=lambda: {
+            "layer": np.array(names),
+            **{
+                f"{series.name}, {kind}": values
+                for series in info
+                for kind, values in (("same input", series.same_input), ("propagated", series.propagated))
+            },
+        },
+    )
+
+
+def positive_axis(values: Array) -> dict[str, Any]:
+    """Return a logarithmic axis that holds the positive values; bars grow from its lower end."""
+    positive = values[np.isfinite(values) & (values > 0)]
+    if not len(positive):
+        return {"range": [0, 1]}
+    low, high = float(positive.min()), float(positive.max())
+    axis = theme.log_axis(low / 2.5, high * 1.6)
+    return axis | {"ticktext": [f"1e{math.log10(t):.0f}" if t >= 1e4 else number(t) for t in axis["tickvals"]]}
+
+
+def categories(names: Sequence[str]) -> dict[str, Any]:
+    """Return an axis of names, slanted where they would touch."""
+    crowded = sum(len(name) + 2 for name in names) > 60
+    return {
+        "type": "category",
+        "showgrid": False,
+        "categoryorder": "array",
+        "categoryarray": list(names),
+        "tickangle": -35 if crowded else 0,
+    }
