@@ -9,13 +9,12 @@ import tempfile
 import threading
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
 from sdqviz import recording
 from sdqviz.error import InputError
-from sdqviz.method import MethodChoice
 from sdqviz.methods import METHODS
 from sdqviz.network_choice import NetworkChoice
 from sdqviz.networks import NETWORKS
@@ -28,6 +27,7 @@ from sdqviz.ui.screen import Page
 
 if TYPE_CHECKING:
     from sdqviz.compression import Compression
+    from sdqviz.methods.geta import Geta
 
 RECORDED, TRAINED, UPLOADED = "recorded", "trained here", "uploaded"
 VIEWS = (RECORDED, TRAINED, UPLOADED)
@@ -60,7 +60,7 @@ class Training:
     """What is to be trained."""
 
     network: NetworkChoice
-    method: MethodChoice
+    method: Geta
     seed: int
 
 
@@ -176,7 +176,7 @@ def ask(page: Page) -> Asked:
 
 def _form(page: Page) -> Training | None:
     network = _network(page)
-    method = page.choose(METHODS["geta"], limits=LIMITS)
+    method = page.choose(cast("type[Geta]", METHODS["geta"]), limits=LIMITS)
     seed = page.ask(
         "seed",
         0,

@@ -8,6 +8,7 @@ import functools
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +16,8 @@ import streamlit as st
 
 from sdqviz.error import InputError, Stopped
 from sdqviz.progress import Progress, ShouldStop
+
+_jobs: weakref.WeakSet[Job[Any]] = weakref.WeakSet()
 
 R = TypeVar("R")
 Work = Callable[[Progress, ShouldStop], R]
@@ -57,6 +60,11 @@ class Job(Generic[R]):
     _told: tuple[float, float, str] = (0.0, 0.0, "waiting for a free worker")
     _begun: float = 0.0
     _tag: object = None
+    _last: weakref.finalize[Any, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Be known to `stop_all`."""
+        _jobs.add(self)
 
     @property
     def running(self) -> bool:
@@ -98,9 +106,15 @@ class Job(Generic[R]):
             "",
         )
 
+        if self._last is not None:
+            self._last.detach()
+        self._last = weakref.finalize(self, stop.set)  # a session that is gone needs no result
+        owner = weakref.ref(self)  # the work must not keep the session alive
+
         def tell(done: float, total: float, message: str) -> None:
-            if not stop.is_set():
-                self._told = (done, total, message)
+            job = owner()
+            if job is not None and not stop.is_set():
+                job._told = (done, total, message)
 
         self._future = _pool(self.lasting).submit(work, tell, stop.is_set)
 
@@ -146,3 +160,9 @@ def slot(name: str, *, lasting: bool = False) -> Job[Any]:
     """Return this session's job of that name, the same one in every run of the page."""
     job: Job[Any] = st.session_state.setdefault(f"_job {name}", Job(lasting=lasting))
     return job
+
+
+def stop_all() -> None:
+    """Ask the work of all sessions to stop, so that the server need not wait for it when it ends."""
+    for job in list(_jobs):
+        job.cancel()

@@ -51,6 +51,9 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     """Compile the kernels in the background while the first visitor reads."""
     threading.Thread(target=_warm_up, name="sdqviz warm-up", daemon=True).start()
     yield {}
+    from sdqviz.ui import job
+
+    job.stop_all()
 
 
 def _warm_up() -> None:

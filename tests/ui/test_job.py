@@ -1,9 +1,10 @@
+import gc
 import threading
 import time
 
 from sdqviz.error import InputError
 from sdqviz.progress import report, stop_if
-from sdqviz.ui.job import Job
+from sdqviz.ui.job import Job, stop_all
 
 
 def wait(job, seconds=5.0):
@@ -85,3 +86,46 @@ def test_a_new_start_drops_the_late_result_of_the_old():
     wait(job)
     time.sleep(0.2)
     assert job.result == "new" and not job.running
+
+
+def until_stopped(began, ended):
+    def work(progress, should_stop):
+        began.set()
+        try:
+            while True:
+                report(progress, 1, 2, "working")
+                stop_if(should_stop)
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    return work
+
+
+def test_lasting_work_keeps_no_short_work_waiting():
+    lasting, short = Job(lasting=True), Job()
+    began, ended = threading.Event(), threading.Event()
+    lasting.start(until_stopped(began, ended))
+    assert began.wait(5.0)
+    short.start(lambda progress, should_stop: "done")
+    wait(short)
+    assert short.result == "done" and lasting.running
+    lasting.cancel()
+    assert ended.wait(2.0)
+
+
+def test_work_of_a_session_that_is_gone_stops():
+    job, began, ended = Job(lasting=True), threading.Event(), threading.Event()
+    job.start(until_stopped(began, ended))
+    assert began.wait(5.0)
+    del job
+    gc.collect()
+    assert ended.wait(2.0)
+
+
+def test_all_work_stops_with_the_server():
+    job, began, ended = Job(lasting=True), threading.Event(), threading.Event()
+    job.start(until_stopped(began, ended))
+    assert began.wait(5.0)
+    stop_all()
+    assert ended.wait(2.0) and not job.running
