@@ -102,8 +102,37 @@ class Dataset:
         """
         if not 1 <= count <= self.calibration_size:
             raise InputError(f"calibration count must be from 1 to {self.calibration_size}, got {count}")
-        chosen = np.random.default_rng(seed).permutation(self.calibration_size)[:count]
-        return _converted(self._calibration[chosen])
+        return _converted(self._calibration[self._drawn(seed)[:count]])
+
+    def held_out(self, count: int, seed: int, after: int) -> tuple[Array, Index]:
+        """Draw labelled inputs from the calibration pool that ``calibration(after, seed)`` does not draw.
+
+        Parameters
+        ----------
+        count : int
+            How many; fewer come where the pool ends.
+        seed : int
+            The seed of the calibration inputs.
+        after : int
+            How many calibration inputs are taken.
+
+        Returns
+        -------
+        inputs : ndarray, shape (n, ...)
+        labels : ndarray of int, shape (n,)
+
+        Raises
+        ------
+        InputError
+            If the pool has none left.
+        """
+        if not 0 <= after < self.calibration_size:
+            raise InputError(f"calibration must be below {self.calibration_size} to hold inputs out, got {after}")
+        chosen = self._drawn(seed)[after : after + count]
+        return _converted(self._calibration[chosen]), self.calibration_labels[chosen]
+
+    def _drawn(self, seed: int) -> Index:
+        return np.random.default_rng(seed).permutation(self.calibration_size)
 
     def test(self, limit: int | None = None) -> tuple[Array, Index]:
         """Return the first ``limit`` test inputs and their labels; all of them for None."""
