@@ -46,12 +46,20 @@ FITS = ("max", "mse")
 """How the scale of the rounding beside is fitted; both are run."""
 
 
-_networks: Recent[NetworkChoice, Network] = Recent(6)
-_dataless: Recent[NetworkChoice, Network] = Recent(6)
-_outlines: Recent[NetworkChoice, tuple[LayerOutline, ...]] = Recent(32)
-_roundings: Recent[Hashable, Rounding] = Recent(24, 256e6)
-_answers: Recent[Question, Answer] = Recent(24, 768e6)
-_seeds: Recent[Question, tuple[float, float]] = Recent(512)
+class Kept:
+    """What was computed last. The process has one; a session has its own for networks that are nobody else's."""
+
+    def __init__(self) -> None:
+        self.networks: Recent[NetworkChoice, Network] = Recent(6)
+        self.dataless: Recent[NetworkChoice, Network] = Recent(6)
+        self.outlines: Recent[NetworkChoice, tuple[LayerOutline, ...]] = Recent(32)
+        self.roundings: Recent[Hashable, Rounding] = Recent(24, 256e6)
+        self.answers: Recent[Question, Answer] = Recent(24, 768e6)
+        self.seeds: Recent[Question, tuple[float, float]] = Recent(512)
+
+
+SHARED = Kept()
+"""Of the whole process: networks that anybody can load."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +86,15 @@ class Question:
         """Whether the network is at hand; otherwise it has to be trained first."""
         return self.network.ready
 
-    def estimated_seconds(self) -> float:
+    def estimated_seconds(self, kept: Kept | None = None) -> float:
         """Return a rough estimate of the work, infinite where the method does not say."""
         training = 0.0 if self.ready else self.network.estimated_training_seconds
         testing = 3 * self.network.testing_seconds  # the network, what becomes of it, and the rounding beside
-        return training + testing + self.method.estimated_seconds([outline.shape for outline in outline(self.network)])
+        return (
+            training
+            + testing
+            + self.method.estimated_seconds([row.shape for row in outline(self.network, kept or SHARED)])
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,8 +135,8 @@ class Rounding:
 
     @property
     def best_fit(self) -> str:
-        """The fit with the smaller output error."""
-        return min(self.reports, key=lambda fit: _or_infinite(self.reports[fit].relative_output_error))
+        """The fit with the smaller output error; with the smaller error of the weights where no output is measured."""
+        return min(self.reports, key=lambda fit: _errors(self.reports[fit]))
 
     @property
     def best(self) -> Report:
@@ -291,27 +303,32 @@ class Vector:
         return float(np.linalg.norm(self.before - self.after)) / norm if norm > 0 else math.nan
 
 
-def network(choice: NetworkChoice, progress: Progress | None = None, should_stop: ShouldStop | None = None) -> Network:
+def network(
+    choice: NetworkChoice, progress: Progress | None = None, should_stop: ShouldStop | None = None, kept: Kept = SHARED
+) -> Network:
     """Load a network, or find it among the last few; it is shared and never changed."""
-    found = _networks.get(choice)
-    return _networks.put(choice, choice.load(progress, should_stop)) if found is None else found
+    found = kept.networks.get(choice)
+    return kept.networks.put(choice, choice.load(progress, should_stop)) if found is None else found
 
 
-def outline(choice: NetworkChoice) -> tuple[LayerOutline, ...]:
+def outline(choice: NetworkChoice, kept: Kept = SHARED) -> tuple[LayerOutline, ...]:
     """Return the layers of a network without loading or training it."""
-    found = _outlines.get(choice)
+    found = kept.outlines.get(choice)
     if found is None:
-        layers = find_layers(choice.build())  # the data need not be at hand for this
-        found = _outlines.put(choice, tuple(LayerOutline(one.name, one.kind, one.weight.shape) for one in layers))
+        given = kept.networks.get(choice)  # else the data need not be at hand for this
+        layers = find_layers(choice.build()) if given is None else given.layers
+        found = kept.outlines.put(choice, tuple(LayerOutline(one.name, one.kind, one.weight.shape) for one in layers))
     return found
 
 
-def known(question: Question) -> Answer | None:
+def known(question: Question, kept: Kept = SHARED) -> Answer | None:
     """Return the answer if it is still kept."""
-    return _answers.get(question)
+    return kept.answers.get(question)
 
 
-def answer(question: Question, progress: Progress | None = None, should_stop: ShouldStop | None = None) -> Answer:
+def answer(
+    question: Question, progress: Progress | None = None, should_stop: ShouldStop | None = None, kept: Kept = SHARED
+) -> Answer:
     """Compress, measure and test, with plain rounding beside; the last answers are kept.
 
     Parameters
@@ -320,6 +337,8 @@ def answer(question: Question, progress: Progress | None = None, should_stop: Sh
         What is asked.
     progress, should_stop : callable, optional
         As everywhere.
+    kept : Kept
+        Where what is computed is looked for and kept.
 
     Raises
     ------
@@ -328,25 +347,26 @@ def answer(question: Question, progress: Progress | None = None, should_stop: Sh
     Stopped
         If asked to stop.
     """
-    found = _answers.get(question)
+    found = kept.answers.get(question)
     if found is not None:
         return found
     share = 0.0 if question.ready else 0.6
-    given = network(question.network, _part(progress, 0.0, share), should_stop)
+    given = network(question.network, _part(progress, 0.0, share), should_stop, kept)
     begun = time.perf_counter()
     calibration = None if given.dataset is None else question.calibration
     run = compress(
         given, question.method, calibration, question.seed, _part(progress, share, 0.75 - 0.35 * share), should_stop
     )
-    beside = _rounding(given, run, question, calibration, _part(progress, 0.75, 1.0), should_stop)
+    beside = _rounding(given, run, question, calibration, _part(progress, 0.75, 1.0), should_stop, kept)
     result = Answer(question, run, Comparison(run.report, parts(run), beside), time.perf_counter() - begun)
     report(progress, 100, 100, "done")
-    return _answers.put(question, result, _weight(run))
+    return kept.answers.put(question, result, _weight(run))
 
 
 def over_seeds(
-    question: Question, count: int, progress: Progress | None = None, should_stop: ShouldStop | None = None
-) -> Spread:
+    question: Question, count: int, progress: Progress | None = None, should_stop: ShouldStop | None = None,
+    kept: Kept = SHARED,
+) -> Spread:  # fmt: skip
     """Compress, measure and test with ``count`` seeds, from the question's own upwards; what is known is not run again.
 
     A seed decides everything that is drawn, the calibration inputs too, so each value is what `answer` reports for it.
@@ -359,6 +379,8 @@ def over_seeds(
         How many seeds, 1 to `SEEDS`.
     progress, should_stop : callable, optional
         As everywhere.
+    kept : Kept
+        As for `answer`.
 
     Raises
     ------
@@ -374,26 +396,28 @@ def over_seeds(
     for place, seed in enumerate(seeds.tolist()):
         stop_if(should_stop)
         part = _part(progress, place / count, (place + 1) / count, f"seed {seed}: ")
-        found.append(_of_seed(dataclasses.replace(question, seed=seed), part, should_stop))
+        found.append(_of_seed(dataclasses.replace(question, seed=seed), part, should_stop, kept))
     report(progress, 100, 100, "done")
     accuracies, errors = np.array(found).T
     return Spread(seeds, accuracies, errors)
 
 
-def _of_seed(question: Question, progress: Progress | None, should_stop: ShouldStop | None) -> tuple[float, float]:
+def _of_seed(
+    question: Question, progress: Progress | None, should_stop: ShouldStop | None, kept: Kept
+) -> tuple[float, float]:
     """Return (accuracy, relative output error) of a question; the run itself is not kept."""
-    found = _seeds.get(question)
+    found = kept.seeds.get(question)
     if found is not None:
         return found
-    before = known(question)
+    before = known(question, kept)
     if before is None:
-        given = network(question.network, None, should_stop)
+        given = network(question.network, None, should_stop, kept)
         calibration = None if given.dataset is None else question.calibration
         one = compress(given, question.method, calibration, question.seed, progress, should_stop).report
     else:
         one = before.comparison.report
     accuracy = math.nan if one.accuracy_after is None else one.accuracy_after
-    return _seeds.put(question, (accuracy, one.relative_output_error))
+    return kept.seeds.put(question, (accuracy, one.relative_output_error))
 
 
 def ladder(asked: Answer, progress: Progress | None = None, should_stop: ShouldStop | None = None) -> Ladder:
@@ -466,6 +490,7 @@ def _rounding(
     calibration: int | None,
     progress: Progress | None,
     should_stop: ShouldStop | None,
+    kept: Kept = SHARED,
 ) -> Rounding:
     limit = run.report.bits_per_weight * (1 + 1e-12)
     most = RoundToNearest.specs()["bits"].maximum or 1
@@ -477,10 +502,10 @@ def _rounding(
     ]
     bits, scale = options[0] if options else (1, "per-layer")
     key = (question.network, bits, scale, calibration, question.seed)
-    found = _roundings.get(key)
+    found = kept.roundings.get(key)
     if found is None:
         runs = {}
-        untested = _untested(question.network, given)
+        untested = _untested(question.network, given, kept)
         for place, fit in enumerate(FITS):
             report(progress, place, len(FITS), f"plain rounding, {fit}")
             method = RoundToNearest(bits=bits, scale=scale, fit=fit)
@@ -492,16 +517,18 @@ def _rounding(
             reports[found.best_fit] = _tested(best, given)
         weights = {item.layer.name: item.weight.astype(np.float32) for item in best.layers}
         size = float(sum(value.nbytes for value in weights.values()))
-        found = _roundings.put(key, dataclasses.replace(found, weights=weights), size)
+        found = kept.roundings.put(key, dataclasses.replace(found, weights=weights), size)
     return dataclasses.replace(found, affordable=bool(options))
 
 
-def _untested(choice: NetworkChoice, given: Network) -> Network:
+def _untested(choice: NetworkChoice, given: Network, kept: Kept) -> Network:
     """Return the same network without data: compressing it measures errors but does not run the test set."""
-    found = _dataless.get(choice)
+    if given.dataset is None:
+        return given
+    found = kept.dataless.get(choice)
     if found is None:
         bare = Network(given.module, given.example_input, name=given.name, seed=given.seed, choice=given.choice)
-        found = _dataless.put(choice, bare)
+        found = kept.dataless.put(choice, bare)
     return found
 
 
@@ -530,6 +557,11 @@ def _weight(run: Compression) -> float:
     """Return about how many bytes of memory a run keeps alive."""
     stored = sum(packed.values.nbytes for item in run.layers for packed in item.stored.values())
     return float(stored + 4 * sum(item.weight.nbytes for item in run.layers))
+
+
+def _errors(one: Report) -> tuple[float, float]:
+    missed = math.fsum((row.weight_error or 0.0) * row.weights for row in one.layers)
+    return _or_infinite(one.relative_output_error), missed
 
 
 def _or_infinite(value: float) -> float:
