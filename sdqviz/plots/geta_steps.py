@@ -218,7 +218,10 @@ def _look(run: Recording, info: Curves) -> str:
         "while the bits give way, and cool-down repairs what is left. "
     )
     if run.finished:
-        return told + "Drag the slider: at the right stand every layer's bits at that step."
+        return (
+            told + "Drag the slider: at the right stand every layer's bits at that step. Along the way accuracy is "
+            "measured on part of the test inputs, at the end on all."
+        )
     return told + "The run is still growing; the right side shows its latest step."
 
 

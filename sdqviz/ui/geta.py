@@ -213,14 +213,13 @@ def run(page: Page, asked: Asked) -> Shown:
         if given is not None:
             return Shown(given)
     if asked.view == TRAINED:
-        box = st.container(border=True)
-        live = _control(box, asked)
         growing = job.slot("geta", lasting=True).running
+        with st.container(border=not growing):
+            live = _control(asked)
         if live is not None and live.recording is not None and live.recording.moments:
             return Shown(live.recording, live, growing)
         if growing:
             return Shown(plots.load(asked.recording), live, growing)
-        st.info("Until you run it, a recorded run is shown below.")
     shown = plots.load(asked.recording)
     if asked.view == RECORDED:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -275,39 +274,38 @@ def _read(data: bytes, name: str) -> Recording:
 # -- training -------------------------------------------------------------------------------------------
 
 
-def _control(box: Any, asked: Asked) -> Live | None:
+def _control(asked: Asked) -> Live | None:
     """Draw Run or Resume, or why there is nothing to run; return the session's training, if there is one."""
     slot: job.Job[Recording] = job.slot("geta", lasting=True)
     live: Live | None = st.session_state.get(LIVE)
-    with box:
-        if slot.running:
-            if live is not None and asked.training != live.training:
-                st.caption("The form has changed since; the run under way keeps the choices it was started with.")
-            return live
-        if slot.problem and slot.problem != job.CANCELLED:
-            st.error(f"{slot.problem}.")
-        same = live is not None and live.training == asked.training
-        if live is not None and live.recording is not None:
-            st.markdown(_state(live.recording, same))
-        left, right = st.columns(2)
-        resumable = same and live is not None and not _finished(live)
-        if resumable and left.button(
-            "Resume", type="primary", icon=":material/resume:", width="stretch",
-            help="Goes on from where it stopped, to the same result as without the break.",
-        ):  # fmt: skip
-            _start(live)
-        pressed = right.button(
-            "Run anew" if resumable else f"Run ({_estimate(asked.training)})",
-            type="secondary" if resumable else "primary",
-            icon=":material/play_arrow:",
-            width="stretch",
-            disabled=asked.training is None,
-            help="The form at the left does not fit together yet." if asked.training is None else
-            "Trains beside the page; you can look at other pages meanwhile. Closing the browser ends it after a while.",
-        )  # fmt: skip
-        if pressed and asked.training is not None:
-            st.session_state[LIVE] = Live(asked.training)
-            _start(st.session_state[LIVE])
+    wanted = asked.training
+    if slot.running:
+        if live is not None and wanted != live.training:
+            st.caption("The form has changed since; the run under way keeps the choices it was started with.")
+        return live
+    if slot.problem and slot.problem != job.CANCELLED:
+        st.error(f"{slot.problem}.")
+    st.markdown(_state(live, wanted))
+    same = live is not None and live.training == wanted
+    resumable = same and live is not None and not _finished(live)
+    left, middle, _ = st.columns([1, 1, 1])
+    if resumable and left.button(
+        "Resume", type="primary", icon=":material/resume:", width="stretch",
+        help="Goes on from where it stopped, to the same result as without the break.",
+    ):  # fmt: skip
+        _start(live)
+    pressed = (middle if resumable else left).button(
+        "Run again" if same else f"Run ({_estimate(wanted)})",
+        type="secondary" if same else "primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=wanted is None,
+        help="The form at the left does not fit together yet." if wanted is None else
+        "Trains beside the page; you can look at other pages meanwhile. Closing the browser ends it after a while.",
+    )  # fmt: skip
+    if pressed and wanted is not None:
+        st.session_state[LIVE] = Live(wanted)
+        _start(st.session_state[LIVE])
     return live
 
 
@@ -321,15 +319,18 @@ def _finished(live: Live) -> bool:
     return live.recording is not None and live.recording.finished
 
 
-def _state(run: Recording, same: bool) -> str:
-    """Say where the run of this session stands."""
+def _state(live: Live | None, wanted: Training | None) -> str:
+    """Say where the run of this session stands, or that there is none yet."""
+    run = None if live is None else live.recording
+    if live is None or run is None:
+        return "Nothing has been trained in this session yet. Until you run it, a recorded run is shown below."
     done = run.moments[-1].step if run.moments else 0
     told = (
         f"Finished in {run.seconds:.0f} s"
         if run.finished
         else f"Stopped after {done:,} of {run.steps:,} steps; what was recorded is shown below"
     )
-    return f"{told}: {plots.title(run)}." + ("" if same else " The form describes another run.")
+    return f"{told}: {plots.title(run)}." + ("" if live.training == wanted else " The form describes another run.")
 
 
 def _estimate(asked: Training | None) -> str:
