@@ -109,7 +109,7 @@ class Flow:
         if not isinstance(target, torch._ops.OpOverload):
             raise InputError(
                 f"network must be made of tensor operations without control flow of its own, got {target} "
-                f"at {self.place(node)}"
+                f"(node {node})"
             )
         given = self._given(node)
         packet = target._schema.name
@@ -206,7 +206,10 @@ class Flow:
         shapes = []
         for one in many:
             if not isinstance(one, Tensor) or not all(isinstance(n, int) for n in one.shape):
-                raise InputError(f"network must be made of tensors of known shapes, got {self.place(node)} ({node})")
+                raise InputError(
+                    "network must be made of tensors whose shapes do not depend on their values, "
+                    f"got the result of {self.place(node)} (node {node})"
+                )
             shapes.append(tuple(one.shape))
         return shapes
 
@@ -370,7 +373,7 @@ class Flow:
 
     def layer(self, weight: Value, *sources: Value) -> frozenset[int]:
         """Enter the layer that a weight belongs to, with the quantizers of what goes into it."""
-        name = layer_of(weight.parts[0].path)
+        name = layer_of(weight.parts[0].path) or weight.parts[0].path
         numbers = weight.attached.union(*(v.attached for v in sources))
         self.owned.setdefault(name, set()).update(numbers)
         return self.vertex(name, self.classes.get(name, "parameter"), *sources)

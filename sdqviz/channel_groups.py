@@ -169,7 +169,8 @@ class DependencyGraph:
             gone = np.fromiter((int(unit) for unit in units), np.int64)
             for one in self.groups[place].dependencies:
                 if one.role != "consumes" and one.parameter in self._widths:
-                    lost[one.layer] = lost.get(one.layer, 0) + int(np.isin(one.unit, gone).sum())
+                    name = one.layer or one.parameter
+                    lost[name] = lost.get(name, 0) + int(np.isin(one.unit, gone).sum())
         return tuple(dataclasses.replace(v, after=v.before - lost.get(v.name, 0)) for v in self.vertices)
 
     @property
@@ -179,7 +180,7 @@ class DependencyGraph:
         for group in self.groups:
             for one in group.dependencies:
                 if one.role != "consumes":
-                    found.setdefault(one.layer, one.parameter)
+                    found.setdefault(one.layer or one.parameter, one.parameter)
         return frozenset(found.values())
 
     def positions(self) -> tuple[tuple[float, float], ...]:
@@ -313,12 +314,12 @@ def vertices(flow: Flow, groups: tuple[Group, ...]) -> tuple[Vertex, ...]:
     """Return the layers and joining operations as they are drawn."""
     belongs: dict[str, list[int]] = {}
     for place, group in enumerate(groups):
-        for layer in group.layers:
-            belongs.setdefault(layer, []).append(place)
+        for name in {one.layer or one.parameter for one in group.dependencies}:
+            belongs.setdefault(name, []).append(place)
     widths: dict[str, int] = {}
     for block in flow.labels.blocks.values():
         if block.role != "consumes":
-            widths.setdefault(layer_of(block.path), block.size)
+            widths.setdefault(layer_of(block.path) or block.path, block.size)
     return tuple(
         Vertex(name, kind, tuple(belongs.get(name, ())), widths.get(name, 0), widths.get(name, 0))
         for name, kind in flow.vertices

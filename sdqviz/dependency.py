@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 import logging
 import re
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -175,6 +177,9 @@ def _tensors(nested: Any) -> list[Tensor]:
 # -- tracing -----------------------------------------------------------------------------------------
 
 
+_tracing = threading.Lock()
+
+
 def _traced(module: nn.Module, example: Any) -> tuple[Any, nn.Module]:
     """Export a copy that shares all tensors with the module; its parameters ask for gradients.
 
@@ -187,11 +192,11 @@ def _traced(module: nn.Module, example: Any) -> tuple[Any, nn.Module]:
     shadow = copy.deepcopy(module, shared).eval()
     args, kwargs = ((), dict(example)) if isinstance(example, Mapping) else (_positional(example), {})
     try:
-        with _quiet():
+        with _tracing, _quiet():  # the tracer keeps state for the whole process
             return torch.export.export(shadow, args, kwargs, strict=False), shadow
     except Exception as error:  # whatever a network's own code raises is about what can be traced
         raise InputError(
-            f"network must be one that can be traced, without control flow that depends on values, got {_why(error)}"
+            f"network must take the example and be without control flow that depends on values, got {_why(error)}"
         ) from error
 
 
@@ -208,7 +213,7 @@ def _quiet() -> Iterator[None]:
     for one in names:
         one.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -219,19 +224,16 @@ def _quiet() -> Iterator[None]:
 def _why(error: Exception) -> str:
     """Return what went wrong and the line of the network's own code where it did."""
     text = str(error).strip() or type(error).__name__
-    place = re.search(r"The following call raised this error:\n\s*(File .*?), line (\d+), in (\w+)\n\s*(.*)", text)
-    what = text.splitlines()[0].rstrip(". ")
+    place = re.search(r"The following call raised this error:\n\s*File \"(.*?)\", line (\d+), in (\w+)\n\s*(.*)", text)
     if place:
         file, line, name, code = place.groups()
-        return f"`{code.strip()}` in {name} ({file.removeprefix('File ').strip(chr(34))}, line {line}): {what}"
-    trace = error.__traceback__
-    found = ""
-    while trace is not None:
+        return f"`{code.strip()}` in {name} ({file}, line {line}), which depends on the value of a tensor"
+    found, trace = "", error.__traceback__
+    while trace is not None:  # the innermost forward
         code_of = trace.tb_frame.f_code
-        if code_of.co_name == "forward":
-            found = f" in forward ({code_of.co_filename}, line {trace.tb_lineno})"
+        found = f" in forward ({code_of.co_filename}, line {trace.tb_lineno})" if code_of.co_name == "forward" else found
         trace = trace.tb_next
-    return f"{type(error).__name__}{found}: {what}"
+    return f"{type(error).__name__}{found}: {text.splitlines()[0].rstrip('. ')}"
 
 
 def _first_paths(module: nn.Module) -> dict[int, str]:

@@ -83,3 +83,28 @@ def made_run():
         return Run(key, where, choice, 64, seed, report, problem, 1.0, "0.2.0", label)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def draw_parameters():
+    """Return a function that draws all parameters and statistics of a module: none stays at its start, 0 or 1."""
+    import torch
+    from torch import nn
+
+    def draw(module, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        scaling = nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm
+        with torch.no_grad():
+            for part in module.modules():
+                for name, tensor in [*part._parameters.items(), *part._buffers.items()]:
+                    if tensor is None or not tensor.is_floating_point():
+                        continue
+                    if "var" in name:
+                        tensor.uniform_(0.5, 1.5, generator=generator)
+                    elif tensor.ndim < 2:
+                        tensor.normal_(float(isinstance(part, scaling) and name == "weight"), 0.3, generator=generator)
+                    else:
+                        tensor.normal_(0, (1.5 / tensor[0].numel()) ** 0.5, generator=generator)
+        return module.eval()
+
+    return draw
