@@ -20,7 +20,7 @@ with screen.page(
         show.headlines(
             show.Headline(
                 "Fitted slope",
-                plots.slope_text(curve.fit),
+                plots.slope_value(curve.fit),
                 plots.slope_note(curve),
                 "Least squares of log error against the logarithm of what is swept, over the points where an a-priori "
                 "bound applies; ± is half of the 95 % interval by Student's t.",
@@ -38,6 +38,8 @@ with screen.page(
                 "A comparison is one bound at one point for one run, where all hypotheses of the bound were verified.",
             ),
         )
+        if curve.sweep.left_out:
+            st.caption(plots.left_out(curve))
         if curve.violations:
             st.error(f"These runs lie above a bound that should hold:\n\n{plots.violation_table(curve)}")
         equal = bool(page.choices.get("equal", False))

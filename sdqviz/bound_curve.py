@@ -54,7 +54,7 @@ class Sweep:
     parity: str = "even"
     seed: int = 0
 
-    @functools.cached_property
+    @property
     def settings(self) -> tuple[tuple[float, Subject], ...]:
         """The value and the choice of each point, each once; points that cannot be are left out.
 
@@ -63,21 +63,31 @@ class Sweep:
         InputError
             If the axis is not one of the subject's, the range is none, or no point can be.
         """
+        found, refused = self._tried
+        if not found:
+            raise refused[0]
+        return found
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Why points are left out, a sentence each."""
+        return tuple(str(one) for one in self._tried[1])
+
+    @functools.cached_property
+    def _tried(self) -> tuple[tuple[tuple[float, Subject], ...], tuple[InputError, ...]]:
         if self.axis not in self.subject.axes:
             raise InputError(f"sweep must be one of {', '.join(self.subject.axes)}, got {self.axis!r}")
         axis = self.subject.axes[self.axis]
         found: dict[Subject, float] = {}
-        refused: InputError | None = None
+        refused = []
         for value in axis.values(self.low, self.high, self.count, self.parity):
             try:
                 setting = self.subject.at(axis, value)
             except InputError as error:
-                refused = refused or error
+                refused.append(error)
                 continue
             found.setdefault(setting, float(getattr(setting, axis.field)))
-        if not found:
-            raise refused or InputError("the sweep must have at least one point, got none")
-        return tuple((value, setting) for setting, value in found.items())
+        return tuple((value, setting) for setting, value in found.items()), tuple(refused)
 
     def estimated_seconds(self) -> float:
         """Return roughly how long the points that are not known yet take."""
@@ -96,7 +106,7 @@ class Sweep:
         points = []
         for place, (value, setting) in enumerate(self.settings):
             stop_if(should_stop)
-            told = f"{self.subject.axes[self.axis].title} = {value:g}"
+            told = f"{self.subject.axes[self.axis].field} = {value:g}"
             report(progress, place, len(self.settings), told)
             found = _points.get((setting, self.seed))
             if found is None:
@@ -307,16 +317,20 @@ class Curve:
         applying = [line.applies for line in self.bounds if line.kind == A_PRIORI]
         return np.any(applying, axis=0) if applying else np.zeros(len(self.x), bool)
 
+    @property
+    def fitted(self) -> Array:
+        """Points a slope is fitted to: those where an a-priori bound applies, or all if they are too few."""
+        covered = self.covered
+        return covered if covered.sum() >= FEWEST else np.ones_like(covered)
+
     @functools.cached_property
     def fit(self) -> Fit:
-        """Slope of the median error: over the points where a bound applies, or over all if those are too few."""
-        covered = self.covered
-        return Fit.through(self.x, self.median, covered if covered.sum() >= FEWEST else None)
+        """Slope of the median error over the `fitted` points."""
+        return Fit.through(self.x, self.median, self.fitted)
 
     def fit_beside(self, name: str) -> Fit:
         """Slope of what stands beside, over the same points."""
-        covered = self.covered
-        return Fit.through(self.x, medians(self.beside[name]), covered if covered.sum() >= FEWEST else None)
+        return Fit.through(self.x, medians(self.beside[name]), self.fitted)
 
     @functools.cached_property
     def tightest(self) -> Array:

@@ -53,7 +53,7 @@ class PathLayerMatrix(Subject):
             fixed=(("finite", False),),
         ),
         "scaling": Axis("scaling", "scaling C", 1, 64, 1, 1000, whole=False, fixed=(("method", "unified"),)),
-        "order": Axis("order", "order r of the alignment", 1, 32, 1, 64),
+        "order": Axis("order", "order r of the alignment, X̃ changed by 0.3", 1, 32, 1, 64, fixed=(("drift", 0.3),)),
     }  # fmt: skip
     error: ClassVar[str] = "‖Xw − X̃q‖ of the worst neuron"
     only: ClassVar[Mapping[str, tuple[str, tuple[Any, ...]]]] = {

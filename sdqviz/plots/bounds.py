@@ -14,7 +14,7 @@ from sdqviz.array import Array
 from sdqviz.bound_curve import BoundLine, Curve, Fit, Sweep, medians
 from sdqviz.bound_curves import SUBJECTS
 from sdqviz.bound_curves.vector import EQUAL_BITS, NATURAL_ORDER, RANDOM_ORDER, ROUNDING
-from sdqviz.bound_point import Point, Promise
+from sdqviz.bound_point import A_POSTERIORI, Point, Promise
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Formula
 from sdqviz.plots.stored import picked
@@ -145,18 +145,33 @@ def slope_text(fit: Fit) -> str:
     return f"{signed(fit.slope)} ± {fit.margin:.2f}"
 
 
+def slope_value(fit: Fit) -> str:
+    """Write a slope alone."""
+    return signed(fit.slope) if math.isfinite(fit.slope) else "n/a"
+
+
 def slope_note(curve: Curve) -> str:
-    """Say what to hold the slope against: theory, the tightest bound's own slope, what stands beside."""
+    """Say how sure the slope is and what to hold it against: theory, and the tightest bound's own slope."""
     rate = curve.rate
-    parts = []
+    parts = [f"± {curve.fit.margin:.2f} (95 %)"] if math.isfinite(curve.fit.slope) else ["too few points for a slope"]
     if rate is not None:
-        parts.append(f"theory {signed(rate.exponent).removesuffix('.00')}: {rate.because}")
+        parts.append(f"theory {exponent(rate.exponent)}: {rate.because}")
     else:
         parts.append("theory gives no power here")
     if math.isfinite(curve.bound_fit.slope):
-        parts.append(f"the tightest bound falls as {signed(curve.bound_fit.slope)}" if curve.bound_fit.slope < 0 else
-                     f"the tightest bound goes as {signed(curve.bound_fit.slope)}")  # fmt: skip
+        parts.append(f"the tightest bound's own slope is {signed(curve.bound_fit.slope)}")
     return "; ".join(parts)
+
+
+def exponent(value: float) -> str:
+    """Write an exponent of a theorem, whole numbers without decimals.
+
+    Examples
+    --------
+    >>> exponent(-1.0), exponent(-1 / 16)
+    ('−1', '−0.06')
+    """
+    return signed(value).removesuffix(".00")
 
 
 def ratio_headline(curve: Curve) -> tuple[str, str]:
@@ -191,7 +206,7 @@ def axis_name(curve: Curve) -> str:
 def at_value(curve: Curve, place: int) -> str:
     """Write where a point is, whole numbers in full."""
     value = float(curve.values[place])
-    return f"{axis_name(curve)} = {f'{value:.0f}' if curve.axis.whole else number(value)}"
+    return f"{axis_name(curve)}\u00a0=\u00a0{f'{value:.0f}' if curve.axis.whole else number(value)}"
 
 
 def shown_beside(curve: Curve, equal: bool) -> dict[str, Array]:
@@ -251,6 +266,12 @@ def ratios(curve: Curve, line: BoundLine) -> Array:
     return np.where(np.isnan(found), np.inf, found)
 
 
+def left_out(curve: Curve) -> str:
+    """Say how many points are left out, and why the first of them is."""
+    reasons = curve.sweep.left_out
+    return f"{len(reasons)} of {len(reasons) + len(curve.x)} points are left out: {reasons[0]}."
+
+
 def violation_table(curve: Curve) -> str:
     """Write every violation as a row of a Markdown table."""
     lines = ["| bound | at | run | measured | bound's value |", "|---|---|---|---|---|"]
@@ -295,22 +316,29 @@ def look_sentence(curve: Curve, equal: bool = False) -> str:
         if curve.axis.field == "bits":
             parts[-1] = f"Measured goes as (number of gaps between levels)^({slope_text(fit)})."
         if rate is not None and rate.exponent != 0 and high < rate.exponent:
-            parts.append(f"That is faster than the {signed(rate.exponent).removesuffix('.00')} that is proved.")
+            parts.append(f"That is faster than the {exponent(rate.exponent)} that is proved.")
         elif rate is not None and low <= rate.exponent <= high:
             parts.append("That is the rate the theorem gives.")
         elif rate is not None:
-            parts.append(f"The theorem's rate is {signed(rate.exponent).removesuffix('.00')}.")
+            parts.append(f"The theorem's rate is {exponent(rate.exponent)}.")
     besides = [
         f"{BESIDE[name][0]} {signed(curve.fit_beside(name).slope)}"
         for name in shown_beside(curve, equal)
-        if curve.fit_beside(name).count > 2
+        if curve.fit_beside(name).count > 2 and name != EQUAL_BITS
     ]
     if besides:
         parts.append(f"Beside it: {', '.join(besides)}.")
     if any(line.probability < 1 for line in curve.bounds):
         least = min(line.probability for line in curve.bounds)
         parts.append(f"Bounds are stated with probability {percent(least)} each.")
-    return " ".join(parts) or "Too few points for a slope."
+    legend = ["circles: bounds known beforehand"]
+    if any(line.kind == A_POSTERIORI for line in curve.bounds):
+        legend.append("triangles: bounds that use what was measured")
+    if any(not line.applies.all() for line in curve.bounds):
+        legend.append("dashed: a hypothesis fails, the hover names it")
+    told = "; ".join(legend)
+    parts.append(f"{told[0].upper()}{told[1:]}.")
+    return " ".join(parts)
 
 
 def alt_text(curve: Curve) -> str:

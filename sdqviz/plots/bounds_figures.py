@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from sdqviz.array import Array
 from sdqviz.bound_curve import BoundLine, Curve, medians
+from sdqviz.bound_curves.vector import EQUAL_BITS
 from sdqviz.bound_point import A_POSTERIORI
 from sdqviz.plots import theme
 from sdqviz.plots.bounds import (
@@ -119,27 +120,30 @@ def _x_axis(curve: Curve) -> dict[str, Any]:
     return axis
 
 
-def _add_bits(figure: go.Figure, curve: Curve) -> bool:
-    """Draw bits per original weight along the top, where they change and are known."""
+def _has_bits(curve: Curve) -> bool:
+    """Say whether bits per original weight change along the sweep and are known."""
     bits = curve.bits_per_weight
-    if not np.isfinite(bits).all() or np.ptp(bits) == 0:
-        return False
+    return bool(np.isfinite(bits).all()) and np.ptp(bits) > 0
+
+
+def _add_bits(figure: go.Figure, curve: Curve) -> None:
+    """Draw bits per original weight along the top."""
+    bits = curve.bits_per_weight
     stride = -(-len(bits) // 7)
     kept = np.arange(len(bits) - 1, -1, -stride)[::-1]
     base = figure.layout.xaxis.to_plotly_json()
-    base["title"]["text"] = "bits per original weight"
-    figure.update_layout(
-        xaxis2=base
-        | {
-            "overlaying": "x", "side": "top", "showgrid": False, "tickvals": curve.x[kept].tolist(),
-            "ticktext": [number(float(bits[k])) for k in kept],
-        }
+    top = {
+        "overlaying": "x", "side": "top", "showgrid": False, "tickvals": curve.x[kept].tolist(), "title": {"text": ""},
+        "ticktext": [number(float(bits[k])) for k in kept],
+    }  # fmt: skip
+    figure.update_layout(xaxis2=base | top)
+    figure.add_annotation(
+        text="bits per original weight", x=0.5, xref="paper", y=1, yref="paper", yanchor="bottom", yshift=28,
+        showarrow=False, font={"size": 13},
     )  # fmt: skip
     figure.add_scatter(
         x=curve.x[:1], y=curve.median[:1], xaxis="x2", mode="markers", marker={"opacity": 0}, hoverinfo="skip",
-        showlegend=False,
     )  # fmt: skip
-    return True
 
 
 def _segments(applies: Array) -> list[tuple[slice, bool]]:
@@ -165,12 +169,12 @@ def _draw_bound(figure: go.Figure, curve: Curve, line: BoundLine, heights: Array
     for stretch, holds in _segments(line.applies):
         figure.add_scatter(
             x=curve.x[stretch], y=heights[stretch].astype(np.float32), mode="lines", hoverinfo="skip",
-            showlegend=False, opacity=0.85 if holds else 0.4,
+            opacity=0.85 if holds else 0.4,
             line={"color": ink.text, "width": 1.3, "dash": "solid" if holds else "dash"},
         )  # fmt: skip
     told = [why(promise) for promise in line.promises]
     figure.add_scatter(
-        x=curve.x, y=heights.astype(np.float32), mode="markers", showlegend=False, customdata=told,
+        x=curve.x, y=heights.astype(np.float32), mode="markers", customdata=told,
         marker={
             "color": ink.text, "size": 6, "symbol": [symbol if one else "x-thin-open" for one in line.applies],
             "opacity": [0.85 if one else 0.45 for one in line.applies],
@@ -189,25 +193,11 @@ def _limits(rows: Sequence[Array]) -> tuple[float, float]:
     return low / pad, high * pad
 
 
-def _legend(figure: go.Figure, curve: Curve, ink: Ink) -> None:
-    """Explain the styles of bounds; the curves themselves carry their names."""
-    entries = [("a-priori bound", "circle-open", "solid", 0.85)]
-    if any(line.kind == A_POSTERIORI for line in curve.bounds):
-        entries.append(("a-posteriori bound", "triangle-up-open", "solid", 0.85))
-    if any(not line.applies.all() for line in curve.bounds):
-        entries.append(("a hypothesis fails (hover names it)", "x-thin-open", "dash", 0.45))
-    for name, symbol, dash, opacity in entries:
-        figure.add_scatter(
-            x=[None], y=[None], mode="lines+markers", name=name, opacity=opacity,
-            line={"color": ink.text, "width": 1.3, "dash": dash},
-            marker={"symbol": symbol, "color": ink.text, "size": 6},
-        )  # fmt: skip
-
-
 def draw_curves(curve: Curve, ink: Ink, equal: bool = False) -> Panel:
     """Draw measured and every bound on logarithmic axes, with the fitted slope and what stands beside."""
-    height, top, bottom = 520, 92, 52
-    figure = theme.figure(ink, x=curve.axis.title, y=curve.sweep.subject.error, height=height)
+    height, bottom = 500, 52
+    top = 52 if _has_bits(curve) else 14
+    figure = theme.figure(ink, x=curve.axis.title, y=curve.sweep.subject.error, height=height, showlegend=False)
     figure.update_layout(margin={"t": top, "r": LABELS, "l": 72, "b": bottom}, xaxis={"zeroline": False})
     figure.update_xaxes(_x_axis(curve))
     rows = [curve.measured, *shown_beside(curve, equal).values(), *(line.median for line in curve.bounds)]
@@ -222,17 +212,22 @@ def draw_curves(curve: Curve, ink: Ink, equal: bool = False) -> Panel:
         median = medians(values)
         fit = curve.fit_beside(name)
         figure.add_scatter(
-            x=curve.x, y=median.astype(np.float32), mode="lines+markers", showlegend=False,
+            x=curve.x, y=median.astype(np.float32), mode="lines+markers",
             line=look.line(ink, 1.6), marker=look.marker(ink, 6),
             hovertemplate=f"{name}: %{{y:.4g}}, slope {slope_text(fit)}<extra></extra>",
         )  # fmt: skip
-        ends.append(End(_last(median), f"{label} ({signed(fit.slope)})" if fit.count > 2 else label, look.colour(ink)))
+        ends.append(
+            End(
+                _last(median),
+                f"{label} ({signed(fit.slope)})" if fit.count > 2 and name != EQUAL_BITS else label,
+                look.colour(ink),
+            )
+        )
     ends.append(_draw_measured(figure, curve, ink))
-    _legend(figure, curve, ink)
     figure.update_yaxes(theme.log_axis(*limits))
     label_ends(figure, ends, limits, height - top - bottom)
-    if not _add_bits(figure, curve):
-        figure.update_layout(margin={"t": 48})
+    if _has_bits(curve):
+        _add_bits(figure, curve)
     return Panel(
         name="curves",
         title=f"Bound and measured against {curve.axis.title.split(',')[0]}",
@@ -259,21 +254,21 @@ def _draw_measured(figure: go.Figure, curve: Curve, ink: Ink) -> End:
         figure.add_scatter(
             x=np.concatenate([curve.x, curve.x[::-1]]), y=np.concatenate([high, floor[::-1]]).astype(np.float32),
             mode="lines", line={"width": 0}, fill="toself", fillcolor=_faded(colour), hoverinfo="skip",
-            showlegend=False,
         )  # fmt: skip
     told = [
         f"{number(a)} to {number(b)} over {runs} runs<br>{number(bits)} bits per original weight"
         for a, b, bits in zip(low.tolist(), high.tolist(), curve.bits_per_weight.tolist(), strict=True)
     ]
     figure.add_scatter(
-        x=curve.x, y=median.astype(np.float32), mode="markers", name="measured (median, range)", customdata=told,
+        x=curve.x, y=median.astype(np.float32), mode="markers", customdata=told,
         marker=look.marker(ink, 8),
         hovertemplate=f"{axis_name(curve)} = %{{x:.4g}}, median %{{y:.4g}}<br>%{{customdata}}<extra></extra>",
     )  # fmt: skip
     fit = curve.fit
     if math.isfinite(fit.slope):
+        reach = curve.x[curve.fitted]
         figure.add_scatter(
-            x=curve.x, y=fit.line(curve.x).astype(np.float32), mode="lines", name="fitted power law",
+            x=reach, y=fit.line(reach).astype(np.float32), mode="lines",
             line={"color": colour, "width": 2}, hoverinfo="skip",
         )  # fmt: skip
     return End(_last(median), f"<b>measured ({signed(fit.slope)})</b>" if fit.count > 2 else "<b>measured</b>", colour)
@@ -366,7 +361,7 @@ def draw_ladder(curve: Curve, place: int, ink: Ink, equal: bool = False) -> Pane
     values = [value for _, value, *_ in rows if value > 0]
     low, high = _limits([np.array(values)])
     reasons = ["", *([""] * len(besides)), *(why(one) for _, one, _ in rungs)]
-    shown = [f"{value / measured:.3g} ×" if measured > 0 else "" for _, value, *_ in rows]
+    shown = [f"{number(value / measured)} ×" if measured > 0 else "" for _, value, *_ in rows]
     figure.add_vline(x=measured, line={"color": look.colour(ink), "width": 1, "dash": "dot"})
     figure.add_scatter(
         x=[value for _, value, *_ in rows], y=list(range(len(rows))), mode="markers+text",

@@ -49,7 +49,8 @@ def figure(result: Result, ink: theme.Ink | None = None) -> go.Figure:
     drawn = theme.figure(ink, height=460, x="frame size N", y=title)
     ours = [line for line in curves if not line.published]
     by_step = any("δ = " in line.label for line in ours)
-    colours = sample_colorscale(theme.DENSITY, list(np.linspace(0.05, 0.8, max(len(ours), 2))))
+    ends = (0.35, 1.0) if ink.dark else (0.05, 0.8)  # what stands out on the page
+    colours = sample_colorscale(theme.DENSITY, list(np.linspace(*ends, max(len(ours), 2))))
     for line in curves:
         sizes = [n for n in result.sizes if line.values.get(n)]
         if line.published:

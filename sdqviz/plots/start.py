@@ -116,4 +116,6 @@ def tile_numbers(result: Mapping[str, Any]) -> str:
         parts += [f"σ = {number(result['variation'])}", f"coherence {number(result['coherence'])}"]
     if "accuracy_after" in result:
         parts.append(f"accuracy {percent(result['accuracy_after'])}")
+    if "smallest_ratio" in result:
+        parts += [f"slope {number(result['slope'])}", f"closest bound {number(result['smallest_ratio'])} × measured"]
     return " · ".join(parts)

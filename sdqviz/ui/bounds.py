@@ -131,7 +131,7 @@ def _form(page: Page, cls: type[Subject], name: str) -> None:
     """Draw the subject's own fields but those that the sweep moves, and those that other choices leave without use."""
     axis = cls.axes[name]
     hidden: dict[str, Callable[[Mapping[str, Any]], bool]] = {
-        field: functools.partial(_without_use, other, values, dict(axis.fixed))
+        field: functools.partial(_without_use, other, values, cls.defaults(), dict(axis.fixed))
         for field, (other, values) in cls.only.items()
     }
     hidden |= {field: lambda _seen: True for field in axis.names}
@@ -139,10 +139,11 @@ def _form(page: Page, cls: type[Subject], name: str) -> None:
     page.attempt(lambda: page.choose(cls, where=where, unless=hidden), cls)
 
 
-def _without_use(other: str, values: Sequence[Any], fixed: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
-    """Say whether the field that decides about this one is known and decides against it."""
-    known = {**seen, **fixed}
-    return other in known and known[other] not in values
+def _without_use(
+    other: str, values: Sequence[Any], defaults: Mapping[str, Any], fixed: Mapping[str, Any], seen: Mapping[str, Any]
+) -> bool:
+    """Say whether the field that decides about this one decides against it; one that is not asked has its default."""
+    return {**defaults, **seen, **fixed}[other] not in values
 
 
 def run(page: Page, sweep: Sweep) -> Curve | None:

@@ -20,7 +20,11 @@ def assert_same(actual, expected, where):
             np.testing.assert_allclose(actual[key], value, rtol=1e-6, atol=2e-5, err_msg=f"{where} {key}")
 
 
-@pytest.mark.parametrize("one", [p for p in preset.load() if p.page not in SLOW_PAGES], ids=lambda one: one.name)
+def quick(one):
+    return one.page not in SLOW_PAGES and one.choices.get("subject") != "network"
+
+
+@pytest.mark.parametrize("one", [p for p in preset.load() if quick(p)], ids=lambda one: one.name)
 def test_stored_result_is_the_recomputed_one(one):
     assert_same(stored.recompute(one), one.result, one.name)
 
