@@ -4,7 +4,7 @@ import streamlit as st
 
 from sdqviz.plots import compare as plots
 from sdqviz.plots import coordinates
-from sdqviz.ui import compare, screen, show
+from sdqviz.ui import compare, compare_work, screen, show
 
 with screen.page(
     "compare",
@@ -27,13 +27,19 @@ with screen.page(
     drawn = coordinates.draw_coordinates(shown.coordinates, shown.points, page.ink)
     show.panel(drawn, page, on_select=compare.take_boxes(shown), selection="box")
 
-    runs, pair, files = compare.views(page, ("Runs", "A against B", "Files"))
+    runs, pair, smallest, sweep, files = compare.views(page)
     if runs.open:
         with runs:
             compare.table(page, shown)
     if pair.open:
         with pair:
             compare.pair(page, shown)
+    if smallest.open:
+        with smallest:
+            compare_work.smallest(page)
+    if sweep.open:
+        with sweep:
+            compare.sweep(page)
     if files.open:
         with files:
             compare.files(shown)

@@ -7,20 +7,20 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sdqviz.array import Array, Index
-from sdqviz.compression import compress
 from sdqviz.error import InputError
 from sdqviz.method import MethodChoice
 from sdqviz.methods import METHODS
-from sdqviz.network import Network
 from sdqviz.network_choice import NetworkChoice
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 from sdqviz.run_store import Run, fingerprint, run_key
-from sdqviz.what_if import network as loaded
+
+if TYPE_CHECKING:  # a page names what it may search for without loading torch
+    from sdqviz.network import Network
 
 HELD_OUT = 5000
 """Inputs of the calibration pool, beside the calibration inputs, that the search decides on."""
@@ -256,8 +256,10 @@ class _Bench:
     """The network in float with its accuracy on held-out inputs, and how a trial is made."""
 
     def __init__(self, aim: Aim, should_stop: ShouldStop | None) -> None:
+        from sdqviz import what_if
+
         self._aim = aim
-        self._network = loaded(aim.network, None, should_stop)
+        self._network = what_if.network(aim.network, None, should_stop)
         data = self._network.dataset
         if data is None:
             raise InputError(f"network must come with data to search on, got {aim.network.name}")
@@ -282,6 +284,8 @@ class _Bench:
         return memory[known]
 
     def _run(self, key: str, method: MethodChoice, should_stop: ShouldStop | None) -> Trial:
+        from sdqviz.compression import compress
+
         aim, begun = self._aim, time.perf_counter()
         run: Callable[..., Run] = functools.partial(
             Run, key, aim.network.to_dict(), method.to_dict(), aim.calibration, aim.seed, label="target"

@@ -21,7 +21,7 @@ from sdqviz.plots import coordinates, difference, entries
 from sdqviz.plots.entries import ALL, AVERAGED, FIGURES, LOSSES, SESSION, SHIPPED, SIZES, Entry
 from sdqviz.plots.published import published
 from sdqviz.run_store import Run
-from sdqviz.ui import history, show
+from sdqviz.ui import compare_work, history, show
 from sdqviz.ui.screen import Page
 
 UPLOAD_MEGABYTES = 8
@@ -32,6 +32,9 @@ MOST_IMPORTED = 5000
 
 LONGEST_NAME = 40
 """Characters of a file's name that are shown."""
+
+VIEWS = ("Runs", "A against B", "Smallest size", "Sweep", "Files")
+"""What is shown below the plots, one at a time."""
 
 KEY_LENGTH = 12
 """Digits of a run's key in the link."""
@@ -93,6 +96,7 @@ def ask(page: Page) -> Shown:
     InputError
         If the brush cannot be read.
     """
+    compare_work.collect()
     runs = all_runs()
     _filters(page, runs)
     page.ask(
@@ -136,7 +140,8 @@ def _filters(page: Page, runs: Sequence[tuple[Run, str]]) -> None:
         help="Runs of one network share a front. With all of them, look at the accuracy lost.",
     )  # fmt: skip
     known = sorted({*METHODS, *(str(run.method.get("name")) for run, _ in runs)}, key=plots.order_of)
-    _methods(page, known)
+    spec = Spec("Methods", "Empty: all methods.")
+    many(page, page.group("what"), "methods", known, spec, "all")
     seeds = sorted({run.seed for run, _ in runs})[:40]
     page.ask(
         "seeds", AVERAGED, label="Seeds", options=(AVERAGED, ALL, *map(str, seeds)), where="what",
@@ -149,23 +154,26 @@ def _filters(page: Page, runs: Sequence[tuple[Run, str]]) -> None:
     page.link.declare("text", text, "", str, Spec("Contains", told))
 
 
-def _methods(page: Page, known: Sequence[str]) -> None:
-    spec = Spec("Methods", "Empty: all methods.")
-    text = _linked(page, "methods", spec)
+def many(page: Page, box: Any, key: str, known: Sequence[str], spec: Spec, hint: str) -> tuple[str, ...]:
+    """Draw a box of which several names can be chosen; in the link they are joined by commas."""
+    text = _linked(page, key)
     unknown = [name for name in text.split(",") if name and name not in known]
     if unknown:
-        page.link.problems.append(f"methods must be among {', '.join(known)}, got {unknown[0]!r}; it is passed over.")
-        text = ",".join(name for name in text.split(",") if name in known)
-        st.session_state["methods"] = text
-    st.session_state["_methods"] = [name for name in text.split(",") if name]
-
-    def follow() -> None:
-        st.session_state["methods"] = ",".join(st.session_state["_methods"])
-
-    page.group("what").multiselect(
-        "Methods", known, key="_methods", placeholder="all", help=spec.help, on_change=follow,
+        page.link.problems.append(
+            f"{key} must be among {', '.join(known)}, got {unknown[0][:40]!r}; it is passed over."
+        )
+        text = st.session_state[key] = ",".join(name for name in text.split(",") if name in known)
+    chosen = tuple(name for name in text.split(",") if name)
+    st.session_state[f"_{key}"] = list(chosen)
+    box.multiselect(
+        spec.label, known, key=f"_{key}", placeholder=hint, help=spec.help, on_change=_join, args=(key,),
     )  # fmt: skip
-    _write_linked(page, "methods", text, spec)
+    _write_linked(page, key, text, spec)
+    return chosen
+
+
+def _join(key: str) -> None:
+    st.session_state[key] = ",".join(st.session_state[f"_{key}"])
 
 
 def _brush(page: Page) -> str:
@@ -187,7 +195,7 @@ def _set(key: str, value: Any) -> None:
     st.session_state[key] = value
 
 
-def _linked(page: Page, key: str, spec: Spec) -> str:
+def _linked(page: Page, key: str) -> str:
     """Return a text of the link that no widget of its own holds: what came last, the link or a change here."""
     incoming, memory = page.link.incoming.get(key), f"_linked {key}"
     if incoming is not None and incoming != st.session_state.get(memory):
@@ -204,13 +212,11 @@ def _write_linked(page: Page, key: str, value: str, spec: Spec) -> None:
         del st.query_params[key]
 
 
-def views(page: Page, names: Sequence[str]) -> Sequence[Any]:
+def views(page: Page) -> Sequence[Any]:
     """Draw the tabs below the plots; which one is open is in the link."""
-    tabs = st.tabs(names, key="view", bind="query-params", on_change="rerun")
-    opened = next((name for name, tab in zip(names, tabs, strict=True) if tab.open), names[0])
-    page.link.declare(
-        "view", opened, names[0], str, Spec("View", "What is shown below the plots.", options=tuple(names))
-    )
+    tabs = st.tabs(VIEWS, key="view", bind="query-params", on_change="rerun")
+    opened = next((name for name, tab in zip(VIEWS, tabs, strict=True) if tab.open), VIEWS[0])
+    page.link.declare("view", opened, VIEWS[0], str, Spec("View", "What is shown below the plots.", options=VIEWS))
     return tabs
 
 
@@ -226,7 +232,7 @@ def _pair(page: Page, points: Sequence[Entry], info: plots.Pareto) -> tuple[Run 
     found: list[Run | None] = []
     for key in "ab":
         spec = Spec(key.upper(), "Key of a run.")
-        wanted = _linked(page, key, spec)
+        wanted = _linked(page, key)
         if wanted and wanted not in usable:
             page.link.problems.append(
                 f"{key} must be the key of a run that passes the filters, got {wanted[:KEY_LENGTH]!r}; runs of another "
@@ -329,6 +335,17 @@ def table(page: Page, shown: Shown) -> None:
 def prints(page: Page, shown: Shown) -> Sequence[Any]:
     """Return the published marks if they are wanted."""
     return published(shown.filtered, page.choices["network"]) if page.choices["published"] else ()
+
+
+def sweep(page: Page) -> None:
+    """Draw the builder of sweeps."""
+    left, right = st.columns(2)
+    chosen = page.choices["network"]
+    spec = Spec("Networks", "Empty: the network chosen at the left.")
+    networks = many(page, left, "sweep_networks", sorted(NETWORKS), spec, "as at the left")
+    spec = Spec("Methods", "Each has its own fields below; a field left empty keeps its default.")
+    methods = many(page, right, "sweep_methods", sorted(METHODS, key=plots.order_of), spec, "choose")
+    compare_work.sweep(page, networks or ((chosen,) if chosen in NETWORKS else ()), methods, all_runs())
 
 
 # -- files ------------------------------------------------------------------------------------------
