@@ -194,7 +194,7 @@ def survey(
     ] = None,
     seconds: Annotated[float | None, typer.Option(help="The most time one run may take.")] = None,
     memory: Annotated[
-        float | None, typer.Option(metavar="MIB", help="The most memory a worker may hold during one run.")
+        float | None, typer.Option(metavar="MIB", help="The most memory one run may add to its worker.")
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try failed runs of the store again.")] = False,
     output: Annotated[

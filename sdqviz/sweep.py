@@ -8,9 +8,10 @@ import dataclasses
 import os
 import queue
 import signal
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sdqviz.error import InputError
@@ -27,6 +28,9 @@ MOST_JOBS = 256
 
 POLL = 0.05
 """Seconds between two looks at whether to stop."""
+
+ORPHAN = 1.0
+"""Seconds between two looks of a worker at whether the process it works for is still there."""
 
 CONNECT = 10.0
 """Seconds to wait for the answer of a scheduler."""
@@ -178,27 +182,34 @@ def _on_this_computer(jobs: Sequence[Job], workers: int, finish: Finish, should_
     """Run jobs in worker processes; one whose process dies even when it is alone becomes a failed row."""
     waiting = deque(jobs)
     while waiting:
-        for suspect in _attempt(waiting, workers, finish, should_stop):
-            if _attempt(deque([suspect]), 1, finish, should_stop):
-                finish(suspect, suspect.row(None, DIED))
+        suspects = deque(_attempt(waiting, workers, workers + 1, finish, should_stop))
+        while suspects:  # one after the other, so that the next process to die tells which it was
+            for culprit in _attempt(suspects, 1, 1, finish, should_stop):
+                finish(culprit, culprit.row(None, DIED))
 
 
-def _attempt(waiting: deque[Job], workers: int, finish: Finish, should_stop: ShouldStop | None) -> list[Job]:
-    """Take jobs from the left until none is left or a worker process dies; return those then in flight."""
+def _attempt(
+    waiting: deque[Job], workers: int, most: int, finish: Finish, should_stop: ShouldStop | None
+) -> list[Job]:  # fmt: skip
+    """Take jobs from the left until none is left or a worker process dies; return those then in flight.
+
+    ``most`` jobs are in flight at once: one more than there are workers, so that none has to wait for its next.
+    """
     from joblib.externals.loky import ProcessPoolExecutor
 
     done: queue.SimpleQueue[concurrent.futures.Future[Run]] = queue.SimpleQueue()
     flying: dict[concurrent.futures.Future[Run], Job] = {}
-    workers = min(workers, len(waiting))
-    pool = ProcessPoolExecutor(workers, initializer=_leave_signals, env=ONE_THREAD)
+    pool = ProcessPoolExecutor(
+        min(workers, len(waiting)), initializer=_start_worker, initargs=(os.getpid(),), env=ONE_THREAD
+    )
     whole = False
     try:
         while waiting or flying:
-            while waiting and len(flying) <= workers:  # one more than there are workers, so that none has to wait
-                future = pool.submit(_local_work, waiting[0], os.getpid())
+            stop_if(should_stop)
+            while waiting and len(flying) < most:
+                future = pool.submit(_local_work, waiting[0])
                 flying[future] = waiting.popleft()
                 future.add_done_callback(done.put)
-            stop_if(should_stop)
             with contextlib.suppress(queue.Empty):
                 future = done.get(timeout=POLL)
                 row = future.result()
@@ -207,17 +218,33 @@ def _attempt(waiting: deque[Job], workers: int, finish: Finish, should_stop: Sho
     except concurrent.futures.BrokenExecutor:
         return list(flying.values())
     finally:
+        if not whole:
+            _let_settle(flying)
         pool.shutdown(kill_workers=not whole)
     return []
 
 
-def _leave_signals() -> None:
-    """Leave Ctrl-C, which reaches all processes of a terminal, to the one that asked for the work."""
+def _let_settle(flying: Iterable[concurrent.futures.Future[Run]]) -> None:
+    """Wait until the pool has taken over what was submitted: it must not be killed in between."""
+    deadline = time.monotonic() + 1.0
+    while not all(future.running() or future.done() for future in flying) and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def _start_worker(parent: int) -> None:
+    """Leave Ctrl-C, which reaches all processes of a terminal, to the one that asks for work, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(ORPHAN)
+        os._exit(1)
 
-def _local_work(job: Job, parent: int) -> Run:
-    return work(job, lambda: os.getppid() != parent, alone=True)
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _local_work(job: Job) -> Run:
+    return work(job, lambda: False, alone=True)
 
 
 # -- on a cluster -------------------------------------------------------------------------------------
@@ -249,7 +276,8 @@ def _on_cluster(jobs: Sequence[Job], address: str, finish: Finish, should_stop: 
                 job = flying.pop(future)
                 finish(job, _gathered(future, job, address))
     finally:
-        client.cancel(list(flying))
+        if flying:
+            client.cancel(list(flying))
         client.close()
 
 

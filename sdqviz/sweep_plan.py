@@ -12,6 +12,7 @@ from typing import Any
 
 from sdqviz.choice import Choice
 from sdqviz.error import InputError
+from sdqviz.method import MethodChoice
 from sdqviz.methods import METHODS
 from sdqviz.networks import NETWORKS
 from sdqviz.what_if import Question
@@ -71,7 +72,7 @@ class Plan:
     ``seed``
         seed of a run, 0 if left out;
     ``label``
-        what people call these runs; made from the choices if left out.
+        what people call these runs, followed by what differs between them; made from the choices if left out.
 
     All but ``choices`` and ``label`` may also stand at the top of the file, beside ``title``, for the groups that do
     not give them.
@@ -188,7 +189,16 @@ class _Group:
             for fields in _combinations(self.choices)
         ]
         for network, method, calibration, seed in itertools.product(networks, methods, calibrations, seeds):
-            yield Planned(Question(network, method, calibration, seed), self.label or describe(method))
+            yield Planned(Question(network, method, calibration, seed), self._label(method))
+
+    def _label(self, method: MethodChoice) -> str:
+        """Return the group's label with what differs between its methods."""
+        if not self.label:
+            return describe(method)
+        values = method.to_dict()
+        differs = [f"{name}={_shown(values[name])}" for name, axis in self.choices.items() if len(axis) > 1]
+        differs = [method.name, *differs] if len(self.methods) > 1 else differs
+        return f"{self.label} ({', '.join(differs)})" if differs else self.label
 
 
 def describe(choice: Choice) -> str:

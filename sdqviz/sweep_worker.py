@@ -39,10 +39,9 @@ class Limits:
     Attributes
     ----------
     seconds : float or None
-        Time, loading the network included.
+        Time, loading the network not included.
     memory : float or None
-        Resident memory of its worker process, in MiB; with torch in it a process holds 300 before it begins. Linux
-        only.
+        What it may add to the resident memory of its worker process, in MiB. Linux only.
     """
 
     seconds: float | None = None
@@ -140,11 +139,13 @@ def work(job: Job, cancelled: Callable[[], bool], alone: bool) -> Run:
     guard = _Guard(job.limits, cancelled)
     report, problem, begun = None, "", time.perf_counter()
     try:
+        network = _network(NETWORKS.from_dict(job.network), job.weights)
+        calibration = None if network.dataset is None else job.calibration
+        method = METHODS.from_dict(job.method)
+        guard.begin()
+        begun = time.perf_counter()
         with _memory_limited(job.limits if alone else Limits()):
-            network = _network(NETWORKS.from_dict(job.network), job.weights)
-            begun = time.perf_counter()
-            calibration = None if network.dataset is None else job.calibration
-            report = compress(network, METHODS.from_dict(job.method), calibration, job.seed, None, guard).report
+            report = compress(network, method, calibration, job.seed, None, guard).report
     except Stopped:
         if not guard.reason:
             raise
@@ -161,9 +162,13 @@ class _Guard:
 
     def __init__(self, limits: Limits, cancelled: Callable[[], bool]) -> None:
         self._limits, self._cancelled = limits, cancelled
-        self._begun = time.monotonic()
-        self._next = 0.0
         self.reason = ""
+        self.begin()
+
+    def begin(self) -> None:
+        """Let the run begin now: what was taken before does not count."""
+        self._begun, self._next = time.monotonic(), 0.0
+        self._held = 0.0 if self._limits.memory is None else _resident()
 
     def __call__(self) -> bool:
         now = time.monotonic()
@@ -173,8 +178,11 @@ class _Guard:
         taken, limits = now - self._begun, self._limits
         if limits.seconds is not None and taken > limits.seconds:
             self.reason = f"the run must end within {limits.seconds:g} s, got {taken:.1f} s: it was stopped"
-        elif limits.memory is not None and _resident() > limits.memory:
-            self.reason = f"the run must stay below {limits.memory:g} MiB, got {_resident():.0f} MiB: it was stopped"
+        elif limits.memory is not None and _resident() - self._held > limits.memory:
+            added = _resident() - self._held
+            self.reason = (
+                f"the run must add at most {limits.memory:g} MiB to its process, got {added:.0f} MiB: it was stopped"
+            )
         return bool(self.reason) or self._cancelled()
 
 
@@ -189,14 +197,14 @@ def _resident() -> float:
 
 @contextlib.contextmanager
 def _memory_limited(limits: Limits) -> Iterator[None]:
-    """Make an allocation fail that could not stay below the limit, before a look at the memory would see it."""
+    """Make an allocation fail that goes beyond the limit, before a look at the memory would see it."""
     if limits.memory is None:
         yield
         return
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    most = int((_pages(5) + max(limits.memory - _resident(), 0.0)) * MIB)
+    most = int((_pages(5) + limits.memory) * MIB)
     if before[1] != resource.RLIM_INFINITY:
         most = min(most, before[1])
     resource.setrlimit(resource.RLIMIT_DATA, (most, before[1]))
@@ -211,8 +219,8 @@ def _out_of_memory(error: Exception, limits: Limits) -> str:
     if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
         return ""
     what = " ".join(str(error).split()) or "an allocation that failed"
-    limit = "what the computer has" if limits.memory is None else f"{limits.memory:g} MiB"
-    return f"the run must stay below {limit}, got {what[-200:]}"
+    most = "what the computer has" if limits.memory is None else f"at most {limits.memory:g} MiB"
+    return f"the run must add {most} to its process, got {what[-200:]}"
 
 
 @functools.lru_cache(maxsize=4)
