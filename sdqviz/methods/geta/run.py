@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import json
 import os
 import pickle
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 CALIBRATION = 512
 """Inputs that the ranges of activations are taken from, if none are given."""
+
+CALIBRATION_BATCH = 256
+"""Inputs that pass through the network together then."""
 
 SAVED_EVERY = 200
 """Steps after which the checkpoint is written anew."""
@@ -160,6 +164,35 @@ def _has_own(part: nn.Module) -> bool:
     return next(part.parameters(recurse=False), None) is not None
 
 
+class Batches:
+    """The batches of a run by their number, whatever came before: each pass over the pool has an order of its own.
+
+    Parameters
+    ----------
+    data : Dataset
+        Its calibration pool is trained on.
+    batch : int
+        Inputs per step; what is left of a pass is dropped.
+    seed : int
+        Decides the orders.
+    """
+
+    def __init__(self, data: Dataset, batch: int, seed: int) -> None:
+        self.inputs = torch.from_numpy(data.calibration_inputs)
+        self.labels = torch.from_numpy(np.array(data.calibration_labels))
+        self._batch, self._seed = batch, seed
+        self._order: tuple[int, Tensor] | None = None
+
+    def of(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return the inputs and labels of a step, counted from 0."""
+        number, place = divmod(step, len(self.inputs) // self._batch)
+        if self._order is None or self._order[0] != number:
+            drawn = np.random.default_rng([self._seed, number]).permutation(len(self.inputs))
+            self._order = (number, torch.from_numpy(drawn))
+        chosen = self._order[1][place * self._batch : (place + 1) * self._batch]
+        return self.inputs[chosen], self.labels[chosen]
+
+
 class Run:
     """One run between its first step and its last."""
 
@@ -173,18 +206,16 @@ class Run:
         if calibration is None:
             calibration = data.calibration(min(CALIBRATION, data.calibration_size), seed)
         self.module = copy.deepcopy(network.module)
-        self.positions, self.left_alone = _quantize(self.module, network, choice, calibration)
+        self.left_alone = _quantize(self.module, network, choice, calibration)
         self.flat = FlatParameters(self.module)
         units = Units.of(self.graph, self.flat)
         self.count = redundant_count(choice.sparsity, units.counts)
         self.plan = choice.plan
         self.optimizer = Qasso(self.flat, units, self.plan, choice, self.count)
-        self.inputs = torch.from_numpy(data.calibration_inputs)
-        self.labels = torch.from_numpy(np.array(data.calibration_labels))
+        self.batches = Batches(data, choice.batch, seed)
         self.seconds = 0.0
         self.loss = float("nan")
         self.watch = Watch(self)
-        self._order: tuple[int, Tensor] | None = None
         # only normalisations need training mode; everything that draws random numbers stays off
         self._normalisations = [part for part in self.module.modules() if isinstance(part, _BatchNorm)]
         self.module.eval()
@@ -222,7 +253,7 @@ class Run:
         report(progress, total, total, f"trained {total} steps")
 
     def _step(self, checkpoint: Path | None) -> None:
-        inputs, labels = self._batch(self.optimizer.taken)
+        inputs, labels = self.batches.of(self.optimizer.taken)
         self.flat.gradients.zero_()
         for part in self._normalisations:
             part.train()
@@ -238,17 +269,6 @@ class Run:
                 f"quantizer_rate{kept}"
             )
         self.optimizer.step()
-
-    def _batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return the inputs and labels of a step: each pass over the pool has an order of its own."""
-        batch = self.choice.batch
-        per_pass = self.data.calibration_size // batch
-        number, place = divmod(step, per_pass)
-        if self._order is None or self._order[0] != number:
-            drawn = np.random.default_rng([self.seed, number]).permutation(self.data.calibration_size)
-            self._order = (number, torch.from_numpy(drawn))
-        chosen = self._order[1][place * batch : (place + 1) * batch]
-        return self.inputs[chosen], self.labels[chosen]
 
     def finish(self) -> Trained:
         """Check what was promised and hand it over.
@@ -331,17 +351,13 @@ class Run:
         self.watch.restore(json.loads(state["moments"]))
 
 
-def _quantize(
-    module: nn.Module, network: Network, choice: Geta, calibration: Any
-) -> tuple[dict[str, float], dict[str, str]]:
-    """Put quantizers on all layers that can have them; return the positions of each, and why the others cannot."""
-    seen = _watched(network, calibration)
-    positions: dict[str, float] = {}
+def _quantize(module: nn.Module, network: Network, choice: Geta, calibration: Any) -> dict[str, str]:
+    """Put quantizers on all layers that can have them; return why the others cannot."""
+    seen = observe(network, calibration)
     left_alone: dict[str, str] = {}
     for layer in network.layers:
         part = module.get_submodule(layer.name)
-        calls, largest, places = seen[layer.name]
-        positions[layer.name] = places
+        calls, largest = seen[layer.name]
         if type(part) not in QUANTIZED:
             left_alone[layer.name] = f"a {type(part).__name__} may use its weight in a way of its own"
         elif calls == 0:
@@ -354,29 +370,36 @@ def _quantize(
                 quantize_input(part, LearnedQuantizer.for_activations(largest, choice.bits_high))
     if len(left_alone) == len(network.layers):
         raise InputError(f"network must have a layer that can be quantized, got none: {next(iter(left_alone.values()))}")
-    return positions, left_alone
+    return left_alone
 
 
-def _watched(network: Network, calibration: Any) -> dict[str, tuple[int, float, float]]:
-    """Return, for each layer, how often a forward pass calls it, its largest input, and its positions per sample."""
+def observe(network: Network, calibration: Any) -> dict[str, tuple[int, float]]:
+    """Return, for each layer, how often a forward pass calls it and the largest absolute value that enters it.
+
+    Parameters
+    ----------
+    network : Network
+        What is run.
+    calibration : ndarray, tensor, tuple or dict
+        Its inputs.
+
+    Raises
+    ------
+    InputError
+        If there is no input, or the network does not take them.
+    """
     module = network.shadow()
-    found = {layer.name: [0.0, 0.0, 0.0] for layer in network.layers}
+    calls = {layer.name: 0 for layer in network.layers}
+    largest = {layer.name: 0.0 for layer in network.layers}
+
+    def hook(name: str, _: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        calls[name] += 1
+        largest[name] = max(largest[name], float(arguments[0].abs().max()))
+
+    for name in calls:
+        module.get_submodule(name).register_forward_pre_hook(functools.partial(hook, name))
     batches = 0
-
-    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def hook(part: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
-            row = found[name]
-            row[0] += 1
-            row[1] = max(row[1], float(arguments[0].abs().max()))
-            row[2] = output.numel() / (len(output) * len(part.weight))  # type: ignore[arg-type]
-
-        return hook
-
-    for name in found:
-        module.get_submodule(name).register_forward_hook(watch(name))
-    for batch in cut_up(calibration, 256):
+    for batch in cut_up(calibration, CALIBRATION_BATCH):
         batches += 1
         forward(module, batch, "float32")
-    if not batches:
-        raise InputError("calibration must hold at least one input, got none")
-    return {name: (round(row[0] / batches), row[1], row[2]) for name, row in found.items()}
+    return {name: (round(calls[name] / batches), largest[name]) for name in calls}
