@@ -44,7 +44,8 @@ class NetworkChoice(Choice):
     """Rough time of ``recipe`` on one core."""
 
     testing_seconds: ClassVar[float] = 0.0
-    """Rough time of passing the 10,000 test images through it on one core; 0 where it is below a second."""
+    """Rough time of passing the 10,000 test images, and the inputs of a measurement, through it on one core; 0 where
+    it is below a second."""
 
     seed: int = field(
         0,

@@ -7,7 +7,7 @@ import functools
 import re
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sdqviz.choice import field
 from sdqviz.dataset import Dataset
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 RANDOM = "random weights: shapes and errors only"
 """Note of a network whose weights were drawn from the seed."""
+
+WELL_KNOWN = (
+    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "maxvit_t",
+    "mnasnet1_0", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "regnet_y_400mf", "resnet18", "resnet34",
+    "resnet50", "resnext50_32x4d", "shufflenet_v2_x1_0", "squeezenet1_1", "swin_t", "vgg11", "vgg16", "vit_b_16",
+    "wide_resnet50_2",
+)  # fmt: skip
+"""Names of torchvision's catalogue that a form offers, so that it need not load torchvision to list them."""
 
 CLASSES = 1000
 """Classes of ImageNet, which torchvision's weights are for."""
@@ -43,6 +51,8 @@ class TorchvisionChoice(NetworkChoice):
     Images must come as torchvision's own transforms give them: of the right size, with three channels, in [0, 1]
     and then shifted and divided by the mean and deviation the weights were trained with.
     """
+
+    testing_seconds: ClassVar[float] = 1.0
 
     seed: int = field(
         0, label="Network seed", help="Draws the weights where none are at hand.", minimum=0, maximum=9999

@@ -38,7 +38,7 @@ class Vgg7(ImageNetworkChoice):
     recipe = Recipe(epochs=2, batch=128, rate=4e-3, decay=0.1)
     shipped_seeds = (0,)
     training_seconds = 90.0
-    testing_seconds = 4.0
+    testing_seconds = 7.0
 
     def layout(self) -> nn.Module:
         """Return the modules."""
