@@ -330,8 +330,8 @@ def draw_pareto(
         clickmode="event",
     )
     _draw_float(figure, info, ink)
-    _draw_front(figure, x, y, info.rounding, "front of plain rounding", theme.ROUNDING.line(ink, 2))
-    _draw_front(figure, x, y, info.front, "front of all methods", {"color": ink.text, "width": 2})
+    _draw_front(figure, x, y, info.rounding, "front, rounding", theme.ROUNDING.line(ink, 2))
+    _draw_front(figure, x, y, info.front, "front, all", {"color": ink.text, "width": 2})
     on_front = set(info.front.tolist())
     for method in sorted({one.method for one in info.points}, key=order_of):
         own = [index for index, one in enumerate(info.points) if one.method == method]
@@ -349,7 +349,7 @@ def draw_pareto(
     _draw_letters(figure, info, x, y, marked or {}, ink)
     return Panel(
         name="pareto",
-        title=f"{loss.title[:1].upper()}{loss.title[1:]} against {size.title}",
+        title=f"{loss.short.capitalize()} against {size.short}",
         look=_pareto_look(info, bool(prints)),
         alt=_pareto_alt(info),
         figure=figure,
@@ -408,7 +408,7 @@ def _draw_published(figure: Any, prints: Sequence[Published], ink: Ink) -> None:
     above = place("accuracy", [min(one.accuracy + one.deviation, 1.0) for one in prints]) - y
     below = y - place("accuracy", [one.accuracy - one.deviation for one in prints])
     figure.add_scatter(
-        x=place("bits", [one.bits for one in prints]), y=y, mode="markers", name="published: 1-bit frames",
+        x=place("bits", [one.bits for one in prints]), y=y, mode="markers", name="published",
         marker={"symbol": "square-open", "size": 9, "color": ink.text, "line": {"width": 1.5}},
         error_y={"type": "data", "array": above, "arrayminus": below, "color": ink.faint, "thickness": 1.5, "width": 3},
         text=[f"published: N = {one.size}, {100 * one.accuracy:.2f} ± {100 * one.deviation:.2f} %<br>"
@@ -443,8 +443,8 @@ def _pareto_look(info: Pareto, prints: bool) -> str:
     better = "Up and to the left is better" if FIGURES[info.loss].grows else "Down and to the left is better"
     networks = sorted({one.network for one in info.points})
     several = f" Points of {len(networks)} networks share one front here." if len(networks) > 1 else ""
-    told = f"{better}; outlined points are on the front. {rounding_verdict(info)}{several}"
-    return told + (" Hollow squares are published figures, at the bits our widths would cost." if prints else "")
+    told = f"{better}. Solid: the front of all methods, dotted: that of rounding. {rounding_verdict(info)}{several}"
+    return told + (" Hollow squares: published 1-bit frames, at the bits our widths would cost." if prints else "")
 
 
 def _pareto_alt(info: Pareto) -> str:

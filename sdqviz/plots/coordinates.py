@@ -113,8 +113,8 @@ def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink) -> Pane
     figure = theme.figure(ink, height=400)
     last = max(len(info.axes) - 1, 1)
     figure.update_layout(
-        margin={"t": 40, "b": 18, "l": 12, "r": 12}, dragmode="select", showlegend=False,
-        xaxis={"visible": False, "range": [-0.62, last + 0.32], "fixedrange": True},
+        margin={"t": 40, "b": 18, "l": 116, "r": 8}, dragmode="select", showlegend=False,
+        xaxis={"visible": False, "range": [-0.06, last + 0.26], "fixedrange": True},
         yaxis={"visible": False, "range": [-0.06, 1.13], "fixedrange": True},
         newselection={"line": {"color": ink.text, "width": 1, "dash": "dot"}},
     )  # fmt: skip
@@ -175,7 +175,7 @@ def _draw_axes(figure: Any, info: Coordinates, ink: Ink) -> None:
         figure.add_shape(
             type="line", x0=position, x1=position, y0=0, y1=1, line={"color": ink.text, "width": 1}, layer="below"
         )
-        title = "method" if name == "method" else FIGURES[name].title
+        title = "method" if name == "method" else FIGURES[name].short
         figure.add_annotation(
             x=position, y=1.04, text=_broken(title), showarrow=False, yanchor="bottom", xanchor="center",
             font={"color": ink.text, "size": 12},

@@ -12,7 +12,7 @@ import numpy as np
 from sdqviz.array import Array
 from sdqviz.plots import theme
 from sdqviz.plots.compare import look_of
-from sdqviz.plots.entries import FIGURES, Entry
+from sdqviz.plots.entries import FIGURES, Entry, changed_fields
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink, number, percent
 from sdqviz.report import LayerReport
@@ -71,16 +71,13 @@ def _differing(first: Run, second: Run) -> tuple[tuple[str, str, str], ...]:
     tables = []
     for run in (first, second):
         about: dict[str, Any] = {f"network {name}": value for name, value in run.network.items()}
-        about |= {f"method {name}": value for name, value in run.method.items()}
+        about |= {"method": run.method.get("name", "")}
+        about |= {f"method {name}": value for name, value in changed_fields(run.method).items()}
         tables.append(about | {"calibration inputs": run.calibration, "seed": run.seed, "version": run.version})
     names = dict.fromkeys([*tables[0], *tables[1]])
-    missing = "no such field"
-    found = [(name, tables[0].get(name, missing), tables[1].get(name, missing)) for name in names]
-    return tuple((name.removesuffix(" name"), _told(a), _told(b)) for name, a, b in found if a != b)
-
-
-def _told(value: Any) -> str:
-    return "by rule" if value is None or value == {} else str(value)
+    usual = "by default" if first.method.get("name") == second.method.get("name") else "–"
+    found = [(name, tables[0].get(name, usual), tables[1].get(name, usual)) for name in names]
+    return tuple((name.removesuffix(" name"), str(a), str(b)) for name, a, b in found if a != b)
 
 
 def sentence(info: Difference) -> str:
@@ -254,20 +251,8 @@ def settings_columns(info: Difference) -> dict[str, list[str]]:
     return {"": [row[0] for row in rows], "A": [row[1] for row in rows], "B": [row[2] for row in rows]}
 
 
-def settings_table(info: Difference) -> str:
-    """Return `settings_columns` as a Markdown table."""
-    rows = zip(*settings_columns(info).values(), strict=True)
-    return "\n".join(["| | A | B |", "|---|---|---|", *(f"| {' | '.join(map(_cell, row))} |" for row in rows)])
-
-
 def _figure(text: Any, value: float) -> str:
     return "n/a" if math.isnan(value) else str(text(value))
-
-
-def _cell(text: str) -> str:
-    """Keep a value that came with a file from being read as Markdown."""
-    kept = "".join(f"\\{letter}" if letter in "\\`*_{}[]()<>#+!|~$:" else letter for letter in text[:120])
-    return kept.replace("\n", " ")
 
 
 def usable(points: Sequence[Entry]) -> list[Run]:

@@ -37,6 +37,8 @@ class Figure:
     ----------
     title : str
         For axes, with the unit.
+    short : str
+        For headings and narrow places.
     read : callable
         Takes it from a report; NaN where the run does not have it.
     scale : str
@@ -50,6 +52,7 @@ class Figure:
     """
 
     title: str
+    short: str
     read: Callable[[Report], float]
     scale: str
     text: Callable[[float], str]
@@ -77,23 +80,28 @@ def _points_text(value: float) -> str:
 FIGURES: dict[str, Figure] = {
     "bits": Figure(
         "bits per original weight",
+        "bits per weight",
         lambda one: one.bits_per_weight,
         "log",
         number,
         False,
         "Everything stored (levels, scales, masks, frame parameters, kept tensors) per original number.",
     ),
-    "bytes": Figure("bytes stored", lambda one: float(one.bytes), "log", size, False, "Size of the packed tensors."),
+    "bytes": Figure(
+        "bytes stored", "bytes", lambda one: float(one.bytes), "log", size, False, "Size of the packed tensors."
+    ),
     "bops": Figure(
         "bit operations, relative to the original",
-        lambda one: _or_nan(getattr(one, "relative_bops", None)),
+        "bit operations",
+        lambda one: one.relative_bops,
         "log",
         percent,
         False,
-        "Multiplications times the bits of both factors, relative to float; known where a method changes them.",
+        "Multiply-accumulates times the bits of both factors, over those in 32 × 32 bits; NaN in runs stored before they were counted.",
     ),
     "accuracy": Figure(
         "accuracy on the test inputs",
+        "accuracy",
         lambda one: _or_nan(one.accuracy_after),
         "share",
         accuracy_text,
@@ -102,6 +110,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "lost": Figure(
         "accuracy lost, points",
+        "accuracy lost",
         _lost,
         "linear",
         _points_text,
@@ -110,14 +119,19 @@ FIGURES: dict[str, Figure] = {
     ),
     "error": Figure(
         "relative output error",
+        "output error",
         lambda one: one.relative_output_error,
         "log",
         percent,
         False,
         "‖f − f_Q‖_F/‖f‖_F over the calibration inputs.",
     ),
-    "zeros": Figure("share of zero weights", lambda one: one.sparsity, "linear", percent, True, "Exact zeros."),
-    "seconds": Figure("seconds to compress", lambda one: one.seconds, "log", number, False, "Measurement excluded."),
+    "zeros": Figure(
+        "share of zero weights", "zeros", lambda one: one.sparsity, "linear", percent, True, "Exact zeros."
+    ),
+    "seconds": Figure(
+        "seconds to compress", "seconds", lambda one: one.seconds, "log", number, False, "Measurement excluded."
+    ),
 }
 """Every figure by the name the link uses."""
 

@@ -297,20 +297,16 @@ def pair(page: Page, shown: Shown) -> None:
         )  # fmt: skip
     info = difference.difference_info(shown.first, shown.second)
     st.markdown(difference.sentence(info))
-    if info.layers:
-        show.panels([difference.draw_errors(info, page.ink), difference.draw_bits(info, page.ink)], page)
-        left, right = st.columns([3, 2], gap="medium")
-        columns = page.tables["A against B, layer by layer"] = difference.shown_table(info)
-        with left:
-            st.markdown("**Layer by layer**")
-            st.dataframe(columns, hide_index=True, key="_table difference")
-    else:
-        right = st.container()
-        right.caption("These runs came without layers (a CSV file has none).")
-    page.tables["A against B, what differs"] = difference.settings_columns(info)
-    with right:
-        st.markdown("**What differs**")
-        st.markdown(difference.settings_table(info))
+    st.markdown("**What differs**")
+    differing = page.tables["A against B, what differs"] = difference.settings_columns(info)
+    st.dataframe(differing, hide_index=True, key="_table differing")
+    if not info.layers:
+        st.caption("These runs came without layers (a CSV file has none).")
+        return
+    show.panels([difference.draw_errors(info, page.ink), difference.draw_bits(info, page.ink)], page)
+    st.markdown("**Layer by layer**")
+    columns = page.tables["A against B, layer by layer"] = difference.shown_table(info)
+    st.dataframe(columns, hide_index=True, key="_table difference")
 
 
 def _follow(key: str) -> None:

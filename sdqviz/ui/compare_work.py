@@ -71,9 +71,11 @@ def smallest(page: Page) -> None:
                      "Of every run. The inputs the search decides on are others.")  # fmt: skip
     chosen = tuple(filter(None, page.choices["methods"].split(","))) or tuple(sorted(METHODS))
     aim = target.Aim(NETWORKS[name](seed=seed), goal / 100, chosen, calibration=inputs)
+    searched = [name for name in chosen if target.lines(name)]
     st.caption(
-        f"Searches {', '.join(chosen)} (the methods chosen at the left): at most {target.most_runs(aim)} runs, each a "
-        "second or less on small networks. Finished runs are kept, so that a search goes on where it was."
+        f"Searches {', '.join(searched) or 'nothing'} (of the methods chosen at the left): at most "
+        f"{target.most_runs(aim)} runs, each a second or less on small networks. Finished runs are kept, so that a "
+        "search goes on where it was."
     )
     slot: job.Job[target.Search] = job.slot("target")
     if not slot.running and st.button("Search", type="primary", help="Runs beside the page; Cancel stops it."):
@@ -146,7 +148,7 @@ def sweep(page: Page, networks: Sequence[str], methods: Sequence[str], runs: Seq
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     left.markdown(f"**{len(plan):,} runs**, {told}.")
     right.download_button(
-        "TOML, for `sdqviz sweep`", text, "sweep.toml", "application/toml", on_click="ignore", width="stretch",
+        "TOML for sdqviz sweep", text, "sweep.toml", "application/toml", on_click="ignore", width="stretch",
         help="The same sweep on the command line: sdqviz sweep sweep.toml",
     )  # fmt: skip
     fits = len(plan) <= MOST_RUNS
