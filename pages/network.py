@@ -5,7 +5,7 @@ import streamlit as st
 from sdqviz.plots import network as plots
 from sdqviz.plots import network_text
 from sdqviz.plots.seeds import draw_seeds
-from sdqviz.plots.theme import number, percent, size
+from sdqviz.plots.theme import number, size
 from sdqviz.ui import network, screen, show
 
 with screen.page(
@@ -14,8 +14,8 @@ with screen.page(
     "What if a trained network were stored in far fewer bits: what does it lose, where, and what is proved about it?",
 ) as page:
     asked = network.ask(page)
-    shown = network.run(page, asked.question)
-    if shown is not None:
+    shown = None if asked is None else network.run(page, asked.question)
+    if asked is not None and shown is not None:
         comparison, report = shown.comparison, shown.comparison.report
         page.code(plots.code(shown.question, comparison))
         ladder, layer = network.ladder(asked, shown), asked.layer_of(report)
@@ -33,13 +33,10 @@ with screen.page(
                 network_text.accuracy_note(comparison),
                 "Share of all test inputs that are classified rightly.",
             ),
-            show.Headline(
-                "Relative output error",
-                percent(report.relative_output_error),
-                network_text.verdict(report),
-                "‖f − f_Q‖_F/‖f‖_F over the calibration inputs; the bound is on the largest ‖f(x) − f_Q(x)‖ of them.",
-            ),
+            show.Headline(*network_text.error_headline(report)),
         )
+        if report.note:
+            st.info(f"{report.note[:1].upper()}{report.note[1:]}.")
         wins = network_text.verdict_on_rounding(comparison)
         if wins:
             st.info(wins)

@@ -49,8 +49,10 @@ class OwnNetwork(NetworkChoice):
     title = "Your own"
 
     seed: int = field(0, label="Network seed", help="Has no meaning here.", minimum=0, maximum=9999)
-    digest: str = field("", label="Hash", help="SHA-256 of the files.")
+    digest: str = field("", label="Hash", help="SHA-256 of the files and of the architecture.")
     label: str = field("", label="Name", help="What the user's file is called.")
+    code: str = field("", label="Code", help="The Python expression that makes it.")
+    alone: bool = field(False, label="Weights alone", help="Whether there is no forward pass.")
 
     @property
     def ready(self) -> bool:
@@ -68,13 +70,24 @@ class OwnNetwork(NetworkChoice):
         raise InputError(f"network {self.label} must be uploaded in this session, got a link to it alone")
 
 
-def choice_of(network: Network, *contents: bytes) -> OwnNetwork:
-    """Return the choice that stands for a network made of these contents."""
+def choice_of(network: Network, code: str, *contents: bytes) -> OwnNetwork:
+    """Return the choice that stands for a network.
+
+    Parameters
+    ----------
+    network : Network
+        What was made.
+    code : str
+        The Python expression that makes it: with the contents, all that it depends on.
+    *contents : bytes
+        The files.
+    """
     digest = hashlib.sha256()
-    for content in contents:
+    for content in (code.encode(), *contents):
         digest.update(len(content).to_bytes(8, "little"))
         digest.update(content)
-    return OwnNetwork(digest=digest.hexdigest(), label=network.name)
+    alone = network.example_input is None
+    return OwnNetwork(digest=digest.hexdigest(), label=network.name, code=code, alone=alone)
 
 
 # -- weights alone ----------------------------------------------------------------------------------------

@@ -47,14 +47,22 @@ FITS = ("max", "mse")
 
 
 class Kept:
-    """What was computed last. The process has one; a session has its own for networks that are nobody else's."""
+    """What was computed last. The process has one; a session has its own for networks that are nobody else's.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    answers : int
+        The most answers.
+    weight : float
+        Bytes they may keep alive.
+    """
+
+    def __init__(self, answers: int = 24, weight: float = 768e6) -> None:
         self.networks: Recent[NetworkChoice, Network] = Recent(6)
         self.dataless: Recent[NetworkChoice, Network] = Recent(6)
         self.outlines: Recent[NetworkChoice, tuple[LayerOutline, ...]] = Recent(32)
-        self.roundings: Recent[Hashable, Rounding] = Recent(24, 256e6)
-        self.answers: Recent[Question, Answer] = Recent(24, 768e6)
+        self.roundings: Recent[Hashable, Rounding] = Recent(answers, weight / 3)
+        self.answers: Recent[Question, Answer] = Recent(answers, weight)
         self.seeds: Recent[Question, tuple[float, float]] = Recent(512)
 
 
@@ -90,11 +98,9 @@ class Question:
         """Return a rough estimate of the work, infinite where the method does not say."""
         training = 0.0 if self.ready else self.network.estimated_training_seconds
         testing = 3 * self.network.testing_seconds  # the network, what becomes of it, and the rounding beside
-        return (
-            training
-            + testing
-            + self.method.estimated_seconds([row.shape for row in outline(self.network, kept or SHARED)])
-        )
+        shapes = [row.shape for row in outline(self.network, kept or SHARED)]
+        rounding = sum(RoundToNearest(fit=fit).estimated_seconds(shapes) for fit in FITS)
+        return training + testing + rounding + self.method.estimated_seconds(shapes)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -220,7 +220,8 @@ def test_data_that_does_not_fit_is_refused():
 
 def test_the_choice_of_an_own_network_is_its_content():
     network = own_weights.weights(save(tensors()), "mine")
-    one, same = own_weights.choice_of(network, b"a", b"b"), own_weights.choice_of(network, b"a", b"b")
-    assert one == same and hash(one) == hash(same) and one != own_weights.choice_of(network, b"ab", b"")
+    one, same = own_weights.choice_of(network, "f()", b"a", b"b"), own_weights.choice_of(network, "f()", b"a", b"b")
+    assert one == same and hash(one) == hash(same) and one.alone
+    assert one != own_weights.choice_of(network, "f()", b"ab", b"") != own_weights.choice_of(network, "g()", b"ab", b"")
     with pytest.raises(sq.InputError, match="must be uploaded in this session"):
         one.load()

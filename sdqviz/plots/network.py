@@ -13,6 +13,7 @@ from sdqviz.ladder import Ladder
 from sdqviz.methods import METHODS
 from sdqviz.network_choice import NetworkChoice
 from sdqviz.networks import NETWORKS
+from sdqviz.own_weights import OwnNetwork
 from sdqviz.plots.network_bounds import draw_layer_bounds, draw_output_bounds
 from sdqviz.plots.network_bytes import draw_bytes
 from sdqviz.plots.network_images import draw_flips
@@ -26,12 +27,22 @@ ADDRESS = "network"
 """The page's address."""
 
 
+OWN, TORCHVISION = "own", "torchvision"
+"""What the box of networks offers besides the catalogue: a file of one's own, and torchvision's names."""
+
 DEFAULTS: dict[str, Any] = {"network": "mnist-fnn", "method": "frame", "calibration": 512, "seed": 0}
 """What the page shows at first, where it does not ask the choices' own defaults."""
 
 
-def question(choices: Mapping[str, Any]) -> Question:
+def question(choices: Mapping[str, Any], network: NetworkChoice | None = None) -> Question:
     """Read the parameters of the page's link as a question.
+
+    Parameters
+    ----------
+    choices : mapping
+        The parameters.
+    network : NetworkChoice, optional
+        The network, where a link cannot name it: one of the user's own.
 
     Raises
     ------
@@ -40,11 +51,13 @@ def question(choices: Mapping[str, Any]) -> Question:
     """
     name = str(choices.get("method", DEFAULTS["method"]))
     values = dict(choices)
+    if values.get("network") == TORCHVISION:
+        values["network"] = choices["torchvision"]
     for field, kind in METHODS[name].kinds().items():
         if kind == PerLayer:
             values[field] = by_layer(choices, field)
     return Question(
-        network=picked(NETWORKS, values, "network", DEFAULTS["network"], "network_"),
+        network=network or picked(NETWORKS, values, "network", DEFAULTS["network"], "network_"),
         method=picked(METHODS, values, "method", name),
         calibration=int(choices.get("calibration", DEFAULTS["calibration"])),
         seed=int(choices.get("seed", DEFAULTS["seed"])),
@@ -96,11 +109,16 @@ def code(asked: Question, found: Comparison) -> str:
     """Return the lines that compute the page's numbers, with the numbers."""
     report, beside = found.report, found.rounding
     method = {key: value for key, value in asked.method.to_dict().items() if value not in (None, {})}
-    network = asked.network.to_dict()
-    more = f"calibration={asked.calibration}, seed={asked.seed}"
-    return f"""import sdqviz as sq
+    more = f"calibration={asked.calibration if report.inputs else None}, seed={asked.seed}"
+    own = isinstance(asked.network, OwnNetwork)
+    head = (
+        "from pathlib import Path\n\nimport sdqviz as sq\nfrom sdqviz import own_weights"
+        if own
+        else "import sdqviz as sq"
+    )
+    return f"""{head}
 
-network = sq.NETWORKS[{network.pop("name")!r}]({_arguments(network)}).load()
+network = {asked.network.code if isinstance(asked.network, OwnNetwork) else f"{made(asked.network)}.load()"}
 method = sq.METHODS[{method.pop("name")!r}]({_arguments(method)})
 result = sq.compress(network, method, {more})
 
@@ -118,6 +136,12 @@ for fit in {tuple(beside.reports)!r}:
 # {", ".join(f"{one.relative_output_error:.6g}" for one in beside.reports.values())}"""
 
 
+def made(choice: NetworkChoice) -> str:
+    """Return the Python expression of a network's choice."""
+    fields = choice.to_dict()
+    return f"sq.NETWORKS[{fields.pop('name')!r}]({_arguments(fields)})"
+
+
 def _arguments(fields: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in fields.items())
 
@@ -125,13 +149,14 @@ def _arguments(fields: Mapping[str, Any]) -> str:
 def overview(found: Comparison, asked: Answer | None, layer: str, ladder: Ladder | None, ink: Ink) -> list[Panel]:
     """Return the panels below the first: bounds and bytes."""
     bounds: tuple[Bound, ...] = ()
-    whole = None if asked is None else asked.bound
+    measured = found.report.inputs > 0
+    whole = asked.bound if asked is not None and measured else None
     if asked is not None:
         item = asked.layer(layer)
         bounds = item.bounds if item.path is None else (path_layer_bound(item),)
     return [
         draw_layer_bounds(found.report, ink, bounds),
-        draw_output_bounds(found.report, ink, whole, ladder),
+        *([draw_output_bounds(found.report, ink, whole, ladder)] if measured else []),
         draw_bytes(found, ink),
     ]
 

@@ -31,7 +31,7 @@ class Series:
     pattern : str
         Hatch of its bars, where two share a colour.
     same_input, propagated : ndarray, shape (layers,)
-        Relative errors.
+        Relative errors; of weights alone, ``same_input`` is that of the weights and ``propagated`` is NaN.
     """
 
     name: str
@@ -49,7 +49,7 @@ def errors_info(found: Comparison) -> list[Series]:
             name,
             look,
             pattern,
-            np.array([row.relative_error for row in report.layers]),
+            np.array([row.relative_error if report.inputs else row.weight_error for row in report.layers]),
             np.array([row.propagated_error for row in report.layers]),
         )
 
@@ -66,26 +66,37 @@ def errors_info(found: Comparison) -> list[Series]:
 def draw_errors(found: Comparison, ink: Ink, selected: str = "") -> Panel:
     """Draw the errors of every layer, same-input as bars and propagated as rings, plain rounding beside."""
     names = [row.name for row in found.report.layers]
-    info = errors_info(found)
-    figure = theme.figure(ink, y="relative error", height=400, barmode="group", scattermode="group", bargap=0.25)
+    info, measured = errors_info(found), found.report.inputs > 0
+    about = "same input" if measured else "of the weights"
+    figure = theme.figure(
+        ink,
+        y="relative error" if measured else "relative error of the weights",
+        height=400,
+        barmode="group",
+        scattermode="group",
+        bargap=0.25,
+    )
     for place, series in enumerate(info):
         colour = series.look.colour(ink)
         figure.add_bar(
             x=names, y=series.same_input, name=series.name, offsetgroup=str(place), legendgroup=str(place),
             marker={"color": colour, "pattern": {"shape": series.pattern, "fillmode": "overlay", "fgcolor": ink.page}},
             selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
-            hovertemplate="%{x}: %{y:.3g}, same input<extra></extra>",
+            hovertemplate=f"%{{x}}: %{{y:.3g}}, {about}<extra></extra>",
         )  # fmt: skip
+        if not measured:
+            continue
         figure.add_scatter(
             x=names, y=series.propagated, offsetgroup=str(place), legendgroup=str(place), mode="markers",
             marker={"symbol": "diamond", "size": 10, "color": ink.page, "line": {"width": 2, "color": colour}},
             selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
             name="propagated", showlegend=False, hovertemplate="%{x}: %{y:.3g}, propagated<extra></extra>",
         )  # fmt: skip
-    figure.add_scatter(
-        x=[None], y=[None], mode="markers", name="propagated",
-        marker={"symbol": "diamond", "size": 10, "color": ink.page, "line": {"width": 2, "color": ink.text}},
-    )  # fmt: skip
+    if measured:
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", name="propagated",
+            marker={"symbol": "diamond", "size": 10, "color": ink.page, "line": {"width": 2, "color": ink.text}},
+        )  # fmt: skip
     values = np.concatenate([np.concatenate([s.same_input, s.propagated]) for s in info])
     figure.update_layout(margin={"t": 58})  # on a narrow screen the legend takes two lines
     figure.update_yaxes(**positive_axis(values))
@@ -95,49 +106,62 @@ def draw_errors(found: Comparison, ink: Ink, selected: str = "") -> Panel:
         figure.add_vrect(at - 0.5, at + 0.5, fillcolor=ink.faint, opacity=0.6, line_width=0, layer="below")
     mine, best = info[0], info[1 + [*found.rounding.reports].index(found.rounding.best_fit)]
     worst = int(np.nanargmax(mine.same_input)) if np.isfinite(mine.same_input).any() else 0
-    rows = "; ".join(
-        f"{name} {number(a)} and {number(b)}, rounding {number(c)}"
-        for name, a, b, c in zip(names, mine.same_input, mine.propagated, best.same_input, strict=True)
+    told = _told(info[0], best, names, measured)
+    adds = (
+        "A bar is the error a layer adds to right inputs, a diamond what it passes on with the inputs it really gets."
     )
     return Panel(
         name="layers",
         title="What each layer loses",
-        look=f"A bar is the error a layer adds to right inputs, a diamond what it passes on with the inputs it "
-        f"really gets. "
-        f"{names[worst]} adds most. Orange is plain rounding at "
-        f"{bits_text(found.rounding)}. Click a bar to look into its layer below.",
-        alt=f"Relative error per layer, same input and propagated. {rows}.",
+        look=f"{adds if measured else 'A bar is the error of a layer’s weights.'} {names[worst]} "
+        f"{'adds' if measured else 'loses'} most. Orange is plain rounding at {bits_text(found.rounding)}. "
+        "Click a bar to look into its layer below.",
+        alt=told,
         figure=figure,
-        formulas=[
-            Formula(
-                r"\frac{\|(W-Q)z\|_F}{\|Wz\|_F}\quad\text{(same input)},\qquad"
-                r"\frac{\|Wz-Q\tilde z\|_F}{\|Wz\|_F}\quad\text{(propagated)}",
-                [
-                    (
-                        "z",
-                        "inputs of the layer in the original network, calibration inputs",
-                        f"{found.report.inputs:,}",
-                    ),
-                    (r"\tilde z", "its inputs in the compressed network", ""),
-                    (
-                        r"b",
-                        "bits per original weight of this choice, and of the rounding beside",
-                        f"{number(found.report.bits_per_weight)} and {number(found.rounding.best.bits_per_weight)}",
-                    ),
-                ],
-                "Rounding: the largest bit depth that costs no more, at least 1; scale per neuron, or per layer "
-                "where only "
-                "that fits; fitted to the largest weight (max) and to the smallest square error (mse).",
-            )
-        ],
+        formulas=[_formula(found, measured)],
         table=lambda: {
             "layer": np.array(names),
             **{
                 f"{series.name}, {kind}": values
                 for series in info
-                for kind, values in (("same input", series.same_input), ("propagated", series.propagated))
+                for kind, values in ((about, series.same_input), ("propagated", series.propagated))[: 1 + measured]
             },
         },
+    )
+
+
+def _told(mine: Series, best: Series, names: Sequence[str], measured: bool) -> str:
+    if measured:
+        rows = "; ".join(
+            f"{name} {number(a)} and {number(b)}, rounding {number(c)}"
+            for name, a, b, c in zip(names, mine.same_input, mine.propagated, best.same_input, strict=True)
+        )
+        return f"Relative error per layer, same input and propagated. {rows}."
+    rows = "; ".join(
+        f"{name} {number(a)}, rounding {number(c)}"
+        for name, a, c in zip(names, mine.same_input, best.same_input, strict=True)
+    )
+    return f"Relative error of the weights per layer. {rows}."
+
+
+def _formula(found: Comparison, measured: bool) -> Formula:
+    spent = (
+        r"b",
+        "bits per original weight of this choice, and of the rounding beside",
+        f"{number(found.report.bits_per_weight)} and {number(found.rounding.best.bits_per_weight)}",
+    )
+    source = (
+        "Rounding: the largest bit depth that costs no more, at least 1; scale per neuron, or per layer where only "
+        "that fits; fitted to the largest weight (max) and to the smallest square error (mse)."
+    )
+    if not measured:
+        return Formula(r"\|W-Q\|_F/\|W\|_F", [spent], source)
+    inputs = ("z", "inputs of the layer in the original network, calibration inputs", f"{found.report.inputs:,}")
+    return Formula(
+        r"\frac{\|(W-Q)z\|_F}{\|Wz\|_F}\quad\text{(same input)},\qquad"
+        r"\frac{\|Wz-Q\tilde z\|_F}{\|Wz\|_F}\quad\text{(propagated)}",
+        [inputs, (r"\tilde z", "its inputs in the compressed network", ""), spent],
+        source,
     )
 
 

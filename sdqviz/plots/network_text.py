@@ -29,6 +29,28 @@ def bits_text(rounding: Rounding) -> str:
     return f"{rounding.bits} bit{'' if rounding.bits == 1 else 's'}"
 
 
+def error_headline(report: Report) -> tuple[str, str, str, str]:
+    """Return label, value, note and help of the headline about the error.
+
+    That is the error of the output, or where none is measured (weights alone) that of the weights.
+    """
+    if report.inputs:
+        return (
+            "Relative output error",
+            percent(report.relative_output_error),
+            verdict(report),
+            "‖f − f_Q‖_F/‖f‖_F over the calibration inputs; the bound is on the largest ‖f(x) − f_Q(x)‖ of them.",
+        )
+    held = sum(row.bound_holds and row.error <= row.bound * (1 + 1e-9) for row in report.layers)
+    worst = max(report.layers, key=lambda row: row.weight_error)
+    return (
+        "Largest error of the weights",
+        percent(worst.weight_error),
+        f"in layer {worst.name}; bound on {report.layers[0].error_name} holds in {held} of {len(report.layers)} layers",
+        "‖W − Q‖_F/‖W‖_F of the layer where it is largest. Without a forward pass there is no output to compare.",
+    )
+
+
 def accuracy_note(found: Comparison) -> str:
     """Say what the accuracy was, how many predictions changed, and what rounding keeps."""
     report, best = found.report, found.rounding.best
@@ -79,11 +101,13 @@ def counts(report: Report) -> list[str]:
         rows = [(row.name, getattr(row, field)) for row in report.layers if getattr(row, field)]
         return ", ".join(f"{name} {count:,}" for name, count in rows) or "none"
 
-    return [
+    told = [
         f"Overload (values outside the quantizer's range): {listed('overload')}.",
         f"Unstable vectors (their coefficients break the stability condition): {listed('unstable')}.",
-        f"Dead inputs (zero on every calibration input): {listed('dead_inputs')}.",
     ]
+    if report.inputs:
+        told.append(f"Dead inputs (zero on every calibration input): {listed('dead_inputs')}.")
+    return told
 
 
 def table(report: Report) -> dict[str, Array]:

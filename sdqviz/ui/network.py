@@ -18,13 +18,13 @@ from sdqviz.error import InputError
 from sdqviz.frames import FRAMES
 from sdqviz.ladder import Ladder
 from sdqviz.methods import METHODS
-from sdqviz.networks import NETWORKS
+from sdqviz.network_choice import NetworkChoice
+from sdqviz.own_weights import OwnNetwork
 from sdqviz.plots import network as plots
 from sdqviz.plots import network_errors, network_text
-from sdqviz.plots.theme import size
 from sdqviz.registry import Registry
 from sdqviz.report import Report
-from sdqviz.ui import history, job, show
+from sdqviz.ui import download, history, job, own, show
 from sdqviz.ui.screen import Page
 from sdqviz.what_if import Answer, Comparison, LayerOutline, Question, Spread
 
@@ -36,6 +36,9 @@ LIMITS = {"size": (1, 16384), "redundancy": (1.0, 64.0)}
 
 STARTING = {"size": 1000, "redundancy": 4.0}
 """Values at first of fields that a method leaves open."""
+
+MOST_INPUTS = 4096
+"""The most calibration inputs."""
 
 LAYERS_LISTED = 60
 """The most layers with a line of their own in the form."""
@@ -95,35 +98,43 @@ class Asked:
 # -- the form ---------------------------------------------------------------------------------------
 
 
-def ask(page: Page) -> Asked:
+def ask(page: Page) -> Asked | None:
     """Draw the form: network, method with all its fields, those by layer, calibration inputs, what is looked into.
+
+    Returns
+    -------
+    Asked or None
+        None while a file that is asked for is missing.
 
     Raises
     ------
     InputError
         If the choices do not go together.
     """
-    kind = _box(page, NETWORKS, "network", plots.DEFAULTS["network"], "Network")
-    network = page.choose(kind, prefix="network_", where=dict.fromkeys(kind.specs(), "what"))
-    outline = plots.outline(network)
+    network = page.attempt(lambda: own.choose(page), lambda: None)
+    outline = () if network is None else _outline(network)
     _method(page, outline)
-    page.ask(
-        "calibration",
-        plots.DEFAULTS["calibration"],
-        label="Calibration inputs",
-        help="On how many training images errors are measured (and collected, by methods that need data). The accuracy "
-        "is always that of all test images.",
-        minimum=16,
-        maximum=4096,
+    ladder = False
+    if not isinstance(network, OwnNetwork) or not network.alone:
+        _calibration(page, network)
+        ladder = page.ask(
+            "ladder",
+            False,
+            label="Ladder of bounds P0–P4",
+            help="Bounds on the output that use more and more of what was measured. Takes a few seconds; only for "
+            "networks the theorems speak of.",
+            where="how",
+        )
+    vector = page.ask(
+        "vector",
+        "worst",
+        label="Vector looked into",
+        help="The column or neuron of the layer with the worst, the median or the best error.",
+        options=("worst", "median", "best"),
+        where="more",
     )
-    ladder = page.ask(
-        "ladder",
-        False,
-        label="Ladder of bounds P0–P4",
-        help="Bounds on the output that use more and more of what was measured. Takes a few seconds; only for networks "
-        "the theorems speak of.",
-        where="how",
-    )
+    if network is None:  # the form keeps what was chosen until there is a network
+        return None
     names = tuple(layer.name for layer in outline)
     if st.session_state.get("layer", names[0]) not in names:  # the network has changed
         del st.session_state["layer"]
@@ -135,15 +146,7 @@ def ask(page: Page) -> Asked:
         options=names,
         where="what",
     )
-    vector = page.ask(
-        "vector",
-        "worst",
-        label="Vector looked into",
-        help="The column or neuron of the layer with the worst, the median or the best error.",
-        options=("worst", "median", "best"),
-        where="more",
-    )
-    question, seeds = plots.question(page.choices), 1
+    question, seeds = plots.question(page.choices, network), 1
     if question.method.stochastic:
         seeds = page.ask(
             "seeds",
@@ -157,6 +160,31 @@ def ask(page: Page) -> Asked:
             where="how much",
         )
     return Asked(question, layer, vector, ladder, seeds)
+
+
+def _outline(network: NetworkChoice) -> Sequence[LayerOutline]:
+    if isinstance(network, OwnNetwork):
+        return what_if.outline(network, own.kept(network))
+    with st.spinner("Building the network"):
+        return plots.outline(network)
+
+
+def _calibration(page: Page, network: NetworkChoice | None) -> None:
+    """Ask on how many inputs errors are measured, as far as there are any."""
+    given = None if network is None else own.network(network)
+    pool = MOST_INPUTS if given is None or given.dataset is None else given.dataset.calibration_size
+    most = min(MOST_INPUTS, pool)
+    if st.session_state.get("calibration", 0) > most:  # the data have changed
+        st.session_state["calibration"] = most
+    page.ask(
+        "calibration",
+        min(plots.DEFAULTS["calibration"], most),
+        label="Calibration inputs",
+        help="On how many training images errors are measured (and collected, by methods that need data). The accuracy "
+        "is always that of all test images.",
+        minimum=min(16, most),
+        maximum=most,
+    )
 
 
 def _box(page: Page, registry: Registry[Any], key: str, default: str, label: str) -> type[Any]:
@@ -241,7 +269,8 @@ def run(page: Page, question: Question) -> Shown | None:
     A stored result is drawn first where one matches and nothing heavy is loaded yet.
     """
     box = st.container()
-    found, stored = what_if.known(question), plots.stored_comparison(question)
+    kept = own.kept(question.network)
+    found, stored = what_if.known(question, kept), plots.stored_comparison(question)
     try:
         if found is None:
             with box:
@@ -251,7 +280,7 @@ def run(page: Page, question: Question) -> Shown | None:
         box.error(f"{error}. Change it at the left; nothing else is lost.")
     if found is not None:
         st.session_state[SHOWN] = found
-        history.remember(found.question.network, found.comparison.report, found.question.calibration, found.seconds)
+        _remember(found)
         return Shown(found.question, found.comparison, found, box)
     if stored is not None:
         return Shown(question, stored, None, box)
@@ -260,6 +289,14 @@ def run(page: Page, question: Question) -> Shown | None:
         return None
     box.info("The numbers below are still those of the previous choice.")
     return Shown(previous.question, previous.comparison, previous, box)
+
+
+def _remember(found: Answer) -> None:
+    """Enter a run into the history of this session."""
+    mine = isinstance(found.question.network, OwnNetwork)
+    weights = found.compression.original.fingerprint if mine else None
+    report = found.comparison.report
+    history.remember(found.question.network, report, found.question.calibration, found.seconds, weights)
 
 
 def _work(question: Question, *, later: bool) -> Answer | None:
@@ -275,13 +312,13 @@ def _work(question: Question, *, later: bool) -> Answer | None:
     if running and asked == question:
         slot.show()
         return None
-    loaded = "torch" in sys.modules
-    seconds = question.estimated_seconds() if loaded else math.nan
+    loaded, kept = "torch" in sys.modules, own.kept(question.network)
+    seconds = question.estimated_seconds(kept) if loaded else math.nan
     if loaded and seconds <= what_if.AT_ONCE:
         if running:
             slot.cancel()
         with st.spinner("Computing"):
-            return what_if.answer(question)
+            return what_if.answer(question, kept=kept)
     if not loaded and question.ready and asked != question:
         if not later:
             _start(question)
@@ -300,7 +337,8 @@ def _work(question: Question, *, later: bool) -> Answer | None:
 
 
 def _start(question: Question) -> None:
-    job.slot("network").start(functools.partial(what_if.answer, question), question)
+    kept = own.kept(question.network)
+    job.slot("network").start(functools.partial(what_if.answer, question, kept=kept), question)
     st.session_state[ASKED] = question
 
 
@@ -338,7 +376,8 @@ def seeds(asked: Asked, shown: Shown) -> Spread | None:
     if slot.made_for == wanted and slot.result is not None:
         return slot.result
     if st.session_state.get(SEEDS_ASKED) != wanted:
-        slot.start(functools.partial(what_if.over_seeds, *wanted), wanted)
+        kept = own.kept(found.question.network)
+        slot.start(functools.partial(what_if.over_seeds, *wanted, kept=kept), wanted)
         st.session_state[SEEDS_ASKED] = wanted
         running = True
     if running:
@@ -365,24 +404,17 @@ def _choose_layer(key: str) -> None:
 
 
 def table(shown: Shown) -> None:
-    """Draw the table of layers, and the downloads: report, packed network, table."""
+    """Draw the table of layers, and what can be downloaded: report, table, and the network in three forms."""
     report = shown.comparison.report
     st.markdown("**Layer by layer**")
     st.dataframe(network_text.shown_table(report), hide_index=True, key="_table network")
-    left, middle, right = st.columns(3)
+    left, right = st.columns(2)
     left.download_button(
         "Report, JSON", network_text.report_json(report), "sdqviz-report.json", "application/json", on_click="ignore",
         width="stretch", help="Every figure of this run.",
-    )  # fmt: skip
-    middle.download_button(
-        f"Packed network, {size(report.bytes)}",
-        b"" if shown.answer is None else shown.answer.packed,
-        "sdqviz-network.sdq", "application/octet-stream", on_click="ignore", width="stretch",
-        disabled=shown.answer is None,
-        help="What sq.load reads: levels bit-packed, scales and kept tensors; no code."
-        if shown.answer is not None else "Not yet: a stored result is shown while the libraries load.",
     )  # fmt: skip
     right.download_button(
         "Layer table, CSV", functools.partial(network_text.table_csv, report), "sdqviz-layers.csv", "text/csv",
         on_click="ignore", width="stretch", help="Every figure of every layer.",
     )  # fmt: skip
+    download.network(shown.answer, report)
