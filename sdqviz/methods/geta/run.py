@@ -234,11 +234,11 @@ class Run:
         total = self.plan.steps
         while self.optimizer.taken < total:
             taken = self.optimizer.taken
-            if on_moment is not None and self.watch.due(taken):
-                on_moment(self.watch.look(should_stop))
             if checkpoint is not None and taken % SAVED_EVERY == 0:
                 self.save(checkpoint)
             try:
+                if on_moment is not None and self.watch.due(taken):
+                    on_moment(self.watch.look(should_stop))
                 stop_if(should_stop)
             except Stopped:
                 if checkpoint is not None:
@@ -248,6 +248,8 @@ class Run:
                 report(progress, taken, total, f"{self.plan.stage(taken)}: step {taken + 1} of {total}")
             self._step(checkpoint)
             self.seconds = before + time.perf_counter() - begun
+        if checkpoint is not None:
+            self.save(checkpoint)
         if on_moment is not None:
             on_moment(self.watch.look(should_stop))
         report(progress, total, total, f"trained {total} steps")
