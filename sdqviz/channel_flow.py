@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from sdqviz.channel_labels import NONE, Block, Labels, Numbers, Part, Role, Value, varying
 from sdqviz.error import InputError
@@ -46,13 +46,14 @@ class Flow:
     tensors : dict of str to (str, Tensor, bool)
         By name of the placeholder: the canonical path of the parameter or buffer, the tensor, and whether it is
         a parameter.
-    classes : dict of str to str
-        Class names of the modules by path.
+    modules : dict of str to Module
+        By path.
     """
 
-    def __init__(self, tensors: Mapping[str, tuple[str, Tensor, bool]], classes: Mapping[str, str]) -> None:
+    def __init__(self, tensors: Mapping[str, tuple[str, Tensor, bool]], modules: Mapping[str, nn.Module]) -> None:
         self.tensors = tensors
-        self.classes = classes
+        self.classes = {path: type(part).__name__ for path, part in modules.items()}
+        self.kinds = {path: kind_of(part) for path, part in modules.items()}
         self.labels = Labels()
         self.vertices: list[tuple[str, str]] = []  # name, kind
         self.edges: set[tuple[int, int]] = set()
@@ -108,8 +109,7 @@ class Flow:
             return self._resolve(node.args[0])[node.args[1]]
         if not isinstance(target, torch._ops.OpOverload):
             raise InputError(
-                f"network must be made of tensor operations without control flow of its own, got {target} "
-                f"(node {node})"
+                f"network must be made of tensor operations without control flow of its own, got {target} (node {node})"
             )
         given = self._given(node)
         packet = target._schema.name
@@ -376,7 +376,7 @@ class Flow:
         name = layer_of(weight.parts[0].path) or weight.parts[0].path
         numbers = weight.attached.union(*(v.attached for v in sources))
         self.owned.setdefault(name, set()).update(numbers)
-        return self.vertex(name, self.classes.get(name, "parameter"), *sources)
+        return self.vertex(name, self.kinds.get(name, "parameter"), *sources)
 
     def join(self, node: fx.Node, kind: str, values: Sequence[Value]) -> frozenset[int]:
         """Return where a value comes from that several were joined to, as a vertex of its own if they differ."""
@@ -390,6 +390,12 @@ def layer_of(path: str) -> str:
     """Return the module a parameter belongs to, the parametrized one if it is parametrized."""
     owner = path.rpartition(".")[0]
     return owner.partition(".parametrizations.")[0].removesuffix(".parametrizations")
+
+
+def kind_of(part: nn.Module) -> str:
+    """Return the name of the class of a module, of a layer that was made to quantize that of the layer."""
+    kinds = [kind.__name__ for kind in type(part).__mro__ if kind.__module__.startswith("torch.nn.modules.")]
+    return kinds[0] if kinds and kinds[0] != "Module" else type(part).__name__
 
 
 def is_value(value: Any) -> bool:

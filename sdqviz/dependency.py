@@ -88,8 +88,7 @@ def graph(network: Network | nn.Module, example: Any = None, keep: Iterable[str]
         for spec in program.graph_signature.input_specs
         if spec.target in held
     }
-    classes = {path: type(part).__name__ for path, part in shadow.named_modules()}
-    flow = Flow(tensors, classes)
+    flow = Flow(tensors, dict(shadow.named_modules()))
     flow.run(program.graph)
     _tie_widths(flow, shadow)
     _keep_named(flow, shadow, keep)
@@ -231,7 +230,8 @@ def _why(error: Exception) -> str:
     found, trace = "", error.__traceback__
     while trace is not None:  # the innermost forward
         code_of = trace.tb_frame.f_code
-        found = f" in forward ({code_of.co_filename}, line {trace.tb_lineno})" if code_of.co_name == "forward" else found
+        if code_of.co_name == "forward":
+            found = f" in forward ({code_of.co_filename}, line {trace.tb_lineno})"
         trace = trace.tb_next
     return f"{type(error).__name__}{found}: {text.splitlines()[0].rstrip('. ')}"
 

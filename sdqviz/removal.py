@@ -200,6 +200,11 @@ def _remove(copied: nn.Module, recipe: Cut) -> nn.Module:
         if path not in held or tuple(held[path].shape) != tuple(shape):
             got = tuple(held[path].shape) if path in held else "none"
             raise InputError(f"{path} must have shape {tuple(shape)} to be cut, got {got}")
+    for path, dims in recipe.kept.items():
+        for dim, index in dims.items():
+            entries = recipe.shapes[path][dim] if path in recipe.shapes and -1 < dim < len(recipe.shapes[path]) else 0
+            if not index or not 0 <= min(index) <= max(index) < entries:
+                raise InputError(f"cut must keep some of the entries 0 to {entries - 1} of {path}, got {index[:3]}")
     owners: dict[int, list[tuple[nn.Module, str]]] = {}
     for part in copied.modules():
         for name, tensor in [*part._parameters.items(), *part._buffers.items()]:
