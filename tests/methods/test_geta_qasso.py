@@ -52,6 +52,7 @@ def test_a_stage_shorter_than_its_periods_is_refused(field, value):
     [
         ({"sparsity": 0.0}, "sparsity must be at least"),
         ({"sparsity": 1.0}, "sparsity must be at most"),
+        ({"activation_bits_low": 6, "bits_high": 5}, "activation_bits_low must be at most bits_high, 5, got 6"),
         ({"bits_low": 8, "bits_high": 4}, "bits_low must be at most bits_high, 4, got 8"),
     ],
 )
@@ -301,13 +302,14 @@ def test_projection_clamps_only_the_step():
         seen.append(module.left.weight_quantizer.bits)
     # nothing in the warm-up; 10 bits in the first period, 7 in the second
     assert seen[0] > 15 and seen[1:] == pytest.approx([10, 10, 7, 7], abs=1e-6)
-    assert optimizer.most_bits == 4
+    assert optimizer.most_bits.tolist() == [4] * 6
 
 
 @pytest.mark.parametrize("cool_down", [0, 3])
 def test_units_are_zero_and_bits_whole_at_the_end(cool_down):
     choice = GETA(
-        rate=0.02, quantizer_rate=0.05, bits_low=3, bits_high=9, bit_reduction=1, projection_periods=3,
+        rate=0.02, quantizer_rate=0.05, bits_low=3, bits_high=9, bit_reduction=3, projection_periods=3,
+        activation_bits_low=5,
         warm_up_steps=4, projection_steps=6, joint_steps=9, cool_down_steps=cool_down, pruning_periods=3,
     )  # fmt: skip
     module, flat, units, optimizer = prepared(choice)
@@ -320,6 +322,8 @@ def test_units_are_zero_and_bits_whole_at_the_end(cool_down):
     for part in module.modules():
         if isinstance(part, LearnedQuantizer):
             assert part.bits == pytest.approx(round(part.bits), abs=1e-6) and 3 <= round(part.bits) <= 9
+    for layer in (module.left, module.right, module.output):
+        assert layer.input_quantizer.whole_bits == 5 and layer.weight_quantizer.whole_bits == 3
 
 
 def test_state_goes_on_to_the_same_bits():

@@ -92,6 +92,13 @@ class Geta(MethodChoice):
     quantize_activations: bool = field(
         True, label="Quantize activations", help="Also what enters each layer is quantized, with its own bits."
     )
+    activation_bits_low: int | None = field(
+        None,
+        label="Fewest bits of activations",
+        help="Another lower limit for activations; none takes that of the weights.",
+        minimum=2,
+        maximum=16,
+    )
     safeguard: bool = field(
         True,
         label="Safeguard",
@@ -122,7 +129,16 @@ class Geta(MethodChoice):
         """Check what ties fields together: the range of bits, and that no stage is shorter than its periods."""
         if self.bits_low > self.bits_high:
             raise InputError(f"bits_low must be at most bits_high, {self.bits_high}, got {self.bits_low}")
+        if self.fewest_activation_bits > self.bits_high:
+            raise InputError(
+                f"activation_bits_low must be at most bits_high, {self.bits_high}, got {self.fewest_activation_bits}"
+            )
         self.plan  # noqa: B018 - building the plan checks it
+
+    @property
+    def fewest_activation_bits(self) -> int:
+        """b_l of activations."""
+        return self.bits_low if self.activation_bits_low is None else self.activation_bits_low
 
     @property
     def plan(self) -> Plan:

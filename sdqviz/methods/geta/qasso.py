@@ -190,7 +190,7 @@ class Qasso:
         self._gone = torch.zeros(0, dtype=torch.int64)
         self._active: _Active | None = None
         inputs = torch.tensor([path.rpartition(".")[2] == INPUT for path in flat.quantizers], dtype=torch.bool)
-        self._weights = ~inputs
+        self._fewest = torch.where(inputs, float(choice.fewest_activation_bits), float(choice.bits_low))
 
     # -- one step ---------------------------------------------------------------------------------
 
@@ -245,16 +245,16 @@ class Qasso:
         flat.steps.clamp_(min=step_of(flat.reaches, flat.exponents, FINEST_BITS))
 
     @property
-    def most_bits(self) -> int:
-        """b_u as it stands: lowered after each period of the projection, never below b_l."""
+    def most_bits(self) -> Tensor:
+        """b_u of every quantizer as it stands: lowered after each period of the projection, never below its b_l."""
         lowered = self.choice.bits_high - self.choice.bit_reduction * self.plan.projections_done(self.taken)
-        return max(self.choice.bits_low, lowered)
+        return self._fewest.clamp_min(lowered)
 
     def _range(self) -> tuple[Tensor, Tensor]:
         """Return the finest and the coarsest d of every quantizer."""
         flat = self.flat
         finest = step_of(flat.reaches, flat.exponents, self.most_bits)
-        return finest, step_of(flat.reaches, flat.exponents, self.choice.bits_low)
+        return finest, step_of(flat.reaches, flat.exponents, self._fewest)
 
     def _project(self) -> None:
         """Clamp d, and only d, to the range of bits."""
@@ -289,7 +289,7 @@ class Qasso:
         """Fix the bits of all quantizers at the nearest whole number within the range."""
         flat = self.flat
         bits = bits_of(flat.steps, flat.reaches, flat.exponents).round()
-        self.frozen = bits.clamp(self.choice.bits_low, self.choice.bits_high)
+        self.frozen = bits.clamp(max=self.choice.bits_high).maximum(self._fewest)
         flat.steps.copy_(step_of(flat.reaches, flat.exponents, self.frozen))
 
     def _forget(self, active: _Active, x: Tensor, g: Tensor, rate: float, left: int) -> None:

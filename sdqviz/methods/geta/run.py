@@ -112,7 +112,7 @@ def train(
         File to keep the state in: every 200 steps, and when the run is stopped. A run of the same network, choice and
         seed goes on from there, to the same bits as one that was never interrupted.
     on_moment : callable, optional
-        Given the growing `Recording` at about 150 steps, on the calling thread; about every sixth is tested.
+        Given the growing `Recording` at about 150 steps, on the calling thread; about every eighth is tested.
     calibration : ndarray, optional
         Inputs for the ranges of the activations, shape (n, ...); 512 of the pool by default.
 
@@ -284,7 +284,9 @@ class Run:
         if int(zero.sum()) != self.count or not torch.equal(zero, self.optimizer.zero):
             raise RuntimeError(f"{self.count} units must be zero at the end, found {int(zero.sum())}")
         for path, bits in self.bits().items():
-            low, high = self.choice.bits_low, self.choice.bits_high
+            weight = path.endswith(WEIGHT)
+            low = self.choice.bits_low if weight else self.choice.fewest_activation_bits
+            high = self.choice.bits_high
             if abs(bits - round(bits)) > 1e-2 or not low <= round(bits) <= high:
                 raise RuntimeError(f"bits of {path} must be whole and within {low} and {high}, found {bits}")
         return Trained(
