@@ -324,7 +324,7 @@ def draw_pareto(
     up = [*y, *place("accuracy", [one.accuracy for one in prints]), *_float_level(info)]
     figure = theme.figure(ink, height=520, x=size.title, y=loss.title)
     figure.update_layout(
-        margin={"t": 92, "l": 70},
+        margin={"t": 104, "l": 70},
         xaxis=_axis(info.size, across, 10),
         yaxis=_axis(info.loss, up, 9),
         clickmode="event",
@@ -397,7 +397,7 @@ def _draw_front(figure: Any, x: Array, y: Array, kept: Index, name: str, line: d
     if not len(kept):
         return
     figure.add_scatter(
-        x=x[kept], y=y[kept], mode="lines", name=name, line=line | {"shape": "hv"}, hoverinfo="skip",
+        x=x[kept], y=y[kept], mode="lines", name=name, line=line | {"shape": "hv"}, hoverinfo="skip", showlegend=False,
     )  # fmt: skip
 
 

@@ -118,7 +118,7 @@ def draw_errors(info: Difference, ink: Ink) -> Panel:
                     hovertemplate="%{x}: %{y:.3g}<extra></extra>", **style,
                 )  # fmt: skip
     axis = theme.log_axis(min(drawn) / 1.6, max(drawn) * 1.6) if drawn else {}
-    figure.update_layout(yaxis=axis, barmode="group", bargap=0.35, margin={"t": 72, "b": 66})
+    figure.update_layout(yaxis=axis, barmode="group", bargap=0.35, margin={"t": 88, "b": 46})
     return Panel(
         name="difference-errors",
         title="Error of each layer, A beside B",
@@ -147,7 +147,7 @@ def draw_bits(info: Difference, ink: Ink) -> Panel:
             x=list(info.layers), y=info.column("bits_per_weight", which), name=f"{letter}: {_method(info, which)}",
             marker=_bar(info, which, ink), offsetgroup=letter, hovertemplate="%{x}: %{y:.3g} bits<extra></extra>",
         )  # fmt: skip
-    figure.update_layout(barmode="group", bargap=0.35, margin={"t": 72, "b": 66}, yaxis={"rangemode": "tozero"})
+    figure.update_layout(barmode="group", bargap=0.35, margin={"t": 88, "b": 46}, yaxis={"rangemode": "tozero"})
     a, b = (dict((name, pair) for name, *pair in info.figures)["bytes"][which] for which in (0, 1))
     return Panel(
         name="difference-bits",

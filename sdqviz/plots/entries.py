@@ -15,7 +15,7 @@ from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
 from sdqviz.plots.theme import number, percent, size
-from sdqviz.report import Report
+from sdqviz.report import LayerReport, Report
 from sdqviz.run_store import Run
 
 BASELINE = "round-to-nearest"
@@ -97,7 +97,7 @@ FIGURES: dict[str, Figure] = {
         "log",
         percent,
         False,
-        "Multiply-accumulates times the bits of both factors, over those in 32 × 32 bits; NaN in runs stored before they were counted.",
+        "Multiply-accumulates times the bits of both factors, over those of the original in 32 × 32 bits.",
     ),
     "accuracy": Figure(
         "accuracy on the test inputs",
@@ -438,6 +438,15 @@ def _short(text: str) -> str:
     return text.replace(".0 %", " %")
 
 
+MOST_LAYERS = 2000
+"""Layers of a run from a file."""
+
+
+def _drawable(row: LayerReport) -> bool:
+    sizes = all(isinstance(length, int) and 0 < length < 2**40 for length in row.shape)
+    return sizes and len(row.name) <= 300 and all(abs(v) < 1e18 for v in (row.levels, row.overload, row.size))
+
+
 def check(runs: Sequence[Run]) -> None:
     """Refuse runs of a stranger's file whose figures cannot be shown.
 
@@ -454,6 +463,8 @@ def check(runs: Sequence[Run]) -> None:
             fine = not any(math.isinf(value) or abs(value) > 1e18 for value in values) and max(map(len, said)) < 2000
             accuracy = one.values["accuracy"]
             fine = fine and (math.isnan(accuracy) or 0 <= accuracy <= 1)
+            layers = () if run.report is None else run.report.layers
+            fine = fine and len(layers) <= MOST_LAYERS and all(map(_drawable, layers))
         except (TypeError, ValueError, OverflowError, AttributeError):
             fine = False
         if not fine:

@@ -45,7 +45,8 @@ def published(points: Sequence[Entry], network: str) -> tuple[Published, ...]:
     from sdqviz.reproduce import FNN, PUBLISHED, RESIDUAL
 
     table = PUBLISHED.get({FNN: "table3", RESIDUAL: "table4"}.get(network, ""), {})
-    report = next((run.report for one in points if one.network == network for run in one.runs if run.report), None)
+    reports = (run.report for one in points if one.network == network for run in one.runs)
+    report = next((found for found in reports if found is not None and found.layers), None)
     if report is None:
         return ()
     return tuple(

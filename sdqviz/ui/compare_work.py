@@ -6,8 +6,10 @@ import functools
 import json
 import math
 import os
+import shutil
 import statistics
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +102,7 @@ def _number(page: Page, box: Any, key: str, default: Any, label: str, low: Any, 
 
 
 def _line(page: Page, box: Any, key: str, default: str, label: str, help: str, hint: str = "") -> str:
-    text = box.text_input(label, default, key=key, max_chars=200, help=help, placeholder=hint, bind="query-params")
+    text = box.text_input(label, default, key=key, max_chars=400, help=help, placeholder=hint, bind="query-params")
     page.link.declare(key, text, default, str, Spec(label, help))
     return str(text)
 
@@ -168,6 +170,14 @@ def sweep(page: Page, networks: Sequence[str], methods: Sequence[str], runs: Seq
         st.code(text, language="toml")
 
 
+class _Folder:
+    """A folder that is deleted when nothing refers to this any more."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="sdqviz-sweep-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 def _work(plan: Plan, file: Path, workers: int, progress: Progress, should_stop: ShouldStop) -> int:
     from sdqviz import sweep as engine
 
@@ -187,9 +197,9 @@ def _checked(values: Mapping[str, Any]) -> Plan:
 def _store_file(*, make: bool) -> Any:
     """Return this session's database of sweeps, or None; its folder goes when the session does."""
     if make and _FOLDER not in st.session_state:
-        st.session_state[_FOLDER] = tempfile.TemporaryDirectory(prefix="sdqviz-sweep-")
+        st.session_state[_FOLDER] = _Folder()
     folder = st.session_state.get(_FOLDER)
-    return None if folder is None else Path(folder.name) / "runs.sqlite"
+    return None if folder is None else folder.path / "runs.sqlite"
 
 
 def _group(page: Page, name: str) -> dict[str, Any]:

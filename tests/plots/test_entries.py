@@ -116,6 +116,9 @@ def test_figures_of_strangers_are_checked(made_run):
     for strange in ({"bytes": 10**400}, {"accuracy": 1.5}, {"sparsity": float("inf")}):
         with pytest.raises(InputError, match="runs must have figures that can be drawn"):
             entries.check([made_run(**strange)])
+    for strange in ({"shape": ("x", 3)}, {"shape": (0,)}, {"name": "x" * 999}, {"levels": 10**400}):
+        with pytest.raises(InputError, match="runs must have figures that can be drawn"):
+            entries.check([made_run(layers=[{"name": "one"} | strange])])
     with pytest.raises(InputError, match="figures"):
         entries.check([made_run(choices={"bits": "x" * 10_000})])
     json.dumps(entries.changed_fields({"name": ["gpfq"]}))
