@@ -139,14 +139,19 @@ def _shelf(tensors: Mapping[str, Stored]) -> nn.Module:
     matrices = [name for name, stored in tensors.items() if _is_matrix(stored)]
     if not matrices:
         raise InputError(f"weights must hold a tensor of two or four axes, got none among {len(tensors)}")
-    for name in sorted(matrices, key=lambda name: name.count(".")):  # a module before the ones inside it
-        path, bias = _place(name, tensors)
+    for (path, bias), name in sorted(((_place(name, tensors), name) for name in matrices), key=_in_order):
         _attach(root, path, _layer(tensors[name], None if bias is None else tensors[bias]))
         placed |= {name} if bias is None else {name, bias}
     for name, stored in tensors.items():
         if name not in placed:
             _keep(root, name, stored)
     return root
+
+
+def _in_order(found: tuple[tuple[str, str | None], str]) -> list[tuple[bool, int, str]]:
+    """Return what sorts paths: a module before the ones inside it, block 10 after block 9."""
+    parts = found[0][0].split(".")
+    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def _is_matrix(stored: Stored) -> bool:

@@ -170,9 +170,8 @@ class Comparison:
 
     @property
     def rounding_wins(self) -> bool:
-        """Whether plain rounding leaves a smaller output error and costs no more."""
-        mine, other = self.report.relative_output_error, self.rounding.best.relative_output_error
-        return self.rounding.affordable and _or_infinite(other) < _or_infinite(mine)
+        """Whether plain rounding costs no more and leaves a smaller error of the output, or of weights alone."""
+        return self.rounding.affordable and _errors(self.rounding.best) < _errors(self.report)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the times as plain JSON types, NaN as None; `from_dict` inverts it."""
@@ -565,9 +564,14 @@ def _weight(run: Compression) -> float:
     return float(stored + 4 * sum(item.weight.nbytes for item in run.layers))
 
 
+def mean_weight_error(one: Report) -> float:
+    """Return ‖W−Q‖_F/‖W‖_F, averaged over the layers by their weights."""
+    total = sum(row.weights for row in one.layers)
+    return math.fsum(row.weight_error * row.weights for row in one.layers) / max(total, 1)
+
+
 def _errors(one: Report) -> tuple[float, float]:
-    missed = math.fsum((row.weight_error or 0.0) * row.weights for row in one.layers)
-    return _or_infinite(one.relative_output_error), missed
+    return _or_infinite(one.relative_output_error), _or_infinite(mean_weight_error(one))
 
 
 def _or_infinite(value: float) -> float:

@@ -112,6 +112,13 @@ def test_files_that_hold_no_weights_are_refused(content, match):
         own_weights.weights(content, "mine")
 
 
+def test_layers_come_in_the_order_of_their_blocks():
+    names = ["block.10.weight", "block.9.weight", "block.9.inner.weight", "a.weight", "block.2.x.weight"]
+    network = own_weights.weights(save({name: torch.ones(2, 2) for name in names}))
+    expected = ["a", "block.2.x", "block.9", "block.9.inner", "block.10"]
+    assert [layer.name for layer in network.layers] == expected
+
+
 def test_weights_that_are_not_numbers_and_large_files_are_refused(tmp_path):
     broken = own_weights.weights(save({"a": torch.tensor([[1.0, float("nan")]])}))
     with pytest.raises(sq.InputError, match="finite weight"):

@@ -63,6 +63,7 @@ def test_own_weights_wait_for_a_file_and_then_show_what_can_be_known():
     worst = max(row.weight_error for row in result.report.layers)
     assert shown["Largest error of the weights"] == f"{100 * worst:.1f} %"
     assert "holds in 2 of 2 layers" in told(page) and "Dead inputs" not in told(page)
+    assert "Plain rounding wins here" in told(page) and "averages over all weights" in told(page)
     assert set(page.selectbox(key="layer").options) == {"first", "conv"}
     code = " ".join(one.value for one in page.code)
     assert "own_weights.weights(Path('mine.safetensors'))" in code and "calibration=None" in code

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sdqviz import what_if
 from sdqviz.array import Array
 from sdqviz.methods import METHODS
 from sdqviz.plots import theme
@@ -77,6 +78,12 @@ def verdict_on_rounding(found: Comparison) -> str | None:
     mine, best = found.report, found.rounding.best
     spent, less = number(mine.bits_per_weight), number(best.bits_per_weight)
     error, other = percent(mine.relative_output_error), percent(best.relative_output_error)
+    if found.rounding_wins and not mine.inputs:
+        error, other = (percent(what_if.mean_weight_error(one)) for one in (mine, best))
+        return (
+            f"Plain rounding wins here: with {less} bits a weight it leaves the weights {other} of error, this choice "
+            f"spends {spent} bits for {error} (averages over all weights)."
+        )
     tested = mine.accuracy_after is not None and best.accuracy_after is not None
     if found.rounding_wins:
         return (
