@@ -297,6 +297,11 @@ class Curve:
         )  # fmt: skip
 
     @property
+    def setting(self) -> Subject:
+        """The choice of the first point, with everything that goes with the axis."""
+        return self.sweep.settings[0][1]
+
+    @property
     def axis(self) -> Axis:
         """The axis that was swept."""
         return self.sweep.subject.axes[self.sweep.axis]
@@ -350,7 +355,7 @@ class Curve:
     @property
     def rate(self) -> Rate | None:
         """What theory says of the slope."""
-        return self.sweep.subject.rate(self.sweep.axis, self.points)
+        return self.setting.rate(self.sweep.axis, self.points)
 
     # -- comparisons ----------------------------------------------------------------------------------
 

@@ -224,14 +224,23 @@ class Rate:
     because: str
 
 
+Rule = tuple[str, tuple[Any, ...]]
+"""The name of a field, and values of it."""
+
+
 class Subject(Choice):
     """Base of what is bounded: a choice that can be measured at one point, and says what of it can be swept."""
 
     axes: ClassVar[Mapping[str, Axis]]
     error: ClassVar[str]
     """What is measured, as a formula in Unicode: the title of the vertical axis."""
-    only: ClassVar[Mapping[str, tuple[str, tuple[Any, ...]]]] = {}
-    """Fields that count only where another field has one of these values."""
+    only: ClassVar[Mapping[str, tuple[Rule, ...]]] = {}
+    """Fields that count only where other fields have one of these values each."""
+
+    @property
+    def error_title(self) -> str:
+        """What is measured with these choices."""
+        return self.error
 
     def admissible(self) -> Self:
         """Return the nearest choice there is, such as the next N for which a family has a frame."""

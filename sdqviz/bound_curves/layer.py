@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from sdqviz.bound_curves.vector import (
     walk,
     walk_facts,
 )
-from sdqviz.bound_point import A_POSTERIORI, Axis, Point, Promise, Rate, Subject, promises
+from sdqviz.bound_point import A_POSTERIORI, Axis, Point, Promise, Rate, Rule, Subject, promises
 from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.frames import FRAMES
@@ -51,10 +51,10 @@ class LayerMatrix(Subject):
         "dimension": dataclasses.replace(DIMENSION, title="width d (outputs of the layer)"),
     }
     error: ClassVar[str] = "‖W − Q‖₂ / ‖W‖₂"
-    only: ClassVar[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
-        "step": ("step_rule", ("by-hand",)),
-        **dict.fromkeys(("weights", "layer"), ("source", ("network",))),
-        **dict.fromkeys(("dimension", "columns", "draws"), ("source", ("gaussian",))),
+    only: ClassVar[Mapping[str, tuple[Rule, ...]]] = {
+        "step": (("step_rule", ("by-hand",)),),
+        **dict.fromkeys(("weights", "layer"), (("source", ("network",)),)),
+        **dict.fromkeys(("dimension", "columns", "draws"), (("source", ("gaussian",)),)),
     }
 
     source: str = field(

@@ -12,7 +12,7 @@ from sdqviz.alphabet import MAXIMUM_BITS
 from sdqviz.bound import Bound
 from sdqviz.bound_curves import SUBJECTS
 from sdqviz.bound_curves.vector import BITS, families, frame_rate, walk_facts
-from sdqviz.bound_point import A_POSTERIORI, Axis, Point, Rate, Subject, promises
+from sdqviz.bound_point import A_POSTERIORI, Axis, Point, Rate, Rule, Subject, promises
 from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
@@ -54,7 +54,7 @@ class WholeNetwork(Subject):
         "step": Axis("step", "step δ", 0.01, 1.0, 1e-4, 100.0, whole=False, fixed=(("step_rule", "by-hand"),)),
     }
     error: ClassVar[str] = "max ‖f(x) − f_Q(x)‖"
-    only: ClassVar[Mapping[str, tuple[str, tuple[Any, ...]]]] = {"step": ("step_rule", ("by-hand",))}
+    only: ClassVar[Mapping[str, tuple[Rule, ...]]] = {"step": (("step_rule", ("by-hand",)),)}
 
     network: str = field(
         "mnist-fnn",

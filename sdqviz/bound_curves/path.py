@@ -12,7 +12,7 @@ import numpy as np
 from sdqviz import monte_carlo, path_bound, recursion
 from sdqviz.array import Array
 from sdqviz.bound_curves import SUBJECTS
-from sdqviz.bound_point import Axis, Point, Rate, Subject, promises
+from sdqviz.bound_point import Axis, Point, Rate, Rule, Subject, promises
 from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.path_bound import PLACEMENTS, ProbabilisticBound
@@ -56,11 +56,12 @@ class PathLayerMatrix(Subject):
         "order": Axis("order", "order r of the alignment, X̃ changed by 0.3", 1, 32, 1, 64, fixed=(("drift", 0.3),)),
     }  # fmt: skip
     error: ClassVar[str] = "‖Xw − X̃q‖ of the worst neuron"
-    only: ClassVar[Mapping[str, tuple[str, tuple[Any, ...]]]] = {
-        **dict.fromkeys(("operator", "scaling", "placement"), ("method", ("unified",))),
-        "threshold": ("operator", ("quantize-prune",)),
-        "step": ("finite", (False,)),
-        **dict.fromkeys(("bits", "room"), ("finite", (True,))),
+    only: ClassVar[Mapping[str, tuple[Rule, ...]]] = {
+        **dict.fromkeys(("operator", "scaling", "placement"), (("method", ("unified",)),)),
+        "threshold": (("method", ("unified",)), ("operator", ("quantize-prune",))),
+        "step": (("finite", (False,)),),
+        "bits": (("finite", (True,)), ("operator", ("quantize", "quantize-prune"))),
+        "room": (("finite", (True,)),),
     }
 
     method: str = field(
@@ -161,6 +162,11 @@ class PathLayerMatrix(Subject):
                 f"seeds must be at most {int(MOST_WORK / (self.neurons * self.inputs**2))} for "
                 f"{self.neurons} neurons of {self.inputs} inputs, got {self.seeds}: take fewer"
             )
+
+    @property
+    def error_title(self) -> str:
+        """The norm that is measured."""
+        return self.error.replace("q‖", "q‖∞" if self.norm == "infinity" else "q‖₂")
 
     @property
     def _walk(self) -> WalkChoice:

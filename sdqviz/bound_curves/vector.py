@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from sdqviz.alphabet import MAXIMUM_BITS, nearest_index
 from sdqviz.array import Array, Index
 from sdqviz.bound import Walk, harmonic_walk, layer_bound_states, short_walk, stability, vector_bounds
 from sdqviz.bound_curves import SUBJECTS
-from sdqviz.bound_point import A_POSTERIORI, Axis, Point, Promise, Rate, Subject, promises
+from sdqviz.bound_point import A_POSTERIORI, Axis, Point, Promise, Rate, Rule, Subject, promises
 from sdqviz.choice import field
 from sdqviz.frame import Frame
 from sdqviz.frames import FRAMES
@@ -56,7 +56,7 @@ class UnitVector(Subject):
     title = "One vector over a frame (ΣΔ)"
     axes: ClassVar[Mapping[str, Axis]] = {"size": SIZE, "step": STEP, "bits": BITS, "dimension": DIMENSION}
     error: ClassVar[str] = "‖x − x̃‖ / ‖x‖"
-    only: ClassVar[Mapping[str, tuple[str, tuple[Any, ...]]]] = {"step": ("step_rule", ("by-hand",))}
+    only: ClassVar[Mapping[str, tuple[Rule, ...]]] = {"step": (("step_rule", ("by-hand",)),)}
 
     frame: str = field(
         "harmonic", label="Frame", help="The family whose inner products with x are quantized.", options=families

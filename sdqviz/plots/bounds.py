@@ -244,16 +244,17 @@ def bound_table(curve: Curve) -> str:
     """Write all bounds of the sweep as a Markdown table, with the hypothesis that fails where one does."""
     total = len(curve.x)
     lines = [
-        "| bound | kind | applies at | its slope | smallest bound / measured | where it does not apply |",
+        "| bound | kind | points where it applies | slope | smallest bound / measured | where it does not apply |",
         "|---|---|---|---|---|---|",
     ]
     for line in curve.bounds:
         fit = Fit.through(curve.x, line.median, line.applies)
         slope = signed(fit.slope) if math.isfinite(fit.slope) else "n/a"
         least = ratios(curve, line)
+        kind = line.kind.replace("-", "\u2011")  # which no line breaks at
         why = line.reason.replace("|", "\\|")
         lines.append(
-            f"| {line.title} | {line.kind} | {int(line.applies.sum())} of {total} points | {slope} | "
+            f"| {line.title} | {kind} | {int(line.applies.sum())} of {total} | {slope} | "
             f"{number(float(least.min())) if np.isfinite(least).any() else 'n/a'} | {why} |"
         )
     return "\n".join(lines)
@@ -348,7 +349,7 @@ def alt_text(curve: Curve) -> str:
         f"{short(line)} {number(float(line.median[-1]))}" for line in curve.bounds if math.isfinite(line.median[-1])
     )
     return (
-        f"{curve.sweep.subject.error} on logarithmic axes against {curve.axis.title} from "
+        f"{curve.setting.error_title} on logarithmic axes against {curve.axis.title} from "
         f"{number(float(curve.values[0]))} to {number(float(curve.values[-1]))}: median {number(float(median[0]))} to "
         f"{number(float(median[-1]))}, fitted slope {slope_text(curve.fit)}. Bounds at the last point: {told}. "
         f"{verdict(curve)[0]} comparisons violate a bound."

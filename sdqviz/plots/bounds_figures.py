@@ -103,7 +103,7 @@ def spread_out(wanted: Sequence[float], gap: float, top: float) -> list[float]:
 
 def look_of(curve: Curve) -> Look:
     """Return the look of what is measured: the method's own, where the subject has one."""
-    return theme.METHODS.get(getattr(curve.sweep.subject, "method", ""), theme.COMPRESSED)
+    return theme.METHODS.get(getattr(curve.setting, "method", ""), theme.COMPRESSED)
 
 
 def _faded(colour: str, share: float = 0.16) -> str:
@@ -197,7 +197,7 @@ def draw_curves(curve: Curve, ink: Ink, equal: bool = False) -> Panel:
     """Draw measured and every bound on logarithmic axes, with the fitted slope and what stands beside."""
     height, bottom = 500, 52
     top = 52 if _has_bits(curve) else 14
-    figure = theme.figure(ink, x=curve.axis.title, y=curve.sweep.subject.error, height=height, showlegend=False)
+    figure = theme.figure(ink, x=curve.axis.title, y=curve.setting.error_title, height=height, showlegend=False)
     figure.update_layout(margin={"t": top, "r": LABELS, "l": 72, "b": bottom}, xaxis={"zeroline": False})
     figure.update_xaxes(_x_axis(curve))
     rows = [curve.measured, *shown_beside(curve, equal).values(), *(line.median for line in curve.bounds)]
@@ -349,7 +349,7 @@ def draw_ladder(curve: Curve, place: int, ink: Ink, equal: bool = False) -> Pane
     besides = [(BESIDE[name], float(medians(values)[place])) for name, values in shown_beside(curve, equal).items()]
     count = len(rungs) + len(besides) + 1
     height = max(400, 26 * count + 100)
-    figure = theme.figure(ink, x=curve.sweep.subject.error, height=height, showlegend=False)
+    figure = theme.figure(ink, x=curve.setting.error_title, height=height, showlegend=False)
     figure.update_layout(margin={"l": 148, "r": 54, "t": 30})
     look = look_of(curve)
     rows: list[tuple[str, float, str, str, float]] = [("measured", measured, look.colour(ink), look.symbol, 1.0)]
@@ -381,8 +381,12 @@ def draw_ladder(curve: Curve, place: int, ink: Ink, equal: bool = False) -> Pane
     return Panel(
         name="ladder",
         title=f"All bounds at {at}",
-        look="Each mark is a bound, with its multiple of the measured error. Circles are known before anything is run; "
-        "triangles use what was measured, and come closer.",
+        look="Each mark is a bound, with its multiple of the measured error."
+        + (
+            " Circles are known before anything is run; triangles use what was measured, and come closer."
+            if any(line.kind == A_POSTERIORI for line in curve.bounds)
+            else ""
+        ),
         alt=f"At {at}: measured {number(measured)}; "
         + ", ".join(f"{name} {number(value)}" for (_, _, value), name in zip(rungs, names, strict=True))
         + ".",

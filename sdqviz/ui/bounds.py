@@ -11,7 +11,7 @@ import streamlit as st
 
 from sdqviz.bound_curve import Curve, Sweep
 from sdqviz.bound_curves import SUBJECTS
-from sdqviz.bound_point import PARITIES, Subject
+from sdqviz.bound_point import PARITIES, Rule, Subject
 from sdqviz.plots import bounds as plots
 from sdqviz.plots import bounds_paper as paper
 from sdqviz.reproduce import Result
@@ -131,8 +131,8 @@ def _form(page: Page, cls: type[Subject], name: str) -> None:
     """Draw the subject's own fields but those that the sweep moves, and those that other choices leave without use."""
     axis = cls.axes[name]
     hidden: dict[str, Callable[[Mapping[str, Any]], bool]] = {
-        field: functools.partial(_without_use, other, values, cls.defaults(), dict(axis.fixed))
-        for field, (other, values) in cls.only.items()
+        field: functools.partial(_without_use, rules, cls.defaults(), dict(axis.fixed))
+        for field, rules in cls.only.items()
     }
     hidden |= {field: lambda _seen: True for field in axis.names}
     where = dict.fromkeys((field for field in WHAT if field in cls.specs()), "what")
@@ -140,10 +140,11 @@ def _form(page: Page, cls: type[Subject], name: str) -> None:
 
 
 def _without_use(
-    other: str, values: Sequence[Any], defaults: Mapping[str, Any], fixed: Mapping[str, Any], seen: Mapping[str, Any]
+    rules: Sequence[Rule], defaults: Mapping[str, Any], fixed: Mapping[str, Any], seen: Mapping[str, Any]
 ) -> bool:
-    """Say whether the field that decides about this one decides against it; one that is not asked has its default."""
-    return {**defaults, **seen, **fixed}[other] not in values
+    """Say whether a field that decides about this one decides against it; one that is not asked has its default."""
+    known = {**defaults, **seen, **fixed}
+    return any(known[other] not in values for other, values in rules)
 
 
 def run(page: Page, sweep: Sweep) -> Curve | None:
