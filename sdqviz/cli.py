@@ -263,7 +263,7 @@ def write_for_others(
 
 @app.command("reproduce")
 def repeat(
-    what: Annotated[str, typer.Argument(help="table1 … table4, figure1, figure2 or all.")] = "all",
+    what: Annotated[str, typer.Argument(help="table1 … table4, figure1, figure2, all (of these), or pareto.")] = "all",
     nets: Annotated[int, typer.Option(min=1, max=100, help="Training runs per network; three are shipped.")] = 3,
     sizes: Annotated[str | None, typer.Option(help="Frame sizes N, for example 1000,7000.")] = None,
     steps: Annotated[
@@ -271,7 +271,13 @@ def repeat(
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder for tables, figures and finished cells.")] = Path("reproduced"),
 ) -> None:
-    """Recompute the tables and figures of Czaja & Na (arXiv 2404.08131); a killed run goes on where it was."""
+    """Recompute the tables and figures of Czaja & Na (arXiv 2404.08131), or compare all methods by size (pareto).
+
+    A killed run goes on where it was.
+    """
+    if what == "pareto":
+        typer.echo(_pareto(nets, output))
+        return
     from sdqviz import reproduce
 
     plan = reproduce.plan(
@@ -289,6 +295,21 @@ def repeat(
         write_html(result, output)
         typer.echo(result.to_markdown())
     typer.echo(f"written to {output.resolve()}: " + ", ".join(f"{result.name}.md/.json/.html" for result in results))
+
+
+def _pareto(nets: int, output: Path) -> str:
+    """Tune and test all methods at a few sizes, write the table, and return it."""
+    from sdqviz import pareto
+    from sdqviz.run_store import RunStore
+
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with RunStore(output / "pareto.sqlite") as store, _interruptible() as should_stop, _Meter() as meter:
+            table = pareto.run(store, nets=nets, progress=meter, should_stop=should_stop)
+        table.write(output)
+    except OSError as error:
+        raise InputError(f"output must be a folder that can be written, got {output}: {error}") from None
+    return f"{table.to_markdown()}\nwritten to {output.resolve()}: pareto.md/.json"
 
 
 # -- from text to choices and back ------------------------------------------------------------------
