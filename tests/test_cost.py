@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -125,6 +127,14 @@ def test_torchvision_by_torchs_own_counter(name):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.module(network.example_input)
     assert count(network).total == counter.get_total_flops() / 2
+
+
+def test_counting_does_not_load_the_compiler():
+    code = (
+        "import sys, sdqviz as sq; from sdqviz import cost; choice = sq.NETWORKS['vit-tiny']();"
+        "cost.count(choice.wrap(choice.build())); assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # -- bit operations ----------------------------------------------------------------------------------
