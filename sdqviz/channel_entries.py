@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,12 +79,16 @@ def _of_parameters(flow: Flow, node: fx.Node, shape: tuple[int, ...], operands: 
         rigid = next((value.rigid for value in wide if value.rigid), "")
         return Value(shape, origins=origins, attached=attached, rigid=rigid)
     rigid = next((value.rigid for value in wide if value.rigid), "")
-    mains = [value for value in wide if value.parts and any(part.trained for part in value.parts)]
-    ordered = [*mains, *(value for value in wide if value not in mains)]
+    # the weight comes first, before what scales or masks it
+    ordered = sorted(wide, key=lambda v: (-max(_entries(part) for part in v.parts), not v.parts[0].trained))
     zero = _zero(node, operands, None, 1)
     return Value(
         shape, origins=origins, attached=attached, parts=_stretched(ordered, shape), zero=zero, rigid=rigid
     )  # fmt: skip
+
+
+def _entries(part: Part) -> int:
+    return math.prod(part.shape)
 
 
 def _stretched(values: Sequence[Value], shape: tuple[int, ...]) -> tuple[Part, ...]:
@@ -107,7 +112,9 @@ def _zero(node: fx.Node, operands: Sequence[Value], back: int | None, size: int)
         if lies and len(value.zero) == size:
             flags.append(value.zero & (value.labels >= 0))
         elif back is None or value.parts:
-            trained = value.size > 1 and bool(value.zero.all()) and bool(value.parts)
+            # what is smaller than the weight it scales is not set to zero with it
+            whole = value.size > 1 if back is not None else value.size == math.prod(node.meta["val"].shape)
+            trained = whole and bool(value.zero.all()) and bool(value.parts)
             along = back is None or (len(value.shape) >= -back and value.shape[back] > 1)
             flags.append(np.full(size, trained and along))
         else:

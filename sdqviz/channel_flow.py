@@ -61,6 +61,7 @@ class Flow:
         self.biases: dict[str, str] = {}  # weight -> bias
         self.norms: dict[str, tuple[str, int]] = {}  # module of a norm over channels -> (weight, its entries)
         self.rescaled: dict[str, tuple[Numbers, int]] = {}  # weight -> rows scaled by the root of the width of a head
+        self._stuck: dict[str, str] = {}  # parameters that must stay as they are, and why
         self._unknown_layers: dict[tuple[str, int], Block] = {}
         self._values: dict[fx.Node, Any] = {}
         self._bases: dict[fx.Node, fx.Node] = {}  # view -> the tensor it is a part of
@@ -88,6 +89,9 @@ class Flow:
                 self._values[node] = None  # get_attr: a constant or a graph of its own, refused where it is used
                 if isinstance(node.meta.get("val"), Tensor):
                     self._values[node] = Value(tuple(node.meta["val"].shape))
+        for block in self.labels.blocks.values():
+            if block.path in self._stuck:
+                self.labels.keep(block.labels, self._stuck[block.path])
 
     def _input(self, node: fx.Node) -> Any:
         known = self.tensors.get(str(node.target))
@@ -251,9 +255,7 @@ class Flow:
         if value.labelled:
             self.labels.keep(value.labels, because)
         for part in value.parts:
-            for (path, _), block in self.labels.blocks.items():
-                if path == part.path:
-                    self.labels.keep(block.labels, because)
+            self._stuck.setdefault(part.path, because)
 
     def live(self, node: fx.Node, value: Value) -> None:
         """Keep the channels of a value that would not be zero when their parameters are."""
@@ -270,13 +272,14 @@ class Flow:
         A parameter that was moved must still have one of its dimensions along the axis, and no other.
         """
         found: Numbers | None = None
-        for place, part in enumerate(value.parts):
+        largest = max((math.prod(part.shape) for part in value.parts), default=0)
+        for part in value.parts:
             along = self._along(part, value.shape, axis)
             if along is None:
                 continue
             dim, where = along
-            # what scales a weight entry by entry is cut with it; zeroing the weight is enough
-            zeroed = part.trained and role != "consumes" and place == 0
+            # what scales a weight, such as a quantizer's steps, is cut with it; zeroing the weight is enough
+            zeroed = part.trained and role != "consumes" and math.prod(part.shape) == largest
             labels = NONE * np.ones(value.shape[axis], np.int64)
             if dim >= 0:
                 block = self.block(part.path, dim, part.shape[dim], role, zeroed=zeroed)

@@ -16,12 +16,19 @@ from sdqviz.channel_labels import NONE, Part, Value
 
 @rule(
     "contiguous", "clone", "detach", "alias", "to", "_to_copy", "type_as", "lift_fresh_copy", "lift_fresh", "dropout",
-    "feature_dropout", "alpha_dropout", "native_dropout", "identity", "copy", "cudnn_batch_norm_identity", "positive",
+    "feature_dropout", "alpha_dropout", "native_dropout", "identity", "positive",
 )  # fmt: skip
 def same(flow: Flow, node: fx.Node, given: Given) -> Any:
     """Give the first operand as it is."""
-    value = flow.operands(node)[0]
-    return value
+    return flow.operands(node)[0]
+
+
+@rule("copy")
+def copy(flow: Flow, node: fx.Node, given: Given) -> Any:
+    """Write over a tensor: the channels of both stay."""
+    for value in flow.operands(node):
+        flow.keep(value, f"{flow.place(node)} writes over a tensor")
+    return given["self"]
 
 
 @rule("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like")
@@ -134,7 +141,9 @@ def index(flow: Flow, node: fx.Node, given: Given) -> Any:
     """Take entries by computed positions: allowed along other dimensions than the channels."""
     value = given["self"]
     if not value.labelled:
-        return flow.operands(node)[0].plain(flow.shape(node)).replaced(rigid=value.rigid or "positions are looked up")
+        flow.keep(value, f"{flow.place(node)} looks entries of the parameter up")
+        rigid = value.rigid or (f"{flow.place(node)} looks entries of a parameter up" if value.parts else "")
+        return value.plain(flow.shape(node)).replaced(rigid=rigid)
     name = node.target._schema.name  # type: ignore[union-attr]
     if name == "aten::index_select" and given["dim"] % len(value.shape) != value.axis:
         return value.replaced(shape=flow.shape(node), source=None)
@@ -304,7 +313,8 @@ def summary(flow: Flow, node: fx.Node, given: Given) -> Any:
     if len(operands) > 1 or (given.get("dim") is None and name in ("max", "min") and "other" in given):
         return flow.unknown(node)
     if not value.labelled:
-        rigid = value.rigid or ("it is summed over" if value.parts else "")
+        flow.keep(value, f"{flow.place(node)} summarises the parameter")
+        rigid = value.rigid or (f"{flow.place(node)} summarises a parameter" if value.parts else "")
         results = [value.plain(shape).replaced(rigid=rigid) for shape in flow.shapes(node)]
         return results if isinstance(node.meta["val"], tuple | list) else results[0]
     dims = given.get("dim")

@@ -160,8 +160,11 @@ def _fits(graph: DependencyGraph, module: nn.Module, example: Any, places: Itera
 def _close(got: Tensor, wanted: Tensor) -> bool:
     if got.shape != wanted.shape:
         return False
-    scale = float(wanted.abs().max()) if wanted.numel() else 0.0
-    return not np.isfinite(scale) or float((got - wanted).abs().max() if wanted.numel() else 0.0) <= CLOSE * scale
+    finite = torch.isfinite(wanted)
+    if not torch.equal(finite, torch.isfinite(got)):
+        return False
+    difference, scale = (got - wanted)[finite].abs(), wanted[finite].abs()
+    return not difference.numel() or bool(difference.max() <= CLOSE * scale.max())
 
 
 def _tensors(nested: Any) -> list[Tensor]:
@@ -188,7 +191,10 @@ def _traced(module: nn.Module, example: Any) -> tuple[Any, nn.Module]:
     for parameter in module.parameters():
         if parameter.is_floating_point():
             shared[id(parameter)] = nn.Parameter(parameter.detach())
-    shadow = copy.deepcopy(module, shared).eval()
+    try:
+        shadow = copy.deepcopy(module, shared).eval()
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise InputError(f"module must be one that can be copied, got {type(module).__name__}: {error}") from None
     args, kwargs = ((), dict(example)) if isinstance(example, Mapping) else (_positional(example), {})
     try:
         with _tracing, _quiet():  # the tracer keeps state for the whole process

@@ -117,6 +117,16 @@ def padded_shortcut(net, x):
     return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 2, 2)) + y
 
 
+def rounded(weight, step):
+    return step * torch.sign(weight) * torch.round(weight.abs() / step)
+
+
+def shifted_in_time(y):
+    z = torch.zeros_like(y)
+    z[:, 1:] = y[:, :-1]
+    return z
+
+
 def write_over(y):
     y[:, :4] = torch.relu(y[:, :4])
     return y
@@ -200,6 +210,7 @@ CASES = {
         {"a": "own code", "out": OUT},
     ),
     "in place on a part": images(lambda net, y: write_over(y), {"a": "by their number"}),
+    "copied in place": tokens(lambda net, y: shifted_in_time(y), {"a": "writes over"}),
     "in place seen by others": images(lambda net, y: torch.relu_(y) + y, {"a": 8}),
     # bare parameters, embeddings, products
     "layer scale": images(lambda net, y: y + net.scale * net.b(y), {"a": 8}, b=lambda: conv(8, 8),
@@ -226,6 +237,31 @@ CASES = {
             mask=nn.Buffer(torch.ones(8, 12)), out=head(8),
         ),
         TOKENS, {"a": 8, "out": OUT},
+    ),
+    "quantized channel by channel": Case(
+        lambda: Net(
+            lambda net, x: net.out(torch.relu(functional.linear(x, rounded(net.a.weight, net.step.abs() / 20), net.a.bias))),
+            a=nn.Linear(12, 8), step=nn.Parameter(torch.ones(8, 1)), out=head(8),
+        ),
+        TOKENS, {"a": 8, "out": OUT},
+    ),
+    "sum of two weights": Case(
+        lambda: Net(
+            lambda net, x: net.out(functional.linear(x, net.a.weight + net.more)), a=nn.Linear(12, 8, bias=False),
+            more=bare(8, 12), out=head(8),
+        ),
+        TOKENS, {"a": 8, "out": OUT},
+    ),
+    "a weight used elsewhere": Case(
+        lambda: Net(lambda net, x: net.out(net.a(x)) + net.a.weight.mean(), a=nn.Linear(12, 8), out=head(8)), TOKENS,
+        {"a": "summarises the parameter", "out": OUT},
+    ),
+    "scaled by its largest weight": Case(
+        lambda: Net(
+            lambda net, x: net.out(functional.linear(x, rounded(net.a.weight, net.a.weight.abs().max() / 7))),
+            a=nn.Linear(12, 8), out=head(8),
+        ),
+        TOKENS, {"a": "summarises the parameter", "out": OUT},
     ),
     "weight of two factors": Case(
         lambda: Net(
