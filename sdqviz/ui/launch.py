@@ -20,6 +20,9 @@ CONFIG: dict[str, Any] = {
     "server.address": "127.0.0.1",
     "server.headless": True,
     "server.fileWatcherType": "none",
+    # with torch loaded a full collection takes a fifth of a second, in which no other session and no job can move;
+    # Streamlit would do one after every script, Python does it when enough has piled up
+    "runner.postScriptGC": False,
     "browser.gatherUsageStats": False,
     "global.disableWidgetStateDuplicationWarning": True,  # presets set controls that also have a default
     "client.toolbarMode": "minimal",
