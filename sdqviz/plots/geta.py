@@ -11,6 +11,7 @@ import numpy as np
 
 from sdqviz import recording
 from sdqviz.error import InputError
+from sdqviz.methods import METHODS
 from sdqviz.plots import geta_formulas, geta_graph, geta_steps, theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink, Look, number, percent, size
@@ -282,12 +283,9 @@ def marks(run: Recording) -> list[Mark]:
 
 
 def _look(label: str) -> Look:
-    """Return how a baseline is drawn: as its method is everywhere."""
-    text = label.lower()
-    for name in sorted(theme.METHODS, key=len, reverse=True):
-        if name in text:
-            return theme.METHODS[name]
-    return theme.METHODS["magnitude-pruning"] if "magnitude" in text else theme.ROUNDING
+    """Return how a baseline is drawn: as its method is everywhere; one without a method as pruning by size is."""
+    named = (name for name in METHODS if label.startswith(METHODS[name].title))
+    return theme.METHODS.get(next(named, "magnitude-pruning"), theme.ROUNDING)
 
 
 def draw_beside(run: Recording, ink: Ink) -> Panel:
@@ -297,7 +295,8 @@ def draw_beside(run: Recording, ink: Ink) -> Panel:
     figure = theme.figure(ink, x="relative BOPs", y="test accuracy", height=340, showlegend=False)
     for one in points:
         figure.add_scatter(
-            x=[one.relative_bops], y=[one.accuracy], mode="markers+text", text=[one.label], name=one.label,
+            x=[one.relative_bops], y=[one.accuracy], mode="markers+text", text=[one.label.partition(",")[0]],
+            name=one.label,
             marker=one.look.marker(ink, 13 if one is points[0] else 10)
             | {"line": {"width": 1.5, "color": one.look.colour(ink)}},
             textposition=_side(one, points), textfont={"size": 11, "color": ink.text}, cliponaxis=False,

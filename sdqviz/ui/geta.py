@@ -62,6 +62,7 @@ class Training:
     network: NetworkChoice
     method: Geta
     seed: int
+    beside: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +120,12 @@ class Live:
 
         asked = self.training
         with self._alone:  # a run that was just cancelled writes its checkpoint first
-            self.recording = geta_figures.record(
-                asked.network, asked.method, asked.seed, progress, should_stop, self.folder / "state", self.take
-            )
-        return self.recording
+            done = geta_figures.run(
+                asked.network, asked.method, asked.seed, progress, should_stop, self.folder / "state", self.take,
+                asked.beside,
+            )  # fmt: skip
+            self.compression, self.recording = done.compression, done.recording
+        return done.recording
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -186,7 +189,15 @@ def _form(page: Page) -> Training | None:
         maximum=2**31 - 1,
         where="more",
     )
-    return Training(network, method, seed)
+    beside = page.ask(
+        "beside",
+        False,
+        label="Baselines too",
+        help="Afterwards also prune the smallest units and fine-tune just as long, and round without training at equal "
+        "BOPs. About twice the time.",
+        where="how",
+    )
+    return Training(network, method, seed, beside)
 
 
 def _network(page: Page) -> NetworkChoice:
@@ -342,7 +353,7 @@ def _estimate(asked: Training | None) -> str:
         known = plots.load(name)
         if known.network.get("name") == asked.network.name and known.seconds > 0:
             rate = known.seconds / known.steps * asked.method.to_dict()["batch"] / known.method.get("batch", 64)
-            return f"about {_span(sum(plan.values()) * rate)}"
+            return f"about {_span(sum(plan.values()) * rate * (1 + asked.beside))}"
     return "takes minutes"
 
 

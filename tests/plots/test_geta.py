@@ -283,15 +283,15 @@ def test_costs_before_and_after_are_those_of_the_report():
 
 
 def test_run_and_baselines_stand_in_one_picture():
-    beside = (Beside("gpfq, 5 bits", 0.96, 0.02, 5.1, 0.0), Beside("not tested", None, 0.02, 5.0, 0.0))
+    beside = (Beside("GPFQ, 5 bits", 0.96, 0.02, 5.1, 0.0), Beside("not tested", None, 0.02, 5.0, 0.0))
     run = dataclasses.replace(grown(finished=True), beside=beside)
     panel = plots.draw_beside(run, Ink())
     assert [(t.name, t.x[0], t.y[0]) for t in panel.figure.data] == [
-        ("GETA", 0.0078125, 0.98), ("gpfq, 5 bits", 0.02, 0.96), ("original", 1.0, 0.99)
+        ("GETA", 0.0078125, 0.98), ("GPFQ, 5 bits", 0.02, 0.96), ("original", 1.0, 0.99)
     ]  # fmt: skip
     assert panel.figure.data[1].marker.symbol == "triangle-up"  # as on every page
     assert len(panel.table()["what"]) == 4 and plots.beside_lines(run).count("\n") == 5
-    assert plots.accuracy_note(run) == "before 99.00 %; gpfq, 5 bits: 96.00 %"
+    assert plots.accuracy_note(run) == "before 99.00 %; GPFQ, 5 bits: 96.00 %"
 
 
 def test_the_code_names_every_choice():
