@@ -202,7 +202,7 @@ class Table:
     def to_markdown(self) -> str:
         """Return the table, what it says, and the settings that were chosen."""
         best = {budget: self._best(budget) for budget in self.budgets}
-        head = ["method", *(f"{budget:g} bits" for budget in self.budgets)]
+        head = ["method", *(f"budget {budget:g}" for budget in self.budgets)]
         rows = [
             [line, *(_text(self.cell(line, budget), best[budget] == line) for budget in self.budgets)]
             for line in self.lines
@@ -210,15 +210,13 @@ class Table:
         notes = [
             f"Test accuracy in percent on {NETWORK}, mean ± standard deviation of {len(self.exact)} training runs "
             f"(in float {100 * np.mean(self.exact):.2f}); in brackets the bits per original weight, everything "
-            f"counted, scales as 32-bit floats. A budget of x allows x + {SLACK:g}. The best of a column is bold.",
+            f"counted, scales as 32-bit floats. A budget of x bits allows x + {SLACK:g}. The best of a column is bold.",
             f"{self.tried} settings were judged by the accuracy on {HELD_OUT:,} training images with the network of "
             f"seed {TUNED_ON}; test images took no part.",
             *self._verdicts(),
         ]
         chosen = [
-            f"- {cell.line}, {cell.budget:g} bits: {describe(cell.method)}"
-            for cell in self.cells
-            if cell.method is not None
+            f"- {cell.line}, {cell.budget:g}: {describe(cell.method)}" for cell in self.cells if cell.method is not None
         ]
         table = [" | ".join(cells) for cells in [head, ["---"] * len(head), *rows]]
         title = f"## Accuracy against size, {NETWORK}"
@@ -267,8 +265,8 @@ class Table:
             if frame.accuracies and other.accuracies:
                 verb = "beats" if frame.mean > other.mean else "loses to"
                 yield (
-                    f"At {budget:g} bits frame quantization {verb} plain rounding: {100 * frame.mean:.2f} against "
-                    f"{100 * other.mean:.2f} ({other.line})."
+                    f"At a budget of {budget:g} frame quantization {verb} plain rounding: {100 * frame.mean:.2f} "
+                    f"against {100 * other.mean:.2f} ({other.line})."
                 )
 
 
