@@ -114,7 +114,7 @@ def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink) -> Pane
     last = max(len(info.axes) - 1, 1)
     figure.update_layout(
         margin={"t": 40, "b": 18, "l": 116, "r": 8}, dragmode="select", showlegend=False,
-        xaxis={"visible": False, "range": [-0.06, last + 0.26], "fixedrange": True},
+        xaxis={"visible": False, "range": [-0.16, last + 0.26], "fixedrange": True},
         yaxis={"visible": False, "range": [-0.06, 1.13], "fixedrange": True},
         newselection={"line": {"color": ink.text, "width": 1, "dash": "dot"}},
     )  # fmt: skip
