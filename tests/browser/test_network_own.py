@@ -84,6 +84,7 @@ def test_a_pickle_that_would_run_code_is_refused(tab, server, tmp_path):
 def test_onnx_is_written_beside_the_page(tab, server, tmp_path):
     tab.goto(f"{server}/network?size=400&calibration=64")
     tab.wait_for_selector(PLOT)
+    tab.wait_for_selector('[data-test-script-state="notRunning"]')
     tab.get_by_role("button", name="Write ONNX").click()
     tab.get_by_role("button", name="Network, ONNX").wait_for(timeout=120_000)
     file = save_as(tab, "Network, ONNX", tmp_path / "x.onnx")
