@@ -1,13 +1,16 @@
 """One server and one browser for all browser tests; they are skipped only where Chromium is not installed."""
 
 import contextlib
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,29 +25,49 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"))
 
 
+class Server:
+    """The app in a process of its own, on a free port that it keeps when it is started again."""
+
+    def __init__(self, log: Path | None = None) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return once it answers."""
+        launch = f"from sdqviz.ui.launch import launch; launch(port={self.port})"
+        with (self.log or Path(os.devnull)).open("ab") as log:
+            self.process = subprocess.Popen([sys.executable, "-c", launch], stdout=log, stderr=log)
+        for _ in range(240):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=1):
+                break
+            if self.process.poll() is not None:
+                raise RuntimeError("the server ended at once")
+            time.sleep(0.25)
+
+    def memory(self) -> float:
+        """Return how much of it is in memory, in MB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+
+    def end(self, sign: int = signal.SIGTERM) -> None:
+        """End it, gently or at once."""
+        self.process.send_signal(sign)
+        self.process.wait(20)
+
+
 @contextlib.contextmanager
 def serve() -> Iterator[str]:
     """Start a fresh server on a free port, give its address, and end it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"from sdqviz.ui.launch import launch; launch(port={port})"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
+    server = Server()
     try:
-        for _ in range(240):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health", timeout=1):
-                break
-            if process.poll() is not None:
-                raise RuntimeError("the server ended at once")
-            time.sleep(0.25)
-        yield address
+        server.start()
+        yield server.address
     finally:
-        process.terminate()
-        process.wait(20)
+        server.end()
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +80,15 @@ def server():
 def fresh_server():
     with serve() as address:
         yield address
+
+
+@pytest.fixture
+def own_server(tmp_path):
+    """A fresh server that the test may end and start again; what it prints is kept."""
+    server = Server(tmp_path / "server.log")
+    server.start()
+    yield server
+    server.end()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,257 @@
+"""Many visitors at once, each in a browser context of its own: no error, own numbers, bounded memory, and a restart.
+
+``SDQVIZ_LOAD_SECONDS`` says how long they change choices (20 by default; 120 for the figures), and
+``SDQVIZ_LOAD_SESSIONS`` how many there are (20) beside the two that run networks. Run with ``-s`` to see the figures.
+"""
+
+import asyncio
+import dataclasses
+import os
+import random
+import re
+import shutil
+import signal
+import statistics
+import sys
+import threading
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SECONDS = float(os.environ.get("SDQVIZ_LOAD_SECONDS", "20"))
+SESSIONS = int(os.environ.get("SDQVIZ_LOAD_SESSIONS", "20"))
+
+LIGHT = (
+    ("sigma-delta", "Frame size N", "dimension={0}&size=60&seed={0}"),
+    ("frames", "Frame size N", "size={1}"),
+    ("path-following", "Neurons", "seed={0}&neurons=16"),
+)
+"""Address, slider that is moved, and parameters that make each visitor's numbers their own."""
+
+JOBS = ("size={0}&permutation=two-opt&calibration=64", "network=mnist-lenet&method=gpfq&calibration=512&seed={0}")
+"""Runs that take seconds; each is followed by the next, with another number, beside the pages."""
+
+THINKING = (1.0, 3.0)
+"""Seconds between two choices of a visitor."""
+
+WATCH = """() => { window.drawn = performance.now();
+    new MutationObserver(seen => {
+        if (seen.some(one => one.target.closest?.('[data-testid=stMain]'))) window.drawn = performance.now();
+    }).observe(document.body, {childList: true, subtree: true, attributes: true}); }"""
+RESTED = "document.querySelector('[data-testid=stApp]')?.getAttribute('data-test-script-state') === 'notRunning'"
+METRICS = "() => [...document.querySelectorAll('[data-testid=stMetricValue]')].map(e => e.innerText)"
+NUMBERS = "document.querySelectorAll('[data-testid=stMetricValue]').length === 3"
+BUTTON = "[...document.querySelectorAll('button')].some(one => /{}/.test(one.innerText))"
+WRONG = '[data-testid="stException"], [data-testid="stDialog"], [data-testid="stConnectionStatus"]'
+
+
+@dataclasses.dataclass
+class Seen:
+    """What the visitors met.
+
+    Attributes
+    ----------
+    numbers : dict of str to list of str
+        Headline numbers by link, the last of each visitor.
+    redraws : list of float
+        Milliseconds from a key to the last change on the page.
+    runs : int
+        Runs of networks that finished.
+    wrong : list of str
+        Errors of pages, and connections that broke.
+    memory : list of float
+        Of the server, MB: once a second from when all pages are open.
+    """
+
+    numbers: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    redraws: list[float] = dataclasses.field(default_factory=list)
+    runs: int = 0
+    wrong: list[str] = dataclasses.field(default_factory=list)
+    memory: list[float] = dataclasses.field(default_factory=list)
+
+
+async def rested(page, timeout=90_000):
+    await page.wait_for_function(
+        f"{RESTED} && document.querySelectorAll('.js-plotly-plot .main-svg').length > 0"
+        f" && {NUMBERS} && performance.now() - (window.drawn ?? 0) > 150",
+        timeout=timeout,
+        polling=50,
+    )
+
+
+async def opened(browser, seen):
+    """Open a context whose errors are noted."""
+    context = await browser.new_context(viewport={"width": 1200, "height": 900})
+    page = await context.new_page()
+    page.set_default_timeout(90_000)
+    page.on("pageerror", lambda error: seen.wrong.append(f"{page.url}: {error}"))
+    return page
+
+
+async def checked(page, seen):
+    if await page.locator(WRONG).count():
+        seen.wrong.append(f"{page.url}: {await page.locator(WRONG).first.inner_text()}")
+
+
+async def light_visitor(page, address, number, ready, seen):
+    """Move a slider to and fro, as a person does, until the time is over."""
+    path, label, parameters = LIGHT[number % len(LIGHT)]
+    choice = random.Random(number)
+    await page.goto(f"{address}/{path}?{parameters.format(2 + number, 100 + 7 * number)}")
+    await rested(page)
+    await page.evaluate(WATCH)
+    slider = page.locator(f'input[type="range"][aria-label="{label}"]')
+    await ready.wait()
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        await asyncio.sleep(choice.uniform(*THINKING))
+        before = page.url
+        await slider.focus()
+        begun = await page.evaluate("() => performance.now()")
+        await page.keyboard.press(choice.choice(("ArrowRight", "ArrowRight", "ArrowLeft")))
+        await page.wait_for_function("before => location.href !== before", arg=before, polling=20)
+        await page.wait_for_function(f"begun => window.drawn > begun && {RESTED}", arg=begun, polling=20)
+        await rested(page)
+        seen.redraws.append(await page.evaluate("() => window.drawn") - begun)
+        await checked(page, seen)
+    seen.numbers[page.url] = await page.evaluate(METRICS)
+
+
+async def run_network(page, link):
+    """Open the link of a costly run, start it if it waits for that, and return its numbers."""
+    await page.goto(link)
+    await page.wait_for_function(f"{RESTED} && ({BUTTON.format('Run .about')} || {NUMBERS})", polling=100)
+    if await page.evaluate(f"() => {BUTTON.format('Run .about')}"):
+        await page.get_by_role("button", name="Run (about").click()
+    await page.wait_for_function(
+        f"{RESTED} && {NUMBERS} && !{BUTTON.format('Run .about|Cancel')}", timeout=120_000, polling=100
+    )
+    return await page.evaluate(METRICS)
+
+
+async def network_visitor(page, address, number, ready, seen):
+    """Run one network after the other until the time is over; the last one is waited for."""
+    await ready.wait()
+    end = time.monotonic() + SECONDS
+    value = 2000
+    while time.monotonic() < end:
+        link = f"{address}/network?{JOBS[number].format(value)}"
+        numbers = await run_network(page, link)
+        await checked(page, seen)
+        seen.numbers[link] = numbers
+        seen.runs += 1
+        value += 1
+
+
+async def crowd(server, seen):
+    """Let everybody in, let them work at the same time, and see them off."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
+        )
+        ready = asyncio.Event()
+        pages = [await opened(browser, seen) for _ in range(SESSIONS + len(JOBS))]
+        visitors = [
+            asyncio.create_task(light_visitor(page, server.address, number, ready, seen))
+            for number, page in enumerate(pages[:SESSIONS])
+        ]
+        for page in pages[:SESSIONS]:
+            await page.wait_for_selector("h1")
+            await rested(page)
+        visitors += [
+            asyncio.create_task(network_visitor(page, server.address, number, ready, seen))
+            for number, page in enumerate(pages[SESSIONS:])
+        ]
+        closed = asyncio.create_task(sampled(server, seen))
+        for page in pages[:SESSIONS]:
+            page.on("websocket", lambda _: seen.wrong.append("a connection had to be made again"))
+        ready.set()
+        await asyncio.gather(*visitors)
+        closed.cancel()
+        await browser.close()
+
+
+async def sampled(server, seen):
+    while True:
+        seen.memory.append(server.memory())
+        await asyncio.sleep(1)
+
+
+async def alone(server, seen):
+    """Open every link alone, one after the other; return the numbers."""
+    from playwright.async_api import async_playwright
+
+    found = {}
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=shutil.which("chromium") or shutil.which("chromium-browser"), args=["--no-sandbox"]
+        )
+        for link in seen.numbers:
+            page = await opened(browser, seen)
+            if "/network?" in link:
+                found[link] = await run_network(page, link)
+            else:
+                await page.goto(link)
+                await rested(page)
+                found[link] = await page.evaluate(METRICS)
+            await checked(page, seen)
+            await page.context.close()
+        await browser.close()
+    return found
+
+
+def finished(work):
+    """Run a coroutine in a thread of its own: this one may have a loop of Playwright's already."""
+    result, problem = [], []
+
+    def run():
+        try:
+            result.append(asyncio.run(work))
+        except BaseException as error:  # handed on to the test below
+            problem.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if problem:
+        raise problem[0]
+    return result[0]
+
+
+def test_many_visitors_at_once_and_links_outlive_the_server(own_server):
+    """Everybody's last numbers are those that their link gives alone, on a server that knows nothing of them."""
+    seen = Seen()
+    finished(crowd(own_server, seen))
+    memory, time_at_rest = seen.memory, time.monotonic() + 15
+    while time.monotonic() < time_at_rest:
+        time.sleep(1)
+    left = own_server.memory()
+    own_server.end(signal.SIGKILL)
+    log = own_server.log.read_text()
+    own_server.start()
+    found = finished(alone(own_server, seen))
+
+    redraws = sorted(seen.redraws)
+    print(
+        f"\n{SESSIONS} visitors of light pages, {len(JOBS)} of networks for {SECONDS:.0f} s: {len(redraws)} redraws, "
+        f"median {statistics.median(redraws):.0f} ms, p90 {redraws[int(0.9 * len(redraws))]:.0f} ms, "
+        f"largest {redraws[-1]:.0f} ms; {seen.runs} runs of networks; server {memory[0]:.0f} MB with all pages open, "
+        f"{memory[len(memory) // 2]:.0f} MB half-way, at most {max(memory):.0f} MB, {memory[-1]:.0f} MB at the end, "
+        f"{left:.0f} MB after they left; load {os.getloadavg()[0]:.1f}",
+        file=sys.stderr,
+    )
+    assert seen.wrong == []
+    assert not re.search(r"Traceback|Exception", log), log[-3000:]
+    assert len(seen.numbers) == SESSIONS + seen.runs and seen.runs >= len(JOBS)
+    assert found == seen.numbers
+    assert len({tuple(numbers) for numbers in seen.numbers.values()}) > len(seen.numbers) / 2  # they do differ
+    assert max(memory) - memory[0] <= MOST_GROWTH
+
+
+MOST_GROWTH = 1500.0
+"""MB: what is kept of answers has limits of its own, which this is well above and a leak in two minutes is not."""
