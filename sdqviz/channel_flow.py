@@ -60,7 +60,9 @@ class Flow:
         self.owned: dict[str, set[str]] = {}  # layer -> single numbers of its quantizers
         self.biases: dict[str, str] = {}  # weight -> bias
         self.norms: dict[str, tuple[str, int]] = {}  # module of a norm over channels -> (weight, its entries)
-        self.rescaled: dict[str, tuple[Numbers, int]] = {}  # weight -> rows scaled by the root of the width of a head
+        self.rescaled: dict[str, Numbers] = {}  # weight -> rows scaled by the root of the width of a head
+        self.queries: list[tuple[fx.Node, str]] = []  # attention that scales so, and the weight of its queries
+        self._uses: dict[str, list[frozenset[str]]] = {}  # weight -> for each use the numbers of its quantizer
         self._stuck: dict[str, str] = {}  # parameters that must stay as they are, and why
         self._unknown_layers: dict[tuple[str, int], Block] = {}
         self._values: dict[fx.Node, Any] = {}
@@ -89,9 +91,37 @@ class Flow:
                 self._values[node] = None  # get_attr: a constant or a graph of its own, refused where it is used
                 if isinstance(node.meta.get("val"), Tensor):
                     self._values[node] = Value(tuple(node.meta["val"].shape))
+        for node, path in self.queries:
+            if len(self._uses[path]) > 1 or not self._only_asked(node, path):
+                because = f"{self.place(node)} scales by the width of a head what is used elsewhere too"
+                self.labels.keep(self.labels.blocks[path, 0].labels, because)
         for block in self.labels.blocks.values():
             if block.path in self._stuck:
                 self.labels.keep(block.labels, self._stuck[block.path])
+
+    def _only_asked(self, attention: fx.Node, path: str) -> bool:
+        """Whether the rows that make queries go nowhere else, on the way from their layer to the attention."""
+        start = self.labels.blocks[path, 0].start
+        rows = start + self.rescaled[path]
+        below, here = attention, attention.all_input_nodes[0]
+        beside = [value.source for value in self.operands(attention)[1:] if value.source is not None]
+        if any(np.isin(source.numpy() // 2, rows).any() for source in beside):  # keys or values are the queries
+            return False
+        while True:
+            for user in here.users:
+                for value in leaves(self._values.get(user)) if user is not below else ():
+                    if value.source is None or np.isin(value.source.numpy() // 2, rows).any():
+                        return False
+            if any(value.parts for value in self.operands(here)):
+                return True
+            below, here = here, here.all_input_nodes[0]
+
+    def requantized(self) -> None:
+        """Keep queries of quantized weights: these cannot be scaled and stay on their levels."""
+        for path in self.rescaled:
+            if any(self._uses.get(path, ())):
+                because = "attention scales by the width of a head, which a quantized weight cannot follow"
+                self.labels.keep(self.labels.blocks[path, 0].labels, because)
 
     def _input(self, node: fx.Node) -> Any:
         known = self.tensors.get(str(node.target))
@@ -377,6 +407,7 @@ class Flow:
     def layer(self, weight: Value, *sources: Value) -> frozenset[int]:
         """Enter the layer that a weight belongs to, with the quantizers of what goes into it."""
         name = layer_of(weight.parts[0].path) or weight.parts[0].path
+        self._uses.setdefault(weight.parts[0].path, []).append(weight.attached)
         numbers = weight.attached.union(*(v.attached for v in sources))
         self.owned.setdefault(name, set()).update(numbers)
         return self.vertex(name, self.kinds.get(name, "parameter"), *sources)

@@ -54,11 +54,11 @@ def addmm(flow: Flow, node: fx.Node, given: Given) -> Any:
     weight = next((factor for factor in factors if factor.parts), None)
     if weight is not None and added.parts and value.labelled:
         return biased(flow, node, value, weight, added, len(out) - 1)
-    return elementwise_with(flow, node, value, added)
+    return _plus(flow, node, value, added)
 
 
-def elementwise_with(flow: Flow, node: fx.Node, value: Value, added: Value) -> Any:
-    """Return the sum of what a product gave and another operand."""
+def _plus(flow: Flow, node: fx.Node, value: Value, added: Value) -> Any:
+    """Add another operand than a bias to a product."""
     if added.size == 1 or not (value.labelled or added.labelled):
         return value.replaced(zero=np.zeros_like(value.zero), unzero=flow.place(node)) if added.size == 1 else value
     flow.keep(value, f"{flow.place(node)} adds to a product in one step")
@@ -204,7 +204,8 @@ def _scaled_by_width(flow: Flow, node: fx.Node, query: Value) -> None:
     rows = np.unique(query.source.numpy()) // 2 if query.source is not None else np.zeros(0, np.int64)
     for block in flow.labels.blocks.values():
         if block.role == "produces" and rows.size and block.start <= rows[0] and rows[-1] < block.start + block.size:
-            flow.rescaled[block.path] = (rows - block.start, query.shape[-1])
+            flow.rescaled[block.path] = rows - block.start
+            flow.queries.append((node, block.path))
             return
     flow.keep(query, f"{flow.place(node)} scales by the width of a head")
 
@@ -333,9 +334,7 @@ def layer_norm(flow: Flow, node: fx.Node, given: Given) -> Any:
             if tensor is not None:
                 _fixed(flow, node, tensor)
         zero = x.zero if bias is None else np.zeros_like(x.zero)
-        return x.replaced(zero=zero, unzero=flow.place(node), source=None, origins=_normed(
-            flow, node, x, weight, 0, x.labels, zero).origins) if x.labelled else _normed(
-            flow, node, x, weight, 0, x.labels, zero)  # fmt: skip
+        return _normed(flow, node, x, weight, x.axis or 0, x.labels, zero)
     return _over_channels(flow, node, x, weight, bias, x.axis - first, int(np.prod(over)))
 
 

@@ -91,6 +91,7 @@ def graph(network: Network | nn.Module, example: Any = None, keep: Iterable[str]
     flow = Flow(tensors, dict(shadow.named_modules()))
     flow.run(program.graph)
     _tie_widths(flow, shadow)
+    flow.requantized()
     _keep_named(flow, shadow, keep)
     found = _graph(flow, {path: tuple(tensor.shape) for path, tensor in held.items()})
     failing = _failing(found, shadow, given)
@@ -106,7 +107,7 @@ def graph(network: Network | nn.Module, example: Any = None, keep: Iterable[str]
 def _graph(flow: Flow, shapes: Mapping[str, tuple[int, ...]]) -> DependencyGraph:
     groups = gather(flow)
     used = {one.parameter for group in groups for one in group.dependencies}
-    scaled = {path: tuple(int(row) for row in rows) for path, (rows, _) in flow.rescaled.items()}
+    scaled = {path: tuple(int(row) for row in rows) for path, rows in flow.rescaled.items()}
     scaled |= {flow.biases[path]: rows for path, rows in scaled.items() if path in flow.biases}
     return DependencyGraph(
         groups, vertices(flow, groups), tuple(sorted(flow.edges)),
@@ -179,7 +180,8 @@ def _tensors(nested: Any) -> list[Tensor]:
 # -- tracing -----------------------------------------------------------------------------------------
 
 
-_tracing = threading.Lock()
+_tracing = threading.RLock()
+"""The tracer keeps state for the whole process, and so do filters of warnings."""
 
 
 def _traced(module: nn.Module, example: Any) -> tuple[Any, nn.Module]:
@@ -197,7 +199,7 @@ def _traced(module: nn.Module, example: Any) -> tuple[Any, nn.Module]:
         raise InputError(f"module must be one that can be copied, got {type(module).__name__}: {error}") from None
     args, kwargs = ((), dict(example)) if isinstance(example, Mapping) else (_positional(example), {})
     try:
-        with _tracing, _quiet():  # the tracer keeps state for the whole process
+        with _quiet():
             return torch.export.export(shadow, args, kwargs, strict=False), shadow
     except Exception as error:  # whatever a network's own code raises is about what can be traced
         raise InputError(
@@ -218,7 +220,7 @@ def _quiet() -> Iterator[None]:
     for one in names:
         one.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        with _tracing, warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -266,7 +268,7 @@ def _tie_widths(flow: Flow, module: nn.Module) -> None:
                 continue
             flow.labels.tie(rows.labels.reshape(-1, columns.size), columns.labels[None])
             if made in SCALED.get(kind, ()):
-                flow.rescaled[rows.path] = (np.arange(columns.size), columns.size)
+                flow.rescaled[rows.path] = np.arange(columns.size)
 
 
 def _keep_named(flow: Flow, module: nn.Module, keep: Iterable[str]) -> None:

@@ -240,7 +240,7 @@ CASES = {
     ),
     "quantized channel by channel": Case(
         lambda: Net(
-            lambda net, x: net.out(torch.relu(functional.linear(x, rounded(net.a.weight, net.step.abs() / 20), net.a.bias))),
+            lambda net, x: net.out(functional.linear(x, rounded(net.a.weight, net.step.abs() / 20), net.a.bias)),
             a=nn.Linear(12, 8), step=nn.Parameter(torch.ones(8, 1)), out=head(8),
         ),
         TOKENS, {"a": 8, "out": OUT},
@@ -284,6 +284,25 @@ CASES = {
     # attention
     "attention": tokens(
         attended(None), {"a": 4, "mix": 9}, width=36, mix=lambda: nn.Linear(12, 9), out=lambda: head(9)
+    ),
+    "attention of queries to themselves": tokens(
+        lambda net, y: functional.scaled_dot_product_attention(net.b(y), net.b(y), net.v(y)),
+        {"a": 8, "b": "used elsewhere", "v": 8}, b=lambda: nn.Linear(8, 6), v=lambda: nn.Linear(8, 8),
+    ),
+    "attention whose keys are its queries": tokens(
+        lambda net, y: functional.scaled_dot_product_attention(*[net.b(y)] * 2, y),
+        {"a": 8, "b": "used elsewhere"}, b=lambda: nn.Linear(8, 6),
+    ),
+    "attention of normed queries": tokens(
+        lambda net, y: functional.scaled_dot_product_attention(net.norm(net.b(y)), net.k(y), y),
+        {"a": 8, "b": "width of a head"}, b=lambda: nn.Linear(8, 6), norm=lambda: nn.LayerNorm(6),
+        k=lambda: nn.Linear(8, 6),
+    ),
+    "attention of quantized queries": tokens(
+        lambda net, y: functional.scaled_dot_product_attention(
+            functional.linear(y, rounded(net.b, net.step.abs() / 20)), net.k(y), y
+        ),
+        {"a": 8, "b": "quantized weight"}, b=lambda: bare(6, 8), step=bare, k=lambda: nn.Linear(8, 6),
     ),
     "attention of fixed scale": tokens(
         attended(lambda query: 0.5), {"a": 4, "mix": 9}, width=36, mix=lambda: nn.Linear(12, 9), out=lambda: head(9)
