@@ -68,6 +68,11 @@ def field(
     return dataclasses.field(default=default, metadata={"spec": spec})
 
 
+def field_of(other: type[Choice], name: str, default: Any) -> Any:
+    """Declare a field with the label, range and help of another choice's, and a default of its own."""
+    return dataclasses.field(default=default, metadata={"spec": other.specs()[name]})
+
+
 def _fields(choice: Any) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(choice)
 

@@ -12,8 +12,9 @@ from scipy import stats
 from sdqviz import bound_curve, monte_carlo
 from sdqviz.bound_curve import Curve, Fit, Sweep
 from sdqviz.bound_curves import SUBJECTS
-from sdqviz.bound_curves.vector import EQUAL_BITS, RANDOM_ORDER, ROUNDING, UnitVector
+from sdqviz.bound_curves.vector import UnitVector
 from sdqviz.bound_point import A_POSTERIORI, A_PRIORI, Axis, Point
+from sdqviz.bound_walk import EQUAL_BITS, RANDOM_ORDER, ROUNDING
 from sdqviz.error import InputError, Stopped
 from sdqviz.frames import FRAMES
 

@@ -11,23 +11,21 @@ import numpy as np
 from sdqviz.array import Array
 from sdqviz.bound import layer_bound_states, layer_bounds, spectral_norm
 from sdqviz.bound_curves import SUBJECTS
-from sdqviz.bound_curves.vector import (
+from sdqviz.bound_point import A_POSTERIORI, Axis, Point, Promise, Rate, Rule, promises
+from sdqviz.bound_walk import (
     BITS,
     DIMENSION,
     SIZE,
     STEP,
+    OverFrame,
     Rounds,
-    families,
     frame_rate,
     order_seconds,
     walk,
     walk_facts,
 )
-from sdqviz.bound_point import A_POSTERIORI, Axis, Point, Promise, Rate, Rule, Subject, promises
 from sdqviz.choice import field
 from sdqviz.error import InputError
-from sdqviz.frames import FRAMES
-from sdqviz.permutations import PERMUTATIONS
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.vector import STEP_BITS, weight_files, weight_matrix
 
@@ -39,7 +37,7 @@ FRAME_BITS = 72
 
 @SUBJECTS.register
 @dataclasses.dataclass(frozen=True)
-class LayerMatrix(Subject):
+class LayerMatrix(OverFrame):
     """A weight matrix scaled to ‖W‖₂ = 1, so that every error is a relative one."""
 
     name = "layer"
@@ -52,7 +50,7 @@ class LayerMatrix(Subject):
     }
     error: ClassVar[str] = "‖W − Q‖₂ / ‖W‖₂"
     only: ClassVar[Mapping[str, tuple[Rule, ...]]] = {
-        "step": (("step_rule", ("by-hand",)),),
+        **OverFrame.only,
         **dict.fromkeys(("weights", "layer"), (("source", ("network",)),)),
         **dict.fromkeys(("dimension", "columns", "draws"), (("source", ("gaussian",)),)),
     }
@@ -67,29 +65,10 @@ class LayerMatrix(Subject):
         "mnist-fnn-seed0", label="Network", help="A shipped network and its training seed.", options=weight_files
     )
     layer: int = field(1, label="Layer", help="Counted from the input.", minimum=1, maximum=6)
-    frame: str = field(
-        "harmonic", label="Frame", help="The family whose inner products with x are quantized.", options=families
-    )
-    permutation: str = field(
-        "identity",
-        label="Order of the walk",
-        help="In which order ΣΔ visits the frame vectors.",
-        options=lambda: tuple(sorted(PERMUTATIONS)),
-    )
     dimension: int = field(
         16, label="Width d", help="Outputs of the layer: the length of its columns.", minimum=2, maximum=256
     )
     columns: int = field(32, label="Columns", help="Inputs of the layer.", minimum=1, maximum=256)
-    size: int = field(
-        256,
-        label="Frame size N",
-        help="One level is stored for each frame vector. Moved to the next N the family has.",
-        minimum=2,
-        maximum=8192,
-    )
-    bits: int = field(
-        2, label="Bits per level", help="Each coefficient becomes one of 2^bits levels.", minimum=1, maximum=12
-    )
     step_rule: str = field(
         "range-layer",
         label="Step rule",
@@ -110,9 +89,8 @@ class LayerMatrix(Subject):
 
     def admissible(self) -> Self:
         """Move N to the next size the family has, and fill in the width of a trained layer."""
-        if self.source == "gaussian":
-            return dataclasses.replace(self, size=FRAMES[self.frame].admissible_size(self.dimension, self.size))
-        return dataclasses.replace(self, size=FRAMES[self.frame].admissible_size(self.rows, self.size), draws=1)
+        resized = self.resized(self.rows)
+        return resized if self.source == "gaussian" else dataclasses.replace(resized, draws=1)
 
     def at(self, axis: Axis, value: float) -> Self:
         """Return the choice with one field moved; the width of a trained layer cannot be."""

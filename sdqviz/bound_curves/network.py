@@ -11,13 +11,12 @@ import numpy as np
 from sdqviz.alphabet import MAXIMUM_BITS
 from sdqviz.bound import Bound
 from sdqviz.bound_curves import SUBJECTS
-from sdqviz.bound_curves.vector import BITS, families, frame_rate, walk_facts
-from sdqviz.bound_point import A_POSTERIORI, Axis, Point, Rate, Rule, Subject, promises
+from sdqviz.bound_point import A_POSTERIORI, Axis, Point, Rate, promises
+from sdqviz.bound_walk import BITS, OverFrame, frame_rate, walk_facts
 from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
 from sdqviz.networks import NETWORKS
-from sdqviz.permutations import PERMUTATIONS
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.recent import Recent
 
@@ -43,7 +42,7 @@ ROUNDING = "plain rounding, as many bits per weight"
 
 @SUBJECTS.register
 @dataclasses.dataclass(frozen=True)
-class WholeNetwork(Subject):
+class WholeNetwork(OverFrame):
     """A trained network whose layers are all quantized over frames; one run a training seed."""
 
     name = "network"
@@ -54,7 +53,6 @@ class WholeNetwork(Subject):
         "step": Axis("step", "step δ", 0.01, 1.0, 1e-4, 100.0, whole=False, fixed=(("step_rule", "by-hand"),)),
     }
     error: ClassVar[str] = "max ‖f(x) − f_Q(x)‖"
-    only: ClassVar[Mapping[str, tuple[Rule, ...]]] = {"step": (("step_rule", ("by-hand",)),)}
 
     network: str = field(
         "mnist-fnn",
@@ -69,15 +67,6 @@ class WholeNetwork(Subject):
         help="Images x over which the largest error is taken, and for which the a-posteriori bounds are stated.",
         minimum=4,
         maximum=256,
-    )
-    frame: str = field(
-        "harmonic", label="Frame", help="The family whose inner products with x are quantized.", options=families
-    )
-    permutation: str = field(
-        "identity",
-        label="Order of the walk",
-        help="In which order ΣΔ visits the frame vectors.",
-        options=lambda: tuple(sorted(PERMUTATIONS)),
     )
     size: int = field(
         1024,

@@ -13,13 +13,13 @@ from sdqviz import monte_carlo, path_bound, recursion
 from sdqviz.array import Array
 from sdqviz.bound_curves import SUBJECTS
 from sdqviz.bound_point import Axis, Point, Rate, Rule, Subject, promises
-from sdqviz.choice import field
+from sdqviz.choice import field, field_of
 from sdqviz.error import InputError
-from sdqviz.path_bound import PLACEMENTS, ProbabilisticBound
+from sdqviz.path_bound import ProbabilisticBound
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.quantizer import Grid
 from sdqviz.quantizers import QUANTIZERS
-from sdqviz.walks import NORMS, LayerData, WalkChoice, layer_data
+from sdqviz.walks import LayerData, WalkChoice, layer_data
 
 METHODS = ("spfq", "gpfq", "unified")
 OPERATORS = ("quantize", "quantize-prune", "one-bit")
@@ -77,20 +77,11 @@ class PathLayerMatrix(Subject):
         help="Of the unified framework: random levels, random levels and pruning, or one random sign.",
         options=OPERATORS,
     )
-    norm: str = field(
-        "euclidean",
-        label="Error measured as",
-        help="infinity: the largest error over the samples. euclidean: the length of the error.",
-        options=NORMS,
-    )
+    norm: str = field_of(WalkChoice, "norm", "euclidean")
     inputs: int = field(128, label="Inputs N", help="Weights of a neuron.", minimum=4, maximum=768)
     samples: int = field(32, label="Samples m", help="Rows of X.", minimum=2, maximum=256)
     neurons: int = field(4, label="Neurons", help="The bound is for all at once.", minimum=1, maximum=16)
-    finite: bool = field(
-        True,
-        label="Finite alphabet",
-        help="Off: the levels kδ go on for ever, as the theorems assume at first.",
-    )
+    finite: bool = field_of(WalkChoice, "finite", True)
     bits: int = field(
         4, label="Bits per weight", help="2^bits − 1 levels with a zero in the middle; at one bit two levels.",
         minimum=2, maximum=12,
@@ -109,28 +100,10 @@ class PathLayerMatrix(Subject):
         minimum=1.0,
         maximum=1e4,
     )
-    order: int = field(1, label="Order r", help="Sweeps of the alignment to the changed inputs.", minimum=1, maximum=64)
-    drift: float = field(
-        0.0,
-        label="Change of the inputs",
-        help="X̃ = X + this times Gaussian noise. With 0 there is nothing to align, and the order changes nothing.",
-        minimum=0.0,
-        maximum=1.0,
-    )
-    threshold: float = field(
-        0.1,
-        label="Pruning threshold c",
-        help="As a share of the largest weight, for quantize-prune.",
-        minimum=0.0,
-        maximum=1.0,
-    )
-    room: float = field(
-        1.5,
-        label="Range of the alphabet",
-        help="The largest level as a multiple of the largest weight.",
-        minimum=0.1,
-        maximum=10.0,
-    )
+    order: int = field_of(WalkChoice, "order", 1)
+    drift: float = field_of(WalkChoice, "drift", 0.0)
+    threshold: float = field_of(WalkChoice, "threshold", 0.1)
+    room: float = field_of(WalkChoice, "room", 1.5)
     seeds: int = field(
         40,
         label="Runs",
@@ -138,21 +111,8 @@ class PathLayerMatrix(Subject):
         minimum=1,
         maximum=1000,
     )
-    failure: float = field(
-        0.01,
-        label="Failure probability γ",
-        help="The bounds are stated with probability 1 − γ, for all neurons at once.",
-        minimum=0.0001,
-        maximum=0.5,
-        advanced=True,
-    )
-    placement: str = field(
-        "own",
-        label="C multiplies",
-        help="The squared norm of each input, or the largest of all.",
-        options=PLACEMENTS,
-        advanced=True,
-    )
+    failure: float = field_of(WalkChoice, "failure", 0.01)
+    placement: str = field_of(WalkChoice, "placement", "own")
 
     def check(self) -> None:
         """Refuse what nobody would wait for."""

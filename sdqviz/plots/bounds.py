@@ -13,8 +13,8 @@ from sdqviz import preset
 from sdqviz.array import Array
 from sdqviz.bound_curve import BoundLine, Curve, Fit, Sweep, medians
 from sdqviz.bound_curves import SUBJECTS
-from sdqviz.bound_curves.vector import EQUAL_BITS, NATURAL_ORDER, RANDOM_ORDER, ROUNDING
 from sdqviz.bound_point import A_POSTERIORI, Point, Promise
+from sdqviz.bound_walk import EQUAL_BITS, NATURAL_ORDER, RANDOM_ORDER, ROUNDING
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Formula
 from sdqviz.plots.stored import picked

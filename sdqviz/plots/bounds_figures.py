@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 
 from sdqviz.array import Array
 from sdqviz.bound_curve import BoundLine, Curve, medians
-from sdqviz.bound_curves.vector import EQUAL_BITS
 from sdqviz.bound_point import A_POSTERIORI
+from sdqviz.bound_walk import EQUAL_BITS
 from sdqviz.plots import theme
 from sdqviz.plots.bounds import (
     BESIDE,
