@@ -42,6 +42,13 @@ NASTY = (
 )  # fmt: skip
 
 
+PRUNED = {
+    "sparsity": 0.4, "batch": 8, "warm_up_steps": 0, "projection_steps": 1, "joint_steps": 2, "cool_down_steps": 0,
+    "projection_periods": 1, "pruning_periods": 1,
+}  # fmt: skip
+"""A short run that cuts channels out and quantizes activations: what is learned does not matter here."""
+
+
 def small():
     generator = torch.Generator().manual_seed(0)
     module = nn.Sequential(
@@ -51,7 +58,8 @@ def small():
         nn.init.uniform_(tensor, -1, 1, generator=generator)
     inputs = torch.randn(8, 2, 6, 6, generator=generator)
     inputs[:, 0, :, :3] = 0
-    return sq.Network(module, inputs)
+    images, labels = inputs.repeat(8, 1, 1, 1).numpy(), np.arange(64) % 4
+    return sq.Network(module, inputs, sq.Dataset("noise", images, labels, images, labels))
 
 
 def originals():
@@ -60,6 +68,7 @@ def originals():
     files = [
         sq.compress(network, sq.METHODS[name](**fields), network.example_input).to_bytes() for name, fields in WAYS
     ]
+    files += [sq.compress(network, sq.METHODS["geta"](**PRUNED), 16).to_bytes()] * 2
     catalogue = sq.NETWORKS["mnist-fnn"]().load()
     return network, [*files, sq.compress(catalogue, sq.METHODS["frame"](redundancy=1.2), 0).to_bytes()]
 
