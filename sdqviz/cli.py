@@ -263,18 +263,24 @@ def write_for_others(
 
 @app.command("reproduce")
 def repeat(
-    what: Annotated[str, typer.Argument(help="table1 … table4, figure1, figure2, all (of these), or pareto.")] = "all",
+    what: Annotated[str, typer.Argument(help="table1 … table4, figure1, figure2, all (of these), pareto or geta.")] = "all",
     nets: Annotated[int, typer.Option(min=1, max=100, help="Training runs per network; three are shipped.")] = 3,
     sizes: Annotated[str | None, typer.Option(help="Frame sizes N, for example 1000,7000.")] = None,
     steps: Annotated[
         str | None, typer.Option(help="Steps δ of tables 1, 2 and the figures, for example 0.5,0.25.")
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder for tables, figures and finished cells.")] = Path("reproduced"),
+    only: Annotated[list[str] | None, typer.Option(help="Of geta: runs by name; may be given again.")] = None,
+    record: Annotated[bool, typer.Option(help="Of geta: write the recordings that are shipped to the assets.")] = False,
 ) -> None:
-    """Recompute the tables and figures of Czaja & Na (arXiv 2404.08131), or compare all methods by size (pareto).
+    """Recompute the tables and figures of Czaja & Na (arXiv 2404.08131), compare all methods by size (pareto), or prune.
 
-    A killed run goes on where it was.
+    The last one (geta) trains with joint pruning and quantization and shows the baselines beside it. A killed run goes
+    on where it was.
     """
+    if what == "geta":
+        typer.echo(_geta(output, only or [], record))
+        return
     if what == "pareto":
         typer.echo(_pareto(nets, output))
         return
@@ -310,6 +316,19 @@ def _pareto(nets: int, output: Path) -> str:
     except OSError as error:
         raise InputError(f"output must be a folder that can be written, got {output}: {error}") from None
     return f"{table.to_markdown()}\nwritten to {output.resolve()}: pareto.md/.json"
+
+
+def _geta(output: Path, only: Sequence[str], record: bool) -> str:
+    """Run the cases of joint pruning and quantization; return the table and where everything is."""
+    from sdqviz import geta_figures
+
+    with _interruptible() as should_stop, _Meter() as meter:
+        found = geta_figures.reproduce(output, only, meter, should_stop)
+    text = geta_figures.table(found)
+    (output / "geta.md").write_text(text + "\n", encoding="utf-8")
+    shipped = [file.name for file in geta_figures.ship(found)] if record else []
+    added = f"; recorded in the assets: {', '.join(shipped)}" if shipped else ""
+    return f"{text}\nwritten to {output.resolve()}{added}"
 
 
 # -- from text to choices and back ------------------------------------------------------------------

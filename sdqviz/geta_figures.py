@@ -348,3 +348,140 @@ def _without_smallest(network: Network, sparsity: float) -> nn.Module:
     gone = torch.zeros_like(free)
     gone[least_salient(sizes, units.group, free, redundant_count(sparsity, units.counts))] = True
     return removal.remove(network.module, removal.cut(graph, units.by_group(gone)))
+
+
+# -- the table --------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One run of the table.
+
+    Attributes
+    ----------
+    network : str
+        Name in the catalogue.
+    seed : int
+        Seed of the network; the runs themselves have seed 0.
+    method : Geta
+        What is run.
+    """
+
+    network: str
+    seed: int
+    method: Geta
+
+    @property
+    def name(self) -> str:
+        """Network, units removed in percent, and seed."""
+        return f"{self.network}-{round(100 * self.method.sparsity)}-seed{self.seed}"
+
+
+def cases() -> tuple[Case, ...]:
+    """Return the runs of the table: the small network at two sparsities with three seeds, and a residual one."""
+    geta: Any = METHODS["geta"]
+    small = [Case("mnist-lenet", seed, geta(sparsity=sparsity)) for sparsity in (0.5, 0.7) for seed in (0, 1, 2)]
+    longer = geta(
+        sparsity=0.5, projection_periods=5, activation_bits_low=None, warm_up_steps=30, projection_steps=150,
+        joint_steps=240, cool_down_steps=480,
+    )  # fmt: skip
+    return (*small, Case("resnet20", 0, longer))
+
+
+SHIPPED = ("mnist-lenet-50-seed0", "mnist-lenet-70-seed0", "resnet20-50-seed0")
+"""Cases whose recordings come with the package."""
+
+
+def reproduce(
+    output: Path, only: Sequence[str] = (), progress: Progress | None = None, should_stop: ShouldStop | None = None
+) -> dict[str, Recording]:
+    """Run all cases with their baselines; a recording that is there already is taken, one that was begun goes on.
+
+    Parameters
+    ----------
+    output : Path
+        Folder for recordings and checkpoints.
+    only : sequence of str
+        Names of cases; all of them by default.
+    progress, should_stop : callable, optional
+        As everywhere.
+
+    Returns
+    -------
+    dict of str to Recording
+
+    Raises
+    ------
+    InputError
+        If there is no case of a name, or the folder cannot be written.
+    """
+    known = {case.name: case for case in cases()}
+    for name in only:
+        if name not in known:
+            raise InputError(f"case must be one of {', '.join(known)}, got {name!r}")
+    wanted = [known[name] for name in only or known]
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output must be a folder that can be written, got {output}: {error}") from None
+    found = {}
+    for place, case in enumerate(wanted):
+        file, checkpoint = output / f"{case.name}.json.gz", output / f"{case.name}.state"
+        recording = _finished(file, case)
+        if recording is None:
+            part = _named(_part(progress, place / len(wanted), (place + 1) / len(wanted)), case.name)
+            choice = NETWORKS[case.network](seed=case.seed)
+            recording = record(choice, case.method, 0, part, should_stop, checkpoint, None, beside=True)
+            recording.save(file)
+            checkpoint.unlink(missing_ok=True)
+        found[case.name] = recording
+    return found
+
+
+def _finished(file: Path, case: Case) -> Recording | None:
+    """Return the recording of a case if it was made already by this choice."""
+    if not file.is_file():
+        return None
+    recording = Recording.load(file)
+    same = recording.method == case.method.to_dict() and recording.network.get("seed") == case.seed
+    return recording if same and recording.finished else None
+
+
+def _named(progress: Progress | None, name: str) -> Progress | None:
+    return None if progress is None else lambda done, total, message: progress(done, total, f"{name}: {message}")
+
+
+def ship(recordings: Mapping[str, Recording]) -> list[Path]:
+    """Write the recordings that come with the package to the assets; return the files."""
+    folder = asset.folder() / FOLDER
+    folder.mkdir(exist_ok=True)
+    files = []
+    for name in SHIPPED:
+        if name in recordings:
+            recordings[name].save(folder / f"{name}.json.gz")
+            files.append(folder / f"{name}.json.gz")
+    asset.write_manifest()
+    return files
+
+
+def table(recordings: Mapping[str, Recording]) -> str:
+    """Return the cases as a table in Markdown: test accuracy, relative BOPs and bits per original number."""
+    lines = [
+        f"GETA ({SOURCE}) beside other ways to the same sparsity or the same BOPs; accuracy on all test images",
+        "",
+        "| run | way | accuracy | to float | relative BOPs | bits per number |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, recording in recordings.items():
+        told, before = recording.report, recording.accuracy_before
+        if told is None or before is None:
+            continue
+        rows = [("float", before, 1.0, 32.0)]
+        rows.append(("GETA", told["accuracy_after"], told["relative_bops"], told["bits_per_weight"]))
+        rows += [(one.label, one.accuracy, one.relative_bops, one.bits_per_weight) for one in recording.beside]
+        for label, accuracy, share, bits in rows:
+            difference = 100 * (accuracy - before)
+            lines.append(
+                f"| {name} | {label} | {100 * accuracy:.2f} % | {difference:+.2f} | {100 * share:.2f} % | {bits:.2f} |"
+            )
+    return "\n".join(lines)

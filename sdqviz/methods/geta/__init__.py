@@ -65,7 +65,7 @@ class Geta(MethodChoice):
         "adam", label="Optimizer", help="What makes the direction of each step.", options=("sgd", "adam", "adamw")
     )
     rate: float = field(
-        2e-3, label="Learning rate α", help="Of weights, biases and normalisations.", minimum=1e-7, maximum=10.0
+        1e-3, label="Learning rate α", help="Of weights, biases and normalisations.", minimum=1e-7, maximum=10.0
     )
     quantizer_rate: float = field(
         1e-3, label="Rate of quantizers", help="Learning rate of d, q_m and t.", minimum=0.0, maximum=1.0
@@ -75,16 +75,16 @@ class Geta(MethodChoice):
         50, label="Warm-up steps", help="Plain steps before anything is limited.", minimum=0, maximum=1_000_000
     )
     projection_steps: int = field(
-        200, label="Projection steps", help="Steps in which bits are pushed down.", minimum=1, maximum=1_000_000
+        240, label="Projection steps", help="Steps in which bits are pushed down.", minimum=1, maximum=1_000_000
     )
     joint_steps: int = field(
         400, label="Joint steps", help="Steps in which units are forgotten.", minimum=1, maximum=1_000_000
     )
     cool_down_steps: int = field(
-        650, label="Cool-down steps", help="Steps after bits and units are fixed.", minimum=0, maximum=1_000_000
+        1100, label="Cool-down steps", help="Steps after bits and units are fixed.", minimum=0, maximum=1_000_000
     )
     projection_periods: int = field(
-        5, label="Projection periods B", help="Reductions of the upper limit of bits.", minimum=1, maximum=1000
+        6, label="Projection periods B", help="Reductions of the upper limit of bits.", minimum=1, maximum=1000
     )
     pruning_periods: int = field(
         4, label="Pruning periods P", help="In how many portions the units are marked.", minimum=1, maximum=1000
@@ -93,7 +93,7 @@ class Geta(MethodChoice):
         True, label="Quantize activations", help="Also what enters each layer is quantized, with its own bits."
     )
     activation_bits_low: int | None = field(
-        None,
+        5,
         label="Fewest bits of activations",
         help="Another lower limit for activations; none takes that of the weights.",
         minimum=2,

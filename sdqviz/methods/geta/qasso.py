@@ -113,35 +113,38 @@ def safe_gamma(gamma: float, slope: float, slope_norm: float, rate: float, tau: 
     return min(gamma, (1 - SLACK) * (1 - tau) * rate * slope_norm**2 / -slope)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Block:
+    """Redundant entries of one group under one quantizer: a stretch of all of them; quantizer -1 for none."""
+
+    slot: int
+    quantizer: int
+    place: slice
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Active:
-    """The redundant units of this period, entries with a quantizer first.
-
-    ``slot`` is the group of each entry, counted among those with redundant units; ``quantizers[slot]`` are the
-    quantizers on a group's entries, ``sizes`` how many entries each group has.
-    """
+    """The redundant units of this period: their entries in blocks, and the number of groups they are of."""
 
     entries: Tensor
-    slot: Tensor
-    quantizer: Tensor
-    sizes: list[int]
-    quantizers: list[list[int]]
+    blocks: tuple[_Block, ...]
+    groups: int
 
     @classmethod
     def of(cls, units: Units, marked: Tensor) -> _Active:
         chosen = marked[units.unit]
         entries, quantizer = units.entries[chosen], units.quantizer[chosen]
         groups, slot = torch.unique(units.group[units.unit[chosen]], return_inverse=True)
-        order = torch.argsort((quantizer < 0).to(torch.int8), stable=True)
-        entries, quantizer, slot = entries[order], quantizer[order], slot[order]
-        quantized = quantizer[quantizer >= 0]
-        return cls(
-            entries,
-            slot,
-            quantized,
-            torch.bincount(slot, minlength=len(groups)).tolist(),
-            [quantized[slot[: len(quantized)] == place].unique().tolist() for place in range(len(groups))],
+        kind = slot * (int(units.quantizer.max()) + 2) + quantizer + 1
+        order = torch.argsort(kind, stable=True)
+        _, counts = torch.unique_consecutive(kind[order], return_counts=True)
+        ends = torch.cumsum(counts, 0).tolist()
+        starts = [0, *ends[:-1]]
+        slots, quantizers = slot[order][starts].tolist(), quantizer[order][starts].tolist()
+        blocks = (
+            _Block(*row[:2], slice(*row[2:])) for row in zip(slots, quantizers, starts, ends, strict=True)
         )
+        return cls(entries[order], tuple(blocks), len(groups))
 
 
 class Qasso:
@@ -205,14 +208,14 @@ class Qasso:
         rate = self.choice.rate * share
         direction = self._direction()
         flat, active = self.flat, self._active
-        before = flat.values[active.entries] if active is not None else None
+        before = flat.values.index_select(0, active.entries) if active is not None else None
         flat.values[: flat.ordinary].sub_(direction[: flat.ordinary], alpha=rate)
         flat.values[flat.ordinary :].sub_(direction[flat.ordinary :], alpha=self.choice.quantizer_rate * share)
         self._keep_positive()
         if stage in (PROJECTION, JOINT):
             self._project()
         if active is not None and before is not None:
-            self._forget(active, before, direction[active.entries], rate, length - place)
+            self._forget(active, before, direction.index_select(0, active.entries), rate, length - place)
         if stage == COOL_DOWN and self.frozen is not None:
             flat.steps.copy_(step_of(flat.reaches, flat.exponents, self.frozen))
         self.taken += 1
@@ -295,51 +298,62 @@ class Qasso:
     def _forget(self, active: _Active, x: Tensor, g: Tensor, rate: float, left: int) -> None:
         """Take the joint step on the redundant units: x ← x − γx^Q − αg, with d chosen along."""
         flat = self.flat
-        quantized, which, groups = len(active.quantizer), active.quantizer, len(active.sizes)
-        sign, rest = x[:quantized].sign(), x[quantized:]
-        clipped = torch.minimum(x[:quantized].abs(), flat.reaches[which])
-        power = flat.exponents[which]
-        if bool((flat.exponents != 1).any()):
-            tiny = torch.finfo(x.dtype).tiny
-            clipped = torch.where(power == 1, clipped, (clipped.clamp_min(tiny).log() * power).exp())
-        ratio = clipped / flat.steps[which]
-        clip = torch.cat([clipped * sign, rest]).double()
-        residual = torch.zeros_like(clip)
-        residual[:quantized] = (ratio.round() - ratio) * sign
+        clip = x.clone()
+        for block in active.blocks:
+            if block.quantizer >= 0:
+                reach, power = flat.reaches[block.quantizer].item(), flat.exponents[block.quantizer].item()
+                part = clip[block.place].clamp_(-reach, reach)
+                if power != 1:
+                    size = part.abs().clamp_min_(torch.finfo(x.dtype).tiny).log_().mul_(power).exp_()
+                    part.copy_(size * part.sign())
         slope = g.double()
-        rows = torch.stack([clip * slope, residual * slope, clip * clip, residual * residual, slope * slope])
-        rows = torch.cat([rows, clip.abs()[None]])
-        sums = torch.zeros(6, groups, dtype=rows.dtype).index_add_(1, active.slot, rows).tolist()
+        sums = self._sums(active, clip, slope)
         gammas = self._choose_steps(active, sums, rate, left)
-        quantizations = torch.cat([(clipped / flat.steps[which]).round() * flat.steps[which] * sign, rest])
-        slopes = torch.zeros(groups, dtype=slope.dtype).index_add_(0, active.slot, quantizations * slope).tolist()
+        rounded = clip
+        slopes = [0.0] * active.groups
+        for block in active.blocks:
+            part = rounded[block.place]
+            if block.quantizer >= 0:
+                step = flat.steps[block.quantizer].item()
+                part.div_(step).round_().mul_(step)
+            slopes[block.slot] += torch.dot(part.double(), slope[block.place]).item()
         ascends = False
-        for place in range(groups):
-            square = sums[4][place]
+        for place, total in enumerate(sums):
             if self.choice.safeguard:
-                gammas[place] = safe_gamma(gammas[place], slopes[place], square**0.5, rate, self.choice.tau)
-            ascends |= -gammas[place] * slopes[place] - rate * square > 0
+                gammas[place] = safe_gamma(gammas[place], slopes[place], total.slope_norm, rate, self.choice.tau)
+            ascends |= -gammas[place] * slopes[place] - rate * total.slope_norm**2 > 0
         self.ascents += ascends
-        gamma = torch.tensor(gammas, dtype=x.dtype)[active.slot]
-        flat.values[active.entries] = x - gamma * quantizations - rate * g
+        for block in active.blocks:
+            rounded[block.place].mul_(gammas[block.slot])
+        flat.values.index_copy_(0, active.entries, (x - rounded).sub_(g, alpha=rate))
 
-    def _choose_steps(self, active: _Active, sums: list[list[float]], rate: float, left: int) -> list[float]:
+    def _sums(self, active: _Active, clip: Tensor, slope: Tensor) -> list[GroupSums]:
+        """Add up what the rule needs over the blocks of each group, in float64."""
+        rows = [[0.0] * 7 for _ in range(active.groups)]
+        for block in active.blocks:
+            c, g, row = clip[block.place], slope[block.place], rows[block.slot]
+            wide = c.double()
+            parts = [torch.dot(wide, g), torch.dot(wide, wide), torch.dot(g, g), wide.abs().sum()]
+            if block.quantizer >= 0:  # R is odd in clip: signs come by themselves
+                ratio = c / self.flat.steps[block.quantizer]
+                residual = (ratio.round() - ratio).double()
+                parts += [torch.dot(residual, g), torch.dot(residual, residual)]
+            for place, part in enumerate(parts):
+                row[place] += part.item()
+            row[6] += len(c)
+        return [
+            GroupSums(row[0], row[4], row[1] ** 0.5, row[5] ** 0.5, row[2] ** 0.5, row[3] / row[6]) for row in rows
+        ]
+
+    def _choose_steps(self, active: _Active, sums: list[GroupSums], rate: float, left: int) -> list[float]:
         """Apply the published rule to each group, set the steps d, and return γ of each group."""
         finest, coarsest = (limit.tolist() for limit in self._range())
         chosen: dict[int, float] = {}
         gammas = []
-        for place, size in enumerate(active.sizes):
-            clip_slope, residual_slope, clip_square, residual_square, square, clip_size = (row[place] for row in sums)
-            own = active.quantizers[place]
-            gamma, step = published_rule(
-                GroupSums(
-                    clip_slope, residual_slope, clip_square**0.5, residual_square**0.5, square**0.5, clip_size / size
-                ),
-                rate,
-                left,
-                max((finest[one] for one in own), default=0.0),
-                max((coarsest[one] for one in own), default=1.0),
-            )
+        for place, total in enumerate(sums):
+            own = [block.quantizer for block in active.blocks if block.slot == place and block.quantizer >= 0]
+            limits = max((finest[one] for one in own), default=0.0), max((coarsest[one] for one in own), default=1.0)
+            gamma, step = published_rule(total, rate, left, *limits)
             gammas.append(gamma)
             for one in own:  # a layer whose channels lie in two groups takes the finer of their steps
                 chosen[one] = min(chosen.get(one, coarsest[one]), max(step, finest[one]))
