@@ -24,6 +24,7 @@ from sdqviz.plots.entries import (
     brushed,
     parse_brush,
     place,
+    thinned,
     ticks,
     value_at,
 )
@@ -332,9 +333,11 @@ def draw_pareto(
     _draw_float(figure, info, ink)
     _draw_front(figure, x, y, info.rounding, "front, rounding", theme.ROUNDING.line(ink, 2))
     _draw_front(figure, x, y, info.front, "front, all", {"color": ink.text, "width": 2})
-    on_front = set(info.front.tolist())
+    on_front, left_out = set(info.front.tolist()), 0
     for method in sorted({one.method for one in info.points}, key=order_of):
-        own = [index for index, one in enumerate(info.points) if one.method == method]
+        every = [index for index, one in enumerate(info.points) if one.method == method]
+        own = thinned(every, theme.DRAWN, on_front)
+        left_out += len(every) - len(own)
         look = look_of(method)
         figure.add_scatter(
             x=x[own], y=y[own], mode="markers", name=method,
@@ -345,6 +348,7 @@ def draw_pareto(
             customdata=[[info.points[index].key] for index in own],
             text=[hover(info.points[index]) for index in own], hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
+    theme.mark_decimation(figure, len(info.points), len(info.points) - left_out, ink)
     _draw_published(figure, prints, ink)
     _draw_letters(figure, info, x, y, marked or {}, ink)
     return Panel(

@@ -11,8 +11,8 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.plots import theme
-from sdqviz.plots.compare import hover, look_of, order_of
-from sdqviz.plots.entries import BRUSHED, FIGURES, Entry, Range, place, ticks, value_at
+from sdqviz.plots.compare import look_of, order_of
+from sdqviz.plots.entries import BRUSHED, FIGURES, Entry, Range, place, thinned, ticks, value_at
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink
 
@@ -119,14 +119,18 @@ def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink) -> Pane
         newselection={"line": {"color": ink.text, "width": 1, "dash": "dot"}},
     )  # fmt: skip
     inside = {one.key for one in kept}
+    most = theme.DRAWN // (len(info.axes) + 1)
     outside = [index for index, one in enumerate(info.points) if one.key not in inside]
-    _draw_lines(figure, info, outside, {"color": ink.faint, "width": 1}, None, "outside the brush")
+    _draw_lines(figure, info, thinned(outside, most), {"color": ink.faint, "width": 1}, None, "outside the brush")
+    left_out = 0
     for method in sorted({one.method for one in info.points}, key=order_of):
         own = [index for index, one in enumerate(info.points) if one.method == method and one.key in inside]
         look = look_of(method)
-        _draw_lines(figure, info, own, look.line(ink, 1.2), look.marker(ink, 6), method)
+        left_out += max(len(own) - most, 0)
+        _draw_lines(figure, info, thinned(own, most), look.line(ink, 1.2), look.marker(ink, 6), method)
     _draw_axes(figure, info, ink)
     shown = len(info.points) - len(outside)
+    theme.mark_decimation(figure, shown, shown - left_out, ink)
     return Panel(
         name="coordinates",
         title="Every run across its figures",
@@ -163,11 +167,16 @@ def _draw_lines(
         y=np.concatenate([info.heights[own], gap], axis=1).ravel().round(4),
         mode="lines+markers" if marker else "lines",
         line=line, marker=marker, opacity=0.75 if marker else 1.0, name=name,
-        text=[hover(info.points[index]) for index in own for _ in range(width + 1)] if marker else None,
+        text=[_about(info.points[index]) for index in own for _ in range(width + 1)] if marker else None,
         hovertemplate="%{text}<extra></extra>" if marker else None, hoverinfo=None if marker else "skip",
         selected={"marker": {"opacity": 1.0}} if marker else None,
         unselected={"marker": {"opacity": 0.35}} if marker else None,
     )  # fmt: skip
+
+
+def _about(one: Entry) -> str:
+    """Write what a line tells when it is pointed at: short, since each of its points carries it."""
+    return f"{one.method}: {one.settings}"[:90]
 
 
 def _draw_axes(figure: Any, info: Coordinates, ink: Ink) -> None:

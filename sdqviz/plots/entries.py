@@ -286,9 +286,10 @@ class Filter:
     text: str = ""
 
     def chosen(self, runs: Iterable[tuple[Run, str]]) -> tuple[Entry, ...]:
-        """Return the points of the runs that pass."""
+        """Return the points of the runs that pass, the smallest first, failed ones last."""
         passing = [(run, origin) for run, origin in runs if self._passes(run, origin)]
-        return entries(passing, self.seed == AVERAGED)
+        found = entries(passing, self.seed == AVERAGED)
+        return tuple(sorted(found, key=lambda one: (one.failed, one.values["bits"])))
 
     def _passes(self, run: Run, origin: str) -> bool:
         if self.network not in (ALL, run.network.get("name")):
@@ -377,6 +378,14 @@ def brushed(points: Sequence[Entry], brush: Brush) -> tuple[Entry, ...]:
         return wanted[0] <= one.values[name] <= wanted[1]
 
     return tuple(one for one in points if all(inside(one, name, wanted) for name, wanted in brush.items()))
+
+
+def thinned(places: Sequence[int], most: int, kept: Iterable[int] = ()) -> list[int]:
+    """Choose at most about ``most`` of the places of points, evenly, and all of those that must be ``kept``."""
+    if len(places) <= most:
+        return list(places)
+    even = {places[round(k)] for k in np.linspace(0, len(places) - 1, most)}
+    return sorted(even | (set(kept) & set(places)))
 
 
 # -- axes -------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ PAGE_MODULES = {
     "frames": "sdqviz.plots.frames",
     "path-following": "sdqviz.plots.path_following",
     "network": "sdqviz.plots.network",
+    "compare": "sdqviz.plots.compare",
     "geta": "sdqviz.plots.geta",
     "bounds": "sdqviz.plots.bounds",
 }

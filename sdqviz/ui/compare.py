@@ -318,7 +318,10 @@ def _follow(key: str) -> None:
 
 def table(page: Page, shown: Shown) -> None:
     """Draw the table of the points shown; two selected rows become A and B."""
-    columns = page.tables["Runs shown"] = plots.shown_table(shown.points)
+    points = shown.points[: show.TABLE_ROWS]
+    columns = page.tables["Runs shown"] = plots.shown_table(points)
+    if len(points) < len(shown.points):
+        st.caption(f"The first {len(points):,} of {len(shown.points):,} rows; the exported files have all.")
     st.session_state[_ROWS] = [one.key[:KEY_LENGTH] if not one.failed else "" for one in shown.points]
     st.caption("Click a column's head to sort. Select two rows to set them side by side as A and B.")
     percents = {name: st.column_config.NumberColumn(format="%.2f") for name in ("accuracy, %", "error, %", "zeros, %")}

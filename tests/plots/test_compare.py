@@ -214,3 +214,31 @@ def test_a_run_against_itself_differs_in_nothing(made_run, ink):
     for panel in (difference.draw_errors(info, ink), difference.draw_bits(info, ink)):
         names = [trace["name"] for trace in specs(panel)["data"]]
         assert len(names) == len(set(names)) and any(c.isdigit() for c in panel.alt)
+
+
+def test_many_points_are_thinned_and_the_plot_says_so(made_run):
+    count = 2300
+    some = points(*(made_run(bits=1.0 + k / 100, error=1 / (1 + k), layers=()) for k in range(count)))
+    info = compare.pareto_info(some, "bits", "error", 3)
+    assert len(info.front) == count  # every one beats the others: all are drawn
+    worse = points(*(made_run(bits=1.0 + k / 100, error=1.0 + k) for k in range(count)))
+    for panel in (
+        compare.draw_pareto(compare.pareto_info(worse, "bits", "error", 3), Ink()),
+        coordinates.draw_coordinates(coordinates.coordinates_info(worse), worse, Ink()),
+    ):
+        spec = specs(panel)
+        notes = [note["text"] for note in spec["layout"]["annotations"] if "text" in note]
+        assert any(f"of {count:,} points drawn" in note for note in notes)
+        assert all(len(trace["text"]) <= 2001 for trace in spec["data"] if "text" in trace)
+        assert len(panel.table()["method"]) == count
+
+
+def test_three_hundred_single_runs_stay_light(made_run):
+    names = sorted(sq.METHODS)
+    some = points(*(made_run(names[k % 9], bits=1 + k / 50, error=0.1 + k / 1000, seed=k) for k in range(320)))
+    info = compare.pareto_info(some, "bits", "error", 3)
+    drawn = [
+        compare.draw_pareto(info, Ink()),
+        coordinates.draw_coordinates(coordinates.coordinates_info(some), some, Ink()),
+    ]
+    assert sum(len(panel.figure.to_json()) for panel in drawn) <= 300_000
