@@ -101,7 +101,13 @@ def run(
         given, method, seed, _part(progress, 0.02, share), should_stop, checkpoint, on_moment or _nobody, inputs
     )
     made = assemble(
-        given, method, result.items(trained, given.layers), inputs, seed, _part(progress, share, share + 0.1), should_stop
+        given,
+        method,
+        result.items(trained, given.layers),
+        inputs,
+        seed,
+        _part(progress, share, share + 0.1),
+        should_stop,
     )
     recording = dataclasses.replace(
         trained.recording,
@@ -178,7 +184,7 @@ def baselines(
     for place, name in enumerate(("round-to-nearest", "gpfq")):
         report(progress, 0.8 + 0.1 * place, 1.0, f"beside: {name}")
         stop_if(should_stop)
-        choice = METHODS[name](bits=weight_bits)
+        choice = METHODS.from_dict({"name": name, "bits": weight_bits})
         yield _untrained(network, choice, weight_bits, input_bits, made.report.seed, should_stop)
 
 
@@ -276,7 +282,7 @@ def fine_tuned(
         Of weights and activations at the end.
     """
     small = _trained_on(network, method, seed, progress, should_stop)
-    done = compress(small, METHODS["round-to-nearest"](bits=bits), 0, seed, None, should_stop)
+    done = compress(small, METHODS.from_dict({"name": "round-to-nearest", "bits": bits}), 0, seed, None, should_stop)
     numbers = sum(tensor.numel() for tensor in network.module.state_dict().values())
     return _beside(
         f"Smallest units removed, fine-tuned, {bits} bits",
@@ -476,9 +482,11 @@ def table(recordings: Mapping[str, Recording]) -> str:
         told, before = recording.report, recording.accuracy_before
         if told is None or before is None:
             continue
-        rows = [("float", before, 1.0, 32.0)]
+        rows: list[tuple[str, float, float, float]] = [("float", before, 1.0, 32.0)]
         rows.append(("GETA", told["accuracy_after"], told["relative_bops"], told["bits_per_weight"]))
-        rows += [(one.label, one.accuracy, one.relative_bops, one.bits_per_weight) for one in recording.beside]
+        for one in recording.beside:
+            accuracy = math.nan if one.accuracy is None else one.accuracy
+            rows.append((one.label, accuracy, one.relative_bops, one.bits_per_weight))
         for label, accuracy, share, bits in rows:
             difference = 100 * (accuracy - before)
             lines.append(

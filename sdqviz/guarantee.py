@@ -139,6 +139,10 @@ def path_layer_bound(item: CompressedLayer, failure: float = FAILURE) -> Bound:
     )
 
 
+def _widths(network: Network) -> list[tuple[int, ...]]:
+    return [layer.weight.shape for layer in network.layers]
+
+
 def _operator(quantizer: QuantizerChoice, item: CompressedLayer, path: PathRecord, limit: float) -> Operator:
     """Return what the bound uses of the operator of one group: its M, and whether every neuron has a scale."""
     mute = 0
@@ -256,6 +260,10 @@ def a_posteriori(
     structure = original.structure
     if not structure.applicable:
         raise InputError(f"the network must be of the theorems' class, got one that is not: {structure.because}")
+    if not compressed.structure.applicable or _widths(original) != _widths(compressed):
+        raise InputError("the bounds must compare networks of the same widths, got one with channels cut out")
+    if any("input_quantizer" in name for name, _ in compressed.module.named_modules()):
+        raise InputError("the bounds must compare networks with activations in float, got quantized ones")
     names = [item.layer.name for item in layers]
     before, after = layer_inputs(original, names, inputs), layer_inputs(compressed, names, inputs)
     by_name = {item.layer.name: item for item in layers}

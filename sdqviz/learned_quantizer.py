@@ -20,10 +20,7 @@ ACTIVATION_MARGIN = 1.05
 
 def _clipped(values: Tensor, reach: Tensor | float, exponent: Tensor | float) -> tuple[Tensor, Tensor]:
     """Return c = min(|x|, q_m)^t and the logarithm of min(|x|, q_m), floored where x = 0."""
-    if isinstance(reach, Tensor):
-        size = torch.minimum(values.abs(), reach)
-    else:
-        size = values.abs().clamp_max_(reach)
+    size = torch.minimum(values.abs(), reach) if isinstance(reach, Tensor) else values.abs().clamp_max_(reach)
     # exp(t log) is several times faster than a power; where x = 0 the sign makes up for the floor
     logarithm = size.clamp_min(torch.finfo(values.dtype).tiny).log_()
     return size if isinstance(exponent, float) and exponent == 1.0 else (logarithm * exponent).exp_(), logarithm
@@ -126,7 +123,7 @@ class LearnedQuantizer(nn.Module):
 
     @property
     def bits(self) -> float:
-        """b = log2(q_m^t/d + 1) + 1, a real number while it is being learned."""
+        """Bits b = log2(q_m^t/d + 1) + 1, a real number while they are being learned."""
         return bits_of(self.step.detach(), self.reach.detach(), self.exponent.detach()).item()
 
     @property
@@ -225,8 +222,9 @@ def quantize_input(layer: nn.Module, quantizer: LearnedQuantizer) -> None:
 
 
 def quantized_input(layer: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Quantize the first argument of a layer with its ``input_quantizer``; a forward pre-hook, copied with the layer."""
-    return (layer.input_quantizer(arguments[0]), *arguments[1:])
+    """Quantize the first argument of a layer with its ``input_quantizer``: a forward pre-hook, copied with a layer."""
+    quantizer: Any = layer.input_quantizer
+    return (quantizer(arguments[0]), *arguments[1:])
 
 
 def without_weight_quantizers(module: nn.Module) -> None:

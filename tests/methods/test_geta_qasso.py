@@ -1,4 +1,4 @@
-"""The optimizer's parts: plan, scores, the rule by hand, and one joint step against a slow one written from the text."""
+"""The optimizer's parts: plan, scores, the rule by hand, and one joint step against a slow one from the text."""
 
 import functools
 import math
@@ -269,7 +269,7 @@ def test_joint_step_is_the_one_of_the_text(safeguard):
         for step in range(8):  # into the joint stage, whose first step has marked
             backward(module, flat, step)
             optimizer.step()
-        marked = list(units.by_group(optimizer.redundant).values())[0]
+        marked = next(iter(units.by_group(optimizer.redundant).values()))
         for step in range(8, 12):
             backward(module, flat, step)
             slopes = {name: p.grad.clone() for name, p in module.named_parameters()}

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import sdqviz as sq
-from sdqviz import packed_file
+from sdqviz import packed_file, what_if
 from sdqviz.learned_quantizer import LearnedQuantizer
 from sdqviz.methods.geta import run
 from sdqviz.recording import Recording
@@ -127,9 +127,7 @@ def test_runs_are_stopped_and_gone_on_from_at_any_step(tmp_path, steps):
             run.train(network, choice, 3, None, stop, checkpoint, stop.listen)
         assert torch.load(checkpoint, weights_only=True)["taken"] == step
         again = run.train(network, choice, 3, None, None, checkpoint, lambda _: None)
-        for (name, one), two in zip(
-            whole.module.state_dict().items(), again.module.state_dict().values(), strict=True
-        ):
+        for (name, one), two in zip(whole.module.state_dict().items(), again.module.state_dict().values(), strict=True):
             assert torch.equal(one, two), (step, name)
         assert comparable(again.recording) == comparable(whole.recording)
 
@@ -261,3 +259,20 @@ def test_catalogue_trains_for_fifty_steps_and_is_cut(name):
         expected = trained.module(inputs).numpy()
     assert np.abs(made.network.outputs(inputs.numpy()) - expected).max() < 1e-5
     assert made.report.parameters < made.report.original_parameters
+
+
+def test_what_if_answers_with_rounding_beside_and_refuses_the_ladder():
+    method = GETA(**{**SHORT, "batch": 32}, sparsity=0.4)
+    question = what_if.Question(sq.NETWORKS["mnist-fnn"](seed=0), method, calibration=32)
+    assert 0 < question.estimated_seconds() < 60
+    answer = what_if.answer(question)
+    report = answer.comparison.report
+    assert sum(answer.comparison.parts.values()) == pytest.approx(report.bytes)
+    assert (
+        answer.comparison.rounding.best.bits_per_weight <= report.bits_per_weight
+        or not answer.comparison.rounding.affordable
+    )
+    assert report.relative_bops < 0.1 and report.parameters < report.original_parameters
+    with pytest.raises(sq.InputError, match="channels cut out"):
+        what_if.ladder(answer)
+    assert not answer.bound.holds

@@ -48,9 +48,7 @@ class Geta(MethodChoice):
         minimum=0.01,
         maximum=0.99,
     )
-    bits_low: int = field(
-        4, label="Fewest bits b_l", help="No quantizer ends with fewer bits.", minimum=2, maximum=16
-    )
+    bits_low: int = field(4, label="Fewest bits b_l", help="No quantizer ends with fewer bits.", minimum=2, maximum=16)
     bits_high: int = field(
         16, label="Most bits b_u", help="Bits at the start; no quantizer ends with more.", minimum=2, maximum=16
     )
@@ -170,9 +168,7 @@ class Geta(MethodChoice):
 
         if task.network is None:
             raise InputError("network must be given to train it, got none")
-        trained = run.train(
-            task.network, self, task.seed, task.progress, task.should_stop, calibration=task.inputs
-        )
+        trained = run.train(task.network, self, task.seed, task.progress, task.should_stop, calibration=task.inputs)
         yield from result.items(trained, task.layers)
 
     @classmethod

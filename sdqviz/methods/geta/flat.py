@@ -156,6 +156,6 @@ class Units:
             group.append(torch.full((one.units,), slot))
             first += one.units
         together = torch.cat(entries)
-        if len(together.unique()) != len(together):
+        if len(torch.unique(together)) != len(together):
             raise InputError("network must not use a parameter in two groups of channels, got one that is shared")
         return cls(together, torch.cat(unit), torch.cat(quantizer), torch.cat(group), places)

@@ -57,9 +57,7 @@ class GroupSums:
     mean_clip: float
 
 
-def published_rule(
-    sums: GroupSums, rate: float, left: int, finest: float, coarsest: float
-) -> tuple[float, float]:
+def published_rule(sums: GroupSums, rate: float, left: int, finest: float, coarsest: float) -> tuple[float, float]:
     """Return (γ, d) for one group, as published.
 
     Parameters
@@ -141,9 +139,7 @@ class _Active:
         ends = torch.cumsum(counts, 0).tolist()
         starts = [0, *ends[:-1]]
         slots, quantizers = slot[order][starts].tolist(), quantizer[order][starts].tolist()
-        blocks = (
-            _Block(*row[:2], slice(*row[2:])) for row in zip(slots, quantizers, starts, ends, strict=True)
-        )
+        blocks = (_Block(*row[:2], slice(*row[2:])) for row in zip(slots, quantizers, starts, ends, strict=True))
         return cls(entries[order], tuple(blocks), len(groups))
 
 
@@ -341,9 +337,7 @@ class Qasso:
             for place, part in enumerate(parts):
                 row[place] += part.item()
             row[6] += len(c)
-        return [
-            GroupSums(row[0], row[4], row[1] ** 0.5, row[5] ** 0.5, row[2] ** 0.5, row[3] / row[6]) for row in rows
-        ]
+        return [GroupSums(row[0], row[4], row[1] ** 0.5, row[5] ** 0.5, row[2] ** 0.5, row[3] / row[6]) for row in rows]
 
     def _choose_steps(self, active: _Active, sums: list[GroupSums], rate: float, left: int) -> list[float]:
         """Apply the published rule to each group, set the steps d, and return γ of each group."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from sdqviz.storage import FLOAT_BITS, Packed
 
 if TYPE_CHECKING:
     from sdqviz.array import Array
-    from sdqviz.methods.geta import Geta
     from sdqviz.methods.geta.run import Trained
 
 
@@ -54,10 +53,10 @@ def items(
 def _compressed(
     trained: Trained, layer: Layer, quantizer: LearnedQuantizer, cut: removal.Cut, seconds: float
 ) -> CompressedLayer:
-    """Store the levels of the channels that stay, one step, and a map of the channels along each axis that lost some."""
-    weight = trained.module.get_submodule(layer.name).weight
+    """Store the levels of the channels that stay, one step, and a map of the channels of each axis that lost some."""
+    weight: Any = trained.module.get_submodule(layer.name).weight
     bits = quantizer.whole_bits
-    levels = quantizer.levels(weight.detach()).numpy()  # type: ignore[arg-type, union-attr]
+    levels = quantizer.levels(weight.detach()).numpy()
     offset = 2 ** (bits - 1) - 1
     step = np.array([quantizer.step.item()], np.float32)
     stored: dict[str, Packed] = {}

@@ -23,7 +23,7 @@ from sdqviz import dependency
 from sdqviz.dataset import Dataset
 from sdqviz.error import InputError, Stopped
 from sdqviz.learned_quantizer import QUANTIZED, LearnedQuantizer, quantize_input, quantize_weight
-from sdqviz.methods.geta.flat import INPUT, WEIGHT, FlatParameters, Units
+from sdqviz.methods.geta.flat import WEIGHT, FlatParameters, Units
 from sdqviz.methods.geta.qasso import Qasso
 from sdqviz.methods.geta.stages import redundant_count
 from sdqviz.methods.geta.watch import Watch
@@ -367,13 +367,17 @@ def _quantize(module: nn.Module, network: Network, choice: Geta, calibration: An
         elif calls == 0:
             left_alone[layer.name] = "the forward pass does not call it"
         elif calls > 1:
-            raise InputError(f"network must not use a layer in two places, got {layer.name}, which is called {calls} times")
+            raise InputError(
+                f"network must not use a layer in two places, got {layer.name}, which is called {calls} times"
+            )
         else:
             quantize_weight(part, LearnedQuantizer.for_weight(part.weight, choice.bits_high))  # type: ignore[arg-type]
             if choice.quantize_activations:
                 quantize_input(part, LearnedQuantizer.for_activations(largest, choice.bits_high))
     if len(left_alone) == len(network.layers):
-        raise InputError(f"network must have a layer that can be quantized, got none: {next(iter(left_alone.values()))}")
+        raise InputError(
+            f"network must have a layer that can be quantized, got none: {next(iter(left_alone.values()))}"
+        )
     return left_alone
 
 
