@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
-from typing import Self
+from collections.abc import Callable, Iterable
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -65,6 +65,9 @@ class Bound:
     substituted: str
 
 
+B = TypeVar("B", bound=Bound)
+
+
 def bound(
     name: str,
     title: str,
@@ -99,8 +102,8 @@ def not_applicable(name: str, title: str, reason: str, *, text: str = "network-b
     return Bound(name, title, math.nan, False, f"Not applicable: {reason}.", "", text, "", "")
 
 
-def tightest(bounds: Iterable[Bound]) -> Bound:
-    """Return the bound of smallest value among those that hold; if none holds, among all.
+def smallest(bounds: Iterable[B], fits: Callable[[B], bool]) -> B:
+    """Return the bound of smallest value among those that fit; if none does, among all.
 
     Raises
     ------
@@ -110,8 +113,19 @@ def tightest(bounds: Iterable[Bound]) -> Bound:
     candidates = tuple(bounds)
     if not candidates:
         raise InputError("bounds must contain at least one bound, got none")
-    holding = [b for b in candidates if b.holds]
-    return min(holding or candidates, key=lambda b: b.value if math.isfinite(b.value) else math.inf)
+    fitting = [one for one in candidates if fits(one)]
+    return min(fitting or candidates, key=lambda one: one.value if math.isfinite(one.value) else math.inf)
+
+
+def tightest(bounds: Iterable[Bound]) -> Bound:
+    """Return the bound of smallest value among those that hold; if none holds, among all.
+
+    Raises
+    ------
+    InputError
+        If there is none at all.
+    """
+    return smallest(bounds, lambda one: one.holds)
 
 
 def number_tex(value: float) -> str:

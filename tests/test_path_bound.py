@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sdqviz import path_bound as pb
+from sdqviz.bound import Hypothesis
 from sdqviz.error import InputError
 from sdqviz.path_bound import NO_CLIPPING, Clipping, Operator, PathLayer, Sensitivity
 from sdqviz.quantizer import Grid
@@ -69,7 +70,7 @@ def test_the_forms_of_spfq_by_hand():
 )
 @pytest.mark.parametrize("c", [1.0, 5.0])
 def test_the_unified_forms_by_hand(operator, limit, c):
-    clipping = Clipping(pb.Hypothesis(True, "nothing is clipped"))
+    clipping = Clipping(Hypothesis(True, "nothing is clipped"))
     one = layer(operator, norms=[3.0, 4.0, 1.0, 2.0], scaling=c, clipping=clipping)
     assert operator.limit == operator.width == limit
     spread = c / math.sqrt(2 * c - 1)
@@ -399,7 +400,7 @@ GOOD = Sensitivity.of(X)
         (lambda: PathLayer(1, 1, 1.0, 2.0, HALF), "smallest ≤ largest, got 2"),
         (lambda: Operator.quantize(0.0), "must be positive, got 0"),
         (lambda: Operator.one_bit(math.inf), "must be positive, got inf"),
-        (lambda: Operator("x", 1.0, 3.0, pb.Hypothesis(True, "")), "0 ≤ ω ≤ 2M"),
+        (lambda: Operator("x", 1.0, 3.0, Hypothesis(True, "")), "0 ≤ ω ≤ 2M"),
         (lambda: pb.paper_infinity(layer(), 0.0), "p must be positive, got 0"),
         (lambda: pb.hoeffding_infinity(layer(), 0.0), "strictly between 0 and 1, got 0"),
         (lambda: pb.hoeffding_euclidean(layer(), 1.0), "strictly between 0 and 1, got 1"),
