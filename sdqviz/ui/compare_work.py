@@ -87,6 +87,7 @@ def smallest(page: Page) -> None:
     slot.show()
     if slot.result is None:
         return
+    _drawn_with(slot)
     if slot.made_for != aim:
         st.info("The result below belongs to an earlier goal.")
     st.markdown(plots.sentence(slot.result))
@@ -165,9 +166,18 @@ def sweep(page: Page, networks: Sequence[str], methods: Sequence[str], runs: Seq
         st.caption(why)
     slot.show()
     if slot.result is not None:
+        _drawn_with(slot)
         st.caption(f"The last sweep gave {slot.result} runs; they are among those of this session.")
     with st.expander("The sweep as a file"):
         st.code(text, language="toml")
+
+
+def _drawn_with(slot: job.Job[Any]) -> None:
+    """Draw the page once more if it was begun before the work was done, so that its runs are in the plots too."""
+    memory = f"_drawn with {id(slot)}"
+    if st.session_state.get(memory) is not slot.result:
+        st.session_state[memory] = slot.result
+        st.rerun()
 
 
 class _Folder:

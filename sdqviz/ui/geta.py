@@ -22,7 +22,7 @@ from sdqviz.plots import geta as plots
 from sdqviz.plots.theme import number, percent, size
 from sdqviz.progress import Progress, ShouldStop
 from sdqviz.recording import Recording
-from sdqviz.ui import job, link, show
+from sdqviz.ui import history, job, link, show
 from sdqviz.ui.screen import Page
 
 if TYPE_CHECKING:
@@ -217,8 +217,8 @@ def _network(page: Page) -> NetworkChoice:
 # -- which run is shown ---------------------------------------------------------------------------------
 
 
-def run(page: Page, asked: Asked) -> Shown:
-    """Return the run to draw; with a view of its own, draw what starts, stops or uploads it first."""
+def run(page: Page, asked: Asked) -> Shown | None:
+    """Return the run to draw, None while its first step is awaited; draw what starts, stops or uploads it first."""
     if asked.view == UPLOADED:
         given = _uploaded()
         if given is not None:
@@ -229,8 +229,9 @@ def run(page: Page, asked: Asked) -> Shown:
             live = _control(asked)
         if live is not None and live.recording is not None and live.recording.moments:
             return Shown(live.recording, live, growing)
-        if growing:
-            return Shown(plots.load(asked.recording), live, growing)
+        if live is not None and growing:
+            _grow(page, live, False)
+            return None
     shown = plots.load(asked.recording)
     if asked.view == RECORDED:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -367,7 +368,7 @@ def _span(seconds: float) -> str:
 def steps(page: Page, shown: Shown) -> None:
     """Draw the headline numbers and the run step by step; a growing run is drawn anew every moment."""
     if shown.growing and shown.live is not None:
-        _grow(page, shown.live)
+        _grow(page, shown.live, True)
         return
     _headlines(shown.run)
     told = plots.verdict(shown.run)
@@ -378,9 +379,11 @@ def steps(page: Page, shown: Shown) -> None:
 
 
 @st.fragment(run_every=REDRAWN)
-def _grow(page: Page, live: Live) -> None:
+def _grow(page: Page, live: Live, begun: bool) -> None:
     slot: job.Job[Recording] = job.slot("geta", lasting=True)
-    if not slot.running:
+    grown = live.recording
+    there = grown is not None and len(grown.moments) > 0
+    if not slot.running or there != begun:
         st.rerun()
     fraction, line = slot.status()
     bar, button = st.columns([5, 1], vertical_alignment="center")
@@ -388,9 +391,11 @@ def _grow(page: Page, live: Live) -> None:
     if button.button("Cancel", key="_cancel geta", help="Stop; what was recorded stays, and it can be resumed."):
         slot.cancel()
         st.rerun()
-    grown = live.recording
-    if grown is None or not grown.moments:
-        st.caption("The network is read and its channels are traced; the first step follows.")
+    if grown is None or not there:
+        st.caption(
+            "The network is read and its channels are traced; the first step follows. Runs of several visitors are "
+            "trained one after the other."
+        )
         return
     _headlines(grown)
     show.panel(plots.draw_steps(grown, page.ink, scrub=False), page)
@@ -442,6 +447,8 @@ def downloads(shown: Shown) -> None:
     """Draw the downloads: the recording, and of a run made here the smaller network."""
     run, live = shown.run, shown.live
     made = live.compression if live is not None and not shown.growing else None
+    if live is not None and made is not None:
+        history.remember(live.training.network, made.report, made.report.inputs, made.report.seconds)
     left, middle, right = st.columns(3)
     left.download_button(
         "Recording, json.gz", run.to_bytes, "sdqviz-geta.json.gz", "application/gzip", on_click="ignore",
