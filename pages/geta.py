@@ -11,11 +11,10 @@ with screen.page(
 ) as page:
     asked = geta.ask(page)
     shown = geta.run(page, asked)
-    run = shown.run
-    page.code(plots.code(run))
-
-    geta.steps(page, shown)
-    show.panel(plots.draw_graph(run, page.ink), page)
-    show.panels([plots.draw_channels(run, page.ink), plots.draw_widths(run, page.ink)], page)
-    geta.costs(page, shown)
-    geta.downloads(shown)
+    if shown is not None:
+        page.code(plots.code(shown.run))
+        geta.steps(page, shown)
+        show.panel(plots.draw_graph(shown.run, page.ink), page)
+        show.panels([plots.draw_channels(shown.run, page.ink), plots.draw_widths(shown.run, page.ink)], page)
+        geta.costs(page, shown)
+        geta.downloads(shown)

@@ -115,10 +115,10 @@ def figures(run: Recording) -> Figures:
     )
 
 
-def best_beside(run: Recording) -> Beside | None:
-    """Return the tested baseline with the highest accuracy; of equals the one with fewer BOPs."""
+def baseline(run: Recording) -> Beside | None:
+    """Return the baseline to name beside the accuracy: the fine-tuned one, or else the most accurate one tested."""
     tested = [one for one in run.beside if one.accuracy is not None]
-    return max(tested, key=lambda one: (one.accuracy or 0.0, -one.relative_bops), default=None)
+    return max(tested, key=lambda one: ("fine-tuned" in one.label, one.accuracy or 0.0), default=None)
 
 
 # -- sentences ----------------------------------------------------------------------------------------
@@ -138,10 +138,13 @@ def size_note(run: Recording) -> str:
 
 
 def accuracy_note(run: Recording) -> str:
-    """Say what the accuracy is to be held against: the original, and the best baseline."""
-    before, best = figures(run).accuracy_before, best_beside(run)
+    """Say what the accuracy is to be held against: the original, and a baseline."""
+    before, other = figures(run).accuracy_before, baseline(run)
     told = [] if before is None else [f"before {accuracy(before)}"]
-    return "; ".join([*told, *([] if best is None else [f"{best.label}: {accuracy(best.accuracy)}"])])
+    if other is not None:
+        name = "pruned, then fine-tuned" if "fine-tuned" in other.label else other.label
+        told.append(f"{name}: {accuracy(other.accuracy)}")
+    return "; ".join(told)
 
 
 def removal_note(run: Recording) -> str:
