@@ -1,0 +1,124 @@
+"""The GETA page in a real browser: a cold start, the slider without the server, training with Cancel and Resume."""
+
+import sys
+import time
+
+import pytest
+
+PLOT = ".js-plotly-plot .main-svg"
+BRIEF = (
+    "view=trained+here&network=mnist-fnn&batch=8&warm_up_steps=2&projection_steps=5&projection_periods=2"
+    "&joint_steps=6&pruning_periods=2&cool_down_steps="
+)
+METRICS = '[data-testid="stMetricValue"]'
+DOTS = """() => { const data = document.querySelector('.js-plotly-plot').data;
+    return JSON.stringify([...data.at(-2).x]); }"""
+
+
+def settled(page, plots=4):
+    page.wait_for_function(f"document.querySelectorAll('{PLOT}').length >= {plots}", timeout=60_000)
+    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
+
+
+def reading(page):
+    return page.locator(".js-plotly-plot").first.locator("text", has_text="step ").first.text_content()
+
+
+def test_cold_server_paints_a_recorded_run(browser, fresh_server):
+    page = browser.new_page()
+    outside = []
+    page.on("request", lambda one: outside.append(one.url) if "127.0.0.1" not in one.url else None)
+    begun = time.perf_counter()
+    page.goto(f"{fresh_server}/geta")
+    page.wait_for_selector("h1")
+    heading = time.perf_counter() - begun
+    page.wait_for_selector(PLOT)
+    figure = time.perf_counter() - begun
+    settled(page)
+    print(f"\ncold server: heading after {heading:.2f} s, first figure after {figure:.2f} s", file=sys.stderr)
+    assert page.inner_text("h1") == "GETA" and page.locator(METRICS).count() == 3
+    assert page.locator('[data-testid="stException"], [data-testid="stDialog"]').count() == 0
+    assert [url for url in outside if url.startswith("http")] == []
+    assert figure <= 20  # 4 on an idle machine
+    page.close()
+
+
+def test_the_slider_moves_the_marker_and_every_layers_bits_without_the_server(tab, server):
+    tab.goto(f"{server}/geta")
+    settled(tab)
+    last, dots = reading(tab), tab.evaluate(DOTS)
+    tab.context.set_offline(True)
+    rail = tab.locator(".js-plotly-plot .slider-rail-touch-rect").first
+    rail.scroll_into_view_if_needed()
+    box = rail.bounding_box()
+    rail.click(position={"x": 0.1 * box["width"], "y": box["height"] / 2}, force=True)
+    tab.wait_for_function(f"before => ({DOTS})() !== before", arg=dots)
+    assert reading(tab) != last
+    before = tab.evaluate(DOTS)
+    tab.locator(".updatemenu-button").first.click()
+    tab.wait_for_function(f"before => ({DOTS})() !== before", arg=before)
+    tab.context.set_offline(False)
+    assert tab.off_host == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_narrow_window_in_both_themes(browser, server, scheme):
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 900, "height": 1000})
+    page = context.new_page()
+    page.goto(f"{server}/geta")
+    settled(page)
+    width = "(e => e.scrollWidth <= e.clientWidth + 2)(document.querySelector('[data-testid=stMain]'))"
+    assert page.evaluate(width)
+    backgrounds = page.locator(".js-plotly-plot .main-svg .bg").evaluate_all("es => es.map(e => e.style.fillOpacity)")
+    assert all(float(opacity or 1) == 0 for opacity in backgrounds)
+    context.close()
+
+
+def test_training_is_live_and_can_be_stopped_and_resumed(tab, server):
+    tab.goto(f"{server}/geta?{BRIEF}5000")
+    settled(tab)
+    tab.get_by_role("button", name="Run (").click()
+    tab.get_by_text("Accuracy so far").wait_for(timeout=90_000)
+    first = reading(tab)
+    tab.wait_for_function(
+        """before => ![...document.querySelectorAll('.js-plotly-plot text')].some(e => e.textContent === before)""",
+        arg=first,
+        timeout=60_000,
+    )
+    begun = time.perf_counter()
+    tab.get_by_role("button", name="Cancel").click()
+    tab.get_by_role("button", name="Resume").wait_for(timeout=20_000)
+    print(f"\nidle {time.perf_counter() - begun:.2f} s after Cancel", file=sys.stderr)
+    settled(tab)
+    assert "Stopped after" in tab.inner_text('[data-testid="stMain"]')
+    tab.get_by_role("button", name="Resume").click()
+    tab.get_by_role("button", name="Resume").wait_for(state="hidden", timeout=20_000)
+    tab.get_by_role("button", name="Cancel").click()
+    tab.get_by_role("button", name="Resume").wait_for(timeout=20_000)
+    assert tab.locator('[data-testid="stException"]').count() == 0
+
+
+def test_a_finished_run_can_be_downloaded_and_looked_at_again(tab, server, tmp_path):
+    tab.goto(f"{server}/geta?{BRIEF}3&seed=11")
+    settled(tab)
+    tab.get_by_role("button", name="Run (").click()
+    tab.get_by_text("Finished in").wait_for(timeout=120_000)
+    settled(tab)
+    shown = tab.locator(METRICS).all_inner_texts()
+    for name, ending in (("Recording, json.gz", "json.gz"), ("Smaller network, .sdq", "sdq")):
+        with tab.expect_download() as waiting:
+            tab.get_by_role("button", name=name).click()
+        waiting.value.save_as(tmp_path / f"x.{ending}")
+        assert (tmp_path / f"x.{ending}").stat().st_size > 1000
+    tab.goto(f"{server}/geta?view=uploaded")
+    settled(tab)
+    tab.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(tmp_path / "x.json.gz")
+    tab.wait_for_function(
+        f"shown => [...document.querySelectorAll('{METRICS}')].map(e => e.innerText).join() === shown",
+        arg=",".join(shown),
+        timeout=30_000,
+    )
+    (tmp_path / "bad.json.gz").write_bytes(b"no recording")
+    tab.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(tmp_path / "bad.json.gz")
+    tab.get_by_text("bad.json.gz must be a recording").wait_for(timeout=30_000)
+    assert tab.locator('[data-testid="stException"]').count() == 0
