@@ -156,6 +156,7 @@ def assemble(
             reasons[item.name] = item.because
         elif isinstance(item, NewTensors):
             tensors |= {f"{item.name}.{key}" if item.name else key: values for key, values in item.tensors.items()}
+            reasons.setdefault(item.name, "kept in float, with new values")
         elif isinstance(item, Reduction):
             reduction = item
         else:
