@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from sdqviz.choice import Choice, PerLayer, field
+from sdqviz.choice import Choice, PerLayer, field, field_of
 from sdqviz.error import InputError
 
 
@@ -98,3 +98,23 @@ def test_forms_find_labels_ranges_and_late_options():
 def test_a_choice_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Knobs().count = 4  # type: ignore[misc]
+
+
+def test_a_field_of_another_choice_has_its_form_and_its_own_default():
+    @dataclasses.dataclass(frozen=True)
+    class Other(Choice):
+        name = "other"
+        title = "Other"
+
+        size: int = field(3, label="Size", help="How large.", minimum=1, maximum=9)
+
+    @dataclasses.dataclass(frozen=True)
+    class Same(Choice):
+        name = "same"
+        title = "Same"
+
+        size: int = field_of(Other, "size", 7)
+
+    assert Same().size == 7 and Same.specs()["size"] == Other.specs()["size"]
+    with pytest.raises(InputError, match="size must be at most 9, got 10"):
+        Same(size=10)

@@ -1,8 +1,10 @@
 """The page Bounds without a browser, run through the navigation script as a visitor would."""
 
 import json
+import subprocess
 import sys
 import time
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -191,6 +193,17 @@ def test_a_violation_would_be_listed(monkeypatch):
     at = visit(seed=77, draws=2)
     assert numbers(at)[2] != "0 in 90" and "in 90" in numbers(at)[2]
     assert any("lie above a bound that should hold" in error.value for error in at.error)
+
+
+def test_sweeps_without_a_network_load_no_torch():
+    code = (
+        "import sys, test_page_bounds as page\n"
+        "for subject in ('vector', 'layer', 'path', 'network'):\n"
+        "    at = page.visit(subject=subject)\n"
+        "    assert at.get('plotly_chart') and not at.exception\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent, capture_output=True)
 
 
 def test_opening_the_page_computes_nothing_costly():

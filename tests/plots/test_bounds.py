@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import numpy as np
 import plotly.io
@@ -11,6 +12,7 @@ from sdqviz.plots import bounds as plots
 from sdqviz.plots import bounds_figures as figures
 from sdqviz.plots import bounds_paper as paper
 from sdqviz.plots.theme import DRAWN, Ink
+from sdqviz.reproduce import Result
 
 
 def everything(curve, ink=None, equal=True):
@@ -204,6 +206,13 @@ def test_the_papers_figures_are_shipped_and_say_what_is_published(name):
         assert "36.18" in panel.alt and dict(result.lines[0].values)[7000] == (97.29,)
     assert "computed just now" in paper.draw_paper(result, Ink(), live=True).title
     assert paper.seconds(name) > 10
+
+
+def test_a_result_survives_json():
+    result = paper.shipped("table3")
+    values = json.loads(json.dumps(result.to_dict()))
+    again = Result.from_dict(values)
+    assert again.to_dict() == values and again.table()[1] == result.table()[1]
 
 
 def test_a_cell_of_the_shipped_figures_is_the_recomputed_one(tmp_path):
