@@ -291,7 +291,8 @@ def test_a_sweep_is_built_written_down_and_run():
     assert run.report.accuracy_after == report.accuracy_after
     next(button for button in page.button if button.label == "Run the sweep").click().run()
     settled(page)
-    assert int(numbers(page)[0]) == before + 2  # all of it was there
+    assert int(numbers(page)[0]) == before + 2
+    assert any("0 runs in" in one.value and "2 were there already" in one.value for one in page.caption)
 
 
 def test_a_plan_too_large_for_the_page_goes_to_the_command_line():

@@ -29,6 +29,7 @@ from sdqviz.ui import history, job, show
 from sdqviz.ui.screen import Page
 
 if TYPE_CHECKING:  # plans speak of questions, which load torch
+    from sdqviz.sweep import Sweep
     from sdqviz.sweep_plan import Plan
 
 MOST_RUNS = 300
@@ -147,7 +148,7 @@ def sweep(page: Page, networks: Sequence[str], methods: Sequence[str], runs: Seq
         plan = _checked(values)
     told = _estimate(plan, runs, workers)
     text = toml(values)
-    slot: job.Job[int] = job.slot("sweep")
+    slot: job.Job[Sweep] = job.slot("sweep")
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     left.markdown(f"**{len(plan):,} runs**, {told}.")
     right.download_button(
@@ -167,7 +168,11 @@ def sweep(page: Page, networks: Sequence[str], methods: Sequence[str], runs: Seq
     slot.show()
     if slot.result is not None:
         _drawn_with(slot)
-        st.caption(f"The last sweep gave {slot.result} runs; they are among those of this session.")
+        done = slot.result
+        st.caption(
+            f"The last sweep: {done.computed} runs in {done.seconds:.0f} s, {done.reused} were there already, "
+            f"{len(done.failures)} failed. They are among those of this session."
+        )
     with st.expander("The sweep as a file"):
         st.code(text, language="toml")
 
@@ -188,14 +193,12 @@ class _Folder:
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-def _work(plan: Plan, file: Path, workers: int, progress: Progress, should_stop: ShouldStop) -> int:
+def _work(plan: Plan, file: Path, workers: int, progress: Progress, should_stop: ShouldStop) -> Sweep:
     from sdqviz import sweep as engine
 
     with RunStore(file) as store:
         limits = engine.Limits(seconds=RUN_SECONDS)
-        return len(
-            engine.run(plan, store, jobs=workers, limits=limits, progress=progress, should_stop=should_stop).runs
-        )
+        return engine.run(plan, store, jobs=workers, limits=limits, progress=progress, should_stop=should_stop)
 
 
 def _checked(values: Mapping[str, Any]) -> Plan:
