@@ -233,6 +233,6 @@ def test_number_of_seeds_is_limited(count):
 
 def test_methods_that_draw_their_levels_say_so():
     stochastic = {name for name in sq.METHODS if sq.METHODS[name]().stochastic}
-    assert stochastic == {"spfq", "unified"}
+    assert stochastic == {"geta", "spfq", "unified"}
     operators = ("quantize", "prune", "quantize-prune", "one-bit")
     assert all(sq.METHODS["unified"](operator=operator).stochastic for operator in operators)
