@@ -322,3 +322,10 @@ def test_shipped_runs_are_whole():
     for file in files:
         found = run_store.read_runs(file)
         assert len({run.key for run in found}) == len(found)
+
+
+def test_reset_works_from_every_view():
+    page = opened(view="Sweep", sweep_methods="gpfq", budget=3.0, **{"sweep.gpfq.bits": "2"})
+    next(button for button in page.button if button.label == "Reset").click().run()
+    assert not page.exception and not page.warning and not page.error
+    assert link(page)["view"] == "Runs" and link(page)["budget"] == "2.2"
