@@ -180,25 +180,26 @@ def _about(one: Entry) -> str:
 
 
 def _draw_axes(figure: Any, info: Coordinates, ink: Ink) -> None:
+    """Draw the axes with their titles and ticks; all at once, for one after the other takes quadratic time."""
+    lines, texts = [], list(figure.layout.annotations)
+    font = {"color": ink.text, "size": 12}
     for position, name in enumerate(info.axes):
-        figure.add_shape(
-            type="line", x0=position, x1=position, y0=0, y1=1, line={"color": ink.text, "width": 1}, layer="below"
-        )
+        lines.append({"type": "line", "x0": position, "x1": position, "y0": 0, "y1": 1, "layer": "below",
+                      "line": {"color": ink.text, "width": 1}})  # fmt: skip
         title = "method" if name == "method" else FIGURES[name].short
-        figure.add_annotation(
-            x=position, y=1.04, text=_broken(title), showarrow=False, yanchor="bottom", xanchor="center",
-            font={"color": ink.text, "size": 12},
-        )  # fmt: skip
+        texts.append({"x": position, "y": 1.04, "text": _broken(title), "showarrow": False, "yanchor": "bottom",
+                      "font": font})  # fmt: skip
         low, high = info.ends[name]
         if name == "method":
-            at, texts = [float(k) for k in range(len(info.methods))], list(info.methods)
+            at, names = [float(k) for k in range(len(info.methods))], list(info.methods)
         else:
-            at, texts = ticks(name, low, high, 7)
-        for tick, text in zip(at, texts, strict=True):
-            figure.add_annotation(
-                x=position, y=(tick - low) / (high - low), text=text, showarrow=False, xanchor="right", xshift=-5,
-                font={"color": ink.text, "size": 11}, bgcolor=ink.page, borderpad=0, opacity=0.85,
-            )  # fmt: skip
+            at, names = ticks(name, low, high, 7)
+        texts += [
+            {"x": position, "y": (tick - low) / (high - low), "text": text, "showarrow": False, "xanchor": "right",
+             "xshift": -5, "font": font | {"size": 11}, "bgcolor": ink.page, "borderpad": 0, "opacity": 0.85}
+            for tick, text in zip(at, names, strict=True)
+        ]  # fmt: skip
+    figure.update_layout(shapes=lines, annotations=texts)
 
 
 def _broken(title: str) -> str:
