@@ -269,3 +269,18 @@ def test_a_recording_can_be_looked_at_again_and_others_are_refused():
 def test_jobs_of_this_file_are_stopped():
     job.stop_all()
     assert recording.shipped()
+
+
+def test_a_link_to_the_network_page_starts_no_training():
+    program = f"""
+import sys, logging
+logging.disable(logging.CRITICAL)
+from streamlit.testing.v1 import AppTest
+at = AppTest.from_file({str(MAIN)!r}, default_timeout=60).run()
+at.query_params.update({{"method": "geta", "network": "mnist-lenet"}})
+at.switch_page({str(ROOT / "pages" / "network.py")!r}).run()
+assert not at.exception and not at.error
+print([button.label.partition(" (")[0] for button in at.button], "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['Run', 'Reset'] False"

@@ -40,6 +40,9 @@ STARTING = {"size": 1000, "redundancy": 4.0}
 MOST_INPUTS = 4096
 """The most calibration inputs."""
 
+LASTING = 20.0
+"""Seconds from which on work is done one after the other for all visitors, apart from short work."""
+
 LAYERS_LISTED = 60
 """The most layers with a line of their own in the form."""
 
@@ -319,7 +322,7 @@ def _work(question: Question, *, later: bool) -> Answer | None:
             slot.cancel()
         with st.spinner("Computing"):
             return what_if.answer(question, kept=kept)
-    if not loaded and question.ready and asked != question:
+    if not loaded and question.ready and asked != question and not _lasting(question):
         if not later:
             _start(question)
             slot.show()
@@ -336,9 +339,15 @@ def _work(question: Question, *, later: bool) -> Answer | None:
     return None
 
 
+def _lasting(question: Question) -> bool:
+    """Whether the method says that it takes long, as training does: such work waits for Run, and for its turn."""
+    return question.method.estimated_seconds([layer.shape for layer in _outline(question.network)]) > LASTING
+
+
 def _start(question: Question) -> None:
-    kept = own.kept(question.network)
-    job.slot("network").start(functools.partial(what_if.answer, question, kept=kept), question)
+    kept, slot = own.kept(question.network), job.slot("network")
+    slot.lasting = _lasting(question)
+    slot.start(functools.partial(what_if.answer, question, kept=kept), question)
     st.session_state[ASKED] = question
 
 
