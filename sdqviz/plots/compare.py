@@ -323,9 +323,10 @@ def draw_pareto(
     x, y = place(info.size, info.x), place(info.loss, info.y)
     across = [*x, *place("bits", [one.bits for one in prints])]
     up = [*y, *place("accuracy", [one.accuracy for one in prints]), *_float_level(info)]
+    entered = len({one.method for one in info.points}) + bool(prints)  # two beside each other in a narrow window
     figure = theme.figure(ink, height=520, x=size.title, y=loss.title)
     figure.update_layout(
-        margin={"t": 104, "l": 70},
+        margin={"t": 20 + 19 * math.ceil(entered / 2), "l": 70},
         xaxis=_axis(info.size, across, 10),
         yaxis=_axis(info.loss, up, 9),
         clickmode="event",

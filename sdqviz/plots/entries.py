@@ -212,7 +212,7 @@ def _mean(values: Sequence[float]) -> float:
 
 def _plain(value: Any) -> str:
     if isinstance(value, float):
-        return number(value)
+        return f"{value:.4g}"
     if isinstance(value, Mapping):
         return " ".join(f"{name}:{number(float(entry))}" for name, entry in value.items())
     return str(value)
