@@ -20,6 +20,7 @@ from sdqviz.plots import compare as plots
 from sdqviz.plots import coordinates, difference, entries
 from sdqviz.plots.entries import ALL, AVERAGED, FIGURES, LOSSES, SESSION, SHIPPED, SIZES, Entry
 from sdqviz.plots.published import published
+from sdqviz.plots.run_table import shown_table
 from sdqviz.run_store import Run
 from sdqviz.ui import compare_work, history, show
 from sdqviz.ui.screen import Page
@@ -319,7 +320,7 @@ def _follow(key: str) -> None:
 def table(page: Page, shown: Shown) -> None:
     """Draw the table of the points shown; two selected rows become A and B."""
     points = shown.points[: show.TABLE_ROWS]
-    columns = page.tables["Runs shown"] = plots.shown_table(points)
+    columns = page.tables["Runs shown"] = shown_table(points)
     if len(points) < len(shown.points):
         st.caption(f"The first {len(points):,} of {len(shown.points):,} rows; the exported files have all.")
     st.session_state[_ROWS] = [one.key[:KEY_LENGTH] if not one.failed else "" for one in shown.points]

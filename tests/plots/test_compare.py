@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sdqviz as sq
-from sdqviz.plots import compare, coordinates, difference, entries
+from sdqviz.plots import compare, coordinates, difference, entries, run_table
 from sdqviz.plots.published import one_bit_cost, published
 from sdqviz.plots.theme import Ink
 from sdqviz.reproduce import PUBLISHED
@@ -135,7 +135,7 @@ def test_the_table_has_a_row_a_point_and_tells_bounds_and_problems(made_run):
         made_run(bits=5.0),
         made_run(problem="size must be larger"),
     )
-    table = compare.shown_table(some)
+    table = run_table.shown_table(some)
     assert table["bound holds"] == ["yes", "violated in 1", "not applicable", "not applicable"]
     assert table["problem"] == ["", "", "", "size must be larger"] and table["bits per weight"][3] is None
     assert len({len(column) for column in table.values()}) == 1
