@@ -264,10 +264,18 @@ class Table:
             )
             if frame.accuracies and other.accuracies:
                 verb = "beats" if frame.mean > other.mean else "loses to"
+                spread = max(_or_nothing(frame.deviation), _or_nothing(other.deviation))
+                within = ", a difference within the spread" if abs(frame.mean - other.mean) < spread else ""
+                best = self._best(budget)
+                first = "" if best == FRAME else f" The best of all is {best}: {_percent(self.cell(best, budget))}."
                 yield (
-                    f"At a budget of {budget:g} frame quantization {verb} plain rounding: {100 * frame.mean:.2f} "
-                    f"against {100 * other.mean:.2f} ({other.line})."
+                    f"At a budget of {budget:g} frame quantization {verb} plain rounding: {_percent(frame)} against "
+                    f"{_percent(other)} ({other.line}){within}.{first}"
                 )
+
+
+def _percent(cell: Cell) -> str:
+    return f"{100 * cell.mean:.2f}"
 
 
 def _or_nothing(value: float) -> float:
@@ -278,7 +286,7 @@ def _text(cell: Cell, best: bool) -> str:
     if cell.method is None:
         return "none fits"
     spread = "" if math.isnan(cell.deviation) else f" ± {100 * cell.deviation:.2f}"
-    number = f"{100 * cell.mean:.2f}{spread}"
+    number = f"{_percent(cell)}{spread}"
     return f"{f'**{number}**' if best else number} ({np.mean(cell.bits):.2f})"
 
 

@@ -1,5 +1,6 @@
 """The table of accuracy against size: settings are tuned on training images, tested on test images, counted whole."""
 
+import dataclasses
 import json
 import math
 
@@ -117,8 +118,14 @@ def test_the_table_tells_numbers_sizes_settings_and_losses(table, tmp_path):
 def test_a_loss_is_called_a_loss_and_a_mean_has_its_deviation():
     worse = pareto.Cell("frame quantization", 1, METHODS["frame"](), 0.5, (0.5, 0.7), (1.1, 1.1))
     better = pareto.Cell("rounding, max", 1, METHODS["round-to-nearest"](bits=1), 0.8, (0.8, 0.9), (1.0, 1.0))
+    close = dataclasses.replace(better, accuracies=(0.62, 0.6))
+    assert (
+        "60.00 against 61.00 (rounding, max), a difference within the spread."
+        in pareto.Table((close, worse), (0.98, 0.99), 2).to_markdown()
+    )
     text = pareto.Table((better, worse), (0.98, 0.99), 2).to_markdown()
-    assert "At a budget of 1 frame quantization loses to plain rounding: 60.00 against 85.00 (rounding, max)." in text
+    assert "At a budget of 1 frame quantization loses to plain rounding: 60.00 against 85.00 (rounding, max). " in text
+    assert " The best of all is rounding, max: 85.00." in text and "within the spread" not in text
     assert "**85.00 ± 7.07** (1.00)" in text and "60.00 ± 14.14 (1.10)" in text
 
 
