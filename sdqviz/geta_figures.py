@@ -387,11 +387,17 @@ def cases() -> tuple[Case, ...]:
     """Return the runs of the table: the small network at two sparsities with three seeds, and a residual one."""
     geta: Any = METHODS["geta"]
     small = [Case("mnist-lenet", seed, geta(sparsity=sparsity)) for sparsity in (0.5, 0.7) for seed in (0, 1, 2)]
-    longer = geta(
-        sparsity=0.5, projection_periods=5, activation_bits_low=None, warm_up_steps=30, projection_steps=150,
-        joint_steps=240, cool_down_steps=480,
-    )  # fmt: skip
-    return (*small, Case("resnet20", 0, longer))
+    residual = geta(
+        sparsity=0.5,
+        projection_periods=5,
+        activation_bits_low=None,
+        batch=32,
+        warm_up_steps=20,
+        projection_steps=120,
+        joint_steps=200,
+        cool_down_steps=460,
+    )
+    return (*small, Case("resnet20", 0, residual))
 
 
 SHIPPED = ("mnist-lenet-50-seed0", "mnist-lenet-70-seed0", "resnet20-50-seed0")

@@ -112,7 +112,7 @@ def train(
         File to keep the state in: every 200 steps, and when the run is stopped. A run of the same network, choice and
         seed goes on from there, to the same bits as one that was never interrupted.
     on_moment : callable, optional
-        Given the growing `Recording` at about 150 steps, on the calling thread; about every eighth is tested.
+        Given the growing `Recording` at about 150 steps, on the calling thread; about every tenth is tested.
     calibration : ndarray, optional
         Inputs for the ranges of the activations, shape (n, ...); 512 of the pool by default.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOMENTS = 150
 """About how many steps are recorded."""
 
-TESTED_EVERY = 8
+TESTED_EVERY = 10
 """Every so many recorded steps the network is tested, and at the end of each stage."""
 
 TESTED = 2000
