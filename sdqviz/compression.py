@@ -16,7 +16,8 @@ from sdqviz.guarantee import error_name, layer_bound, layer_error, output_bound
 from sdqviz.measurement import LayerMeasurement, Measurement, measure
 from sdqviz.method import CompressedLayer, LeftAlone, MethodChoice, NewTensors, Reduction, Task
 from sdqviz.network import Network
-from sdqviz.packed_file import kept_tensors, load, reduced, to_bytes
+from sdqviz.packed_file import load, reduced
+from sdqviz.packing import kept_tensors, to_bytes
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 from sdqviz.report import LayerReport, Report
 from sdqviz.storage import FLOAT_BITS

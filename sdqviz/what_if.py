@@ -24,7 +24,7 @@ from sdqviz.methods.frame_quantization import walk_states
 from sdqviz.methods.round_to_nearest import RoundToNearest
 from sdqviz.network import Network
 from sdqviz.network_choice import NetworkChoice
-from sdqviz.packed_file import kept_tensors
+from sdqviz.packing import kept_tensors
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 from sdqviz.recent import Recent
 from sdqviz.report import Report

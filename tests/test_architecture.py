@@ -13,7 +13,7 @@ ORDER = """
     ui
     plots
     preset reproduce pareto geta_figures target sweep sweep_worker sweep_plan what_if run_csv run_store bound_curves bound_curve bound_walk bound_point
-    listing export compression packed_file guarantee ladder network_bound
+    listing export compression packed_file packing guarantee ladder network_bound
     walks
     methods path_following method
     dependency removal short_norm channel_groups channel_entries channel_layers channel_moves channel_flow

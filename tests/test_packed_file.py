@@ -13,8 +13,8 @@ from safetensors import safe_open
 from torch import nn
 
 import sdqviz as sq
-from sdqviz import packed_file
-from sdqviz.packed_file import checksum
+from sdqviz import packed_file, packing, storage
+from sdqviz.packing import checksum
 
 WAYS = {
     "frame": {"bits": 1, "redundancy": 2.0},
@@ -79,7 +79,7 @@ def test_loading_gives_the_same_outputs_and_the_size_is_the_reported_one(way, tm
     _, body = parsed(path.read_bytes())
     in_recipe = sum(item.parameter_bits for item in result.layers)
     reported = sum(item.bits for item in result.layers)
-    reported += 8 * sum(v.nbytes for v in packed_file.kept_tensors(result.network, result.layers).values())
+    reported += 8 * sum(v.nbytes for v in packing.kept_tensors(result.network, result.layers).values())
     assert result.report.bytes == -(-reported // 8)
     assert len(body) == (reported - in_recipe) / 8  # exactly: the parameters are in the recipe, which is in the header
     assert packed_file.read(path).data_size == len(body)
@@ -105,7 +105,7 @@ def test_recipe_says_what_was_done():
     recipe = packed_file.read(result.to_bytes()).recipe
     assert recipe["original"] == result.original.fingerprint
     assert recipe["method"] == result.method.to_dict()
-    assert recipe["version"] == sq.__version__ and recipe["seed"] == 0 and recipe["format"] == packed_file.FORMAT
+    assert recipe["version"] == sq.__version__ and recipe["seed"] == 0 and recipe["format"] == packing.FORMAT
     assert set(recipe["kept"]) == {
         f"1.{name}" for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     }
@@ -160,7 +160,7 @@ def test_truncated_and_foreign_files_are_refused(tmp_path):
         refused(data[:length], "must be a file that sdqviz saved")
     refused(data + b"\0", "got .* bytes")
     refused(b"PK\x03\x04" + bytes(1000), "must be a file that sdqviz saved")
-    refused(packed_file.write_tensors({"weight": np.zeros((2, 2), np.float32)}, {}), "hold a recipe, got none")
+    refused(storage.write_tensors({"weight": np.zeros((2, 2), np.float32)}, {}), "hold a recipe, got none")
     for path, reason in ((tmp_path / "none.sdq", "No such file"), (tmp_path, "directory")):
         with pytest.raises(sq.InputError, match=f"must be a file that can be read, got .*{reason}"):
             packed_file.read(path)
@@ -252,7 +252,7 @@ import resource, sys
 sys.path.insert(0, sys.argv[1])
 import test_packed_file as tests
 import sdqviz as sq, torch, torchvision
-from sdqviz import packed_file
+from sdqviz import packed_file, packing, storage
 data = tests.compressed().to_bytes()
 data = tests.altered(data, tests.lie(("network", "choice"), {"name": "vit_h_14"}))
 pages = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

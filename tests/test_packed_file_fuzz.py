@@ -17,7 +17,7 @@ from torch import nn
 
 import sdqviz as sq
 from sdqviz import packed_file
-from sdqviz.packed_file import checksum
+from sdqviz.packing import checksum
 
 SECONDS = 10.0
 """Time for one file; a hundred times what it takes on a quiet machine."""
