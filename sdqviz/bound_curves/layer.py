@@ -78,7 +78,7 @@ class LayerMatrix(OverFrame):
     )
     step: float = field(0.5, label="Step δ", help="In units of ‖W‖₂.", minimum=1e-4, maximum=1e4)
     draws: int = field(
-        5, label="Matrices", help="Random matrices at every point; of a trained layer there is one.", minimum=1,
+        3, label="Matrices", help="Random matrices at every point; of a trained layer there is one.", minimum=1,
         maximum=50,
     )  # fmt: skip
 
