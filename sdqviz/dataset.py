@@ -134,6 +134,21 @@ class Dataset:
     def _drawn(self, seed: int) -> Index:
         return np.random.default_rng(seed).permutation(self.calibration_size)
 
+    def pool(self, chosen: Index) -> tuple[Array, Index]:
+        """Return some inputs of the calibration pool and their labels; only these are converted.
+
+        Parameters
+        ----------
+        chosen : ndarray of int, shape (n,)
+            Their places in the pool.
+
+        Returns
+        -------
+        inputs : ndarray, shape (n, ...)
+        labels : ndarray of int, shape (n,)
+        """
+        return _converted(self._calibration[chosen]), self.calibration_labels[chosen]
+
     def test(self, limit: int | None = None) -> tuple[Array, Index]:
         """Return the first ``limit`` test inputs and their labels; all of them for None."""
         if limit is not None and not 1 <= limit <= self.test_size:

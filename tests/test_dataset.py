@@ -141,3 +141,11 @@ def test_a_huge_array_is_refused_from_its_header_alone():
 def test_shapes_of_pool_and_test_must_agree():
     with pytest.raises(sq.InputError, match="calibration_inputs must have the shape of test_inputs"):
         Dataset("x", np.zeros((2, 3)), np.zeros(2, int), np.zeros((2, 4)), np.zeros(2, int))
+
+
+def test_pool_gives_inputs_with_their_labels():
+    data = mnist()
+    inputs, labels = data.pool(np.array([7, 3, 7]))
+    np.testing.assert_array_equal(inputs, data.calibration_inputs[[7, 3, 7]])
+    np.testing.assert_array_equal(labels, data.calibration_labels[[7, 3, 7]])
+    assert inputs.dtype == np.float32

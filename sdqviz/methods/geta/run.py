@@ -20,6 +20,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sdqviz import dependency
+from sdqviz.array import Index
 from sdqviz.dataset import Dataset
 from sdqviz.error import InputError, Stopped
 from sdqviz.learned_quantizer import QUANTIZED, LearnedQuantizer, quantize_input, quantize_weight
@@ -178,19 +179,17 @@ class Batches:
     """
 
     def __init__(self, data: Dataset, batch: int, seed: int) -> None:
-        self.inputs = torch.from_numpy(data.calibration_inputs)
-        self.labels = torch.from_numpy(np.array(data.calibration_labels))
-        self._batch, self._seed = batch, seed
-        self._order: tuple[int, Tensor] | None = None
+        self._data, self._batch, self._seed = data, batch, seed
+        self._order: tuple[int, Index] | None = None
 
     def of(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the inputs and labels of a step, counted from 0."""
-        number, place = divmod(step, len(self.inputs) // self._batch)
+        size = self._data.calibration_size
+        number, place = divmod(step, size // self._batch)
         if self._order is None or self._order[0] != number:
-            drawn = np.random.default_rng([self._seed, number]).permutation(len(self.inputs))
-            self._order = (number, torch.from_numpy(drawn))
-        chosen = self._order[1][place * self._batch : (place + 1) * self._batch]
-        return self.inputs[chosen], self.labels[chosen]
+            self._order = (number, np.random.default_rng([self._seed, number]).permutation(size))
+        inputs, labels = self._data.pool(self._order[1][place * self._batch : (place + 1) * self._batch])
+        return torch.from_numpy(inputs), torch.from_numpy(labels)
 
 
 class Run:
