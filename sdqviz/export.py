@@ -48,8 +48,11 @@ def packed_safetensors(file: PackedFile) -> bytes:
     Raises
     ------
     InputError
-        If the file does not hold what its method needs.
+        If the file does not hold what its method needs, or channels were cut out: their weights are not as in the
+        network, which has to be rebuilt.
     """
+    if "cut" in file.recipe:
+        raise InputError(f"{file.name} must be exported with its network, from which channels were cut, got it alone")
     weights, biases = file.decode()
     tensors = {f"{name}.weight": values.astype(np.float32) for name, values in weights.items()}
     tensors |= {f"{name}.bias": values.astype(np.float32) for name, values in biases.items()}

@@ -46,6 +46,24 @@ def test_weights_alone_come_back_under_their_names():
     assert_array_equal(back["a.weight"].numpy(), found.layers[0].weight.astype(np.float32))
 
 
+def test_cut_channels_need_the_network():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.rand(64, 12, generator=generator)
+    module = nn.Sequential(nn.Linear(12, 10), nn.ReLU(), nn.Linear(10, 4))
+    for tensor in module.parameters():
+        nn.init.uniform_(tensor, -1, 1, generator=generator)
+    data = sq.Dataset("noise", inputs.numpy(), np.arange(64) % 4, inputs.numpy(), np.arange(64) % 4)
+    method = sq.METHODS["geta"](
+        sparsity=0.4, batch=8, warm_up_steps=0, projection_steps=1, joint_steps=2, cool_down_steps=0,
+        projection_periods=1, pruning_periods=1,
+    )  # fmt: skip
+    found = sq.compress(sq.Network(module, inputs[:1], data), method, 16)
+    state = load(export.safetensors(found.network))
+    assert len(state["0.weight"]) < 10 and state["2.weight"].shape[1] == len(state["0.weight"])
+    with pytest.raises(sq.InputError, match="must be exported with its network, from which channels were cut"):
+        export.packed_safetensors(packed_file.read(found.to_bytes()))
+
+
 def test_without_the_extra_onnx_says_why(monkeypatch, result):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else object())
     assert export.missing_for_onnx().startswith("ONNX needs onnxscript, which")
