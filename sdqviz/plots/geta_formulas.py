@@ -39,21 +39,23 @@ def _span(values: list[float]) -> str:
 
 def _gradients() -> Formula:
     return Formula(
-        r"\frac{\partial x^Q}{\partial d}=\operatorname{sgn}(x)\Bigl(\mathrm{round}\bigl(\tfrac cd\bigr)"
-        r"-\tfrac cd\Bigr),\quad\frac{\partial x^Q}{\partial q_m}=\begin{cases}0&|x|\le q_m\\ "
-        r"\operatorname{sgn}(x)\,t\,q_m^{t-1}&|x|>q_m\end{cases},\quad\frac{\partial x^Q}{\partial t}="
-        r"\operatorname{sgn}(x)\,c\,\log\min(|x|,q_m),\quad"
-        r"\frac{\partial x^Q}{\partial x}=\begin{cases}1&|x|\le q_m\\0&|x|>q_m\end{cases}",
+        r"\begin{gathered}\frac{\partial x^Q}{\partial d}=\operatorname{sgn}(x)\Bigl(\mathrm{round}\bigl(\tfrac cd"
+        r"\bigr)-\tfrac cd\Bigr),\qquad\frac{\partial x^Q}{\partial t}=\operatorname{sgn}(x)\,c\,\log\min(|x|,q_m),\\"
+        r"\frac{\partial x^Q}{\partial q_m}=\begin{cases}0&|x|\le q_m\\ \operatorname{sgn}(x)\,t\,q_m^{t-1}&|x|>q_m"
+        r"\end{cases},\qquad\frac{\partial x^Q}{\partial x}=\begin{cases}1&|x|\le q_m\\0&|x|>q_m\end{cases}"
+        r"\end{gathered}",
         [],
-        "Straight-through gradients: rounding is passed over as if it were the identity; at x = 0 the third is 0.",
+        "Straight-through gradients: rounding is passed over as if it were the identity; at x = 0 the second is 0.",
     )
 
 
 def _projection(run: Recording) -> Formula:
-    low, high = run.method.get("bits_low"), run.method.get("bits_high")
-    symbols = (
-        [("b_l,\\,b_u", "fewest and most bits a layer may end with", f"{low:g} and {high:g}")] if low and high else []
-    )
+    low, high, inputs = (run.method.get(key) for key in ("bits_low", "bits_high", "activation_bits_low"))
+    symbols = []
+    if low and high:
+        symbols.append((r"b_l,\,b_u", "fewest and most bits a layer may end with", f"{low:g} and {high:g}"))
+    if inputs:
+        symbols.append((r"b_l^a", "fewest bits of activations", f"{inputs:g}"))
     return Formula(
         r"d\leftarrow\min\Bigl(\max\Bigl(d,\frac{q_m^t}{2^{b_u-1}-1}\Bigr),\frac{q_m^t}{2^{b_l-1}-1}\Bigr)",
         symbols,
@@ -153,14 +155,16 @@ def groups(run: Recording) -> Formula:
     removed, units = totals(run)
     kept = sum(not one.prunable for one in run.groups)
     return Formula(
-        r"\text{unit}=\text{all entries that a channel reaches through sums, concatenations, norms and reshapes}",
+        r"a\sim b\iff\text{an operation needs channels }a\text{ and }b\text{ at the same place},\qquad"
+        r"\text{unit}=[a]_\sim",
         [
             ("G", "groups", f"{len(run.groups)}"),
             ("G_0", "of them kept, because they reach the output or cannot be cut", f"{kept}"),
             ("U", "units of prunable groups", f"{units:,}"),
             ("K", "removed", f"{removed:,}"),
         ],
-        f"Minimally removable structures: {GETA}. Quantizers belong to the layer they feed, so they change no group.",
+        "Sums, concatenations, norms, products and reshapes tie channels; all that hangs on one another is a unit, "
+        f"minimally removable: {GETA}. Quantizers belong to the layer they feed, so they change no group.",
     )
 
 

@@ -322,6 +322,9 @@ def _nodes(figure: go.Figure, run: Recording, info: Layout, places: Sequence[tup
 def _label(run: Recording, node: Node) -> str:
     vertex = run.vertices[node.vertex]
     path, _, last = vertex.name.rpartition(".")
+    if last.isdigit() and path:  # a number alone names nothing
+        path, _, above = path.rpartition(".")
+        last = f"{above}.{last}"
     lines = [vertex.name] if len(vertex.name) < LABEL - 2 else [path, last] if path else [last]
     width = f"{vertex.before}" if vertex.after == vertex.before else f"{vertex.before} → {vertex.after}"
     return "<br>".join([*(_short(line) for line in lines), width])

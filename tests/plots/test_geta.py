@@ -320,6 +320,7 @@ def test_shipped_runs_keep_what_the_method_promises(name):
     run = plots.load(name)
     found = plots.figures(run)
     share, low, high = run.method["sparsity"], run.method["bits_low"], run.method["bits_high"]
+    low = min(low, run.method.get("activation_bits_low") or low)
     assert found.removed == round(share * found.units)
     bits = [*run.moments[-1].weight_bits.values(), *run.moments[-1].activation_bits.values()]
     assert all(low <= value <= high and value == round(value) for value in np.round(bits, 3))
