@@ -72,6 +72,21 @@ def graph(network: Network | nn.Module, example: Any = None, keep: Iterable[str]
     Notes
     -----
     Fang et al., "DepGraph", arXiv 2301.12900; with quantizers merged into layers as in Qu et al., arXiv 2502.16638.
+    A width that is written down in a network's own code cannot be seen in its trace; therefore one unit of every
+    prunable group is removed on trial, and groups for which the network then fails, or gives something else than with
+    zeros, are kept.
+
+    Examples
+    --------
+    >>> chain = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    >>> print(graph(chain, torch.ones(1, 4)))
+    Group 0: 3 units, prunable
+      0.weight produces along dimension 0 (3 entries)
+      0.bias produces along dimension 0 (3 entries)
+      2.weight consumes along dimension 1 (3 entries)
+    Group 2: 2 units, kept: the channels reach the output of the network
+      2.weight produces along dimension 0 (2 entries)
+      2.bias produces along dimension 0 (2 entries)
     """
     if isinstance(network, nn.Module):
         module, given = network, example
