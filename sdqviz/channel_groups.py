@@ -165,17 +165,17 @@ class DependencyGraph:
     def drawn(self, removed: Mapping[int, Iterable[int]] | None = None) -> tuple[Vertex, ...]:
         """Return the vertices with their widths after some units are removed."""
         lost: dict[str, int] = {}
+        widths = self._widths()
         for place, units in (removed or {}).items():
             gone = np.fromiter((int(unit) for unit in units), np.int64)
             for one in self.groups[place].dependencies:
-                if one.role != "consumes" and one.parameter in self._widths:
+                if one.role != "consumes" and one.parameter in widths:
                     name = one.layer or one.parameter
                     lost[name] = lost.get(name, 0) + int(np.isin(one.unit, gone).sum())
         return tuple(dataclasses.replace(v, after=v.before - lost.get(v.name, 0)) for v in self.vertices)
 
-    @property
     def _widths(self) -> frozenset[str]:
-        """The one tensor of each layer that its width is read from."""
+        """Return the one tensor of each layer that its width is read from."""
         found: dict[str, str] = {}
         for group in self.groups:
             for one in group.dependencies:
@@ -196,16 +196,11 @@ class DependencyGraph:
         forward = networkx.DiGraph()
         forward.add_nodes_from(range(len(self.vertices)))
         forward.add_edges_from((a, b) for a, b in self.edges if a < b)  # a layer used twice may close a circle
-        for column, members in enumerate(networkx.topological_generations(forward)):
-            for vertex in members:
-                forward.nodes[vertex]["column"] = column
-        placed = networkx.multipartite_layout(forward, subset_key="column", align="vertical", scale=1.0)
-        columns: dict[int, list[int]] = {}
-        for vertex in sorted(placed, key=lambda v: (placed[v][1], v)):
-            columns.setdefault(forward.nodes[vertex]["column"], []).append(vertex)
         found: dict[int, tuple[float, float]] = {}
-        for column, members in sorted(columns.items()):
-            members.sort(key=lambda v: (np.mean([found[a][1] for a in forward.predecessors(v)] or [0.0]), v))
+        for column, generation in enumerate(networkx.topological_generations(forward)):
+            # near what they come from, so that edges cross little
+            heights = {v: float(np.mean([found[a][1] for a in forward.predecessors(v)] or [0.0])) for v in generation}
+            members = sorted(sorted(generation), key=heights.__getitem__)
             for place, vertex in enumerate(members):
                 found[vertex] = (float(column), place - (len(members) - 1) / 2)
         return tuple(found[vertex] for vertex in range(len(self.vertices)))
