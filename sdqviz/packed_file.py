@@ -7,11 +7,12 @@ it says is believed before it was held against the size of the file and the shap
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,9 @@ ENTRIES: dict[str, type] = {
     "layers": list, "kept": list, "checksum": str,
 }  # fmt: skip
 """Every entry of a recipe, with its type."""
+
+LONGEST_REFUSAL = 600
+"""Characters of a message about a file."""
 
 OPTIONAL: dict[str, type] = {"cut": dict, "input_quantizers": list}
 """Entries that some recipes have: the channels that were cut out, and the layers with a quantizer before them."""
@@ -150,12 +154,13 @@ class PackedFile:
         InputError
             If a part is not what the method needs.
         """
-        method = METHODS[_text(self.recipe["method"].get("name"), "the method's name")]
         weights, biases = {}, {}
-        for row in self.rows:
-            weights[row.name], bias = _decoded(self, method, row)
-            if bias is not None:
-                biases[row.name] = bias
+        with _brief():
+            method = METHODS[_text(self.recipe["method"].get("name"), "the method's name")]
+            for row in self.rows:
+                weights[row.name], bias = _decoded(self, method, row)
+                if bias is not None:
+                    biases[row.name] = bias
         return weights, biases
 
     def rebuild(self, network: Network | None = None) -> Network:
@@ -172,7 +177,8 @@ class PackedFile:
             If the file does not fit the network.
         """
         try:
-            return _rebuilt(self, network)
+            with _brief():
+                return _rebuilt(self, network)
         except MemoryError:
             raise InputError(f"{self.name} must hold a network that fits in memory, got a larger one") from None
 
@@ -295,6 +301,18 @@ def _checked_part(key: str, part: Any, tensors: Mapping[str, Stored], most: int)
     elif len(data) != -(-count * bits // 8):
         raise InputError(f"{where} take {-(-count * bits // 8)} bytes for shape {tuple(shape)}, got {len(data)}")
     return Part(tuple(shape), bits, runs, data)
+
+
+@contextlib.contextmanager
+def _brief() -> Iterator[None]:
+    """Cut what a refusal repeats of the file, which may be as long as the file."""
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        if len(text) <= LONGEST_REFUSAL:
+            raise
+        raise InputError(text[:LONGEST_REFUSAL] + "…") from None
 
 
 # -- reading: with the network --------------------------------------------------------------------------------

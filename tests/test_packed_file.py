@@ -223,6 +223,12 @@ def test_a_recipe_may_not_be_nested_deep_or_hold_more():
     refused(assembled(table, body).replace(b'"[[[', b'"NaN', 1), "in JSON")
 
 
+def test_a_refusal_does_not_repeat_the_whole_file():
+    change = lie(("layers", 1, "parameters", "frame", "name"), "x" * 10**5)
+    long = refused(altered(compressed().to_bytes(), change), "layer 4 needs")
+    assert len(long) < 700
+
+
 def test_tensors_must_fill_the_file():
     table, body = parsed(compressed().to_bytes())
     first = next(name for name in table if name != "__metadata__")

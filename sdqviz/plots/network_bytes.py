@@ -12,6 +12,9 @@ from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink, number
 from sdqviz.what_if import Comparison
 
+LEGEND_LINE = 19
+"""Pixels of a line of the legend."""
+
 PART_NAMES = {"levels": "levels", "step": "scales δ", "parameters": "frame parameters", "kept": "kept tensors"}
 """What people read for the parts of a packed file; other parts keep their own name."""
 
@@ -61,7 +64,11 @@ def draw_bytes(found: Comparison, ink: Ink) -> Panel:
         ticktext=[f"{number(t)} {'MiB' if unit > 1024 else 'KiB'}" for t in ticks],
     )
     figure.update_yaxes(autorange="reversed", showgrid=False, type="category", automargin=False)
-    figure.update_layout(margin={"l": 20 + 8 * max(map(len, rows))})  # automargin cuts the names of stacked bars
+    more = LEGEND_LINE * max(
+        0, math.ceil(len(figure.data) / 2) - 2
+    )  # the legend is two names wide, two lines are usual
+    left = 20 + 8 * max(map(len, rows))  # automargin cuts the names of stacked bars
+    figure.update_layout(margin={"l": left, "t": figure.layout.margin.t + more}, height=figure.layout.height + more)
     report = found.report
     kept = f"; {', '.join(report.left_alone)} kept as they are" if report.left_alone else ""
     ratio = report.original_bytes / report.bytes
