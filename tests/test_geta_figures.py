@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import sdqviz as sq
-from sdqviz import cost, geta_figures
+from sdqviz import cost, geta_baselines, geta_figures
 from sdqviz.learned_quantizer import LearnedQuantizer
 from sdqviz.recording import Recording
 
@@ -31,15 +31,15 @@ def small() -> sq.Network:
 
 
 def test_affordable_bits_are_the_most_that_fit():
-    assert geta_figures.affordable_bits(16 / 1024) == (4, 4)
-    assert geta_figures.affordable_bits(15.9 / 1024) == (3, 4)
-    assert geta_figures.affordable_bits(20 / 1024) == (4, 5)
-    assert geta_figures.affordable_bits(0.0) == (1, 1)
+    assert geta_baselines.affordable_bits(16 / 1024) == (4, 4)
+    assert geta_baselines.affordable_bits(15.9 / 1024) == (3, 4)
+    assert geta_baselines.affordable_bits(20 / 1024) == (4, 5)
+    assert geta_baselines.affordable_bits(0.0) == (1, 1)
 
 
 def test_quantized_inputs_take_their_range_from_the_largest_value():
     network = small()
-    quantized = geta_figures.quantized_inputs(network, 5)
+    quantized = geta_baselines.quantized_inputs(network, 5)
     inputs = network.dataset.calibration(200, 0)
     first = quantized.module[0].input_quantizer
     assert isinstance(first, LearnedQuantizer) and first.whole_bits == 5
@@ -51,15 +51,17 @@ def test_fine_tuned_baseline_removes_the_smallest_and_learns():
     network = small()
     sizes = np.array([*network.module[0].weight.square().sum(1).numpy()]) + network.module[0].bias.square().numpy()
     sizes += network.module[1].weight.square().numpy() + network.module[1].bias.square().numpy()
-    module = geta_figures._without_smallest(network, 0.5)
+    module = geta_baselines._without_smallest(network, 0.5)
     kept = np.sort(np.argsort(sizes)[6:])
     torch.testing.assert_close(module[0].weight, network.module[0].weight[kept])
     torch.testing.assert_close(module[3].weight, network.module[3].weight[:, kept])
-    beside = geta_figures.fine_tuned(network, GETA(**{**SHORT, "cool_down_steps": 60}, rate=0.02))
-    assert beside.accuracy > max(0.8, network.accuracy())
-    # half of the products are left, at 8 × 8 of 32 × 32 bits
-    assert beside.relative_bops == pytest.approx(0.5 / 16)
-    assert beside.sparsity == 0.5 and beside.bits_per_weight < 16
+    tuned = geta_baselines.fine_tuned(network, GETA(**{**SHORT, "cool_down_steps": 60}, rate=0.02))
+    assert tuned.accuracy() > max(0.8, network.accuracy())
+    fine, coarse = (geta_baselines.rounded(network, tuned, *bits, 0.5) for bits in ((8, 8), (2, 3)))
+    assert fine.accuracy == pytest.approx(tuned.accuracy(), abs=0.02) and fine.accuracy > coarse.accuracy
+    # half of the products are left, at 8 × 8 and at 2 × 3 of 32 × 32 bits
+    assert fine.relative_bops == pytest.approx(0.5 / 16) and coarse.relative_bops == pytest.approx(0.5 * 6 / 1024)
+    assert fine.sparsity == 0.5 and coarse.bits_per_weight < fine.bits_per_weight < 16
 
 
 def test_recording_holds_report_and_baselines(tmp_path):
@@ -77,16 +79,17 @@ def test_recording_holds_report_and_baselines(tmp_path):
     assert recording.report == finished.compression.report.to_dict()
     # half of the units are gone, so the same BOPs buy the uncut network fewer bits than 4 and 5
     assert [one.label for one in recording.beside] == [
-        "Smallest units removed, fine-tuned, 8 bits",
+        "Smallest units removed, fine-tuned, 8 bits, activations 8",
+        "Smallest units removed, fine-tuned, 3 bits, activations 3",
         "Rounding to nearest, 2 bits, activations 3",
         "GPFQ, 2 bits, activations 3",
     ]
-    assert all(one.relative_bops == pytest.approx(6 / 1024) for one in recording.beside[1:])
+    assert all(one.relative_bops == pytest.approx(6 / 1024) for one in recording.beside[2:])
     assert 6 / 1024 <= recording.report["relative_bops"] < 9 / 1024
     recording.save(tmp_path / "one.json.gz")
     assert json.dumps(Recording.load(tmp_path / "one.json.gz").to_dict()) == json.dumps(recording.to_dict())
     table = geta_figures.table({"fnn": recording})
-    assert table.count("| fnn |") == 5 and "GETA" in table
+    assert table.count("| fnn |") == 6 and "GETA" in table
 
 
 def test_finished_cases_are_not_run_again(tmp_path):
