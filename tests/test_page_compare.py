@@ -12,10 +12,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import sdqviz as sq
-from sdqviz import run_csv, run_store, target
+from sdqviz import preset, run_csv, target
 from sdqviz.asset import ROOT
 from sdqviz.error import InputError
 from sdqviz.plots import compare as plots
+from sdqviz.plots.theme import number
 from sdqviz.sweep_plan import Plan
 from sdqviz.ui import compare, compare_work
 from sdqviz.ui.launch import MAIN
@@ -317,15 +318,40 @@ def test_values_that_cannot_be_read_are_refused(text, kind):
         compare_work.numbers("field", text, kind)
 
 
-def test_shipped_runs_are_whole():
-    files = sorted((ROOT / "assets" / "sweeps").glob("*.json.gz"))
-    for file in files:
-        found = run_store.read_runs(file)
-        assert len({run.key for run in found}) == len(found)
-
-
 def test_reset_works_from_every_view():
     page = opened(view="Sweep", sweep_methods="gpfq", budget=3.0, **{"sweep.gpfq.bits": "2"})
     next(button for button in page.button if button.label == "Reset").click().run()
     assert not page.exception and not page.warning and not page.error
     assert link(page)["view"] == "Runs" and link(page)["budget"] == "2.2"
+
+
+@pytest.mark.parametrize("name", sorted(preset.of_page("compare")))
+def test_presets_show_their_stored_numbers(name, monkeypatch):
+    monkeypatch.undo()  # the shipped runs, not those of this file
+    stored = preset.of_page("compare")[name]
+    page = opened()
+    page.selectbox(key="_preset compare").set_value(name).run()
+    assert not page.exception and not page.error and not page.warning
+    shown = link(page)
+    assert {key: shown[key] for key in stored.choices} == {key: str(value) for key, value in stored.choices.items()}
+    assert numbers(page) == [
+        f"{stored.result['runs']:,}", f"{number(stored.result['bits_per_weight'])} bits", stored.result["best"]
+    ]  # fmt: skip
+    assert page.selectbox(key="_preset compare").value == name
+    page.selectbox(key="seeds").set_value("all").run()
+    assert page.selectbox(key="_preset compare").value == name  # not one of its choices
+    page.multiselect(key="_methods").set_value(["gptq"]).run()
+    if "methods" in stored.choices:
+        assert page.selectbox(key="_preset compare").value is None
+
+
+def test_what_is_shipped_is_enough_to_be_alive(monkeypatch):
+    monkeypatch.undo()
+    runs = plots.shipped()
+    assert len(runs) >= 300 and {run.network["name"] for run in runs} >= {"mnist-fnn", "mnist-residual", "mnist-lenet"}
+    page = opened()
+    assert int(numbers(page)[0]) >= 100 and not page.info
+    assert sum(len(chart.proto.spec) for chart in page.get("plotly_chart")) <= 300_000
+    single = opened(seeds="all", network="all")
+    assert numbers(single)[0] == str(len(runs))
+    assert sum(len(chart.proto.spec) for chart in single.get("plotly_chart")) <= 500_000

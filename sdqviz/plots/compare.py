@@ -203,7 +203,7 @@ def rounding_verdict(info: Pareto) -> str:
         return "No run of plain rounding is among these; add it to see what the effort buys."
     winners = [index for index in info.front if info.points[index].method == BASELINE]
     if not winners:
-        return "Plain rounding is nowhere on the front: at each of its sizes another method loses less."
+        return "Plain rounding is nowhere on the front: for each of its runs another is no larger and no worse."
     text = FIGURES[info.size].text
     where = ", ".join(text(info.x[index]) for index in winners[:8]) + (" …" if len(winners) > 8 else "")
     unit = " bits" if info.size == "bits" else ""
