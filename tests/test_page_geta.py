@@ -230,9 +230,8 @@ def test_cancel_keeps_what_was_recorded_and_resume_goes_on():
     wait(lambda: live.recording is not None)
     at.run()
     assert "Cancel" in buttons(at) and "Accuracy so far" in metrics(at) and len(charts(at)) == 4
-    begun = time.monotonic()
     press(at, "Cancel")
-    assert time.monotonic() - begun < 5.0
+    assert not at.session_state["_job geta"].running
     at.run()
     assert {"Resume", "Run again"} <= set(buttons(at)) and not at.error
     assert any("Stopped after" in one.value for one in at.markdown) and "Accuracy so far" in metrics(at)

@@ -398,7 +398,9 @@ def _grow(page: Page, live: Live, begun: bool) -> None:
         )
         return
     _headlines(grown)
-    show.panel(plots.draw_steps(grown, page.ink, scrub=False), page)
+    latest = plots.draw_steps(grown, page.ink, scrub=False)
+    page.drawn[:] = [one for one in page.drawn if one.name != latest.name]  # the report holds the latest alone
+    show.panel(latest, page)
 
 
 def _headlines(run: Recording) -> None:
@@ -433,6 +435,7 @@ def costs(page: Page, shown: Shown) -> None:
     run = shown.run
     if run.beside:
         show.panels([plots.draw_beside(run, page.ink)], page, beside=functools.partial(_before_after, run))
+        page.tables["Beside the baselines"] = plots.beside_table(plots.marks(run))
         st.markdown("**Beside the baselines**\n\n" + plots.beside_lines(run))
     elif run.finished:
         _before_after(run)
