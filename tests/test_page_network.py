@@ -112,7 +112,13 @@ def test_bits_of_one_layer_change_that_layer_only():
     assert metrics(page)["Accuracy after"] == f"{100 * found.comparison.report.accuracy_after:.1f} %"
 
 
-@pytest.mark.parametrize("name", list(preset.of_page("network")))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if one.choices["network"] == "vit-tiny" else [])
+        for name, one in preset.of_page("network").items()  # that its numbers are right is tested with the plots
+    ],
+)
 def test_preset_shows_its_stored_numbers(name):
     page = opened()
     page.selectbox(key="_preset network").set_value(name).run()

@@ -33,8 +33,11 @@ LIGHT = (
 JOBS = ("size={0}&permutation=two-opt&calibration=64", "network=mnist-lenet&method=gpfq&calibration=512&seed={0}")
 """Runs that take seconds; each is followed by the next, with another number, beside the pages."""
 
-THINKING = (1.0, 3.0)
-"""Seconds between two choices of a visitor."""
+THINKING = (3.0, 7.0)
+"""Seconds between two choices of a visitor. The browser draws for all of them on the cores the server has."""
+
+DOOR = 2
+"""Visitors who open their page at the same time; a page is several megabytes of programs for a browser to read."""
 
 WATCH = """() => { window.drawn = performance.now();
     new MutationObserver(seen => {
@@ -95,15 +98,20 @@ async def checked(page, seen):
         seen.wrong.append(f"{page.url}: {await page.locator(WRONG).first.inner_text()}")
 
 
-async def light_visitor(page, address, number, ready, seen):
+async def arrived(page, address, number, door):
+    """Open a light page, a few visitors at a time."""
+    path, _, parameters = LIGHT[number % len(LIGHT)]
+    async with door:
+        await page.goto(f"{address}/{path}?{parameters.format(2 + number, 100 + 7 * number)}")
+        await rested(page)
+        await page.evaluate(WATCH)
+
+
+async def light_visitor(page, number, seen):
     """Move a slider to and fro, as a person does, until the time is over."""
-    path, label, parameters = LIGHT[number % len(LIGHT)]
+    _, label, _ = LIGHT[number % len(LIGHT)]
     choice = random.Random(number)
-    await page.goto(f"{address}/{path}?{parameters.format(2 + number, 100 + 7 * number)}")
-    await rested(page)
-    await page.evaluate(WATCH)
     slider = page.locator(f'input[type="range"][aria-label="{label}"]')
-    await ready.wait()
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         await asyncio.sleep(choice.uniform(*THINKING))
@@ -131,9 +139,8 @@ async def run_network(page, link):
     return await page.evaluate(METRICS)
 
 
-async def network_visitor(page, address, number, ready, seen):
+async def network_visitor(page, address, number, seen):
     """Run one network after the other until the time is over; the last one is waited for."""
-    await ready.wait()
     end = time.monotonic() + SECONDS
     value = 2000
     while time.monotonic() < end:
@@ -154,25 +161,20 @@ async def crowd(server, seen):
             executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
         )
-        ready = asyncio.Event()
-        pages = [await opened(browser, seen) for _ in range(SESSIONS + len(JOBS))]
-        visitors = [
-            asyncio.create_task(light_visitor(page, server.address, number, ready, seen))
-            for number, page in enumerate(pages[:SESSIONS])
-        ]
-        for page in pages[:SESSIONS]:
-            await page.wait_for_selector("h1")
-            await rested(page)
-        visitors += [
-            asyncio.create_task(network_visitor(page, server.address, number, ready, seen))
-            for number, page in enumerate(pages[SESSIONS:])
-        ]
-        closed = asyncio.create_task(sampled(server, seen))
-        for page in pages[:SESSIONS]:
+        pages = [await opened(browser, seen) for _ in range(SESSIONS)]
+        door = asyncio.Semaphore(DOOR)
+        await asyncio.gather(*(arrived(page, server.address, number, door) for number, page in enumerate(pages)))
+        for page in pages:
             page.on("websocket", lambda _: seen.wrong.append("a connection had to be made again"))
-        ready.set()
-        await asyncio.gather(*visitors)
-        closed.cancel()
+        sampling = asyncio.create_task(sampled(server, seen))
+        await asyncio.gather(
+            *(light_visitor(page, number, seen) for number, page in enumerate(pages)),
+            *(
+                network_visitor(await opened(browser, seen), server.address, number, seen)
+                for number in range(len(JOBS))
+            ),
+        )
+        sampling.cancel()
         await browser.close()
 
 
