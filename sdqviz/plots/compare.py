@@ -300,8 +300,11 @@ def draw_pareto(
         own = thinned(every, theme.DRAWN, on_front)
         left_out += len(every) - len(own)
         look = look_of(method)
+        figure.add_scatter(  # the legend shows the method at full strength
+            x=[None], y=[None], mode="markers", name=method, legendgroup=method, marker=look.marker(ink, 9)
+        )
         figure.add_scatter(
-            x=x[own], y=y[own], mode="markers", name=method,
+            x=x[own], y=y[own], mode="markers", name=method, legendgroup=method, showlegend=False,
             marker=look.marker(ink, 9) | {
                 "opacity": [1.0 if index in on_front else 0.5 for index in own],
                 "line": {"color": ink.text, "width": [1.2 if index in on_front else 0 for index in own]},
