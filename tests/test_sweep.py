@@ -151,7 +151,6 @@ GOOD = {"network": "mnist-fnn", "method": "frame"}
         ({"runs": [GOOD, GOOD | {"choice": {}}]}, "runs 2: it has no key 'choice'; its keys are label, network,"),
         ({"runs": [{"method": "frame"}]}, "runs 1: network must be given, got none"),
         ({"runs": [{"network": "mnist-fnn"}]}, "runs 1: method must be given, got none"),
-        ({"runs": [GOOD | {"network": "magic"}]}, "runs 1: network must be one of mnist-fnn, "),
         ({"runs": [GOOD | {"method": "magic"}]}, "runs 1: method must be one of frame, "),
         ({"runs": [GOOD | {"method": 3}]}, "runs 1: a method needs a name, got 3"),
         ({"runs": [GOOD | {"choices": {"bits": [1, 17]}}]}, "runs 1: bits must be at most 16, got 17"),
@@ -354,7 +353,7 @@ def test_a_stop_ends_the_workers_soon_and_keeps_what_is_finished(small, tmp_path
 LONG = {
     "network": "mnist-fnn",
     "calibration": 64,
-    "runs": [{"method": "spfq", "choices": {"bits": [2, 3], "fit": "mse"}, "seed": list(range(5))}],
+    "runs": [{"method": "spfq", "choices": {"bits": [2, 3], "fit": "mse"}, "seed": [0, 1, 2]}],
 }
 
 
@@ -396,21 +395,21 @@ def wait_for_runs(process, folder, count):
 
 
 def test_a_killed_sweep_goes_on_and_does_nothing_twice(tmp_path):
-    process = start(tmp_path, LONG, "--jobs", "2")
-    wait_for_runs(process, tmp_path, 3)
+    process = start(tmp_path, LONG)
+    wait_for_runs(process, tmp_path, 2)
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = stored(tmp_path)
-    assert 3 <= len(before) < 10
+    assert 2 <= len(before) < 6
     wait_for(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children), 20)
 
-    process = start(tmp_path, LONG, "--jobs", "2", "--json", str(tmp_path / "all.json"))
+    process = start(tmp_path, LONG, "--json", str(tmp_path / "all.json"))
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     after = stored(tmp_path)
-    assert f"10 runs: {10 - len(before)} done now" in out and f"{len(before)} from the store, 0 failed" in out
-    assert len(after) == 10 and all(after[key] == row for key, row in before.items()), "times included"
+    assert f"6 runs: {6 - len(before)} done now" in out and f"{len(before)} from the store, 0 failed" in out
+    assert len(after) == 6 and all(after[key] == row for key, row in before.items()), "times included"
     assert [run.to_dict() for run in read_runs(tmp_path / "all.json")] == sorted(
         after.values(), key=lambda row: (row["method"]["bits"], row["seed"])
     )
@@ -418,8 +417,8 @@ def test_a_killed_sweep_goes_on_and_does_nothing_twice(tmp_path):
     begun = time.monotonic()
     process = start(tmp_path, LONG)
     out, err = process.communicate(timeout=60)
-    print(f"a rerun of 10 runs from the store: {time.monotonic() - begun:.2f} s, process start included")
-    assert "0 done now" in out and "10 from the store" in out and time.monotonic() - begun < 6
+    print(f"a rerun of 6 runs from the store: {time.monotonic() - begun:.2f} s, process start included")
+    assert "0 done now" in out and "6 from the store" in out and time.monotonic() - begun < 6
 
 
 @pytest.mark.slow
@@ -491,8 +490,8 @@ def test_a_cluster_gives_the_same_rows_and_loses_none_when_a_worker_is_killed(sm
 
     result = do(tmp_path, plan, dask=cluster.address, progress=kill_one)
     assert killed and cluster.workers[0].wait(5) == -signal.SIGKILL
-    assert result.computed == len(result.runs) == 16 and figures(result)[:8] == figures(small)
-    assert [run.problem for run in result.runs[8:]] == [""] * 8
+    assert result.computed == len(result.runs) == 12 and figures(result)[:8] == figures(small)
+    assert [run.problem for run in result.runs[8:]] == [""] * 4
     assert do(tmp_path, plan, dask=cluster.address).computed == 0
 
 
