@@ -101,6 +101,12 @@ def magnitude() -> Iterator[MethodChoice]:
             yield _method("magnitude-pruning", bits=bits, pruning_ratio=ratio, scope="network")
 
 
+def geta() -> Iterator[MethodChoice]:
+    """Joint pruning and quantization: it trains the network anew for every setting, so only a few are tried."""
+    for sparsity in (0.35, 0.5, 0.65):
+        yield _method("geta", sparsity=sparsity)
+
+
 LINES: Mapping[str, Callable[[], Iterable[MethodChoice]]] = {
     "rounding, max": lambda: rounding("max"),
     "rounding, MSE": lambda: rounding("mse"),
@@ -111,6 +117,7 @@ LINES: Mapping[str, Callable[[], Iterable[MethodChoice]]] = {
     "GPTQ": lambda: following("gptq"),
     "Qronos": lambda: following("qronos"),
     "magnitude pruning": magnitude,
+    "GETA (trained)": geta,
 }
 """Each line of the table, and the settings that are tried for it."""
 
