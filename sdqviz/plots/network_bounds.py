@@ -13,7 +13,7 @@ from sdqviz.bound import Bound
 from sdqviz.guarantee import PATH_ERROR
 from sdqviz.ladder import Ladder
 from sdqviz.plots import theme
-from sdqviz.plots.network_errors import categories, positive_axis
+from sdqviz.plots.network_errors import categories, name_layers, positive_axis
 from sdqviz.plots.network_text import error_name
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink, number, percent
@@ -51,7 +51,7 @@ def draw_layer_bounds(report: Report, ink: Ink, bounds: Sequence[Bound] = ()) ->
         hovertemplate="%{x}: %{y:.3g} measured<extra></extra>",
     )  # fmt: skip
     figure.update_yaxes(**positive_axis(np.array([[row.error, row.bound] for row in rows])))
-    figure.update_xaxes(**categories(names))
+    name_layers(figure, names)
     ratios = [row.error / row.bound for row in rows if row.bound_holds and row.bound > 0]
     unmet = [f"{row.name}: {row.bound_because}" for row in rows if not row.bound_holds]
     if ratios:

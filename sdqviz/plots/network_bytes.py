@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from sdqviz.what_if import Comparison
 
 LEGEND_LINE = 19
 """Pixels of a line of the legend."""
+
+NAMED = 3
+"""Parts that were kept as they are, by name; more are counted."""
 
 PART_NAMES = {"levels": "levels", "step": "scales δ", "parameters": "frame parameters", "kept": "kept tensors"}
 """What people read for the parts of a packed file; other parts keep their own name."""
@@ -70,7 +74,7 @@ def draw_bytes(found: Comparison, ink: Ink) -> Panel:
     left = 20 + 8 * max(map(len, rows))  # automargin cuts the names of stacked bars
     figure.update_layout(margin={"l": left, "t": figure.layout.margin.t + more}, height=figure.layout.height + more)
     report = found.report
-    kept = f"; {', '.join(report.left_alone)} kept as they are" if report.left_alone else ""
+    kept = f"; {_listed(report.left_alone)} kept as they are" if report.left_alone else ""
     ratio = report.original_bytes / report.bytes
     listed = ", ".join(f"{PART_NAMES.get(kind, kind)} {theme.size(v)}" for kind, v in found.parts.items() if v > 0)
     return Panel(
@@ -104,6 +108,12 @@ def draw_bytes(found: Comparison, ink: Ink) -> Panel:
             **{PART_NAMES.get(k, k): np.array([info[row].get(k, 0.0) for row in rows]) for k in kinds},
         },
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Write names one after the other, of many the first and how many more."""
+    shown = ", ".join(names[:NAMED])
+    return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED} more"
 
 
 def _round_ticks(largest: float) -> list[float]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
 from sdqviz.array import Array
 from sdqviz.plots import theme
@@ -16,6 +17,16 @@ from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink, Look, number
 from sdqviz.report import Report
 from sdqviz.what_if import Comparison
+
+SLANTED_LETTER = {0: 0.0, -35: 4.2, -90: 6.8}
+"""Pixels downwards that a letter of a name takes, by the angle it is written at."""
+
+MOST_ROOM = 150
+"""Pixels that names take below a plot, at most beyond those it has."""
+
+
+HALF_WIDTH, FULL_WIDTH = 60, 150
+"""Letters that fit side by side under a plot, beside another one or alone."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,7 +111,7 @@ def draw_errors(found: Comparison, ink: Ink, selected: str = "") -> Panel:
     values = np.concatenate([np.concatenate([s.same_input, s.propagated]) for s in info])
     figure.update_layout(margin={"t": 58})  # on a narrow screen the legend takes two lines
     figure.update_yaxes(**positive_axis(values))
-    figure.update_xaxes(**categories(names) | {"tickangle": 0 if len(names) <= 12 else -35})
+    name_layers(figure, names, FULL_WIDTH)
     if selected in names:
         at = names.index(selected)
         figure.add_vrect(at - 0.5, at + 0.5, fillcolor=ink.faint, opacity=0.6, line_width=0, layer="below")
@@ -175,13 +186,23 @@ def positive_axis(values: Array) -> dict[str, Any]:
     return axis | {"ticktext": [f"1e{math.log10(t):.0f}" if t >= 1e4 else number(t) for t in axis["tickvals"]]}
 
 
-def categories(names: Sequence[str]) -> dict[str, Any]:
-    """Return an axis of names, slanted where they would touch."""
-    crowded = sum(len(name) + 2 for name in names) > 60
+def name_layers(figure: go.Figure, names: Sequence[str], letters: int = HALF_WIDTH) -> None:
+    """Put the names of layers under a plot on which so many letters fit, slanted where they would touch."""
+    axis = categories(names, letters)
+    figure.update_xaxes(**axis)
+    more = round(SLANTED_LETTER[axis["tickangle"]] * max(map(len, names), default=0)) - 30
+    if more > 0:
+        more = min(more, MOST_ROOM)
+        figure.update_layout(margin={"b": figure.layout.margin.b + more}, height=figure.layout.height + more)
+
+
+def categories(names: Sequence[str], letters: int = HALF_WIDTH) -> dict[str, Any]:
+    """Return an axis of names on which so many letters fit, slanted where they would touch."""
+    crowded = sum(len(name) + 2 for name in names) > letters
     return {
         "type": "category",
         "showgrid": False,
         "categoryorder": "array",
         "categoryarray": list(names),
-        "tickangle": -35 if crowded else 0,
+        "tickangle": 0 if not crowded else -35 if 4 * len(names) <= letters else -90,
     }
