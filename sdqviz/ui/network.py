@@ -19,6 +19,7 @@ from sdqviz.frames import FRAMES
 from sdqviz.ladder import Ladder
 from sdqviz.methods import METHODS
 from sdqviz.network_choice import NetworkChoice
+from sdqviz.networks.torchvision_zoo import TorchvisionChoice
 from sdqviz.own_weights import OwnNetwork
 from sdqviz.plots import network as plots
 from sdqviz.plots import network_errors, network_text
@@ -174,6 +175,8 @@ def _outline(network: NetworkChoice) -> Sequence[LayerOutline]:
 
 def _calibration(page: Page, network: NetworkChoice | None) -> None:
     """Ask on how many inputs errors are measured, as far as there are any."""
+    if isinstance(network, TorchvisionChoice):  # it comes without data: errors are measured on an image of noise
+        return
     given = None if network is None else own.network(network)
     pool = MOST_INPUTS if given is None or given.dataset is None else given.dataset.calibration_size
     most = min(MOST_INPUTS, pool)
