@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -116,9 +117,14 @@ def figures(run: Recording) -> Figures:
 
 
 def baseline(run: Recording) -> Beside | None:
-    """Return the baseline to name beside the accuracy: the fine-tuned one, or else the most accurate one tested."""
-    tested = [one for one in run.beside if one.accuracy is not None]
-    return max(tested, key=lambda one: ("fine-tuned" in one.label, one.accuracy or 0.0), default=None)
+    """Return the baseline to name beside the accuracy: of the fine-tuned ones, or else of all, that of nearest cost."""
+    tested = [one for one in run.beside if one.accuracy is not None and one.relative_bops > 0]
+    cost = figures(run).relative_bops
+
+    def distance(one: Beside) -> float:
+        return abs(math.log(one.relative_bops / cost)) if cost > 0 else 0.0
+
+    return min(tested, key=lambda one: ("fine-tuned" not in one.label, distance(one)), default=None)
 
 
 # -- sentences ----------------------------------------------------------------------------------------
@@ -143,7 +149,7 @@ def accuracy_note(run: Recording) -> str:
     told = [] if before is None else [f"before {accuracy(before)}"]
     if other is not None:
         name = "pruned, then fine-tuned" if "fine-tuned" in other.label else other.label
-        told.append(f"{name}: {accuracy(other.accuracy)}")
+        told.append(f"{name}: {accuracy(other.accuracy)} at {percent(other.relative_bops)} of the BOPs")
     return "; ".join(told)
 
 
@@ -298,7 +304,7 @@ def draw_beside(run: Recording, ink: Ink) -> Panel:
     figure = theme.figure(ink, x="relative BOPs", y="test accuracy", height=340, showlegend=False)
     for one in points:
         figure.add_scatter(
-            x=[one.relative_bops], y=[one.accuracy], mode="markers+text", text=[one.label.partition(",")[0]],
+            x=[one.relative_bops], y=[one.accuracy], mode="markers+text", text=[_short(one.label)],
             name=one.label,
             marker=one.look.marker(ink, 13 if one is points[0] else 10)
             | {"line": {"width": 1.5, "color": one.look.colour(ink)}},
@@ -322,6 +328,18 @@ def draw_beside(run: Recording, ink: Ink) -> Panel:
         formulas=[geta_formulas.bops(run)],
         table=lambda: beside_table(shown),
     )
+
+
+def _short(label: str) -> str:
+    """Return what is done and with how many bits.
+
+    Examples
+    --------
+    >>> _short("Smallest units removed, fine-tuned, 8 bits, activations 8")
+    'Smallest units removed, 8 bits'
+    """
+    first, *rest = label.split(", ")
+    return ", ".join([first, *[part for part in rest if part.endswith(("bit", "bits"))][:1]])
 
 
 def _side(one: Mark, points: Sequence[Mark]) -> str:
