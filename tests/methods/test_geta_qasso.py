@@ -172,7 +172,13 @@ def backward(module: nn.Module, flat: FlatParameters, step: int) -> None:
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_plain_steps_are_those_of_torch(optimizer):
     choice = GETA(
-        optimizer=optimizer, rate=0.01, quantizer_rate=0.01, warm_up_steps=50, projection_steps=5, joint_steps=4
+        optimizer=optimizer,
+        rate=0.01,
+        quantizer_rate=0.01,
+        warm_up_steps=50,
+        projection_steps=5,
+        projection_periods=5,
+        joint_steps=4,
     )
     module, flat, _, ours = prepared(choice)
     other = Twins().double()
@@ -261,7 +267,7 @@ def naive_joint(module: Twins, g: dict[str, torch.Tensor], marked: list[int], ch
 def test_joint_step_is_the_one_of_the_text(safeguard):
     choice = GETA(
         optimizer="sgd", momentum=0.0, rate=0.05, quantizer_rate=0.0, bits_low=3, bits_high=8, bit_reduction=1,
-        warm_up_steps=2, projection_steps=5, joint_steps=6, cool_down_steps=2, pruning_periods=1, safeguard=safeguard,
+        warm_up_steps=2, projection_steps=5, projection_periods=5, joint_steps=6, cool_down_steps=2, pruning_periods=1, safeguard=safeguard,
     )  # fmt: skip
     for seed in range(6):
         module, flat, units, optimizer = prepared(choice, seed)
@@ -302,7 +308,7 @@ def test_projection_clamps_only_the_step():
         seen.append(module.left.weight_quantizer.bits)
     # nothing in the warm-up; 10 bits in the first period, 7 in the second
     assert seen[0] > 15 and seen[1:] == pytest.approx([10, 10, 7, 7], abs=1e-6)
-    assert optimizer.most_bits.tolist() == [4] * 6
+    assert optimizer.most_bits.tolist() == [4, 5] * 3  # of weights and of activations
 
 
 @pytest.mark.parametrize("cool_down", [0, 3])
@@ -327,7 +333,15 @@ def test_units_are_zero_and_bits_whole_at_the_end(cool_down):
 
 
 def test_state_goes_on_to_the_same_bits():
-    choice = GETA(rate=0.02, warm_up_steps=3, projection_steps=5, joint_steps=8, cool_down_steps=4, pruning_periods=2)
+    choice = GETA(
+        rate=0.02,
+        warm_up_steps=3,
+        projection_steps=5,
+        projection_periods=5,
+        joint_steps=8,
+        cool_down_steps=4,
+        pruning_periods=2,
+    )
     module, flat, _, optimizer = prepared(choice)
     states = []
     for step in range(20):
