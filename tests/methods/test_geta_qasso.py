@@ -267,7 +267,8 @@ def naive_joint(module: Twins, g: dict[str, torch.Tensor], marked: list[int], ch
 def test_joint_step_is_the_one_of_the_text(safeguard):
     choice = GETA(
         optimizer="sgd", momentum=0.0, rate=0.05, quantizer_rate=0.0, bits_low=3, bits_high=8, bit_reduction=1,
-        warm_up_steps=2, projection_steps=5, projection_periods=5, joint_steps=6, cool_down_steps=2, pruning_periods=1, safeguard=safeguard,
+        warm_up_steps=2, projection_steps=5, projection_periods=5, joint_steps=6, cool_down_steps=2,
+        pruning_periods=1, safeguard=safeguard,
     )  # fmt: skip
     for seed in range(6):
         module, flat, units, optimizer = prepared(choice, seed)
