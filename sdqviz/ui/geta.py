@@ -52,7 +52,8 @@ LARGEST_UPLOAD = 8
 REDRAWN = 1.5
 """Seconds between two pictures of a run that grows."""
 
-LIVE, PAPERS = "_geta live", "_geta upload"
+LIVE = "_geta live"
+"""Where a session keeps its training."""
 
 
 @dataclasses.dataclass(frozen=True)
