@@ -166,13 +166,11 @@ async def crowd(server, seen):
         await asyncio.gather(*(arrived(page, server.address, number, door) for number, page in enumerate(pages)))
         for page in pages:
             page.on("websocket", lambda _: seen.wrong.append("a connection had to be made again"))
+        runners = [await opened(browser, seen) for _ in JOBS]
         sampling = asyncio.create_task(sampled(server, seen))
         await asyncio.gather(
             *(light_visitor(page, number, seen) for number, page in enumerate(pages)),
-            *(
-                network_visitor(await opened(browser, seen), server.address, number, seen)
-                for number in range(len(JOBS))
-            ),
+            *(network_visitor(page, server.address, number, seen) for number, page in enumerate(runners)),
         )
         sampling.cancel()
         await browser.close()
