@@ -263,7 +263,9 @@ def write_for_others(
 
 @app.command("reproduce")
 def repeat(
-    what: Annotated[str, typer.Argument(help="table1 … table4, figure1, figure2, all (of these), pareto or geta.")] = "all",
+    what: Annotated[
+        str, typer.Argument(help="table1 … table4, figure1, figure2, all (of these), pareto or geta.")
+    ] = "all",
     nets: Annotated[int, typer.Option(min=1, max=100, help="Training runs per network; three are shipped.")] = 3,
     sizes: Annotated[str | None, typer.Option(help="Frame sizes N, for example 1000,7000.")] = None,
     steps: Annotated[
@@ -273,10 +275,10 @@ def repeat(
     only: Annotated[list[str] | None, typer.Option(help="Of geta: runs by name; may be given again.")] = None,
     record: Annotated[bool, typer.Option(help="Of geta: write the recordings that are shipped to the assets.")] = False,
 ) -> None:
-    """Recompute the tables and figures of Czaja & Na (arXiv 2404.08131), compare all methods by size (pareto), or prune.
+    """Recompute the tables and figures of Czaja & Na (arXiv 2404.08131), or compare methods: pareto, geta.
 
-    The last one (geta) trains with joint pruning and quantization and shows the baselines beside it. A killed run goes
-    on where it was.
+    The first compares all methods by size; the second trains with joint pruning and quantization and shows the
+    baselines beside it. A killed run goes on where it was.
     """
     if what == "geta":
         typer.echo(_geta(output, only or [], record))

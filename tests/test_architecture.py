@@ -12,7 +12,8 @@ ORDER = """
     app pages cli doctor
     ui
     plots
-    preset reproduce pareto geta_figures geta_baselines target sweep sweep_worker sweep_plan what_if run_csv run_store bound_curves bound_curve bound_walk bound_point
+    preset reproduce pareto geta_figures geta_baselines target sweep sweep_worker sweep_plan what_if run_csv run_store
+    bound_curves bound_curve bound_walk bound_point
     listing export compression packed_file packing guarantee ladder network_bound
     walks
     methods path_following method
