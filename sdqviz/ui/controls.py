@@ -284,10 +284,10 @@ class Controls:
     ) -> Any:
         low = None if spec.minimum is None else kind(spec.minimum)
         high = None if spec.maximum is None else kind(spec.maximum)
-        endless = low is None or high is None or high - low > (1000 if kind is float else 10**7)
-        if kind is float and not endless and default is not None:  # a slider's hundredth would step over it
-            endless = 0 < default - low < (high - low) / 200
-        if default is None or low is None or high is None or endless:
+        typed = default is None or low is None or high is None or high - low > (1000 if kind is float else 10**7)
+        if kind is float and low is not None and high is not None and not typed:
+            typed = 0 < default - low < (high - low) / 200  # a slider's hundredth would step over it
+        if typed or low is None or high is None:
             step = 1 if kind is int else None
             return box.number_input(
                 spec.label,
