@@ -173,8 +173,8 @@ def cases() -> tuple[Case, ...]:
         batch=32,
         warm_up_steps=20,
         projection_steps=120,
-        joint_steps=200,
-        cool_down_steps=460,
+        joint_steps=260,
+        cool_down_steps=1200,
     )
     return (*small, Case("resnet20", 0, residual))
 
