@@ -56,8 +56,8 @@ class Seen:
 
     Attributes
     ----------
-    numbers : dict of str to list of str
-        Headline numbers by link, the last of each visitor.
+    numbers : list of (str, list of str)
+        Links with their headline numbers: the last of each visitor of a light page, and of every run.
     redraws : list of float
         Milliseconds from a key to the last change on the page.
     runs : int
@@ -68,7 +68,7 @@ class Seen:
         Of the server, MB: once a second from when all pages are open.
     """
 
-    numbers: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    numbers: list[tuple[str, list[str]]] = dataclasses.field(default_factory=list)
     redraws: list[float] = dataclasses.field(default_factory=list)
     runs: int = 0
     wrong: list[str] = dataclasses.field(default_factory=list)
@@ -124,7 +124,7 @@ async def light_visitor(page, number, seen):
         await rested(page)
         seen.redraws.append(await page.evaluate("() => window.drawn") - begun)
         await checked(page, seen)
-    seen.numbers[page.url] = await page.evaluate(METRICS)
+    seen.numbers.append((page.url, await page.evaluate(METRICS)))
 
 
 async def run_network(page, link):
@@ -147,7 +147,7 @@ async def network_visitor(page, address, number, seen):
         link = f"{address}/network?{JOBS[number].format(value)}"
         numbers = await run_network(page, link)
         await checked(page, seen)
-        seen.numbers[link] = numbers
+        seen.numbers.append((link, numbers))
         seen.runs += 1
         value += 1
 
@@ -186,19 +186,19 @@ async def alone(server, seen):
     """Open every link alone, one after the other; return the numbers."""
     from playwright.async_api import async_playwright
 
-    found = {}
+    found = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=shutil.which("chromium") or shutil.which("chromium-browser"), args=["--no-sandbox"]
         )
-        for link in seen.numbers:
+        for link, _ in seen.numbers:
             page = await opened(browser, seen)
             if "/network?" in link:
-                found[link] = await run_network(page, link)
+                found.append((link, await run_network(page, link)))
             else:
                 await page.goto(link)
                 await rested(page)
-                found[link] = await page.evaluate(METRICS)
+                found.append((link, await page.evaluate(METRICS)))
             await checked(page, seen)
             await page.context.close()
         await browser.close()
@@ -249,7 +249,7 @@ def test_many_visitors_at_once_and_links_outlive_the_server(own_server):
     assert not re.search(r"Traceback|Exception", log), log[-3000:]
     assert len(seen.numbers) == SESSIONS + seen.runs and seen.runs >= len(JOBS)
     assert found == seen.numbers
-    assert len({tuple(numbers) for numbers in seen.numbers.values()}) > len(seen.numbers) / 2  # they do differ
+    assert len({tuple(numbers) for _, numbers in seen.numbers}) > len(seen.numbers) / 2  # they do differ
     assert max(memory) - memory[0] <= MOST_GROWTH
 
 
