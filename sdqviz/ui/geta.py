@@ -250,6 +250,8 @@ def run(page: Page, asked: Asked) -> Shown | None:
 def _choices(run: Recording) -> dict[str, Any]:
     """Return the controls that describe what made a recording."""
     method = {key: value for key, value in run.method.items() if key != "name"}
+    if method.get("activation_bits_low") is None:  # a control with a default cannot be left open: say what it means
+        method["activation_bits_low"] = method.get("bits_low")
     network = {f"network_{key}": value for key, value in run.network.items() if key != "name"}
     named = {"view": TRAINED, "network": run.network.get("name", "mnist-lenet"), "seed": run.seed}
     return named | network | method

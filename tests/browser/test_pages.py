@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+import sdqviz as sq
+
 PAGES = ("", "sigma-delta", "frames")
 HEADING = "h1"
 PLOT = ".js-plotly-plot .main-svg"
@@ -25,7 +27,7 @@ def settled(page):
 def test_deep_link_is_the_first_request_of_a_fresh_server(browser, fresh_server):
     page = browser.new_page()
     begun = time.perf_counter()
-    page.goto(f"{fresh_server}/sigma-delta?dimension=4&size=40&bits=2&seed=5&v=0.1.0")
+    page.goto(f"{fresh_server}/sigma-delta?dimension=4&size=40&bits=2&seed=5&v={sq.__version__}")
     page.wait_for_selector(HEADING)
     heading = time.perf_counter() - begun
     page.wait_for_selector(PLOT)
@@ -135,7 +137,10 @@ def test_reset_and_preset_take_one_click(tab, server):
     assert exact.input_value() == "100"
     tab.get_by_test_id("stButton").get_by_role("button", name="Reset").click()
     tab.wait_for_function("document.querySelector('input[aria-label=\"Frame size N, exactly\"]').value === '64'")
-    tab.locator('[data-testid="stSelectbox"]', has_text="Preset").locator("input").click()
+    presets = tab.locator('[data-testid="stSelectbox"]', has_text="Preset").locator("input")
+    presets.scroll_into_view_if_needed()  # a list that opens while the sidebar scrolls closes at once
+    tab.wait_for_timeout(500)
+    presets.click()
     tab.get_by_role("option", name="Noise shaping").click()
     tab.wait_for_function("document.querySelector('input[aria-label=\"Frame size N, exactly\"]').value === '1024'")
     assert "size=1024" in tab.url
