@@ -125,6 +125,7 @@ def test_a_state_dict_and_data_of_ones_own():
     assert page.slider(key="calibration").value == 60
 
 
+@pytest.mark.slow
 def test_torchvisions_names_say_that_their_weights_are_random():
     page = opened(network="torchvision", torchvision="squeezenet1_1", method="round-to-nearest", network_size=64)
     run = next(button for button in page.button if button.label.startswith("Run"))

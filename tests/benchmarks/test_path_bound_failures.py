@@ -127,11 +127,13 @@ def judge(tally, title, record_property):
     assert all(v.seeds >= SEEDS for v in tally.all)
 
 
+@pytest.mark.slow
 def test_one_layer(record_property):
     tally = check([(5, 40), (32, 32), (60, 20)], ["relu", "orthogonal"], [0.2], ["own"], 1)
     judge(tally, "one layer", record_property)
 
 
+@pytest.mark.slow
 def test_one_bit_needs_its_c(record_property):
     """Signs: the C that the condition asks for keeps the promise, C = 1 clips and errs less."""
     rng = np.random.default_rng(1)
@@ -165,6 +167,7 @@ def test_one_bit_needs_its_c(record_property):
         assert medians[1] > medians[0], "the promise has its price"
 
 
+@pytest.mark.slow
 def test_networks(record_property):
     tally, rng = Tally(), np.random.default_rng(3)
     for widths, samples, step in (((40, 30, 20), 4, 0.05), ((30, 30, 30, 30), 3, 0.02), ((60, 10), 8, 0.3)):
@@ -182,6 +185,7 @@ def test_networks(record_property):
     judge(tally, "networks", record_property)
 
 
+@pytest.mark.slow
 def test_gaussian_weights_fall_with_slope_minus_one(record_property):
     """Relative square error of one layer against the width, measured and bounded."""
     widths, step, samples, failure = np.array([50, 100, 200, 400, 800]), 0.5, 20, 0.1
