@@ -62,4 +62,4 @@ def test_two_workers_against_one_and_a_rerun_from_the_store(tmp_path, record_pro
     with RunStore(tmp_path / "one.sqlite") as left, RunStore(tmp_path / "two.sqlite") as right:
         assert {run.key: run.figures() for run in left.runs()} == {run.key: run.figures() for run in right.runs()}
     # other work on the computer takes its share of the clock, not of the time that a process computes
-    assert busy_one / busy_two > 1.4 and again < 3 * RERUN_SECONDS
+    assert busy_one / busy_two >= GOAL and again <= RERUN_SECONDS

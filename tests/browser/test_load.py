@@ -33,9 +33,8 @@ LIGHT = (
 JOBS = ("size={0}&permutation=two-opt&calibration=64", "network=mnist-lenet&method=gpfq&calibration=512&seed={0}")
 """Runs that take seconds; each is followed by the next, with another number, beside the pages."""
 
-MOST_GROWTH = 2200.0
-"""MB from when all light pages are open: torch and its libraries take 600, answers and roundings that are kept 1,024 at
-most (`sdqviz.what_if`), and the rest is for what runs hold for a moment."""
+MOST_GROWTH = 1500.0
+"""MB from when all light pages are open: what is kept of answers has limits of its own, which this is above."""
 
 THINKING = (3.0, 7.0)
 """Seconds between two choices of a visitor. The browser draws for all of them on the cores the server has."""
