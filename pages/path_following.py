@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from sdqviz import walks
+from sdqviz.explore import layer_walks as walks
 from sdqviz.plots import path_following as plots
 from sdqviz.plots.theme import number, percent
 from sdqviz.ui import screen, show

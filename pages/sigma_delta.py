@@ -3,7 +3,7 @@
 import streamlit as st
 
 import sdqviz as sq
-from sdqviz import vector
+from sdqviz.explore import vector
 from sdqviz.plots import sigma_delta as plots
 from sdqviz.plots.theme import number, percent
 from sdqviz.ui import screen, show

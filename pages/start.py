@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from sdqviz import preset
+from sdqviz.explore import preset
 from sdqviz.plots import start as plots
 from sdqviz.plots.theme import number, percent
 from sdqviz.ui import main, screen, show

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from sdqviz.version import __version__
 
 if TYPE_CHECKING:
-    from sdqviz.compression import Compression, compress, load
-    from sdqviz.dataset import Dataset
+    from sdqviz.compression.compress import Compression, compress, load
     from sdqviz.error import InputError, Stopped
     from sdqviz.frames import FRAMES
+    from sdqviz.frames.permutations import PERMUTATIONS
     from sdqviz.methods import METHODS
-    from sdqviz.network import Network
-    from sdqviz.networks import NETWORKS
-    from sdqviz.permutations import PERMUTATIONS
-    from sdqviz.sigma_delta import Pcm, SigmaDelta
+    from sdqviz.networks.catalogue import NETWORKS
+    from sdqviz.networks.dataset import Dataset
+    from sdqviz.networks.network import Network
+    from sdqviz.sigma_delta.recursion import Pcm, SigmaDelta
 
 # Short kernels of numba alternate with the threads of the FFT and of torch: OpenMP threads that spin while they wait
 # take the cores from whoever works (measured: a third of the time). Read when OpenMP loads, hence here.
@@ -28,16 +28,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOME = {
     "FRAMES": "sdqviz.frames",
-    "PERMUTATIONS": "sdqviz.permutations",
+    "PERMUTATIONS": "sdqviz.frames.permutations",
     "METHODS": "sdqviz.methods",
-    "NETWORKS": "sdqviz.networks",
-    "SigmaDelta": "sdqviz.sigma_delta",
-    "Pcm": "sdqviz.sigma_delta",
-    "Network": "sdqviz.network",
-    "Dataset": "sdqviz.dataset",
-    "compress": "sdqviz.compression",
-    "load": "sdqviz.compression",
-    "Compression": "sdqviz.compression",
+    "NETWORKS": "sdqviz.networks.catalogue",
+    "SigmaDelta": "sdqviz.sigma_delta.recursion",
+    "Pcm": "sdqviz.sigma_delta.recursion",
+    "Network": "sdqviz.networks.network",
+    "Dataset": "sdqviz.networks.dataset",
+    "compress": "sdqviz.compression.compress",
+    "load": "sdqviz.compression.compress",
+    "Compression": "sdqviz.compression.compress",
     "InputError": "sdqviz.error",
     "Stopped": "sdqviz.error",
 }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sdqviz import draws
+from sdqviz.kernels import draws
 
 
 class NaivePath:
@@ -51,8 +51,8 @@ def made_run():
     """Return a function that makes a run with given figures, for what sorts, filters and draws runs."""
     import dataclasses
 
+    from sdqviz.experiments.run_store import Run, run_key
     from sdqviz.report import LayerReport, Report
-    from sdqviz.run_store import Run, run_key
 
     def filled(cls, **given):
         kinds = {"float": 0.0, "int": 0, "str": "", "bool": False}

@@ -1,46 +1,55 @@
-"""The import rule: imports go only down the list, and each large library has its one place."""
+"""The house rules: imports go only down, in no circle; files and functions stay short; names tell."""
 
 import ast
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import networkx
 import pytest
 
 ROOT = Path(__file__).parents[1]
 
-ORDER = """
-    app pages cli doctor
+FLOORS = [
+    line.split()
+    for line in """
+    app pages cli
     ui
     plots
-    preset reproduce pareto geta_figures geta_baselines target sweep sweep_worker sweep_plan what_if run_csv run_store
-    bound_curves bound_curve bound_walk bound_point
-    listing export compression packed_file packing guarantee ladder network_bound
-    walks
-    methods path_following method
-    dependency removal short_norm channel_groups channel_entries channel_layers channel_moves channel_flow
-    channel_labels
-    cost learned_quantizer own_weights networks network_choice training state_file
-    calibration measurement network structure residual_block basic_block vision_transformer layer dataset coding storage
-    vector monte_carlo path_bound recursion sigma_delta dual bound
-    permutations permutation frames tightening frame quantizers quantizer alphabet kernel draws
-    recording asset memory recent report trace registry choice progress error array version
-""".split()  # noqa: SIM905 - the list reads as the layers it describes
-"""Top modules of sdqviz (and the scripts beside it), highest first; each may import only those after it."""
+    experiments
+    explore
+    compression
+    methods
+    bounds sigma_delta path_following storage pruning
+    frames quantizers networks
+    kernels top
+    """.strip().splitlines()
+]
+"""Folders of sdqviz (and the scripts beside it), highest first: each may import only from lines below its own.
 
+``top`` stands for the small files directly in sdqviz/, which may use each other.
+"""
+
+FLOOR = {name: floor for floor, line in enumerate(FLOORS) for name in line}
+
+MOST_ENTRIES, MOST_FLOORS, MOST_TOP_FILES = 20, 10, 12
+LONGEST_FILE, LONGEST_FUNCTION, LONGEST_PAGE = 400, 80, 150
+
+TORCH = {"experiments", "explore", "compression", "methods", "pruning", "networks"}
 HOME: dict[str, set[str]] = {
     "streamlit": {"app", "pages", "ui"},
     "plotly": {"plots"},
-    "numba": {"kernel"},
+    "numba": {"kernels"},
     "typer": {"cli"},
     "rich": {"cli"},
-    "torch": set(ORDER[ORDER.index("preset") : ORDER.index("layer") + 1]) | {"doctor"},
-    "torchvision": {"networks", "network", "training", "dataset"},
-    "networkx": {"channel_groups"},
-    "dask": {"sweep"},
-    "distributed": {"sweep"},
-    "joblib": {"sweep"},
-    "onnx": {"export"},
-    "onnxscript": {"export"},
+    "torch": TORCH | {"cli"},
+    "torchvision": {"networks"},
+    "networkx": {"pruning"},
+    "dask": {"experiments"},
+    "distributed": {"experiments"},
+    "joblib": {"experiments"},
+    "onnx": {"compression"},
+    "onnxscript": {"compression"},
     "brevitas": set(),
     "torch_pruning": set(),
 }
@@ -53,42 +62,79 @@ def source_files() -> list[Path]:
     return sorted([*(ROOT / "sdqviz").rglob("*.py"), *(ROOT / "pages").glob("*.py"), ROOT / "app.py"])
 
 
+def every_file() -> list[Path]:
+    return [*source_files(), *sorted((ROOT / "tests").rglob("*.py"))]
+
+
 def place(path: Path) -> str:
-    """Name the entry of `ORDER` a file belongs to: sdqviz/frames/harmonic.py -> frames."""
+    """Name the folder of `FLOORS` a file belongs to: sdqviz/frames/harmonic.py -> frames, sdqviz/error.py -> top."""
     parts = path.relative_to(ROOT).with_suffix("").parts
-    return parts[1] if parts[0] == "sdqviz" else parts[0]
+    if parts[0] != "sdqviz":
+        return parts[0]
+    return parts[1] if len(parts) > 2 else "top"
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name of a file: sdqviz/frames/__init__.py -> sdqviz.frames."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in source_files()}
 
 
 def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """Yield every imported module, wherever in the file, with its line."""
+    """Yield every imported module and its line, wherever in the file; ``from a import b`` as ``a.b`` if that is one."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 yield "." * node.level + (node.module or ""), node.lineno
-            elif node.module == "sdqviz":
-                yield from ((f"sdqviz.{alias.name}", node.lineno) for alias in node.names)
             else:
-                yield node.module or "", node.lineno
+                for alias in node.names:
+                    deep = f"{node.module}.{alias.name}"
+                    yield (deep if deep in MODULES else node.module or ""), node.lineno
 
 
 def violations(path: Path, source: str) -> list[str]:
     here, found = place(path), []
     for name, line in imported(ast.parse(source)):
         where = f"{path.relative_to(ROOT)}:{line} imports {name}"
-        top, *rest = name.split(".")
+        top = name.split(".")[0]
         if name.startswith("."):
             found.append(f"{where}: relative import")
         elif top in HOME and here not in HOME[top]:
             found.append(f"{where}: {top} belongs to {', '.join(sorted(HOME[top])) or 'tests'}")
-        elif top == "sdqviz" and here != "__init__" and rest:
-            if rest[0] == "__version__":
+        elif top == "sdqviz" and name != "sdqviz" and path != ROOT / "sdqviz" / "__init__.py":
+            if name not in MODULES:
+                found.append(f"{where}: no such module")
                 continue
-            if rest[0] not in ORDER or here not in ORDER:
-                found.append(f"{where}: not in the list")
-            elif rest[0] != here and ORDER.index(rest[0]) < ORDER.index(here):
-                found.append(f"{where}: upwards, {here} comes after {rest[0]}")
+            there = place(MODULES[name])
+            if there != here and FLOOR[there] <= FLOOR[here]:
+                found.append(f"{where}: {here} may not use {there}")
+    return found
+
+
+def circles(sources: dict[str, str]) -> list[list[str]]:
+    """Return every set of modules that import each other, however late the import is written."""
+    graph = networkx.DiGraph()
+    for name, source in sources.items():
+        if name != "sdqviz":  # its names are loaded on first use
+            graph.add_edges_from((name, other) for other, _ in imported(ast.parse(source)) if other in sources)
+    return [sorted(part) for part in networkx.strongly_connected_components(graph) if len(part) > 1]
+
+
+def too_long(path: Path, source: str) -> list[str]:
+    """Name what outgrew its place: the file, or a function in it."""
+    found, lines = [], source.count("\n")
+    if lines > LONGEST_FILE:
+        found.append(f"{path.relative_to(ROOT)} has {lines} lines")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            if length > LONGEST_FUNCTION:
+                found.append(f"{path.relative_to(ROOT)}: {node.name} has {length} lines")
     return found
 
 
@@ -96,24 +142,50 @@ def test_imports_go_only_down_and_libraries_stay_home():
     assert [v for path in source_files() for v in violations(path, path.read_text("utf-8"))] == []
 
 
-def test_every_module_has_its_place_and_a_telling_name():
+def test_no_module_imports_itself_in_a_circle():
+    assert circles({name: path.read_text("utf-8") for name, path in MODULES.items()}) == []
+
+
+def test_files_and_functions_stay_short():
+    assert [v for path in every_file() for v in too_long(path, path.read_text("utf-8"))] == []
+
+
+def test_the_house_stays_small():
+    assert sum(map(len, FLOORS)) <= MOST_ENTRIES and len(FLOORS) <= MOST_FLOORS
+    top = sorted(path.name for path in (ROOT / "sdqviz").glob("*.py") if path.name != "__init__.py")
+    assert len(top) <= MOST_TOP_FILES, top
+
+
+def test_every_file_has_its_place_and_a_telling_name():
     for path in source_files():
-        if path != ROOT / "sdqviz" / "__init__.py":
-            assert place(path) in ORDER, f"{path.relative_to(ROOT)} is not in the list"
+        assert place(path) in FLOOR, f"{path.relative_to(ROOT)} is not in the list"
         assert not BANNED & set(path.relative_to(ROOT).with_suffix("").parts), path
+
+
+def test_tests_mirror_the_house():
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        folder = path.relative_to(ROOT / "tests").parent
+        known = folder.parts[:1] in {(), ("pages",), ("browser",), ("benchmarks",)}
+        assert known or (ROOT / "sdqviz" / folder).is_dir(), f"{path.relative_to(ROOT)}: sdqviz has no such folder"
 
 
 @pytest.mark.parametrize(
     ("file", "line", "complaint"),
     [
-        ("sdqviz/frame.py", "from sdqviz.compression import compress", "upwards, frame comes after compression"),
-        ("sdqviz/frame.py", "def f():\n    import torch", "torch belongs to"),
-        ("sdqviz/frames/harmonic.py", "from sdqviz import methods", "upwards, frames comes after methods"),
+        (
+            "sdqviz/frames/frame.py",
+            "from sdqviz.compression.compress import compress",
+            "frames may not use compression",
+        ),
+        ("sdqviz/frames/frame.py", "def f():\n    import torch", "torch belongs to"),
+        ("sdqviz/frames/harmonic.py", "from sdqviz.methods import METHODS", "frames may not use methods"),
+        ("sdqviz/frames/harmonic.py", "from sdqviz.quantizers import alphabet", "frames may not use quantizers"),
+        ("sdqviz/error.py", "from sdqviz.kernels import kernel", "top may not use kernels"),
         ("sdqviz/ui/show.py", "import plotly.graph_objects as go", "plotly belongs to plots"),
-        ("sdqviz/plots/network.py", "import streamlit as st", "streamlit belongs to app, pages, ui"),
-        ("sdqviz/bound.py", "from numba import njit", "numba belongs to kernel"),
-        ("sdqviz/frame.py", "from .choice import Choice", "relative import"),
-        ("sdqviz/frame.py", "import sdqviz.leftovers", "not in the list"),
+        ("sdqviz/plots/theme.py", "import streamlit as st", "streamlit belongs to app, pages, ui"),
+        ("sdqviz/bounds/vector.py", "from numba import njit", "numba belongs to kernels"),
+        ("sdqviz/frames/frame.py", "from .choice import Choice", "relative import"),
+        ("sdqviz/frames/frame.py", "import sdqviz.leftovers", "no such module"),
         ("pages/frames.py", "from sdqviz.ui import show\nimport torch", "torch belongs to"),
     ],
 )
@@ -123,7 +195,23 @@ def test_the_guard_sees_a_breach(file, line, complaint):
     assert violations(ROOT / file, "import numpy\nfrom sdqviz.error import InputError") == []
 
 
+def test_the_guard_sees_a_circle_and_a_late_one():
+    one = {"sdqviz.frames.frame": "from sdqviz.frames import walk", "sdqviz.frames.walk": "def f():\n    pass"}
+    assert [part for part in circles({name: one.get(name, "") for name in {*MODULES, *one}}) if len(part) > 1] == []
+    names = list(itertools.islice((name for name in MODULES if name.startswith("sdqviz.frames.")), 2))
+    late = {names[0]: f"import {names[1]}", names[1]: f"def f():\n    import {names[0]}"}
+    assert circles({name: late.get(name, "") for name in MODULES}) == [sorted(names)]
+
+
+def test_the_guard_sees_what_is_too_long():
+    path = ROOT / "sdqviz" / "error.py"
+    assert too_long(path, "x = 1\n" * LONGEST_FILE) == []
+    assert too_long(path, "x = 1\n" * (LONGEST_FILE + 1)) == ["sdqviz/error.py has 401 lines"]
+    body = "def f():\n" + "    x = 1\n" * LONGEST_FUNCTION
+    assert too_long(path, body) == ["sdqviz/error.py: f has 81 lines"]
+
+
 def test_pages_only_choose_run_and_show():
     for page in (ROOT / "pages").glob("*.py"):
         lines = [line for line in page.read_text("utf-8").splitlines() if line.strip()]
-        assert len(lines) <= 150, f"{page.name} has {len(lines)} lines; arithmetic and drawing belong below the pages"
+        assert len(lines) <= LONGEST_PAGE, f"{page.name} has {len(lines)} lines; arithmetic and drawing belong below"

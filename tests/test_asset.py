@@ -7,7 +7,7 @@ import pytest
 
 import sdqviz as sq
 from sdqviz import asset
-from sdqviz.dataset import mnist
+from sdqviz.networks.dataset import mnist
 
 
 @pytest.fixture

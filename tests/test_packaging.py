@@ -27,7 +27,7 @@ def test_the_citation_and_the_metadata_agree_with_the_package():
     citation = (ROOT / "CITATION.cff").read_text("utf-8")
     assert f"\nversion: {sq.__version__}\n" in citation
     assert f"\nlicense: {project['license']}\n" in citation
-    assert project["scripts"] == {"sdqviz": "sdqviz.cli:main"}
+    assert project["scripts"] == {"sdqviz": "sdqviz.cli.main:main"}
     assert set(project["optional-dependencies"]) == {"test", "bench", "cluster", "onnx"}
     for file in project["license-files"]:
         assert (ROOT / file).is_file()

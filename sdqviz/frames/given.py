@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from sdqviz.array import Array
 from sdqviz.choice import field
 from sdqviz.error import InputError
-from sdqviz.frame import DenseOperator, Frame, FrameChoice
 from sdqviz.frames import FRAMES
+from sdqviz.frames.frame import DenseOperator, Frame, FrameChoice
 
 LARGEST = 1 << 18
 """Most numbers a given frame may have: they travel inside the choice, in links and in saved files."""
@@ -38,7 +38,7 @@ class GivenFrame(FrameChoice):
 
     Notes
     -----
-    ``tighten`` replaces the vectors by a unit-norm tight frame near them: see `sdqviz.tightening`.
+    ``tighten`` replaces the vectors by a unit-norm tight frame near them: see `sdqviz.frames.tightening`.
     Without it the vectors are used as they are and must be unit-norm and tight up to 1e-9, because
     the quantizer's reconstruction and its bounds rest on that.
 
@@ -112,7 +112,7 @@ class GivenFrame(FrameChoice):
 
     def build(self, seed: int = 0) -> Frame:
         """Return the frame; it does not depend on the seed."""
-        from sdqviz.tightening import unit_norm_tight
+        from sdqviz.frames.tightening import unit_norm_tight
 
         rows = np.array(self.vectors)
         if self.tighten:

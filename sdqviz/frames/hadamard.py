@@ -9,8 +9,8 @@ import numpy as np
 from sdqviz.array import Array, Index
 from sdqviz.choice import field
 from sdqviz.error import InputError
-from sdqviz.frame import Frame, FrameChoice
 from sdqviz.frames import FRAMES
+from sdqviz.frames.frame import Frame, FrameChoice
 
 ITEMS_AT_ONCE = 1 << 22
 """Coefficients transformed together in synthesis, which must not overwrite what it was given."""
@@ -80,7 +80,7 @@ class _HadamardOperator:
         self._size = size
 
     def analyze(self, x: Array) -> Array:
-        from sdqviz import kernel
+        from sdqviz.kernels import kernel
 
         values = np.zeros((len(x), self._size))
         values[:, self._columns] = x * self._signs
@@ -88,7 +88,7 @@ class _HadamardOperator:
         return values
 
     def adjoint(self, c: Array) -> Array:
-        from sdqviz import kernel
+        from sdqviz.kernels import kernel
 
         x = np.empty((len(c), len(self._columns)))
         together = max(1, ITEMS_AT_ONCE // self._size)

@@ -9,8 +9,8 @@ import numpy as np
 from sdqviz.array import Array, Index
 from sdqviz.choice import field
 from sdqviz.error import InputError
-from sdqviz.frame import Frame, FrameChoice
 from sdqviz.frames import FRAMES
+from sdqviz.frames.frame import Frame, FrameChoice
 
 
 @FRAMES.register
@@ -106,7 +106,7 @@ class _EvenSize(_HalfFrequencies):
     def analyze(self, x: Array) -> Array:
         from scipy import fft
 
-        from sdqviz import kernel
+        from sdqviz.kernels import kernel
 
         spectrum = np.zeros((len(x), self._half), complex)
         spectrum.real[:, self._place] = x[:, ::2] * (self._scale * self._half)
@@ -121,7 +121,7 @@ class _EvenSize(_HalfFrequencies):
     def adjoint(self, c: Array) -> Array:
         from scipy import fft
 
-        from sdqviz import kernel
+        from sdqviz.kernels import kernel
 
         wave = np.empty((len(c), self._half), complex)
         wave.real = c[:, : self._half]
@@ -145,7 +145,7 @@ class _OddSize(_HalfFrequencies):
     def analyze(self, x: Array) -> Array:
         from scipy import fft
 
-        from sdqviz import kernel
+        from sdqviz.kernels import kernel
 
         spectrum = np.zeros((len(x), self._size // 2 + 1), complex)
         amplitude = self._scale * self._size / 2
@@ -158,7 +158,7 @@ class _OddSize(_HalfFrequencies):
     def adjoint(self, c: Array) -> Array:
         from scipy import fft
 
-        from sdqviz import kernel
+        from sdqviz.kernels import kernel
 
         spectrum = fft.rfft(c * self._alternating, axis=1, workers=kernel.threads(), overwrite_x=True)[:, self._place]
         x = np.empty((len(c), 2 * len(self._k)))

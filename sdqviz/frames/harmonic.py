@@ -8,8 +8,8 @@ import numpy as np
 
 from sdqviz.array import Array, Index
 from sdqviz.error import InputError
-from sdqviz.frame import Frame, FrameChoice
 from sdqviz.frames import FRAMES
+from sdqviz.frames.frame import Frame, FrameChoice
 
 
 @FRAMES.register
@@ -80,7 +80,7 @@ class HarmonicOperator:
         """Map vectors, shape (M, d), to coefficients, shape (M, N), by one inverse real FFT a row."""
         from scipy import fft
 
-        from sdqviz import kernel
+        from sdqviz.kernels import kernel
 
         spectrum = np.empty((len(x), self._pairs + 1), complex)
         amplitude = self._scale * self._size
@@ -93,7 +93,7 @@ class HarmonicOperator:
         """Map coefficients, shape (M, N), to Σ c_n e_n, shape (M, d), by one real FFT a row."""
         from scipy import fft
 
-        from sdqviz import kernel
+        from sdqviz.kernels import kernel
 
         spectrum = fft.rfft(c, axis=1, workers=kernel.threads())
         x = np.empty((len(c), 2 * self._pairs + self._odd))

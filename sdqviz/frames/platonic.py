@@ -11,8 +11,8 @@ import numpy as np
 from sdqviz.array import Array
 from sdqviz.choice import field
 from sdqviz.error import InputError
-from sdqviz.frame import DenseOperator, Frame, FrameChoice
 from sdqviz.frames import FRAMES
+from sdqviz.frames.frame import DenseOperator, Frame, FrameChoice
 
 SOLIDS = {4: "tetrahedron", 6: "octahedron", 8: "cube", 12: "icosahedron", 20: "dodecahedron"}
 """The solids by their number of vertices."""

@@ -8,8 +8,8 @@ import numpy as np
 
 from sdqviz import memory
 from sdqviz.error import InputError
-from sdqviz.frame import DenseOperator, Frame, FrameChoice
 from sdqviz.frames import FRAMES
+from sdqviz.frames.frame import DenseOperator, Frame, FrameChoice
 
 WORK = 6e9
 """Largest N·d² that is built: some ten seconds on two cores."""
@@ -25,7 +25,7 @@ class RandomTight(FrameChoice):
 
     Notes
     -----
-    Descent of the frame potential, finished exactly by plane rotations: see `sdqviz.tightening`.
+    Descent of the frame potential, finished exactly by plane rotations: see `sdqviz.frames.tightening`.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class RandomTight(FrameChoice):
         InputError
             If the vectors would not fit in memory, or if N·d² is above `WORK`.
         """
-        from sdqviz.tightening import unit_norm_tight
+        from sdqviz.frames.tightening import unit_norm_tight
 
         memory.require("the matrix of frame vectors", self.size * self.dimension, "use a smaller size N")
         if self.size * self.dimension**2 > WORK:

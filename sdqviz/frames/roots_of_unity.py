@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from sdqviz.choice import field
 from sdqviz.error import InputError
-from sdqviz.frame import Frame, FrameChoice
 from sdqviz.frames import FRAMES
+from sdqviz.frames.frame import Frame, FrameChoice
 from sdqviz.frames.harmonic import HarmonicOperator
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from sdqviz.array import Array, Index
 from sdqviz.choice import field
 from sdqviz.error import InputError
-from sdqviz.frame import Frame, FrameChoice
 from sdqviz.frames import FRAMES
+from sdqviz.frames.frame import Frame, FrameChoice
 
 
 @FRAMES.register
@@ -76,7 +76,7 @@ class _SimplexOperator:
     def analyze(self, x: Array) -> Array:
         from scipy import fft
 
-        from sdqviz import kernel
+        from sdqviz.kernels import kernel
 
         spectrum = np.empty((len(x), self._size))
         spectrum[:, 0] = 0.0
@@ -86,7 +86,7 @@ class _SimplexOperator:
     def adjoint(self, c: Array) -> Array:
         from scipy import fft
 
-        from sdqviz import kernel
+        from sdqviz.kernels import kernel
 
         return fft.dct(c, axis=1, norm="ortho", workers=kernel.threads())[:, 1:] * self._scale
 

@@ -9,8 +9,8 @@ import numpy as np
 from sdqviz.array import Array, Index
 from sdqviz.choice import field
 from sdqviz.error import InputError
-from sdqviz.frame import Frame, FrameChoice
 from sdqviz.frames import FRAMES
+from sdqviz.frames.frame import Frame, FrameChoice
 
 
 @FRAMES.register

@@ -7,6 +7,6 @@ from typing import TYPE_CHECKING
 from sdqviz.registry import Registry
 
 if TYPE_CHECKING:
-    from sdqviz.method import MethodChoice
+    from sdqviz.methods.method import MethodChoice
 
 METHODS: Registry[MethodChoice] = Registry("sdqviz.methods", "method")

@@ -11,19 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz import bound, memory
-from sdqviz.alphabet import MAXIMUM_BITS, nearest_index
-from sdqviz.array import Array, Index
+from sdqviz import memory
+from sdqviz.array import FLOAT_BITS, Array, Index
+from sdqviz.bounds import vector as bound
 from sdqviz.choice import PerLayer, field
 from sdqviz.error import InputError
-from sdqviz.frame import Frame, FrameChoice
 from sdqviz.frames import FRAMES
-from sdqviz.method import CompressedLayer, MethodChoice, Task, check_layer_names, join_bias, split_bias
+from sdqviz.frames.frame import Frame, FrameChoice
+from sdqviz.frames.permutations import PERMUTATIONS
 from sdqviz.methods import METHODS
-from sdqviz.permutations import PERMUTATIONS
+from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, check_layer_names, join_bias, split_bias
 from sdqviz.progress import report, stop_if
-from sdqviz.sigma_delta import walk_rows
-from sdqviz.storage import FLOAT_BITS, Packed, step_up
+from sdqviz.quantizers.alphabet import MAXIMUM_BITS, nearest_index
+from sdqviz.sigma_delta.recursion import walk_rows
+from sdqviz.storage.bits import Packed, step_up
 
 STEP_RULES = ("norm-global", "norm-layer", "range-layer", "range-column")
 DEFAULT_REDUNDANCY = 4.0
@@ -178,7 +179,7 @@ class FrameQuantization(MethodChoice):
         cls, stored: Mapping[str, Packed], parameters: Mapping[str, Any], shape: tuple[int, ...], groups: int
     ) -> tuple[Array, Array | None]:
         """Return the weights that the stored levels, steps and frame describe."""
-        from sdqviz.layer import from_vectors
+        from sdqviz.networks.layer import from_vectors
 
         levels, chosen = stored["levels"], FRAMES.from_dict(parameters["frame"])
         outputs, inputs = shape[0] // groups, math.prod(shape[1:])
@@ -207,7 +208,7 @@ class _Work:
     """One layer on its way through the frame."""
 
     def __init__(self, choice: FrameQuantization, layer: Any, bits: int, size: float | None, task: Task) -> None:
-        from sdqviz.layer import to_vectors
+        from sdqviz.networks.layer import to_vectors
 
         self.choice, self.layer, self.bits, self.task = choice, layer, bits, task
         self.with_bias = choice.biases == "quantized" and layer.bias is not None
@@ -224,7 +225,7 @@ class _Work:
         )
 
     def run(self, global_norm: float, progress: Any) -> CompressedLayer:
-        from sdqviz.layer import from_vectors
+        from sdqviz.networks.layer import from_vectors
 
         begun = time.perf_counter()
         task, choice = self.task, self.choice
@@ -343,7 +344,7 @@ def walk_states(result: CompressedLayer, rows: slice = slice(None)) -> tuple[bou
     states : ndarray, shape (M, N)
         u_n of each vector; column n is the state after the n-th visit.
     """
-    from sdqviz.layer import to_vectors
+    from sdqviz.networks.layer import to_vectors
 
     parameters = result.parameters
     task = Task((result.layer,), parameters["seed"])

@@ -8,9 +8,9 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.methods import METHODS
-from sdqviz.path_following import ErrorFeedback, Prepared
+from sdqviz.methods.calibrated.path_following import ErrorFeedback, Prepared
+from sdqviz.path_following.walk import Gram, conditional_feedback
 from sdqviz.progress import ShouldStop
-from sdqviz.recursion import Gram, conditional_feedback
 
 
 @METHODS.register

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz import coding
-from sdqviz.alphabet import MAXIMUM_BITS
 from sdqviz.array import Array
 from sdqviz.choice import field
-from sdqviz.method import CompressedLayer, MethodChoice, Task, join_bias, split_bias
 from sdqviz.methods import METHODS
-from sdqviz.path_following import SCALES, decode_layer, fitted_step
+from sdqviz.methods.calibrated.path_following import SCALES, decode_layer, fitted_step
+from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, join_bias, split_bias
 from sdqviz.progress import report, stop_if
-from sdqviz.quantizer import Grid
-from sdqviz.storage import Packed, step_up
+from sdqviz.quantizers.alphabet import MAXIMUM_BITS
+from sdqviz.quantizers.quantizer import Grid
+from sdqviz.storage import codes as coding
+from sdqviz.storage.bits import Packed, step_up
 
 
 @METHODS.register
@@ -71,7 +71,7 @@ class MagnitudePruning(MethodChoice):
 
     def compress_layers(self, task: Task) -> Iterator[CompressedLayer]:
         """Prune every layer."""
-        from sdqviz.layer import from_vectors, to_vectors
+        from sdqviz.networks.layer import from_vectors, to_vectors
 
         rows = []
         for layer in task.layers:

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz import bound
-from sdqviz.alphabet import MAXIMUM_BITS, nearest_index
-from sdqviz.array import Array
+from sdqviz.array import FLOAT_BITS, Array
+from sdqviz.bounds import vector as bound
 from sdqviz.choice import PerLayer, field
 from sdqviz.error import InputError
-from sdqviz.method import CompressedLayer, MethodChoice, Task, check_layer_names, join_bias, split_bias
 from sdqviz.methods import METHODS
+from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, check_layer_names, join_bias, split_bias
 from sdqviz.progress import report, stop_if
-from sdqviz.storage import FLOAT_BITS, Packed, step_up
+from sdqviz.quantizers.alphabet import MAXIMUM_BITS, nearest_index
+from sdqviz.storage.bits import Packed, step_up
 
 SHRINKS = np.linspace(0.02, 1.0, 99)
 """Candidates for the largest level, as shares of the largest weight, among which the square error picks."""
@@ -71,7 +71,7 @@ class RoundToNearest(MethodChoice):
 
     def compress_layers(self, task: Task) -> Iterator[CompressedLayer]:
         """Round every layer."""
-        from sdqviz.layer import from_vectors, to_vectors
+        from sdqviz.networks.layer import from_vectors, to_vectors
 
         bits_by_layer = check_layer_names("bits_by_layer", self.bits_by_layer, task.layers)
         for number, layer in enumerate(task.layers):
@@ -121,7 +121,7 @@ class RoundToNearest(MethodChoice):
         largest = np.abs(groups).max(axis=1, keepdims=True)
         if self.fit == "max":
             return largest / half
-        from sdqviz import kernel
+        from sdqviz.kernels import kernel
 
         steps = SHRINKS * largest / (half - 0.5)
         errors = np.empty_like(steps)
@@ -133,7 +133,7 @@ class RoundToNearest(MethodChoice):
         cls, stored: Mapping[str, Packed], parameters: Mapping[str, Any], shape: tuple[int, ...], groups: int
     ) -> tuple[Array, Array | None]:
         """Return the weights that the stored levels and steps describe."""
-        from sdqviz.layer import from_vectors
+        from sdqviz.networks.layer import from_vectors
 
         levels = stored["levels"]
         step = stored["step"].values.astype(float).reshape(-1, 1)

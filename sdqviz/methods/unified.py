@@ -8,11 +8,11 @@ from sdqviz.array import Array
 from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
-from sdqviz.path_following import ALIGNMENTS, PathFollowing, Prepared, align
+from sdqviz.methods.calibrated.path_following import ALIGNMENTS, PathFollowing, Prepared, align
+from sdqviz.path_following.walk import Gram, path_gain
 from sdqviz.progress import ShouldStop
-from sdqviz.quantizer import Grid, QuantizerChoice
 from sdqviz.quantizers import QUANTIZERS
-from sdqviz.recursion import Gram, path_gain
+from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
 
 OPERATORS = ("quantize", "prune", "quantize-prune", "one-bit")
 

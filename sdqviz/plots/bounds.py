@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz import preset
 from sdqviz.array import Array
-from sdqviz.bound_curve import BoundLine, Curve, Fit, Sweep, medians
-from sdqviz.bound_curves import SUBJECTS
-from sdqviz.bound_point import A_POSTERIORI, Point, Promise
-from sdqviz.bound_walk import EQUAL_BITS, NATURAL_ORDER, RANDOM_ORDER, ROUNDING
+from sdqviz.explore import preset
+from sdqviz.explore.curves import SUBJECTS
+from sdqviz.explore.curves.curve import BoundLine, Curve, Fit, Sweep, medians
+from sdqviz.explore.curves.point import A_POSTERIORI, Point, Promise
+from sdqviz.explore.curves.walk import EQUAL_BITS, NATURAL_ORDER, RANDOM_ORDER, ROUNDING
+from sdqviz.explore.stored import picked
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Formula
-from sdqviz.plots.stored import picked
 from sdqviz.plots.theme import number, percent
 
 ADDRESS = "bounds"
@@ -292,7 +292,7 @@ def code(curve: Curve) -> str:
     defaults = type(sweep.subject).defaults()
     given = ", ".join(f"{key}={value!r}" for key, value in values.items() if value != defaults[key])
     least = curve.smallest
-    return f"""from sdqviz.bound_curve import Sweep
+    return f"""from sdqviz.explore.curves.curve import Sweep
 from sdqviz.bound_curves import SUBJECTS
 
 subject = SUBJECTS[{name!r}]({given})

@@ -11,9 +11,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from sdqviz.array import Array
-from sdqviz.bound_curve import BoundLine, Curve, medians
-from sdqviz.bound_point import A_POSTERIORI
-from sdqviz.bound_walk import EQUAL_BITS
+from sdqviz.explore.curves.curve import BoundLine, Curve, medians
+from sdqviz.explore.curves.point import A_POSTERIORI
+from sdqviz.explore.curves.walk import EQUAL_BITS
 from sdqviz.plots import theme
 from sdqviz.plots.bounds import (
     BESIDE,

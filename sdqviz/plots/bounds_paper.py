@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sdqviz import asset, reproduce, training
+from sdqviz import asset
+from sdqviz.experiments import reproduce
+from sdqviz.experiments.reproduce import Plan, Result
+from sdqviz.networks import training
 from sdqviz.plots import reproduce as drawn
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink
 from sdqviz.progress import Progress, ShouldStop
-from sdqviz.reproduce import Plan, Result
 
 SHOWN = ("figure1", "figure2", "table3", "table4")
 """What the page offers; tables 1 and 2 have no published numbers known to us, and no law to look at."""

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
+from sdqviz.experiments.run_store import Run
 from sdqviz.plots import theme
 from sdqviz.plots.compare import look_of
 from sdqviz.plots.entries import FIGURES, Entry, changed_fields
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink, number, percent
 from sdqviz.report import LayerReport
-from sdqviz.run_store import Run
 
 COMPARED = ("bits", "bytes", "accuracy", "error", "zeros", "seconds")
 """Figures of the whole network that are set side by side."""

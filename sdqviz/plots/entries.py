@@ -13,10 +13,10 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.error import InputError
+from sdqviz.experiments.run_store import Run
 from sdqviz.methods import METHODS
 from sdqviz.plots.theme import number, percent, size
 from sdqviz.report import LayerReport, Report
-from sdqviz.run_store import Run
 
 BASELINE = "round-to-nearest"
 """The method that stands beside all others."""

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array, Index
-from sdqviz.bound import CZAJA_NA, Bound, Walk, wang_variation, wang_variation_bound
+from sdqviz.bounds.vector import CZAJA_NA, Bound, Walk, wang_variation, wang_variation_bound
 from sdqviz.error import InputError
-from sdqviz.frame import Frame, FrameChoice
+from sdqviz.explore.stored import picked
 from sdqviz.frames import FRAMES
-from sdqviz.permutations import PERMUTATIONS
+from sdqviz.frames.frame import Frame, FrameChoice
+from sdqviz.frames.permutations import PERMUTATIONS
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Formula, Panel
-from sdqviz.plots.stored import picked
 from sdqviz.plots.theme import Ink, number
 
 GRAM_CELLS = 96

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sdqviz.bound import number_tex
+from sdqviz.bounds.vector import number_tex
+from sdqviz.methods.geta.recording import Recording
 from sdqviz.plots.panel import Formula
 from sdqviz.plots.theme import number, percent
-from sdqviz.recording import Recording
 
 GETA = "Qu et al., Automatic joint structured pruning and quantization (GETA), CVPR 2025, arXiv 2502.16638"
 

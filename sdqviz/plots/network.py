@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sdqviz import preset, what_if
-from sdqviz.bound import Bound
+from sdqviz.bounds.ladder import Ladder
+from sdqviz.bounds.vector import Bound
 from sdqviz.choice import PerLayer
-from sdqviz.guarantee import path_layer_bound
-from sdqviz.ladder import Ladder
+from sdqviz.compression.guarantee import path_layer_bound
+from sdqviz.explore import preset, what_if
+from sdqviz.explore.stored import picked
+from sdqviz.explore.what_if import Answer, Comparison, LayerOutline, Question
 from sdqviz.methods import METHODS
-from sdqviz.network_choice import NetworkChoice
-from sdqviz.networks import NETWORKS
-from sdqviz.own_weights import OwnNetwork
+from sdqviz.networks.catalogue import NETWORKS
+from sdqviz.networks.catalogue.network_choice import NetworkChoice
+from sdqviz.networks.own_weights import OwnNetwork
 from sdqviz.plots.network_bounds import draw_layer_bounds, draw_output_bounds
 from sdqviz.plots.network_bytes import draw_bytes
 from sdqviz.plots.network_images import draw_flips
 from sdqviz.plots.network_layer import draw_histograms, draw_vector
 from sdqviz.plots.panel import Panel
-from sdqviz.plots.stored import picked
 from sdqviz.plots.theme import Ink
-from sdqviz.what_if import Answer, Comparison, LayerOutline, Question
 
 ADDRESS = "network"
 """The page's address."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.bound import Bound
-from sdqviz.guarantee import PATH_ERROR
-from sdqviz.ladder import Ladder
+from sdqviz.bounds.ladder import Ladder
+from sdqviz.bounds.vector import Bound
+from sdqviz.compression.guarantee import PATH_ERROR
 from sdqviz.plots import theme
 from sdqviz.plots.network_errors import categories, name_layers, positive_axis
 from sdqviz.plots.network_text import error_name

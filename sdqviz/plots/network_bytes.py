@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sdqviz.explore.what_if import Comparison
 from sdqviz.plots import theme
 from sdqviz.plots.network_text import bits_text, look_of
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink, number
-from sdqviz.what_if import Comparison
 
 LEGEND_LINE = 19
 """Pixels of a line of the legend."""

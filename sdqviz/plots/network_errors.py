@@ -11,12 +11,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from sdqviz.array import Array
+from sdqviz.explore.what_if import Comparison
 from sdqviz.plots import theme
 from sdqviz.plots.network_text import bits_text, look_of
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink, Look, number
 from sdqviz.report import Report
-from sdqviz.what_if import Comparison
 
 SLANTED_LETTER = {0: 0.0, -35: 4.2, -90: 6.8}
 """Pixels downwards that a letter of a name takes, by the angle it is written at."""

@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 
 from sdqviz.array import Array, Index
+from sdqviz.explore.what_if import Answer
 from sdqviz.plots import theme
 from sdqviz.plots.network_text import accuracy
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink
-from sdqviz.what_if import Answer
 
 DRAWN_IMAGES = 24
 """Test images drawn; the page says how many there are."""

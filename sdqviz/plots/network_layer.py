@@ -8,14 +8,14 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from sdqviz import what_if
 from sdqviz.array import Array, Index
-from sdqviz.bound import CZAJA_NA
+from sdqviz.bounds.vector import CZAJA_NA
+from sdqviz.explore import what_if
+from sdqviz.explore.what_if import Answer, Vector
 from sdqviz.plots import theme
 from sdqviz.plots.network_text import bits_text, look_of, title_of
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink, number, percent
-from sdqviz.what_if import Answer, Vector
 
 BINS = 81
 """Bins of a histogram."""

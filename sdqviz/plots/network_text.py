@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz import what_if
 from sdqviz.array import Array
+from sdqviz.explore import what_if
+from sdqviz.explore.what_if import Comparison, Rounding
 from sdqviz.methods import METHODS
 from sdqviz.plots import theme
 from sdqviz.plots.theme import Look, number, percent
 from sdqviz.report import LayerReport, Report
-from sdqviz.what_if import Comparison, Rounding
 
 
 def accuracy(value: float | None) -> str:

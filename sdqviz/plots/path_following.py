@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz import walks
 from sdqviz.array import Array
-from sdqviz.path_bound import SPFQ, UNIFIED
+from sdqviz.bounds.path import SPFQ, UNIFIED
+from sdqviz.explore import layer_walks as walks
+from sdqviz.explore.layer_walks import AlignmentRun, WalkChoice, WalkRun, WidthRun
+from sdqviz.explore.stored import chosen
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Formula, Panel
-from sdqviz.plots.stored import chosen
 from sdqviz.plots.theme import Ink, number, percent
-from sdqviz.walks import AlignmentRun, WalkChoice, WalkRun, WidthRun
 
 SHORT = {
     "round-to-nearest": "rounding",

@@ -10,8 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
+from sdqviz.experiments.reproduce import Result
 from sdqviz.plots import theme
-from sdqviz.reproduce import Result
 
 RULE_DASHES = ("solid", "dash", "dashdot", "dot")
 SYMBOLS = ("square", "circle", "diamond", "triangle-up", "cross", "pentagon", "star", "hexagon")
@@ -39,7 +39,7 @@ def figure(result: Result, ink: theme.Ink | None = None) -> go.Figure:
     Parameters
     ----------
     result : Result
-        From `sdqviz.reproduce.run`.
+        From `sdqviz.experiments.reproduce.run`.
     ink : Ink, optional
         Colours of the page; those of a light page by default.
     """

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
+from sdqviz.experiments.target import Search, Trial
 from sdqviz.plots import theme
 from sdqviz.plots.compare import look_of, order_of
 from sdqviz.plots.entries import Entry, accuracy_text, place, ticks
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink, number
-from sdqviz.target import Search, Trial
 
 
 def sentence(found: Search) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+from sdqviz.explore.what_if import Spread
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink, number
-from sdqviz.what_if import Spread
 
 
 def draw_seeds(spread: Spread, ink: Ink) -> Panel:

@@ -10,18 +10,18 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from sdqviz import vector
 from sdqviz.array import Array, Index
-from sdqviz.bound import CZAJA_NA, number_tex
-from sdqviz.frame import FrameChoice
+from sdqviz.bounds.vector import CZAJA_NA, number_tex
+from sdqviz.explore import vector
+from sdqviz.explore.stored import chosen, picked
+from sdqviz.explore.vector import VectorRun
 from sdqviz.frames import FRAMES
-from sdqviz.permutation import PermutationChoice
-from sdqviz.permutations import PERMUTATIONS
+from sdqviz.frames.frame import FrameChoice
+from sdqviz.frames.permutations import PERMUTATIONS
+from sdqviz.frames.permutations.permutation import PermutationChoice
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Formula, Panel
-from sdqviz.plots.stored import chosen, picked
 from sdqviz.plots.theme import Ink, number, percent
-from sdqviz.vector import VectorRun
 
 LONG = 2000
 """Entries of a pasted vector written out in the code."""
@@ -148,7 +148,7 @@ def code(choices: Mapping[str, Any], run: VectorRun) -> str:
     }[asked.input]
     imports = "import numpy as np\nimport sdqviz as sq\n"
     if asked.input == "weights":
-        imports += "from sdqviz.vector import weight_column\n"
+        imports += "from sdqviz.explore.vector import weight_column\n"
     return f"""{imports}
 {source}
 frame = sq.FRAMES[{family.pop("name")!r}]({_arguments(family)}).build(seed={choices["seed"]})

@@ -9,7 +9,7 @@ import numpy as np
 from plotly.subplots import make_subplots
 
 from sdqviz.array import Array
-from sdqviz.bound import CZAJA_NA
+from sdqviz.bounds.vector import CZAJA_NA
 from sdqviz.plots import sigma_delta, theme
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import Ink, number, percent

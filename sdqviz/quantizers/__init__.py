@@ -7,6 +7,6 @@ from typing import TYPE_CHECKING
 from sdqviz.registry import Registry
 
 if TYPE_CHECKING:
-    from sdqviz.quantizer import QuantizerChoice
+    from sdqviz.quantizers.quantizer import QuantizerChoice
 
 QUANTIZERS: Registry[QuantizerChoice] = Registry("sdqviz.quantizers", "quantizer")

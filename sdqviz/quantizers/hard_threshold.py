@@ -8,9 +8,9 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.choice import field
-from sdqviz.kernel import ROUND_NEAREST, SHRINK_HARD
-from sdqviz.quantizer import Grid, QuantizerChoice, Rule
+from sdqviz.kernels.kernel import ROUND_NEAREST, SHRINK_HARD
 from sdqviz.quantizers import QUANTIZERS
+from sdqviz.quantizers.quantizer import Grid, QuantizerChoice, Rule
 
 
 @QUANTIZERS.register

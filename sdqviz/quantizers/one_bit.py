@@ -6,9 +6,9 @@ import dataclasses
 
 from sdqviz.array import Array
 from sdqviz.error import InputError
-from sdqviz.kernel import ROUND_RANDOM, SHRINK_NONE
-from sdqviz.quantizer import Grid, QuantizerChoice, Rule
+from sdqviz.kernels.kernel import ROUND_RANDOM, SHRINK_NONE
 from sdqviz.quantizers import QUANTIZERS
+from sdqviz.quantizers.quantizer import Grid, QuantizerChoice, Rule
 
 
 @QUANTIZERS.register

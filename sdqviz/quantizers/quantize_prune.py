@@ -8,10 +8,10 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.choice import field
-from sdqviz.kernel import ROUND_RANDOM, SHRINK_RANDOM
-from sdqviz.quantizer import Grid, QuantizerChoice, Rule
+from sdqviz.kernels.kernel import ROUND_RANDOM, SHRINK_RANDOM
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.prune import shrunk
+from sdqviz.quantizers.quantizer import Grid, QuantizerChoice, Rule
 
 
 @QUANTIZERS.register

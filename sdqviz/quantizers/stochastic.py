@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from sdqviz.array import Array
-from sdqviz.kernel import ROUND_RANDOM, SHRINK_NONE
-from sdqviz.quantizer import Grid, QuantizerChoice, Rule
+from sdqviz.kernels.kernel import ROUND_RANDOM, SHRINK_NONE
 from sdqviz.quantizers import QUANTIZERS
+from sdqviz.quantizers.quantizer import Grid, QuantizerChoice, Rule
 
 
 @QUANTIZERS.register

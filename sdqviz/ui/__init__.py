@@ -36,5 +36,5 @@ like a description: open, choose, run, show::
 - Every panel that is shown, the headlines and ``page.tables`` make up the page's HTML report
   (`sdqviz.plots.html_report`), which the sidebar offers by itself. What a page has compressed it gives to
   `sdqviz.ui.history.remember`: it is then among the runs of the Compare page.
-- Presets are JSON files in ``assets/presets`` (`sdqviz.preset`); the box lists those of the page.
+- Presets are JSON files in ``assets/presets`` (`sdqviz.explore.preset`); the box lists those of the page.
 """

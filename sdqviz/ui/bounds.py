@@ -9,12 +9,12 @@ from typing import Any
 
 import streamlit as st
 
-from sdqviz.bound_curve import Curve, Sweep
-from sdqviz.bound_curves import SUBJECTS
-from sdqviz.bound_point import PARITIES, Rule, Subject
+from sdqviz.experiments.reproduce import Result
+from sdqviz.explore.curves import SUBJECTS
+from sdqviz.explore.curves.curve import Curve, Sweep
+from sdqviz.explore.curves.point import PARITIES, Rule, Subject
 from sdqviz.plots import bounds as plots
 from sdqviz.plots import bounds_paper as paper
-from sdqviz.reproduce import Result
 from sdqviz.ui import job, show
 from sdqviz.ui.screen import Page
 

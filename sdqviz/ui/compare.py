@@ -11,17 +11,17 @@ from typing import Any
 
 import streamlit as st
 
-from sdqviz import run_csv, run_store
 from sdqviz.choice import Spec
 from sdqviz.error import InputError
+from sdqviz.experiments import run_csv, run_store
+from sdqviz.experiments.run_store import Run
 from sdqviz.methods import METHODS
-from sdqviz.networks import NETWORKS
+from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.plots import compare as plots
 from sdqviz.plots import coordinates, difference, entries
 from sdqviz.plots.entries import ALL, AVERAGED, FIGURES, LOSSES, SESSION, SHIPPED, SIZES, Entry
 from sdqviz.plots.published import published
 from sdqviz.plots.run_table import shown_table
-from sdqviz.run_store import Run
 from sdqviz.ui import compare_work, history, show
 from sdqviz.ui.screen import Page
 
@@ -414,7 +414,7 @@ def files(shown: Shown) -> None:
 
 
 def to_json(runs: Sequence[Run]) -> bytes:
-    """Return runs as the JSON file that `sdqviz.run_store.write_runs` writes."""
+    """Return runs as the JSON file that `sdqviz.experiments.run_store.write_runs` writes."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "runs.json"
         run_store.write_runs(runs, file)

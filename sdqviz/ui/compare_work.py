@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from sdqviz import target
 from sdqviz.choice import PerLayer, Spec
 from sdqviz.error import InputError
+from sdqviz.experiments import target
+from sdqviz.experiments.run_store import Run, RunStore
 from sdqviz.methods import METHODS
-from sdqviz.networks import NETWORKS
+from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.plots import search as plots
 from sdqviz.plots.entries import ALL
 from sdqviz.progress import Progress, ShouldStop
-from sdqviz.run_store import Run, RunStore
 from sdqviz.ui import history, job, show
 from sdqviz.ui.screen import Page
 
 if TYPE_CHECKING:  # plans speak of questions, which load torch
-    from sdqviz.sweep import Sweep
-    from sdqviz.sweep_plan import Plan
+    from sdqviz.experiments.sweep import Sweep
+    from sdqviz.experiments.sweep_plan import Plan
 
 MOST_RUNS = 300
 """Runs of one sweep from the page; larger plans belong on the command line."""
@@ -194,7 +194,7 @@ class _Folder:
 
 
 def _work(plan: Plan, file: Path, workers: int, progress: Progress, should_stop: ShouldStop) -> Sweep:
-    from sdqviz import sweep as engine
+    from sdqviz.experiments import sweep as engine
 
     with RunStore(file) as store:
         limits = engine.Limits(seconds=RUN_SECONDS)
@@ -202,7 +202,7 @@ def _work(plan: Plan, file: Path, workers: int, progress: Progress, should_stop:
 
 
 def _checked(values: Mapping[str, Any]) -> Plan:
-    from sdqviz.sweep_plan import Plan
+    from sdqviz.experiments.sweep_plan import Plan
 
     return Plan.from_dict(values)
 

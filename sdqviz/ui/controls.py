@@ -12,11 +12,11 @@ from streamlit.delta_generator import DeltaGenerator
 
 from sdqviz.choice import Choice, Spec
 from sdqviz.error import InputError
-from sdqviz.frame import FrameChoice
+from sdqviz.explore.vector import parse_rows
 from sdqviz.frames import FRAMES
+from sdqviz.frames.frame import FrameChoice
 from sdqviz.registry import Registry
 from sdqviz.ui.link import Link
-from sdqviz.vector import parse_rows
 
 C = TypeVar("C", bound=Choice)
 R = TypeVar("R")

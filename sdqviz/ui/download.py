@@ -7,10 +7,10 @@ import functools
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from sdqviz.explore.what_if import Answer
 from sdqviz.plots.theme import size
 from sdqviz.report import Report
 from sdqviz.ui import job
-from sdqviz.what_if import Answer
 
 NOT_YET = "Not yet: a stored result is shown while the libraries load."
 
@@ -35,7 +35,7 @@ def network(answer: Answer | None, report: Report) -> None:
 
 
 def _safetensors(answer: Answer) -> bytes:
-    from sdqviz import export
+    from sdqviz.compression import export
 
     return export.safetensors(answer.compression.network)
 
@@ -63,7 +63,7 @@ def _onnx(box: DeltaGenerator, answer: Answer | None) -> None:
 
 
 def _why_no_onnx(answer: Answer | None) -> str:
-    from sdqviz import export
+    from sdqviz.compression import export
 
     if answer is None:
         return NOT_YET
@@ -73,6 +73,6 @@ def _why_no_onnx(answer: Answer | None) -> str:
 
 
 def _written(answer: Answer) -> bytes:
-    from sdqviz import export
+    from sdqviz.compression import export
 
     return export.onnx(answer.compression.network)

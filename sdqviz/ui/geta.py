@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
-from sdqviz import recording
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
-from sdqviz.network_choice import NetworkChoice
-from sdqviz.networks import NETWORKS
+from sdqviz.methods.geta import recording
+from sdqviz.methods.geta.recording import Recording
+from sdqviz.networks.catalogue import NETWORKS
+from sdqviz.networks.catalogue.network_choice import NetworkChoice
 from sdqviz.plots import geta as plots
 from sdqviz.plots.theme import number, percent, size
 from sdqviz.progress import Progress, ShouldStop
-from sdqviz.recording import Recording
 from sdqviz.ui import history, job, link, show
 from sdqviz.ui.screen import Page
 
 if TYPE_CHECKING:
-    from sdqviz.compression import Compression
+    from sdqviz.compression.compress import Compression
     from sdqviz.methods.geta import Geta
 
 RECORDED, TRAINED, UPLOADED = "recorded", "trained here", "uploaded"
@@ -117,7 +117,7 @@ class Live:
 
     def work(self, progress: Progress, should_stop: ShouldStop) -> Recording:
         """Train from the last checkpoint on; the work of a job."""
-        from sdqviz import geta_figures
+        from sdqviz.experiments import geta_figures
 
         asked = self.training
         with self._alone:  # a run that was just cancelled writes its checkpoint first
@@ -264,7 +264,7 @@ def _uploaded() -> Recording | None:
         type=["gz"],
         max_upload_size=LARGEST_UPLOAD,
         key="_upload geta",
-        help=f"A file .json.gz that this page or sdqviz.recording wrote, at most {LARGEST_UPLOAD} MiB. It is read in "
+        help=f"A file .json.gz that this page or `sdqviz` wrote of a run, at most {LARGEST_UPLOAD} MiB. It is read in "
         "memory, checked, and kept nowhere.",
     )
     if given is None:

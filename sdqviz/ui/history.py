@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from sdqviz import run_store
 from sdqviz.error import InputError
-from sdqviz.network_choice import NetworkChoice
+from sdqviz.experiments import run_store
+from sdqviz.experiments.run_store import Run
+from sdqviz.networks.catalogue.network_choice import NetworkChoice
 from sdqviz.report import Report
-from sdqviz.run_store import Run
 
 KEPT = 400
 """The most runs of a session that are kept; the oldest are dropped."""

@@ -62,6 +62,6 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
 def _warm_up() -> None:
     from scipy import fft  # noqa: F401 - imported ahead of the first transform
 
-    from sdqviz import kernel
+    from sdqviz.kernels import kernel
 
     kernel.warm_up()

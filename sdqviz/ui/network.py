@@ -12,22 +12,22 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from sdqviz import what_if
+from sdqviz.bounds.ladder import Ladder
 from sdqviz.choice import Choice, PerLayer, Spec
 from sdqviz.error import InputError
+from sdqviz.explore import what_if
+from sdqviz.explore.what_if import Answer, Comparison, LayerOutline, Question, Spread
 from sdqviz.frames import FRAMES
-from sdqviz.ladder import Ladder
 from sdqviz.methods import METHODS
-from sdqviz.network_choice import NetworkChoice
-from sdqviz.networks.torchvision_zoo import TorchvisionChoice
-from sdqviz.own_weights import OwnNetwork
+from sdqviz.networks.catalogue.network_choice import NetworkChoice
+from sdqviz.networks.catalogue.torchvision_zoo import TorchvisionChoice
+from sdqviz.networks.own_weights import OwnNetwork
 from sdqviz.plots import network as plots
 from sdqviz.plots import network_errors, network_text
 from sdqviz.registry import Registry
 from sdqviz.report import Report
 from sdqviz.ui import download, history, job, own, show
 from sdqviz.ui.screen import Page
-from sdqviz.what_if import Answer, Comparison, LayerOutline, Question, Spread
 
 ALTERNATIVES = (("size", "redundancy"),)
 """Fields of which a method takes one: a box says which, and only that one is asked for."""

@@ -10,13 +10,14 @@ from typing import Any
 
 import streamlit as st
 
-from sdqviz import own_weights, what_if
 from sdqviz.error import InputError
-from sdqviz.network import Network
-from sdqviz.network_choice import NetworkChoice
-from sdqviz.networks import NETWORKS
-from sdqviz.networks.torchvision_zoo import WELL_KNOWN
-from sdqviz.own_weights import OwnNetwork
+from sdqviz.explore import what_if
+from sdqviz.networks import own_weights
+from sdqviz.networks.catalogue import NETWORKS
+from sdqviz.networks.catalogue.network_choice import NetworkChoice
+from sdqviz.networks.catalogue.torchvision_zoo import WELL_KNOWN
+from sdqviz.networks.network import Network
+from sdqviz.networks.own_weights import OwnNetwork
 from sdqviz.plots.network import DEFAULTS, OWN, TORCHVISION, made
 from sdqviz.ui.screen import Page
 

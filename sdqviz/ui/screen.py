@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from sdqviz import preset
 from sdqviz.error import InputError
+from sdqviz.explore import preset
 from sdqviz.plots import html_report
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink

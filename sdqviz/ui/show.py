@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from sdqviz import asset, preset
-from sdqviz.bound import Bound
+from sdqviz import asset
+from sdqviz.bounds.vector import Bound
+from sdqviz.explore import preset
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.theme import number
 from sdqviz.ui import link

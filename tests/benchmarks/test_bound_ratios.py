@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 import sdqviz as sq
-from sdqviz import bound, ladder, network_bound
-from sdqviz.bound import Walk
+from sdqviz.bounds import ladder
+from sdqviz.bounds import network as network_bound
+from sdqviz.bounds import vector as bound
+from sdqviz.bounds.vector import Walk
 from sdqviz.error import InputError
-from sdqviz.sigma_delta import walk_rows
+from sdqviz.sigma_delta.recursion import walk_rows
 
 SLACK = 1e-9
 ROUNDING = 1e-14

@@ -5,8 +5,8 @@ import time
 import pytest
 import torch
 
-from sdqviz import removal
-from sdqviz.dependency import graph
+from sdqviz.pruning import removal
+from sdqviz.pruning.dependency import graph
 
 pytestmark = pytest.mark.slow
 

@@ -10,10 +10,10 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from sdqviz import monte_carlo
-from sdqviz import path_bound as pb
-from sdqviz.quantizer import Grid
+from sdqviz.bounds import path as pb
+from sdqviz.explore import monte_carlo
 from sdqviz.quantizers import QUANTIZERS
+from sdqviz.quantizers.quantizer import Grid
 
 SEEDS = 2000
 SCALINGS = (1.0, 2.0, 5.0, 20.0)

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 import sdqviz as sq
-from sdqviz import draws, kernel
-from sdqviz.quantizer import Grid
+from sdqviz.kernels import draws, kernel
+from sdqviz.path_following.walk import Gram, align, conditional_feedback, least_squares, path_gain, walk
 from sdqviz.quantizers import QUANTIZERS
-from sdqviz.recursion import Gram, align, conditional_feedback, least_squares, path_gain, walk
+from sdqviz.quantizers.quantizer import Grid
 
 pytestmark = pytest.mark.slow
 

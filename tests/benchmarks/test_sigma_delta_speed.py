@@ -11,8 +11,8 @@ import pytest
 from scipy import fft
 
 import sdqviz as sq
-from sdqviz import kernel
-from sdqviz.sigma_delta import walk_rows
+from sdqviz.kernels import kernel
+from sdqviz.sigma_delta.recursion import walk_rows
 
 pytestmark = pytest.mark.slow
 

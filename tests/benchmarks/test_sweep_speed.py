@@ -9,8 +9,8 @@ import time
 import psutil
 import pytest
 
-from sdqviz.run_store import RunStore
-from sdqviz.sweep import Plan
+from sdqviz.experiments.run_store import RunStore
+from sdqviz.experiments.sweep import Plan
 
 GOAL, RERUN_SECONDS = 1.7, 2.0
 
@@ -27,7 +27,7 @@ seed = [0, 1, 2, 3, 4]
 
 def sweep(folder, name, jobs):
     """Return the seconds of ``sdqviz sweep``, those its busiest process computed, and its last line."""
-    command = [sys.executable, "-m", "sdqviz.cli", "sweep", str(folder / "plan.toml"), "--jobs", str(jobs)]
+    command = [sys.executable, "-m", "sdqviz.cli.main", "sweep", str(folder / "plan.toml"), "--jobs", str(jobs)]
     busy = {}
     begun = time.perf_counter()
     with (folder / "out.txt").open("w") as out:

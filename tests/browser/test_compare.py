@@ -8,7 +8,7 @@ import time
 import pytest
 
 import sdqviz as sq
-from sdqviz.run_store import Run, fingerprint, run_key, write_runs
+from sdqviz.experiments.run_store import Run, fingerprint, run_key, write_runs
 
 PLOT = ".js-plotly-plot .main-svg"
 UNUSUAL = 48

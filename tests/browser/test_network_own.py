@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load, save
 
 import sdqviz as sq
-from sdqviz import own_weights, packed_file
+from sdqviz.compression import packed_file
+from sdqviz.networks import own_weights
 
 PLOT = ".js-plotly-plot .main-svg"
 CHOOSER = '[data-testid="stFileUploaderDropzoneInput"]'

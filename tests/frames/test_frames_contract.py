@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from sdqviz import memory
 from sdqviz.error import InputError
-from sdqviz.frame import Frame
 from sdqviz.frames import FRAMES
+from sdqviz.frames.frame import Frame
 from sdqviz.frames.given import GivenFrame
 
 ZERO_SUM_ALWAYS = {"roots-of-unity", "platonic", "simplex"}

@@ -12,11 +12,12 @@ from torch import nn
 from torchvision.datasets import CIFAR10
 
 import sdqviz as sq
-from sdqviz import dataset, training, what_if
-from sdqviz.basic_block import BasicBlock
-from sdqviz.calibration import Calibration
-from sdqviz.measurement import measure
-from sdqviz.vision_transformer import Attention
+from sdqviz.compression.measurement import measure
+from sdqviz.explore import what_if
+from sdqviz.methods.calibrated.calibration import Calibration
+from sdqviz.networks import dataset, training
+from sdqviz.networks.blocks.basic_block import BasicBlock
+from sdqviz.networks.blocks.vision_transformer import Attention
 
 NAMES = ["resnet20", "vgg7", "vit-tiny"]
 

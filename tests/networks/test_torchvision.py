@@ -15,11 +15,11 @@ import torchvision
 from safetensors.torch import save_file
 
 import sdqviz as sq
-from sdqviz.dataset import Dataset, from_npz
-from sdqviz.measurement import measure
-from sdqviz.network_choice import NetworkChoice
-from sdqviz.networks.torchvision_zoo import RANDOM, TorchvisionChoice
-from sdqviz.state_file import read_state
+from sdqviz.compression.measurement import measure
+from sdqviz.networks.catalogue.network_choice import NetworkChoice
+from sdqviz.networks.catalogue.torchvision_zoo import RANDOM, TorchvisionChoice
+from sdqviz.networks.dataset import Dataset, from_npz
+from sdqviz.networks.state_file import read_state
 
 SMALL = "mobilenet_v3_small"
 

@@ -5,14 +5,14 @@ import numpy as np
 import plotly.io
 import pytest
 
-from sdqviz import preset
-from sdqviz.bound_curve import Curve, Sweep
-from sdqviz.bound_curves.network import WholeNetwork
+from sdqviz.experiments.reproduce import Result
+from sdqviz.explore import preset
+from sdqviz.explore.curves.curve import Curve, Sweep
+from sdqviz.explore.curves.network import WholeNetwork
 from sdqviz.plots import bounds as plots
 from sdqviz.plots import bounds_figures as figures
 from sdqviz.plots import bounds_paper as paper
 from sdqviz.plots.theme import DRAWN, Ink
-from sdqviz.reproduce import Result
 
 
 def everything(curve, ink=None, equal=True):
@@ -216,7 +216,7 @@ def test_a_result_survives_json():
 
 
 def test_a_cell_of_the_shipped_figures_is_the_recomputed_one(tmp_path):
-    from sdqviz import reproduce
+    from sdqviz.experiments import reproduce
 
     small = reproduce.plan("figure2", nets=1, sizes=(320,), steps=(0.25,))
     (result,) = reproduce.run(small, tmp_path)

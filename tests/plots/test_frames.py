@@ -3,7 +3,7 @@ import plotly.io
 import pytest
 
 import sdqviz as sq
-from sdqviz.bound import wang_variation
+from sdqviz.bounds.vector import wang_variation
 from sdqviz.plots import frames as plots
 from sdqviz.plots.theme import DRAWN, Ink
 

@@ -5,11 +5,13 @@ import numpy as np
 import plotly.io
 import pytest
 
-from sdqviz import preset, recording
+from sdqviz.explore import preset
+from sdqviz.methods.geta import recording
+from sdqviz.methods.geta.recording import Beside, Moment, Recording, Stage
 from sdqviz.plots import geta as plots
 from sdqviz.plots import geta_formulas, geta_graph, geta_steps
 from sdqviz.plots.theme import DRAWN, Ink
-from sdqviz.recording import Beside, GroupOutline, Moment, Recording, Stage, Vertex
+from sdqviz.pruning.outline import GroupOutline, Vertex
 
 LAYERS = ("stem", "inner", "outer", "shortcut", "head")
 

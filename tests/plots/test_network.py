@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 import sdqviz as sq
-from sdqviz import preset, what_if
 from sdqviz.error import InputError
+from sdqviz.explore import preset, what_if
+from sdqviz.explore.stored import recompute
+from sdqviz.explore.what_if import Comparison, Question
 from sdqviz.plots import network as plots
 from sdqviz.plots import network_bounds, network_bytes, network_errors, network_images, network_layer, network_text
-from sdqviz.plots.stored import recompute
 from sdqviz.plots.theme import Ink
-from sdqviz.what_if import Comparison, Question
 
 SMALL = {"size": 300, "bits": 1, "calibration": 32}
 PRESETS = preset.of_page("network")

@@ -2,7 +2,7 @@ import numpy as np
 import plotly.io
 import pytest
 
-from sdqviz import walks
+from sdqviz.explore import layer_walks as walks
 from sdqviz.plots import path_following as plots
 from sdqviz.plots.theme import DRAWN, Ink
 

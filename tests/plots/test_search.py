@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from sdqviz.networks import NETWORKS
+from sdqviz.experiments.target import Aim, Search, Trial
+from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.plots import search
 from sdqviz.plots.theme import Ink
-from sdqviz.target import Aim, Search, Trial
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from sdqviz import preset
+from sdqviz.explore import preset
 from sdqviz.plots import start
 
 

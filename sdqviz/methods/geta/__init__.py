@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sdqviz.array import Array
 from sdqviz.choice import field
 from sdqviz.error import InputError
-from sdqviz.method import CompressedLayer, LeftAlone, MethodChoice, NewTensors, Reduction, Task
 from sdqviz.methods import METHODS
 from sdqviz.methods.geta.stages import Plan
-from sdqviz.storage import Packed
+from sdqviz.methods.method import CompressedLayer, LeftAlone, MethodChoice, NewTensors, Reduction, Task
+from sdqviz.storage.bits import Packed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from sdqviz.error import InputError
-from sdqviz.learned_quantizer import LearnedQuantizer
+from sdqviz.networks.learned_quantizer import LearnedQuantizer
 
 if TYPE_CHECKING:
-    from sdqviz.dependency import DependencyGraph
+    from sdqviz.pruning.dependency import DependencyGraph
 
 WEIGHT, INPUT = "weight_quantizer", "input_quantizer"
 """Where the quantizers of a layer hang."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sdqviz.learned_quantizer import FINEST_BITS, bits_of, step_of
 from sdqviz.methods.geta.flat import INPUT, FlatParameters, Units
 from sdqviz.methods.geta.saliency import Sums, least_salient, saliency
 from sdqviz.methods.geta.stages import COOL_DOWN, JOINT, PROJECTION, Plan
+from sdqviz.networks.learned_quantizer import FINEST_BITS, bits_of, step_of
 
 if TYPE_CHECKING:
     from sdqviz.methods.geta import Geta

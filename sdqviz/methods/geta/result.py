@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sdqviz import removal
-from sdqviz.layer import Layer
-from sdqviz.learned_quantizer import LearnedQuantizer
-from sdqviz.method import CompressedLayer, LeftAlone, NewTensors, Reduction
+from sdqviz.array import FLOAT_BITS
 from sdqviz.methods.geta.flat import INPUT
-from sdqviz.storage import FLOAT_BITS, Packed
+from sdqviz.methods.method import CompressedLayer, LeftAlone, NewTensors, Reduction
+from sdqviz.networks.layer import Layer
+from sdqviz.networks.learned_quantizer import LearnedQuantizer
+from sdqviz.pruning import removal
+from sdqviz.storage.bits import Packed
 
 if TYPE_CHECKING:
     from sdqviz.array import Array

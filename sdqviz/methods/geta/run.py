@@ -19,24 +19,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sdqviz import dependency
 from sdqviz.array import Index
-from sdqviz.dataset import Dataset
 from sdqviz.error import InputError, Stopped
-from sdqviz.learned_quantizer import QUANTIZED, LearnedQuantizer, quantize_input, quantize_weight
 from sdqviz.methods.geta.flat import WEIGHT, FlatParameters, Units
 from sdqviz.methods.geta.qasso import Qasso
+from sdqviz.methods.geta.recording import Recording
 from sdqviz.methods.geta.stages import redundant_count
 from sdqviz.methods.geta.watch import Watch
-from sdqviz.network import Network, main_tensor
-from sdqviz.network import batches as cut_up
-from sdqviz.network import run as forward
+from sdqviz.networks.dataset import Dataset
+from sdqviz.networks.learned_quantizer import QUANTIZED, LearnedQuantizer, quantize_input, quantize_weight
+from sdqviz.networks.network import Network, main_tensor
+from sdqviz.networks.network import batches as cut_up
+from sdqviz.networks.network import run as forward
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
-from sdqviz.recording import Recording
+from sdqviz.pruning import dependency
 
 if TYPE_CHECKING:
-    from sdqviz.dependency import DependencyGraph
     from sdqviz.methods.geta import Geta
+    from sdqviz.pruning.dependency import DependencyGraph
 
 CALIBRATION = 512
 """Inputs that the ranges of activations are taken from, if none are given."""

@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from sdqviz.error import InputError
-from sdqviz.recording import Stage
+from sdqviz.methods.geta.recording import Stage
 
 WARM_UP, PROJECTION, JOINT, COOL_DOWN = "warm-up", "projection", "joint", "cool-down"
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sdqviz import cost
 from sdqviz.methods.geta.flat import INPUT, WEIGHT
-from sdqviz.network import main_tensor
+from sdqviz.methods.geta.recording import Moment, Recording
+from sdqviz.networks import cost
+from sdqviz.networks.network import main_tensor
 from sdqviz.progress import ShouldStop, stop_if
-from sdqviz.recording import Moment, Recording
 from sdqviz.version import __version__
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Bounds: every proved statement as a value, its hypotheses and its source."""

@@ -1,0 +1,334 @@
+"""Compress a network with a method and measure what that did."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdqviz import memory
+from sdqviz.array import FLOAT_BITS, Array
+from sdqviz.compression.guarantee import error_name, layer_bound, layer_error, output_bound
+from sdqviz.compression.measurement import LayerMeasurement, Measurement, measure
+from sdqviz.compression.packed_file import load, reduced
+from sdqviz.compression.packing import kept_tensors, to_bytes
+from sdqviz.error import InputError
+from sdqviz.methods.method import CompressedLayer, LeftAlone, MethodChoice, NewTensors, Reduction, Task
+from sdqviz.networks import cost
+from sdqviz.networks.network import Network
+from sdqviz.progress import Progress, ShouldStop, report, stop_if
+from sdqviz.report import LayerReport, Report
+from sdqviz.version import __version__
+
+__all__ = ["Compression", "compress", "load"]
+
+CALIBRATION_SIZE = 512
+"""Inputs on which errors are measured when nothing else is asked for."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Compression:
+    """A compressed network, what it was made from, and the report.
+
+    Attributes
+    ----------
+    network, original : Network
+        The compressed and the given network.
+    report : Report
+        What was measured.
+    layers : tuple of CompressedLayer
+        What is stored, layer by layer.
+    method : MethodChoice
+        The choice that was run.
+    inputs : ndarray, tensor, tuple or dict
+        The inputs on which errors were measured; None if measuring was skipped.
+    reduction : Reduction or None
+        What was cut out of the network, and the quantizers of its activations; None where nothing was.
+    """
+
+    network: Network
+    original: Network
+    report: Report
+    layers: tuple[CompressedLayer, ...]
+    method: MethodChoice
+    inputs: Any
+    reduction: Reduction | None = None
+
+    def save(self, path: str | Path) -> None:
+        """Write the packed network: bit-packed levels, scales, kept tensors and the recipe; no code.
+
+        Parameters
+        ----------
+        path : str or Path
+            File to write, by convention ``*.sdq``; it is a safetensors file.
+        """
+        Path(path).write_bytes(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Return what `save` writes."""
+        return to_bytes(self.original, self.network, self.layers, self.method, self.report.seed, self.reduction)
+
+
+def compress(
+    network: Network,
+    method: MethodChoice,
+    calibration: Any = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Compression:
+    """Compress every dense and convolutional layer of a network and measure what that did.
+
+    Parameters
+    ----------
+    network : Network
+        What to compress; it is never changed.
+    method : MethodChoice
+        How, for example ``METHODS["frame"](size=1000, bits=1)``.
+    calibration : int, ndarray, tensor, tuple, dict, iterable of batches, or None
+        Inputs on which errors are measured (and, for methods that need data, collected): how many to draw from the
+        network's own data set (0: measure no errors), or the inputs themselves, shape (n, ...), at once or in batches
+        (a torch DataLoader will do; labels are ignored). None draws 512, or takes the example input of a network
+        without data.
+    seed : int
+        The only source of randomness.
+    progress : callable, optional
+        ``progress(done, total, message)``.
+    should_stop : callable, optional
+        Polled between small pieces of work; returning True raises `Stopped` and changes nothing.
+
+    Returns
+    -------
+    Compression
+        The new network and the report.
+
+    Raises
+    ------
+    InputError
+        If the choice does not fit the network; the message names the layer.
+    Stopped
+        If ``should_stop`` asked for it.
+    """
+    inputs = _calibration_inputs(network, calibration, seed)
+    task = Task(network.layers, seed, _scaled(progress, 0.7), should_stop, network, inputs)
+    return assemble(network, method, method.compress_layers(task), inputs, seed, progress, should_stop)
+
+
+def assemble(
+    network: Network,
+    method: MethodChoice,
+    items: Iterable[CompressedLayer | LeftAlone | NewTensors | Reduction],
+    inputs: Any,
+    seed: int = 0,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Compression:
+    """Put what a method hands over together to a network, and measure what that did; `compress` ends with this.
+
+    Parameters
+    ----------
+    network : Network
+        The original.
+    method : MethodChoice
+        What was run.
+    items : iterable
+        What its ``compress_layers`` gives.
+    inputs : ndarray, tensor, tuple, dict or None
+        Inputs to measure errors on.
+    seed, progress, should_stop
+        As for `compress`.
+
+    Returns
+    -------
+    Compression
+        Where channels were cut out, errors were measured layer by layer on the network of the original widths in which
+        they are zero; the network in the result is the smaller one, which gives the same outputs.
+    """
+    done: list[CompressedLayer] = []
+    reasons: dict[str, str] = {}
+    tensors: dict[str, Array] = {}
+    reduction: Reduction | None = None
+    for item in items:
+        stop_if(should_stop)
+        if isinstance(item, LeftAlone):
+            reasons[item.name] = item.because
+        elif isinstance(item, NewTensors):
+            tensors |= {f"{item.name}.{key}" if item.name else key: values for key, values in item.tensors.items()}
+            reasons.setdefault(item.name, "kept in float, with new values")
+        elif isinstance(item, Reduction):
+            reduction = item
+        else:
+            done.append(item)
+    layers = tuple(done)
+    weights = {item.layer.name: item.weight for item in layers}
+    biases = {item.layer.name: item.bias for item in layers if item.bias is not None}
+    masked = network.replaced(weights, biases, tensors)
+    compressed = masked
+    if reduction is not None:
+        compressed = reduced(masked, reduction.cut, reduction.input_quantizers)
+        masked = reduced(masked, None, reduction.input_quantizers)
+    report(progress, 0.7, 1.0, "measuring errors")
+    measurement = None if inputs is None else measure(network, masked, network.layers, inputs, should_stop)
+    stop_if(should_stop)
+    report(progress, 0.85, 1.0, "testing")
+    result = Compression(
+        network=compressed,
+        original=network,
+        report=_report(network, compressed, method, seed, layers, measurement, reasons),
+        layers=layers,
+        method=method,
+        inputs=inputs,
+        reduction=reduction,
+    )
+    report(progress, 1.0, 1.0, "done")
+    return result
+
+
+def _left_alone(network: Network, layers: tuple[CompressedLayer, ...], reasons: Mapping[str, str]) -> tuple[str, ...]:
+    """Name the modules whose own parameters were not compressed, with the reason."""
+    compressed = {item.layer.name for item in layers}
+    return tuple(
+        f"{name or 'the module itself'} ({type(part).__name__}): {reasons.get(name, 'not a layer that is compressed')}"
+        for name, part in network.module.named_modules()
+        if name not in compressed and next(part.parameters(recurse=False), None) is not None
+    )
+
+
+def _calibration_inputs(network: Network, calibration: Any, seed: int) -> Any:
+    nothing = calibration is None or (isinstance(calibration, int) and calibration == 0)
+    if network.example_input is None and not nothing:
+        raise InputError(f"calibration must be left out for {network.name}, which has no forward pass, got some")
+    if calibration is None:
+        return network.example_input if network.dataset is None else network.dataset.calibration(CALIBRATION_SIZE, seed)
+    if isinstance(calibration, int):
+        if calibration < 0:
+            raise InputError(f"calibration must be at least 0, got {calibration}")
+        if calibration == 0:
+            return None
+        if network.dataset is None:
+            raise InputError(f"calibration must be the inputs themselves for a network without data, got {calibration}")
+        return network.dataset.calibration(calibration, seed)
+    if isinstance(calibration, (np.ndarray, tuple, Mapping)) or _is_tensor(calibration):
+        return calibration
+    return _joined(calibration)
+
+
+def _is_tensor(value: Any) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor)
+
+
+def _joined(batches: Any) -> Array:
+    """Join an iterable of batches, each an array of inputs or a pair (inputs, labels) as loaders give them."""
+    parts: list[Array] = []
+    taken = 0
+    for batch in batches:
+        inputs = np.asarray(batch[0] if isinstance(batch, (tuple, list)) else batch)
+        taken += inputs.size
+        memory.require("the calibration inputs", taken, "give fewer batches", itemsize=inputs.itemsize)
+        parts.append(inputs)
+    if not parts:
+        raise InputError("calibration must hold at least one batch, got none")
+    return np.concatenate(parts)
+
+
+def _scaled(progress: Progress | None, share: float) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, total, message: progress(share * done / max(total, 1), 1.0, message)
+
+
+def _report(
+    original: Network,
+    compressed: Network,
+    method: MethodChoice,
+    seed: int,
+    layers: tuple[CompressedLayer, ...],
+    measurement: Measurement | None,
+    reasons: Mapping[str, str],
+) -> Report:
+    rows = tuple(_layer_report(item, measurement) for item in layers)
+    kept = kept_tensors(original, layers)
+    kept_bytes = sum(value.nbytes for value in kept.values())
+    left_bytes = sum(value.nbytes for value in kept_tensors(compressed, layers).values())
+    stored_bits = sum(item.bits for item in layers) + 8 * left_bytes
+    numbers = sum(item.weight_count for item in layers) + sum(value.size for value in kept.values())
+    weights = sum(item.weight.size for item in layers)
+    nothing = np.array([np.nan])
+    errors: Array = nothing if measurement is None else measurement.output_errors
+    norms: Array = nothing if measurement is None else measurement.output_norms
+    promise = None if measurement is None else output_bound(original, layers, measurement.input_norms)
+    has_data = original.dataset is not None
+    spent = cost.compare(original, compressed, {item.layer.name: item.weight_bits for item in layers})
+    return Report(
+        network=original.name,
+        seed=seed,
+        method=method.to_dict(),
+        layers=rows,
+        left_alone=_left_alone(original, layers, reasons),
+        accuracy_before=original.accuracy() if has_data else None,
+        accuracy_after=compressed.accuracy() if has_data else None,
+        changed_predictions=int((original.predictions() != compressed.predictions()).sum()) if has_data else None,
+        output_error=float(errors.max()),
+        mean_output_error=float(errors.mean()),
+        relative_output_error=_ratio(float(np.linalg.norm(errors)), float(np.linalg.norm(norms))),
+        output_bound=float("nan") if promise is None else promise.value,
+        output_bound_holds=promise is not None and promise.holds,
+        output_bound_because="no errors were measured" if promise is None else promise.because,
+        inputs=0 if measurement is None else len(errors),
+        bits_per_weight=stored_bits / numbers,
+        sparsity=_ratio(sum(int((item.weight == 0).sum()) for item in layers), weights),
+        bytes=-(-stored_bits // 8),
+        original_bytes=sum(item.weight_count for item in layers) * FLOAT_BITS // 8 + kept_bytes,
+        seconds=sum(item.seconds for item in layers),
+        version=__version__,
+        note=_note(original, measurement),
+        **dataclasses.asdict(spent),
+    )
+
+
+def _note(network: Network, measurement: Measurement | None) -> str:
+    unused = () if measurement is None else measurement.unused
+    said = f"no error is measured where the forward pass takes no part: {', '.join(unused)}" if unused else ""
+    return "; ".join(part for part in (network.note, said) if part)
+
+
+def _layer_report(item: CompressedLayer, measurement: Measurement | None) -> LayerReport:
+    layer = item.layer
+    promise = layer_bound(item)
+    nothing = LayerMeasurement(float("nan"), float("nan"), 0)
+    errors = nothing if measurement is None else measurement.layers[layer.name]
+    return LayerReport(
+        name=layer.name,
+        kind=layer.kind,
+        shape=tuple(layer.weight.shape),
+        weights=item.weight_count,
+        error=layer_error(item),
+        relative_error=errors.same_input,
+        propagated_error=errors.propagated,
+        weight_error=_ratio(float(np.linalg.norm(layer.weight - item.weight)), float(np.linalg.norm(layer.weight))),
+        bound=float("nan") if promise is None else promise.value,
+        bound_holds=promise is not None and promise.holds,
+        bound_because="this method has no bound on a layer's weights" if promise is None else promise.because,
+        bound_name="" if promise is None else promise.title,
+        bits_per_weight=item.bits / item.weight_count,
+        sparsity=float((item.weight == 0).mean()),
+        step=float(np.max(item.step)),
+        levels=item.levels,
+        size=item.size,
+        overload=item.overload,
+        unstable=item.unstable,
+        dead_inputs=errors.dead_inputs,
+        bits=item.bits,
+        seconds=item.seconds,
+        error_name=error_name(item),
+    )
+
+
+def _ratio(part: float, whole: float) -> float:
+    """Return part/whole; NaN if there is nothing to be relative to."""
+    return part / whole if whole > 0 else float("nan")

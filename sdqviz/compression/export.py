@@ -1,0 +1,124 @@
+"""Compressed networks for other tools: dequantized weights as safetensors, and ONNX where torch can write it."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.compression.packed_file import PackedFile
+from sdqviz.error import InputError
+from sdqviz.networks.network import Network
+from sdqviz.tensor_file import write_tensors
+from sdqviz.version import __version__
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LARGEST_ONNX = 2**31 - 1
+"""Bytes of an ONNX file: what its format can hold in one piece."""
+
+
+def safetensors(network: Network) -> bytes:
+    """Return all tensors of a network as a safetensors file, under the names of its state dict.
+
+    Parameters
+    ----------
+    network : Network
+        Floats become float32, as they are stored in a packed file; other tensors keep their type.
+
+    Returns
+    -------
+    bytes
+        What ``safetensors.torch.load`` reads and ``load_state_dict`` takes.
+    """
+    state = network.module.state_dict()
+    return _written({name: _array(tensor) for name, tensor in state.items()}, network.name)
+
+
+def packed_safetensors(file: PackedFile) -> bytes:
+    """Return the dequantized weights of a packed file, without the network it is of.
+
+    Layers give ``layer.weight`` and, where biases were compressed, ``layer.bias``; kept tensors keep their names.
+
+    Raises
+    ------
+    InputError
+        If the file does not hold what its method needs, or channels were cut out: their weights are not as in the
+        network, which has to be rebuilt.
+    """
+    if "cut" in file.recipe:
+        raise InputError(f"{file.name} must be exported with its network, from which channels were cut, got it alone")
+    weights, biases = file.decode()
+    tensors = {f"{name}.weight": values.astype(np.float32) for name, values in weights.items()}
+    tensors |= {f"{name}.bias": values.astype(np.float32) for name, values in biases.items()}
+    tensors |= {name: stored.array() for name, stored in file.kept.items()}
+    return _written(tensors, str(file.recipe["network"].get("name", "")))
+
+
+def missing_for_onnx() -> str:
+    """Return what keeps this installation from writing ONNX, as a sentence; empty if nothing does."""
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if not missing:
+        return ""
+    return f"ONNX needs {' and '.join(missing)}, which are not installed: pip install 'sdqviz[onnx]'"
+
+
+def onnx(network: Network) -> bytes:
+    """Return a network as an ONNX file: float32 weights, the first axis of its input free where torch can free it.
+
+    Parameters
+    ----------
+    network : Network
+        Its example input says what goes in.
+
+    Raises
+    ------
+    InputError
+        If the extra ``onnx`` is not installed, or torch cannot write this network.
+    """
+    missing = missing_for_onnx()
+    if missing:
+        raise InputError(f"extra onnx must be installed to write ONNX, got none: {missing}")
+    if network.example_input is None:
+        raise InputError(f"network must have a forward pass to be written as ONNX, got {network.name}: weights alone")
+    inputs = network.example_input if isinstance(network.example_input, tuple) else (network.example_input,)
+    try:
+        try:
+            proto = _proto(network, inputs, free=True)
+        except Exception:  # some networks fix the number of inputs; torch says so in many ways
+            proto = _proto(network, inputs, free=False)
+    except Exception as error:  # whatever the exporter meets is about the network it was given
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"network must be one that torch can write as ONNX, got {network.name}: {why}") from error
+    size = proto.ByteSize()
+    if size > LARGEST_ONNX:
+        raise InputError(f"an ONNX file must have at most 2 GiB, got {size / 2**30:.3g} GiB for {network.name}")
+    return bytes(proto.SerializeToString())
+
+
+def _proto(network: Network, inputs: tuple[Any, ...], *, free: bool) -> Any:
+    import torch
+
+    # torch would take a first axis of length 1 for a constant
+    given = tuple(torch.cat([value, value]) if free and len(value) == 1 else value for value in inputs)
+    shapes = tuple({0: torch.export.Dim.AUTO} for _ in given) if free else None
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of torch about its own parts
+        program = torch.onnx.export(network.shadow(), given, dynamo=True, dynamic_shapes=shapes, verbose=False)
+    if program is None:
+        raise RuntimeError("the exporter returned nothing")
+    return program.model_proto
+
+
+def _array(tensor: Tensor) -> Array:
+    return (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu().numpy()
+
+
+def _written(tensors: Mapping[str, Array], name: str) -> bytes:
+    contiguous = {key: np.ascontiguousarray(value).reshape(value.shape) for key, value in tensors.items()}
+    return write_tensors(contiguous, {"format": "pt", "network": name, "written_by": f"sdqviz {__version__}"})

@@ -1,0 +1,288 @@
+"""States the bounds of compressed layers, and puts them together to a bound on the output, where a theorem applies."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sdqviz.array import Array, spectral_norm
+from sdqviz.bounds import ladder as rungs
+from sdqviz.bounds import network as network_bound
+from sdqviz.bounds.network import Dense, Residual, Stage
+from sdqviz.bounds.path import NO_CLIPPING, Operator, PathLayer, hoeffding_euclidean, measured_clipping
+from sdqviz.bounds.vector import Bound, Hypothesis, not_applicable, tightest
+from sdqviz.compression.measurement import layer_inputs
+from sdqviz.error import InputError
+from sdqviz.methods.frame_quantization import walk_states
+from sdqviz.methods.method import CompressedLayer, PathRecord, join_bias
+from sdqviz.networks.layer import to_vectors
+from sdqviz.networks.network import Network
+from sdqviz.networks.structure import DenseNode, Structure
+from sdqviz.quantizers import QUANTIZERS
+from sdqviz.quantizers.quantizer import QuantizerChoice
+
+MATRIX_ERROR = "‖W−Q‖₂"
+PATH_ERROR = "max ‖Xw−X̃q‖₂"
+
+FAILURE = 0.05
+"""Probability with which the bound on a layer that path following quantized may fail, over the random numbers."""
+
+THRESHOLDS = 2**31
+"""How many float32 numbers a pruning threshold can be, signs left out."""
+
+
+def layer_error(item: CompressedLayer) -> float:
+    """Return the measured quantity that a layer's bound is about; `error_name` says which.
+
+    After path following it is the largest ‖Xw − X̃q‖₂ of the layer's neurons over the calibration inputs (the rows
+    that were looked at, with the biases as they are after compression). Otherwise it is ‖W−Q‖₂, or ‖[W b]−[Q c]‖₂
+    if the biases are compressed.
+    """
+    if item.path is not None:
+        return float(item.path.errors.max(initial=0.0))
+    return spectral_norm(_matrix(item, item.layer.weight, item.layer.bias) - _matrix(item, item.weight, item.bias))
+
+
+def error_name(item: CompressedLayer) -> str:
+    """Name what `layer_error` measures."""
+    return MATRIX_ERROR if item.path is None else PATH_ERROR
+
+
+def layer_bound(item: CompressedLayer) -> Bound | None:
+    """Return the bound on `layer_error` to report, `path_layer_bound` or the tightest on ‖W−Q‖₂; None without any."""
+    if item.path is not None:
+        return path_layer_bound(item)
+    return tightest(item.bounds) if item.bounds else None
+
+
+def path_layer_bound(item: CompressedLayer, failure: float = FAILURE) -> Bound:
+    """Bound max ‖Xw − X̃q‖₂ over all neurons of a layer that path following quantized, with probability 1 − γ.
+
+    Parameters
+    ----------
+    item : CompressedLayer
+        A layer with a ``path`` record.
+    failure : float
+        γ, strictly between 0 and 1, shared by all neurons of all groups.
+
+    Returns
+    -------
+    Bound
+        A `ProbabilisticBound`, the Euclidean Hoeffding form; without a value if the operator is not random.
+
+    Raises
+    ------
+    InputError
+        If the layer has no such record, or γ is out of range.
+
+    Notes
+    -----
+    Each group has its own inputs; the value is the largest of the groups'. The probability is that over the layer's
+    own random numbers, given the layers before it. A pruning threshold is solved for with the very numbers that the
+    walk uses, so the statement is made for each threshold that float32 can hold, with γ/2³¹ each: under the logarithm
+    that costs little.
+    """
+    path = item.path
+    if path is None:
+        raise InputError(f"layer {item.layer.name} must have been quantized by path following, got no record of it")
+    if not 0 < failure < 1:
+        raise InputError(f"failure γ must be strictly between 0 and 1, got {failure}")
+    quantizer = QUANTIZERS.from_dict(path.quantizer)
+    if not quantizer.random:
+        return not_applicable(
+            "path-euclidean-hoeffding",
+            "Euclidean error, Hoeffding form",
+            f"the operator “{quantizer.title}” draws no random numbers, so its errors need not average out",
+            text="hoeffding",
+        )
+    groups, neurons = len(path.input_norms), len(path.errors)
+    solved = "threshold" in path.quantizer
+    steps = neurons * path.input_norms.shape[1]
+    parts = []
+    for norms, limits, alignment in zip(
+        path.input_norms, path.error_limit.reshape(groups, -1), path.alignment_errors.reshape(groups, -1), strict=True
+    ):
+        layer = PathLayer.of_norms(
+            norms,
+            path.samples,
+            _operator(quantizer, item, path, float(limits.max())),
+            scaling=path.scaling,
+            neurons=neurons,
+            alignment_euclidean=float(alignment.max()),
+            clipping=measured_clipping(item.overload, steps) if path.finite else NO_CLIPPING,
+        )
+        parts.append(hoeffding_euclidean(layer, failure / THRESHOLDS if solved else failure))
+    worst = max(parts, key=lambda part: part.value)
+    added = [f"over the random numbers and for all {neurons} neurons together"]
+    if path.finite:
+        added.insert(0, "that of clipping nothing and yet breaking it")
+    if solved:
+        added.append("whatever the threshold c, which was solved for with the same numbers")
+    if path.patches < 1:
+        added.append(f"on the {path.samples} rows that were looked at")
+    stated = f"The probability of failure is at most {failure:.4g}: {', '.join(added)}." if worst.holds else ""
+    return dataclasses.replace(
+        worst,
+        title=f"Euclidean error of all neurons, Hoeffding form, probability {1 - failure:.4g}",
+        because=f"{worst.because} {stated}".strip(),
+        probability=1 - failure,
+    )
+
+
+def _widths(network: Network) -> list[tuple[int, ...]]:
+    return [layer.weight.shape for layer in network.layers]
+
+
+def _operator(quantizer: QuantizerChoice, item: CompressedLayer, path: PathRecord, limit: float) -> Operator:
+    """Return what the bound uses of the operator of one group: its M, and whether every neuron has a scale."""
+    mute = 0
+    if quantizer.rounds:
+        mute = int(((np.broadcast_to(item.step, path.errors.shape) == 0) & (path.aligned_range > 0)).sum())
+    unbiased = Hypothesis(True, f"E T(z) = z and |T(z)−z| ≤ {limit:.4g}")
+    if mute:
+        text = f"{mute} of {len(path.errors)} neurons have a step of 0 and aligned weights that are not 0"
+        unbiased = Hypothesis(False, text)
+    return Operator(quantizer.title.lower(), limit, limit, unbiased)
+
+
+def _matrix(item: CompressedLayer, weight: Array, bias: Array | None) -> Array:
+    """Return the matrix whose rows are the vectors the method quantized (its transpose has the same norm)."""
+    axis = item.parameters.get("axis", "rows")
+    vectors = to_vectors(weight, item.layer.groups, axis)
+    return vectors if item.bias is None else join_bias(vectors, bias, item.layer.groups, axis)
+
+
+def stages(structure: Structure, layers: Sequence[CompressedLayer]) -> list[Stage]:
+    """Return what the bounds need of each layer, in the order the network applies them.
+
+    Parameters
+    ----------
+    structure : Structure
+        The network as the theorems see it; it must be applicable.
+    layers : sequence of CompressedLayer
+        All its layers.
+    """
+    by_name = {item.layer.name: item for item in layers}
+
+    def dense(name: str, lipschitz: float) -> Dense:
+        item = by_name[name]
+        layer, promise = item.layer, tightest(item.bounds)
+        quantized = item.bias is not None
+        return Dense(
+            norm=layer.norm,
+            error=promise.value,
+            lipschitz=lipschitz,
+            bias="none" if layer.bias is None else "quantized" if quantized else "kept",
+            bias_norm=0.0 if layer.bias is None else float(np.linalg.norm(layer.bias)),
+            joint_norm=spectral_norm(_matrix(item, layer.weight, layer.bias)) if quantized else None,
+            error_holds=promise.holds,
+            name=name,
+        )
+
+    found: list[Stage] = []
+    for node in structure.nodes:
+        if isinstance(node, DenseNode):
+            found.append(dense(node.layer, node.lipschitz))
+        else:
+            found.append(Residual(inner=dense(node.inner, 1.0), outer=dense(node.outer, 1.0)))
+    return found
+
+
+def output_bound(network: Network, layers: Sequence[CompressedLayer], input_norms: ArrayLike) -> Bound:
+    """Bound max_x ‖f(x) − f_Q(x)‖ before running anything: from norms of weights and the layers' own bounds.
+
+    Parameters
+    ----------
+    network : Network
+        The original network.
+    layers : sequence of CompressedLayer
+        What was done to its layers.
+    input_norms : array_like
+        ‖x‖ of the inputs; the largest counts.
+    """
+    structure = network.structure
+    if not structure.applicable:
+        return not_applicable("network", "Through all layers", structure.because.rstrip("."))
+    done = {item.layer.name for item in layers}
+    skipped = [layer.name for layer in network.layers if layer.name not in done]
+    if skipped:
+        return not_applicable("network", "Through all layers", f"layer {skipped[0]} was not compressed")
+    walked = [item.layer.name for item in layers if item.path is not None]
+    if walked:
+        reason = (
+            f"the bound of layer {walked[0]} speaks of the inputs it was calibrated on and of that layer alone, not of "
+            "‖W−Q‖₂, which a bound through all layers needs"
+        )
+        return not_applicable("network", "Through all layers", reason)
+    missing = [item.layer.name for item in layers if not item.bounds]
+    if missing:
+        return not_applicable("network", "Through all layers", f"the method has no bound for layer {missing[0]}")
+    if any(math.isnan(tightest(item.bounds).value) for item in layers):
+        return not_applicable("network", "Through all layers", "a layer's bound has no value")
+    return network_bound.network_bound(stages(structure, layers), input_norms)
+
+
+def a_posteriori(
+    original: Network,
+    compressed: Network,
+    layers: Sequence[CompressedLayer],
+    inputs: Array,
+    restricted_samples: int | None = 64,
+) -> rungs.Ladder:
+    """Evaluate the ladder of a-posteriori bounds P0 to P4 on measured inputs.
+
+    Parameters
+    ----------
+    original, compressed : Network
+        The two networks.
+    layers : sequence of CompressedLayer
+        What was done to every layer.
+    inputs : ndarray, shape (n, ...)
+        Inputs of the network.
+    restricted_samples : int, optional
+        How many samples P4 looks at; it needs a singular value for each layer and sample.
+
+    Raises
+    ------
+    InputError
+        If no theorem speaks of this network.
+    """
+    structure = original.structure
+    if not structure.applicable:
+        raise InputError(f"the network must be of the theorems' class, got one that is not: {structure.because}")
+    if not compressed.structure.applicable or _widths(original) != _widths(compressed):
+        raise InputError("the bounds must compare networks of the same widths, got one with channels cut out")
+    if any("input_quantizer" in name for name, _ in compressed.module.named_modules()):
+        raise InputError("the bounds must compare networks with activations in float, got quantized ones")
+    names = [item.layer.name for item in layers]
+    before, after = layer_inputs(original, names, inputs), layer_inputs(compressed, names, inputs)
+    by_name = {item.layer.name: item for item in layers}
+
+    def rung(name: str, lipschitz: float) -> rungs.LadderLayer:
+        item = by_name[name]
+        walk, states = walk_states(item) if "frame" in item.parameters else (None, None)
+        return rungs.LadderLayer(
+            weight=item.layer.weight,
+            quantized=item.weight,
+            inputs=before[name],
+            compressed_inputs=after[name],
+            bias=item.layer.bias,
+            quantized_bias=item.bias,
+            lipschitz=lipschitz,
+            walk=walk,
+            state_norm=None if states is None else spectral_norm(states),
+            last_state_norm=None if states is None else float(np.linalg.norm(states[:, -1])),
+            name=name,
+        )
+
+    nodes: list[rungs.Node] = []
+    for node in structure.nodes:
+        if isinstance(node, DenseNode):
+            nodes.append(rung(node.layer, node.lipschitz))
+        else:
+            nodes.append(rungs.LadderBlock(rung(node.inner, 1.0), rung(node.outer, 1.0)))
+    return rungs.ladder(nodes, restricted_samples)

@@ -1,0 +1,455 @@
+"""Packed files: a compressed network as bit-packed levels, scales, kept tensors and a recipe, and back again.
+
+An ``.sdq`` file is a safetensors file. Its tensors are the packed parts of every layer (``layer:part``) and the tensors
+that stay as they are (``kept:name``); its metadata hold one JSON text, the recipe. There is no code in it, and nothing
+it says is believed before it was held against the size of the file and the shapes of the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sdqviz import memory
+from sdqviz.array import FLOAT_BITS, Array
+from sdqviz.compression.packing import FORMAT, RECIPE, checksum, kept_names
+from sdqviz.error import InputError
+from sdqviz.methods import METHODS
+from sdqviz.methods.method import MethodChoice
+from sdqviz.networks.catalogue import NETWORKS
+from sdqviz.networks.layer import compressible_kinds
+from sdqviz.networks.network import Network
+from sdqviz.storage.bits import Packed
+from sdqviz.storage.codes import MOST_BITS
+from sdqviz.tensor_file import Stored, is_shape, open_tensors, read_json, shortened
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sdqviz.networks.learned_quantizer import LearnedQuantizer
+    from sdqviz.pruning.removal import Cut
+
+ENTRIES: dict[str, type] = {
+    "format": int, "version": str, "network": dict, "original": str, "numbers": int, "method": dict, "seed": int,
+    "layers": list, "kept": list, "checksum": str,
+}  # fmt: skip
+"""Every entry of a recipe, with its type."""
+
+LONGEST_REFUSAL = 600
+"""Characters of a message about a file."""
+
+OPTIONAL: dict[str, type] = {"cut": dict, "input_quantizers": list}
+"""Entries that some recipes have: the channels that were cut out, and the layers with a quantizer before them."""
+
+
+# -- reading: the file alone --------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """One packed array of a layer, not yet unpacked.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of the array.
+    bits : int
+        Bits per entry.
+    runs : bool
+        Whether these are flags stored by the lengths of their runs.
+    data : memoryview
+        The packed bytes; without runs exactly as many as shape and bits need.
+    """
+
+    shape: tuple[int, ...]
+    bits: int
+    runs: bool
+    data: memoryview
+
+    def unpack(self) -> Packed:
+        """Return the array."""
+        return Packed.from_bytes(np.frombuffer(self.data, np.uint8), self.shape, self.bits, self.runs)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Row:
+    """What a file holds of one layer.
+
+    Attributes
+    ----------
+    name : str
+        The layer.
+    shape : tuple of int
+        Shape of its weight.
+    groups : int
+        Groups of a convolution, else 1.
+    parts : dict of str to Part
+        What is stored.
+    parameters : dict
+        What decoding needs besides.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    groups: int
+    parts: Mapping[str, Part]
+    parameters: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PackedFile:
+    """A file whose table, recipe, sizes and checksum agree; nothing is unpacked yet.
+
+    Attributes
+    ----------
+    name : str
+        What to call it in messages.
+    recipe : dict
+        Choices, seed, versions, the hash of the original, and where everything is.
+    rows : tuple of Row
+        Layer by layer.
+    kept : dict of str to Stored
+        Tensors that stayed as they were.
+    size : int
+        Bytes of the file.
+    """
+
+    name: str
+    recipe: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    kept: Mapping[str, Stored]
+    size: int
+
+    @property
+    def data_size(self) -> int:
+        """Bytes of all tensors; the rest of the file is its header, the recipe included."""
+        parts = sum(len(part.data) for row in self.rows for part in row.parts.values())
+        return parts + sum(len(stored.data) for stored in self.kept.values())
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of the whole file, its header included, per original number."""
+        return 8 * self.size / self.recipe["numbers"]
+
+    def decode(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Return the weights of all layers, and those biases that were compressed, by layer: float64.
+
+        Raises
+        ------
+        InputError
+            If a part is not what the method needs.
+        """
+        weights, biases = {}, {}
+        with _brief():
+            method = METHODS[_text(self.recipe["method"].get("name"), "the method's name")]
+            for row in self.rows:
+                weights[row.name], bias = _decoded(self, method, row)
+                if bias is not None:
+                    biases[row.name] = bias
+        return weights, biases
+
+    def rebuild(self, network: Network | None = None) -> Network:
+        """Return the network; it gives the same outputs as the one that was saved.
+
+        Parameters
+        ----------
+        network : Network, optional
+            Any network of the same architecture; needed only where the file's network is not one of the catalogue.
+
+        Raises
+        ------
+        InputError
+            If the file does not fit the network.
+        """
+        try:
+            with _brief():
+                return _rebuilt(self, network)
+        except MemoryError:
+            raise InputError(f"{self.name} must hold a network that fits in memory, got a larger one") from None
+
+
+def read(source: str | Path | bytes, name: str = "the file") -> PackedFile:
+    """Open a packed file and check everything that can be checked without its network.
+
+    Parameters
+    ----------
+    source : path or bytes
+        The file, or what it holds.
+    name : str
+        What to call it in messages, where its content is given.
+
+    Raises
+    ------
+    InputError
+        If it is not a file that `to_bytes` made, whole and unchanged.
+    """
+    if isinstance(source, bytes):
+        data = source
+    else:
+        file = Path(source)
+        name = file.name
+        try:
+            memory.require(name, file.stat().st_size, "give a smaller file", itemsize=1)
+            data = file.read_bytes()
+        except OSError as error:
+            raise InputError(f"{name} must be a file that can be read, got {error.strerror}") from None
+    try:
+        return _checked(data, name)
+    except InputError as error:
+        raise InputError(f"{name} must be a file that sdqviz saved, whole and unchanged: {error}") from None
+
+
+def load(path: str | Path, network: Network | None = None) -> Network:
+    """Rebuild the network that `Compression.save` wrote; it gives the same outputs.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    network : Network, optional
+        Any network of the same architecture; needed only where the file's network is not one of the catalogue.
+
+    Raises
+    ------
+    InputError
+        If it is not such a file, is damaged, or does not fit the network.
+    """
+    return read(path).rebuild(network)
+
+
+def _checked(data: bytes, name: str) -> PackedFile:
+    metadata, tensors = open_tensors(data)
+    if RECIPE not in metadata:
+        raise InputError("its metadata must hold a recipe, got none")
+    recipe = read_json(metadata[RECIPE], "its recipe must be")
+    if recipe.get("format") != FORMAT:
+        raise InputError(f"its format must be {FORMAT}, got {shortened(recipe.get('format'))}")
+    known = ENTRIES | OPTIONAL
+    for entry, kind in known.items():
+        if entry in recipe and (not isinstance(recipe[entry], kind) or isinstance(recipe[entry], bool)):
+            raise InputError(f"its {entry} must be of type {kind.__name__}, got {shortened(recipe[entry])}")
+    if not set(ENTRIES) <= set(recipe) <= set(known):
+        names = ", ".join(sorted(set(recipe) ^ set(ENTRIES))[:3])
+        raise InputError(f"its recipe must have all its entries and no others, got a difference in {shortened(names)}")
+    if checksum(recipe, {key: stored.data for key, stored in tensors.items()}) != recipe["checksum"]:
+        raise InputError("its checksum must be that of its contents, got another: it was changed or damaged")
+    if recipe["numbers"] < 1 or not 0 <= recipe["seed"] < 1 << 63:
+        raise InputError("its count of numbers and its seed must be in range, got others")
+    rows = tuple(_checked_row(row, tensors) for row in recipe["layers"])
+    if len({row.name for row in rows}) != len(rows):
+        raise InputError("its layers must have names of their own, got one twice")
+    kept = {}
+    for key in recipe["kept"]:
+        if not isinstance(key, str) or f"kept:{key}" not in tensors:
+            raise InputError(f"its kept tensors must all be there, got no {shortened(key)}")
+        kept[key] = tensors[f"kept:{key}"]
+    used = sum(len(row.parts) for row in rows) + len(kept)
+    if used != len(tensors):
+        raise InputError(f"its tensors must be those that the recipe names, got {len(tensors)} for {used}")
+    return PackedFile(name, recipe, rows, kept, len(data))
+
+
+def _checked_row(row: Any, tensors: Mapping[str, Stored]) -> Row:
+    """Hold what a recipe says of a layer against the tensors that are there."""
+    kinds = {"name": str, "shape": list, "groups": int, "stored": dict, "parameters": dict}
+    if (
+        not isinstance(row, dict)
+        or set(row) != set(kinds)
+        or not all(isinstance(row[entry], kind) for entry, kind in kinds.items())
+    ):
+        raise InputError("each layer must have a name, shape, groups, stored parts and parameters, got something else")
+    name, shape, groups = row["name"], row["shape"], row["groups"]
+    if not is_shape(shape) or not 2 <= len(shape) <= 4 or 0 in shape:
+        raise InputError(f"layer {shortened(name)} must have the shape of a weight, got {shortened(shape)}")
+    if groups is True or groups < 1 or shape[0] % groups:
+        raise InputError(f"layer {shortened(name)} must have groups that divide its outputs, got {shortened(groups)}")
+    most = math.prod(shape) + shape[0]  # all weights and biases
+    parts = {key: _checked_part(f"{name}:{key}", part, tensors, most) for key, part in row["stored"].items()}
+    return Row(name, tuple(shape), groups, parts, row["parameters"])
+
+
+def _checked_part(key: str, part: Any, tensors: Mapping[str, Stored], most: int) -> Part:
+    where = f"part {shortened(key)} must"
+    if not isinstance(part, dict) or not {"shape", "bits"} <= set(part) <= {"shape", "bits", "runs"}:
+        raise InputError(f"{where} have a shape and bits, got something else")
+    shape, bits, runs = part["shape"], part["bits"], part.get("runs", False)
+    if not is_shape(shape) or isinstance(bits, bool) or bits not in {*range(1, MOST_BITS + 1), FLOAT_BITS}:
+        raise InputError(f"{where} have a shape, and bits from 1 to {MOST_BITS} or 32, got {shortened(part)}")
+    if not isinstance(runs, bool) or (runs and bits != 1):
+        raise InputError(f"{where} store runs of flags of one bit, got {shortened(part)}")
+    if key not in tensors or tensors[key].dtype != "U8":
+        raise InputError(f"{where} be among the tensors as bytes, got none")
+    data, count = tensors[key].data, math.prod(shape)
+    if runs:  # a few bytes can stand for any number of flags, so the layer itself has to have room for them
+        if count > most:
+            raise InputError(f"{where} have at most {most} flags, a flag a weight, got {count}")
+    elif len(data) != -(-count * bits // 8):
+        raise InputError(f"{where} take {-(-count * bits // 8)} bytes for shape {tuple(shape)}, got {len(data)}")
+    return Part(tuple(shape), bits, runs, data)
+
+
+@contextlib.contextmanager
+def _brief() -> Iterator[None]:
+    """Cut what a refusal repeats of the file, which may be as long as the file."""
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        if len(text) <= LONGEST_REFUSAL:
+            raise
+        raise InputError(text[:LONGEST_REFUSAL] + "…") from None
+
+
+# -- reading: with the network --------------------------------------------------------------------------------
+
+
+def _rebuilt(file: PackedFile, network: Network | None) -> Network:
+    if network is None:
+        base = _catalogue_network(file)
+    else:
+        _check_fit(file, network.module)
+        base = network
+    weights, biases = file.decode()
+    for layer in base.layers:
+        known = layer.name in biases or f"{layer.name}.bias" in file.kept
+        if layer.name in weights and layer.bias is not None and not known:
+            raise InputError(f"{file.name} must hold the biases of layer {layer.name}, got none")
+    kept = {name: stored.array() for name, stored in file.kept.items()}
+    if "cut" not in file.recipe:
+        return base.replaced(weights, biases, kept)
+    whole = base.replaced(weights, biases)
+    return _wrapped(_small(file, whole.module), whole).replaced({}, {}, kept)
+
+
+def _decoded(file: PackedFile, method: type[MethodChoice], row: Row) -> tuple[Array, Array | None]:
+    """Return weight and biases of a layer; parameters that a method cannot use are the file's fault."""
+    stored = {key: part.unpack() for key, part in row.parts.items()}
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is refused when it is put in place
+            return method.decode(stored, row.parameters, row.shape, row.groups)
+    except InputError as error:
+        raise InputError(f"{file.name} must hold what layer {row.name} needs: {error}") from None
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise InputError(
+            f"{file.name} must hold what layer {row.name} needs, got parts that do not fit: {shortened(str(error))}"
+        ) from None
+
+
+def _catalogue_network(file: PackedFile) -> Network:
+    """Build the architecture the file names, once its shapes are known to fit; its weights are about to be replaced."""
+    import torch
+
+    told = file.recipe["network"]
+    made, note = told.get("choice"), told.get("note")
+    if not isinstance(made, dict) or not made:
+        own = shortened(told.get("name"))
+        raise InputError(f"network must be given to load a file of a network of one's own ({own}), got none")
+    choice = NETWORKS.from_dict(made)
+    with torch.device("meta"):  # shapes without memory
+        _check_fit(file, choice.layout())
+    network = choice.wrap(choice.build())
+    network.note = note if isinstance(note, str) else ""  # the weights that are about to come, not the present ones
+    return network
+
+
+def _check_fit(file: PackedFile, module: nn.Module) -> None:
+    """Hold the shapes and names of a file against those of a network, which may have no memory yet."""
+    kinds = compressible_kinds()
+    layers: dict[str, Any] = {name: part for name, part in module.named_modules() if isinstance(part, kinds)}
+    for row in file.rows:
+        if row.name not in layers:
+            raise InputError(f"the network must have a layer {shortened(row.name)}, got {', '.join(layers)}")
+        found = (tuple(layers[row.name].weight.shape), getattr(layers[row.name], "groups", 1))
+        if found != (row.shape, row.groups):
+            needed = f"shape {row.shape} and {row.groups} groups"
+            raise InputError(f"layer {row.name} of the network must have {needed} for this file, got {found}")
+    module = _small(file, module)
+    state = module.state_dict(keep_vars=True)
+    for name, stored in file.kept.items():
+        if name not in state or state[name].shape != stored.shape:
+            got = tuple(state[name].shape) if name in state else "none of that name"
+            raise InputError(f"tensor {shortened(name)} of the network must have shape {stored.shape}, got {got}")
+    weights = {f"{row.name}.weight" for row in file.rows}
+    biases = {f"{row.name}.bias" for row in file.rows} & set(state)
+    for name in kept_names(module, weights | biases):
+        if name not in file.kept:
+            raise InputError(f"{file.name} must hold the tensor {name} of the network, got none")
+
+
+def _small(file: PackedFile, module: nn.Module) -> nn.Module:
+    """Return a module with the channels cut out that the file names, and with its quantizers; itself without any."""
+    from sdqviz.networks.learned_quantizer import LearnedQuantizer, quantize_input
+    from sdqviz.pruning import removal
+
+    if "cut" not in file.recipe:
+        return module
+    try:
+        cut = removal.Cut.from_dict(file.recipe["cut"])
+        _check_cut(cut)
+        small = removal.remove(module, cut)
+    except InputError as error:
+        raise InputError(f"{file.name} must cut channels that the network has: {error}") from None
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise InputError(f"{file.name} must cut channels that the network has, got {shortened(str(error))}") from None
+    kinds = compressible_kinds()
+    layers = {name for name, part in module.named_modules() if isinstance(part, kinds)}
+    for name in file.recipe.get("input_quantizers", []):
+        if not isinstance(name, str) or name not in layers:
+            raise InputError(f"{file.name} must quantize what enters layers of the network, got {shortened(name)}")
+        quantize_input(small.get_submodule(name), LearnedQuantizer(1.0, 4))  # its three numbers are among those kept
+    return small
+
+
+def _check_cut(cut: Cut) -> None:
+    """Refuse indices that are not in order, or beyond the shapes that the recipe itself gives."""
+    for path, dims in cut.kept.items():
+        shape = cut.shapes.get(path)
+        if shape is None:
+            raise InputError(f"the shape of {shortened(path)} must be there, got none")
+        for dim, kept in dims.items():
+            if not 0 <= dim < len(shape) or not kept or kept[0] < 0 or kept[-1] >= shape[dim]:
+                raise InputError(f"indices of {shortened(path)} must lie within {shape}, got others")
+            if any(a >= b for a, b in itertools.pairwise(kept)):
+                raise InputError(f"indices of {shortened(path)} must ascend, got others")
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{what} must be a text, got {shortened(value)}")
+    return value
+
+
+def reduced(network: Network, cut: Cut | None, input_quantizers: Mapping[str, LearnedQuantizer]) -> Network:
+    """Return a network with channels cut out and quantizers before some of its layers.
+
+    Parameters
+    ----------
+    network : Network
+        Of the original widths; it stays as it is.
+    cut : Cut or None
+        The channels that go; None cuts nothing.
+    input_quantizers : dict of str to LearnedQuantizer
+        By layer; copied.
+    """
+    from sdqviz.networks.learned_quantizer import quantize_input
+    from sdqviz.pruning import removal
+
+    module = copy.deepcopy(network.module) if cut is None else removal.remove(network.module, cut)
+    for name, quantizer in input_quantizers.items():
+        quantize_input(module.get_submodule(name), copy.deepcopy(quantizer))
+    return _wrapped(module, network)
+
+
+def _wrapped(module: nn.Module, like: Network) -> Network:
+    """Return a module as a network with the data and the names of another one."""
+    return Network(
+        module, like.example_input, like.dataset, name=like.name, seed=like.seed, note=like.note, choice=like.choice
+    )

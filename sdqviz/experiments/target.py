@@ -1,0 +1,307 @@
+"""Finds the smallest size that keeps an accuracy: tries choices of methods on a network, and tells all it tried."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sdqviz.array import Array, Index
+from sdqviz.error import InputError
+from sdqviz.experiments.run_store import Run, fingerprint, run_key
+from sdqviz.methods import METHODS
+from sdqviz.methods.method import MethodChoice
+from sdqviz.networks.catalogue.network_choice import NetworkChoice
+from sdqviz.progress import Progress, ShouldStop, report, stop_if
+
+if TYPE_CHECKING:  # a page names what it may search for without loading torch
+    from sdqviz.networks.network import Network
+
+HELD_OUT = 5000
+"""Inputs of the calibration pool, beside the calibration inputs, that the search decides on."""
+
+BATCH = 500
+"""Inputs between two looks at whether to stop."""
+
+BITS = tuple(range(1, 9))
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """Choices of one method that differ in one field, by growing size.
+
+    Attributes
+    ----------
+    field : str
+        The field that decides the size.
+    values : tuple
+        Its values, by growing size.
+    fixed : mapping
+        The other fields that are set.
+    """
+
+    field: str
+    values: tuple[Any, ...]
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+_PATH = tuple(Line("bits", BITS, {"fit": "mse", "scale": scale}) for scale in ("per-neuron", "per-layer"))
+_RATIOS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.35, 0.2)
+
+LINES: Mapping[str, tuple[Line, ...]] = {
+    "round-to-nearest": tuple(
+        Line("bits", BITS, {"fit": fit, "scale": scale})
+        for scale in ("per-neuron", "per-layer")
+        for fit in ("mse", "max")
+    ),
+    "frame": (
+        *(Line("bits", BITS[:5], {"redundancy": r, "step_rule": "range-column"}) for r in (1.02, 1.25)),
+        Line("redundancy", (1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0), {"bits": 1, "step_rule": "range-column"}),
+    ),
+    "gpfq": _PATH,
+    "spfq": _PATH,
+    "gptq": _PATH,
+    "qronos": _PATH,
+    "unified": (
+        Line("bits", BITS[1:], {"fit": "mse", "pruning_ratio": 0.5}),
+        Line("pruning_ratio", _RATIOS, {"fit": "mse", "bits": 3}),
+        Line("bits", BITS[1:], {"fit": "mse", "operator": "quantize"}),
+    ),
+    "magnitude-pruning": tuple(Line("pruning_ratio", _RATIOS, {"bits": bits}) for bits in (3, 4, 6)),
+    "geta": (),
+}
+"""What is searched by method; a method that is not listed is searched over its ``bits``, if it has the field."""
+
+TRAINS = "it trains the network for minutes each time, which a search cannot do"
+
+
+@dataclasses.dataclass(frozen=True)
+class Aim:
+    """What is looked for.
+
+    Attributes
+    ----------
+    network : NetworkChoice
+        The network.
+    accuracy : float
+        Test accuracy to keep, 0 … 1.
+    methods : tuple of str
+        Methods to search.
+    calibration, seed : int
+        Of every run.
+    held_out : int
+        Inputs the search decides on.
+    """
+
+    network: NetworkChoice
+    accuracy: float
+    methods: tuple[str, ...]
+    calibration: int = 512
+    seed: int = 0
+    held_out: int = HELD_OUT
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be searched for."""
+        if not (math.isfinite(self.accuracy) and 0 < self.accuracy <= 1):
+            raise InputError(f"accuracy must be above 0 and at most 1, got {self.accuracy}")
+        if not self.methods:
+            raise InputError("methods must name at least one method, got none")
+        for name in self.methods:
+            METHODS[name]
+        if self.calibration < 1 or self.held_out < 1:
+            raise InputError(f"calibration and held_out must be at least 1, got {self.calibration}, {self.held_out}")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trial:
+    """One run that was tried.
+
+    Attributes
+    ----------
+    run : Run
+        The run; its report has the accuracy on the test inputs, on which nothing is decided.
+    held_out : float
+        Accuracy on the held-out inputs; NaN if the run failed.
+    """
+
+    run: Run
+    held_out: float
+
+    @property
+    def size(self) -> float:
+        """Bits per original weight; infinite if the run failed."""
+        return math.inf if self.run.report is None else self.run.report.bits_per_weight
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Search:
+    """What a search found, and everything it tried.
+
+    Attributes
+    ----------
+    aim : Aim
+        What was looked for.
+    trials : tuple of Trial
+        In the order they were tried.
+    needed : float
+        Accuracy on the held-out inputs that counts as enough: that of the network in float, less what the aim allows
+        to lose on the test inputs.
+    best : Trial or None
+        The smallest that was enough.
+    skipped : mapping of str to str
+        Methods that were not searched, and why.
+    """
+
+    aim: Aim
+    trials: tuple[Trial, ...]
+    needed: float
+    best: Trial | None
+    skipped: Mapping[str, str]
+
+    @property
+    def met(self) -> bool:
+        """Whether the best keeps the accuracy on the test inputs too."""
+        report = None if self.best is None else self.best.run.report
+        return report is not None and (report.accuracy_after or 0.0) >= self.aim.accuracy
+
+    def enough(self, trial: Trial) -> bool:
+        """Whether a trial keeps enough on the held-out inputs."""
+        return trial.held_out >= self.needed
+
+
+Memory = MutableMapping[str, Trial]
+"""Trials by the key of their run and the number of held-out inputs: what a search goes on from."""
+
+
+def lines(method: str) -> tuple[Line, ...]:
+    """Return what is searched of a method; nothing if it has no ``bits`` and is not listed."""
+    fallback = (Line("bits", BITS),) if "bits" in METHODS[method].specs() else ()
+    return LINES.get(method, fallback)
+
+
+def most_runs(aim: Aim) -> int:
+    """Return the most runs a search can take: a bisection of every line."""
+    return sum(math.ceil(math.log2(len(line.values) + 1)) for name in aim.methods for line in lines(name))
+
+
+def find(
+    aim: Aim,
+    memory: Memory | None = None,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Search:
+    """Search the smallest size that keeps an accuracy.
+
+    Every line of every method is bisected: of choices by growing size the middle one is run, then the middle of those
+    that are still smaller than the best found and not yet too lossy. That supposes that accuracy grows along a line;
+    where it does not, a smaller choice that would do can be missed. So the result is the smallest of what was tried.
+
+    Decided is on inputs of the calibration pool that no run calibrates with. The network was trained on them, hence
+    what counts there is the accuracy it *loses* against float; the accuracy on the test inputs is only reported.
+
+    Parameters
+    ----------
+    aim : Aim
+        What is looked for.
+    memory : mutable mapping, optional
+        Trials of earlier searches, which are not run again; new ones are added as soon as they are finished, so that a
+        search that was stopped goes on where it was.
+    progress, should_stop : callable, optional
+        As everywhere.
+
+    Raises
+    ------
+    InputError
+        If the network has no data, or is worse in float than the accuracy asked for.
+    Stopped
+        If asked to stop; finished trials are in ``memory``.
+    """
+    found = {} if memory is None else memory
+    report(progress, 0, 1, "loading the network")
+    bench = _Bench(aim, should_stop)
+    total, trials = most_runs(aim), dict[str, Trial]()
+    best: Trial | None = None
+    for name, line in _every_line(aim):
+        low, high = 0, len(line.values)
+        while low < high:
+            middle = (low + high) // 2
+            stop_if(should_stop)
+            report(progress, min(len(trials), total - 1), total, f"{name}, {line.field} {line.values[middle]}")
+            trial = bench.trial(name, line, middle, found, should_stop)
+            trials[trial.run.key] = trial
+            enough = trial.held_out >= bench.needed
+            if enough and (best is None or trial.size < best.size):
+                best = trial
+            larger = best is not None and trial is not best and best.size <= trial.size < math.inf
+            low, high = (low, middle) if enough or larger else (middle + 1, high)
+    report(progress, total, total, "done")
+    skipped = {
+        name: TRAINS if name in LINES else "it has no bits to search over" for name in aim.methods if not lines(name)
+    }
+    return Search(aim, tuple(trials.values()), bench.needed, best, skipped)
+
+
+def _every_line(aim: Aim) -> Iterator[tuple[str, Line]]:
+    for name in aim.methods:
+        for line in lines(name):
+            yield name, line
+
+
+class _Bench:
+    """The network in float with its accuracy on held-out inputs, and how a trial is made."""
+
+    def __init__(self, aim: Aim, should_stop: ShouldStop | None) -> None:
+        from sdqviz.explore import what_if
+
+        self._aim = aim
+        self._network = what_if.network(aim.network, None, should_stop)
+        data = self._network.dataset
+        if data is None:
+            raise InputError(f"network must come with data to search on, got {aim.network.name}")
+        in_float = self._network.accuracy(should_stop=should_stop)
+        if aim.accuracy > in_float:
+            raise InputError(
+                f"accuracy must be at most {in_float:.4f}, that of {aim.network.name} in float, got {aim.accuracy:g}"
+            )
+        self._held = data.held_out(aim.held_out, aim.seed, aim.calibration)
+        self._weights = fingerprint(aim.network)
+        allowed = in_float - aim.accuracy
+        self.needed = _accuracy(self._network, *self._held, should_stop) - allowed
+
+    def trial(self, name: str, line: Line, place: int, memory: Memory, should_stop: ShouldStop | None) -> Trial:
+        """Return the trial of one choice of a line, from the memory or run now."""
+        aim = self._aim
+        method = METHODS[name](**{**line.fixed, line.field: line.values[place]})
+        key = run_key(aim.network.to_dict(), method.to_dict(), aim.calibration, aim.seed, self._weights)
+        known = f"{key} {aim.held_out}"
+        if known not in memory:
+            memory[known] = self._run(key, method, should_stop)
+        return memory[known]
+
+    def _run(self, key: str, method: MethodChoice, should_stop: ShouldStop | None) -> Trial:
+        from sdqviz.compression.compress import compress
+
+        aim, begun = self._aim, time.perf_counter()
+        run: Callable[..., Run] = functools.partial(
+            Run, key, aim.network.to_dict(), method.to_dict(), aim.calibration, aim.seed, label="target"
+        )
+        try:
+            done = compress(self._network, method, aim.calibration, aim.seed, None, should_stop)
+        except InputError as error:
+            return Trial(run(None, str(error), time.perf_counter() - begun), math.nan)
+        seconds = time.perf_counter() - begun
+        return Trial(run(done.report, "", seconds), _accuracy(done.network, *self._held, should_stop))
+
+
+def _accuracy(network: Network, inputs: Array, labels: Index, should_stop: ShouldStop | None) -> float:
+    right = 0
+    for begin in range(0, len(inputs), BATCH):
+        stop_if(should_stop)
+        outputs = network.outputs(inputs[begin : begin + BATCH], should_stop=should_stop)
+        right += int((np.argmax(outputs, axis=1) == labels[begin : begin + BATCH]).sum())
+    return right / len(inputs)

@@ -1,0 +1,149 @@
+"""Bounds on one layer: the columns of a matrix, Gaussian or of a shipped network, quantized over a frame."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
+
+import numpy as np
+
+from sdqviz.array import Array, spectral_norm
+from sdqviz.bounds.vector import layer_bound_states, layer_bounds
+from sdqviz.choice import field
+from sdqviz.error import InputError
+from sdqviz.explore.curves import SUBJECTS
+from sdqviz.explore.curves.point import A_POSTERIORI, Axis, Point, Promise, Rate, Rule, promises
+from sdqviz.explore.curves.walk import (
+    BITS,
+    DIMENSION,
+    SIZE,
+    STEP,
+    OverFrame,
+    Rounds,
+    frame_rate,
+    order_seconds,
+    walk,
+    walk_facts,
+)
+from sdqviz.explore.vector import STEP_BITS, weight_files, weight_matrix
+from sdqviz.progress import ShouldStop, stop_if
+
+STEP_RULES = ("range-layer", "range-column", "norm-layer", "by-hand")
+
+FRAME_BITS = 72
+"""What names a layer's frame: a family code, N and the seed."""
+
+
+@SUBJECTS.register
+@dataclasses.dataclass(frozen=True)
+class LayerMatrix(OverFrame):
+    """A weight matrix scaled to ‖W‖₂ = 1, so that every error is a relative one."""
+
+    name = "layer"
+    title = "One layer under frame quantization"
+    axes: ClassVar[Mapping[str, Axis]] = {
+        "size": SIZE,
+        "step": dataclasses.replace(STEP, title="step δ, in units of ‖W‖₂"),
+        "bits": BITS,
+        "dimension": dataclasses.replace(DIMENSION, title="width d (outputs of the layer)"),
+    }
+    error: ClassVar[str] = "‖W − Q‖₂ / ‖W‖₂"
+    only: ClassVar[Mapping[str, tuple[Rule, ...]]] = {
+        **OverFrame.only,
+        **dict.fromkeys(("weights", "layer"), (("source", ("network",)),)),
+        **dict.fromkeys(("dimension", "columns", "draws"), (("source", ("gaussian",)),)),
+    }
+
+    source: str = field(
+        "gaussian",
+        label="Weights",
+        help="Gaussian matrices (they follow the seed), or one layer of a trained network.",
+        options=("gaussian", "network"),
+    )
+    weights: str = field(
+        "mnist-fnn-seed0", label="Network", help="A shipped network and its training seed.", options=weight_files
+    )
+    layer: int = field(1, label="Layer", help="Counted from the input.", minimum=1, maximum=6)
+    dimension: int = field(
+        16, label="Width d", help="Outputs of the layer: the length of its columns.", minimum=2, maximum=256
+    )
+    columns: int = field(32, label="Columns", help="Inputs of the layer.", minimum=1, maximum=256)
+    step_rule: str = field(
+        "range-layer",
+        label="Step rule",
+        help="From the largest coefficient of the layer or of each column (one stored scale each), from the largest "
+        "column norm (the paper's condition), or by hand.",
+        options=STEP_RULES,
+    )
+    step: float = field(0.5, label="Step δ", help="In units of ‖W‖₂.", minimum=1e-4, maximum=1e4)
+    draws: int = field(
+        3, label="Matrices", help="Random matrices at every point; of a trained layer there is one.", minimum=1,
+        maximum=50,
+    )  # fmt: skip
+
+    @property
+    def rows(self) -> int:
+        """d, which a trained layer decides itself."""
+        return self.dimension if self.source == "gaussian" else len(weight_matrix(self.weights, self.layer)[1])
+
+    def admissible(self) -> Self:
+        """Move N to the next size the family has, and fill in the width of a trained layer."""
+        resized = self.resized(self.rows)
+        return resized if self.source == "gaussian" else dataclasses.replace(resized, draws=1)
+
+    def at(self, axis: Axis, value: float) -> Self:
+        """Return the choice with one field moved; the width of a trained layer cannot be."""
+        if axis.field == "dimension" and self.source != "gaussian":
+            raise InputError("sweep must be size, step or bits for a trained layer, got dimension: its width is fixed")
+        return super().at(axis, value)
+
+    def matrices(self, seed: int) -> list[Array]:
+        """Return the matrices, each of shape (d, columns) and spectral norm 1."""
+        if self.source == "network":
+            found = [weight_matrix(self.weights, self.layer)[1]]
+        else:
+            random = np.random.default_rng([seed, 22, self.dimension, self.columns])
+            found = list(random.standard_normal((self.draws, self.dimension, self.columns)))
+        return [matrix / spectral_norm(matrix) for matrix in found]
+
+    def estimated_seconds(self) -> float:
+        """Return roughly the time of transforms, walks and norms, and of finding the order."""
+        columns = self.columns if self.source == "gaussian" else 784
+        runs = self.draws if self.source == "gaussian" else 1
+        each = 0.001 + 8e-8 * self.size * columns + 1.2e-10 * self.size * columns * min(self.size, columns)
+        return 0.003 + runs * each + order_seconds(self.permutation, self.size, self.rows)
+
+    def measure(self, seed: int, should_stop: ShouldStop | None = None) -> Point:
+        """Quantize every matrix; they depend on the seed and their shape alone, so that only one thing changes."""
+        walked = walk(self.frame, self.rows, self.size, self.permutation, seed, should_stop)
+        rule, _, per = self.step_rule.partition("-")
+        measured, steps, stated, states = [], [], [], []
+        beside: dict[str, list[float]] = {}
+        for matrix in self.matrices(seed):
+            stop_if(should_stop)
+            columns = np.ascontiguousarray(matrix.T)
+            own = self.step_rule if self.step_rule == "by-hand" else rule
+            rounds = Rounds.of(walked, columns, self.bits, own, self.step, common=per != "column")
+            measured.append(spectral_norm(columns - rounds.quantized))
+            for name, other in rounds.beside.items():
+                beside.setdefault(name, []).append(spectral_norm(columns - other))
+            # a step computed as max|x_n|/(K−½) may miss equality by a rounding
+            radius = (2 ** (self.bits - 1) - 0.5) * rounds.step * (1 + 4 * np.finfo(float).eps)
+            stated.append(layer_bounds(walked.walk, rounds.step, rounds.largest <= radius))
+            last = float(np.linalg.norm(rounds.states[:, -1]))
+            states.append(layer_bound_states(walked.walk, spectral_norm(rounds.states), last))
+            steps.append(float(np.median(rounds.step)))
+        count = columns.size
+        scales = len(columns) if per == "column" else 1
+        return Point(
+            np.array(measured),
+            {name: np.array(values) for name, values in beside.items()},
+            (*promises(stated), Promise.of(states, A_POSTERIORI)),
+            self.size * self.bits / self.rows + (STEP_BITS * scales + FRAME_BITS) / count,
+            {"step": float(np.median(steps)), **walk_facts(walked.walk)},
+        )
+
+    def rate(self, axis: str, points: Sequence[Point]) -> Rate | None:
+        """Return the exponent in N, δ or the levels that the theorems give."""
+        return frame_rate(axis, self.rows, points)

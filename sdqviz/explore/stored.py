@@ -1,0 +1,55 @@
+"""Recomputes what presets store: ``python -c "from sdqviz.plots import stored; stored.restore()"``."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from sdqviz.choice import Choice
+from sdqviz.explore import preset
+from sdqviz.explore.preset import Preset
+from sdqviz.explore.vector import parse_rows
+from sdqviz.registry import Registry
+
+C = TypeVar("C", bound=Choice)
+
+PAGE_MODULES = {
+    "": "sdqviz.plots.start",
+    "sigma-delta": "sdqviz.plots.sigma_delta",
+    "frames": "sdqviz.plots.frames",
+    "path-following": "sdqviz.plots.path_following",
+    "network": "sdqviz.plots.network",
+    "compare": "sdqviz.plots.compare",
+    "geta": "sdqviz.plots.geta",
+    "bounds": "sdqviz.plots.bounds",
+}
+"""The module of each page whose ``summary(choices)`` gives the numbers its presets store."""
+
+
+def recompute(stored: Preset) -> dict[str, Any]:
+    """Return the result of a preset, computed anew from its choices."""
+    result: dict[str, Any] = importlib.import_module(PAGE_MODULES[stored.page]).summary(stored.choices)
+    return result
+
+
+def restore(page: str | None = None) -> None:
+    """Recompute and rewrite every shipped preset, or those of one page."""
+    for stored in preset.load():
+        if page is None or stored.page == page:
+            preset.write(dataclasses.replace(stored, result=recompute(stored)))
+
+
+def chosen(cls: type[C], choices: Mapping[str, Any], prefix: str = "") -> C:
+    """Build a choice from the parameters of a link; those of other forms are passed over."""
+    given = {name: choices[prefix + name] for name in cls.specs() if prefix + name in choices}
+    for name, kind in cls.kinds().items():
+        if kind is not str and isinstance(given.get(name), str):
+            given[name] = parse_rows(given[name])  # a table of numbers travels as text
+    return cls(**given)
+
+
+def picked(registry: Registry[C], choices: Mapping[str, Any], key: str, default: str, prefix: str = "") -> C:
+    """Build the choice of a registry that the parameters of a link name."""
+    return chosen(registry[choices.get(key, default)], choices, prefix)

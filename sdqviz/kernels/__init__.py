@@ -1,0 +1,1 @@
+"""Compiled kernels, the one way to run them, and random numbers that no order of work changes."""

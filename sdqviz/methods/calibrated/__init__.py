@@ -1,0 +1,1 @@
+"""Methods that look at calibration data: how it is carried through the network, and the layer-by-layer walk."""

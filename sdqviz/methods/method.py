@@ -1,0 +1,258 @@
+"""What a compression method is given, and what it hands back for each layer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sdqviz.array import FLOAT_BITS, Array
+from sdqviz.bounds.vector import Bound
+from sdqviz.choice import Choice
+from sdqviz.error import InputError
+from sdqviz.progress import Progress, ShouldStop
+from sdqviz.storage.bits import Packed
+
+if TYPE_CHECKING:  # layers live above torch; naming their type must not load it
+    from sdqviz.networks.layer import Layer
+    from sdqviz.networks.learned_quantizer import LearnedQuantizer
+    from sdqviz.networks.network import Network
+    from sdqviz.pruning.removal import Cut
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """One run: the layers to compress, in the order of the network.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        Names, weights and biases, float64.
+    seed : int
+        The only source of randomness.
+    progress, should_stop : callable or None
+        To be passed on and polled.
+    network : Network or None
+        The network the layers are of; methods that calibrate need it.
+    inputs : ndarray, tensor, tuple, dict, list of batches, or None
+        Calibration inputs of the network; None where none were given.
+    """
+
+    layers: tuple[Layer, ...]
+    seed: int
+    progress: Progress | None = None
+    should_stop: ShouldStop | None = None
+    network: Network | None = None
+    inputs: Any = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PathRecord:
+    """What path following saw of a layer, for bounds and pictures; groups follow one another.
+
+    Attributes
+    ----------
+    input_norms : ndarray, shape (groups, N)
+        ‖X̃_t‖ of each input.
+    samples : int
+        m, the rows that were looked at.
+    patches : float
+        Share of a convolution's positions that were looked at.
+    target_norms, errors, alignment_errors : ndarray, shape (out,)
+        ‖Xw‖, ‖Xw − X̃q‖ and ‖û‖ = ‖Xw − X̃w̃‖ of each neuron.
+    aligned_range : ndarray, shape (out,)
+        ‖w̃‖_∞ of each neuron.
+    quantizer : dict
+        The operator, as its choice's ``to_dict``.
+    error_limit : ndarray, shape (out,)
+        M of the operator for each neuron: |T(z) − z| ≤ M in range.
+    scaling : float
+        C.
+    damping : float
+        λ added to the diagonal of H; 0 where there is none.
+    finite : bool
+        Whether the alphabet ends, so that values can be clipped; False for an operator that only prunes.
+    largest_errors : ndarray or None, shape (out,)
+        ‖Xw − X̃q‖_∞ of each neuron over the rows looked at; None unless a second pass was asked for.
+    """
+
+    input_norms: Array
+    samples: int
+    patches: float
+    target_norms: Array
+    errors: Array
+    alignment_errors: Array
+    aligned_range: Array
+    quantizer: Mapping[str, Any]
+    error_limit: Array
+    scaling: float
+    damping: float
+    finite: bool
+    largest_errors: Array | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LeftAlone:
+    """A layer that a method did not compress.
+
+    Attributes
+    ----------
+    name : str
+        The layer.
+    because : str
+        Why, as the end of a sentence.
+    """
+
+    name: str
+    because: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class NewTensors:
+    """Tensors of a module that changed and stay real numbers: statistics estimated anew, biases trained further.
+
+    Attributes
+    ----------
+    name : str
+        Path of the module.
+    tensors : mapping of str to ndarray
+        Name of the parameter or buffer to its values, in the shape it had.
+    """
+
+    name: str
+    tensors: Mapping[str, Array]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reduction:
+    """What a method changes about the network itself, once all layers are done: a method yields it last.
+
+    Attributes
+    ----------
+    cut : Cut
+        Channels to cut out; they are zero in the layers that were handed over.
+    input_quantizers : mapping of str to LearnedQuantizer
+        By layer: what its input is quantized with from now on.
+    """
+
+    cut: Cut
+    input_quantizers: Mapping[str, LearnedQuantizer]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CompressedLayer:
+    """What a method did to one layer.
+
+    Attributes
+    ----------
+    layer : Layer
+        The layer as it was.
+    weight : ndarray
+        New weights, in the shape of the old ones; exactly what decoding the stored parts gives.
+    bias : ndarray or None
+        New biases; None when they are kept in float.
+    stored : mapping of str to Packed
+        Everything that must be stored, apart from ``parameters``.
+    parameters : mapping
+        The few JSON-able numbers and names decoding needs (frame, N, seed, axis).
+    parameter_bits : int
+        What ``parameters`` are counted as.
+    bounds : tuple of Bound
+        Bounds on ‖W−Q‖₂ (on ‖[W b]−[Q c]‖₂ when biases are compressed).
+    step : ndarray
+        δ of each vector, or one for all.
+    levels, size : int
+        Size of the alphabet; levels stored per vector.
+    overload, unstable : int
+        Values outside the quantizer's range; vectors that break the stability condition.
+    seconds : float
+        Time spent.
+    path : PathRecord or None
+        What path following saw; None for other methods.
+    weight_bits : int
+        Bits of the whole numbers that the weights are, apart from a scale for each neuron or the layer: arithmetic
+        could run on these. 32 where weights are real numbers, whatever their storage takes.
+    """
+
+    layer: Layer
+    weight: Array
+    bias: Array | None
+    stored: Mapping[str, Packed]
+    parameters: Mapping[str, Any]
+    parameter_bits: int
+    bounds: tuple[Bound, ...]
+    step: Array
+    levels: int
+    size: int
+    overload: int
+    unstable: int
+    seconds: float
+    path: PathRecord | None = None
+    weight_bits: int = FLOAT_BITS
+
+    @property
+    def bits(self) -> int:
+        """Everything stored for this layer; packed arrays end on whole bytes."""
+        return 8 * sum(item.byte_count for item in self.stored.values()) + self.parameter_bits
+
+    @property
+    def weight_count(self) -> int:
+        """Original numbers that ``bits`` accounts for."""
+        biases = 0 if self.bias is None or self.layer.bias is None else self.layer.bias.size
+        return int(self.layer.weight.size + biases)
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodChoice(Choice):
+    """A compression method: how each layer's weights become something smaller."""
+
+    def compress_layers(self, task: Task) -> Iterator[CompressedLayer | LeftAlone | NewTensors | Reduction]:
+        """Compress the layers one after the other."""
+        raise NotImplementedError
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether levels are drawn at random, so that another seed gives other weights."""
+        return False
+
+    def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
+        """Return roughly how long layers with weights of these shapes take, in seconds; infinite if it is not known.
+
+        A page runs at once what takes under a second, and asks before it starts anything longer.
+        """
+        return math.inf
+
+    @classmethod
+    def decode(
+        cls, stored: Mapping[str, Packed], parameters: Mapping[str, Any], shape: tuple[int, ...], groups: int
+    ) -> tuple[Array, Array | None]:
+        """Return (weight, bias or None) from what was stored, bit for bit as `compress_layers` gave them."""
+        raise NotImplementedError
+
+
+def check_layer_names(field: str, pairs: tuple[tuple[str, float], ...], layers: tuple[Layer, ...]) -> dict[str, float]:
+    """Return per-layer values as a dict; refuse names that the network does not have."""
+    names = [layer.name for layer in layers]
+    for name, _ in pairs:
+        if name not in names:
+            raise InputError(f"{field} must name layers of the network ({', '.join(names)}), got {name!r}")
+    return dict(pairs)
+
+
+def join_bias(vectors: Array, bias: Array | None, groups: int, axis: str) -> Array:
+    """Append the biases to the vectors of a layer: one more column a group, or one more coordinate a row."""
+    if bias is None:
+        return vectors
+    if axis == "columns":
+        return np.concatenate([vectors, bias.reshape(groups, -1)])
+    return np.concatenate([vectors, bias[:, None]], axis=1)
+
+
+def split_bias(vectors: Array, groups: int, axis: str) -> tuple[Array, Array]:
+    """Invert `join_bias`: return the weight vectors and the biases."""
+    if axis == "columns":
+        return vectors[:-groups], vectors[-groups:].reshape(-1)
+    return vectors[:, :-1], vectors[:, -1]

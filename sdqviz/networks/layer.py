@@ -1,0 +1,301 @@
+"""Torch layers as matrices of vectors to quantize: the only place that knows convolutions and groups."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sdqviz.array import Array, spectral_norm
+from sdqviz.error import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Layer:
+    """One compressible layer of a network.
+
+    Attributes
+    ----------
+    name : str
+        Path of the module, as ``module.get_submodule(name)`` takes it.
+    kind : str
+        ``"Linear"``, ``"Conv1d"`` or ``"Conv2d"``.
+    weight : ndarray of float64
+        In torch's shape: (out, in) or (out, in/groups, *kernel); read-only.
+    bias : ndarray of float64 or None, shape (out,)
+        Read-only.
+    groups : int
+        Groups of a convolution, else 1.
+    """
+
+    name: str
+    kind: str
+    weight: Array
+    bias: Array | None
+    groups: int
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only."""
+        for array in (self.weight, self.bias):
+            if array is not None:
+                array.setflags(write=False)
+
+    def vectors(self, axis: str = "columns") -> Array:
+        """Return the vectors to quantize, shape (M, d); see `to_vectors`."""
+        return to_vectors(self.weight, self.groups, axis)
+
+    def dimension(self, axis: str = "columns") -> int:
+        """Return d, the length of the vectors: outputs per group for columns, inputs per output for rows."""
+        _check_axis(axis)
+        outputs = self.weight.shape[0]
+        return outputs // self.groups if axis == "columns" else self.weight.size // outputs
+
+    @functools.cached_property
+    def norm(self) -> float:
+        """‖W‖₂ of the layer's matrix (of a grouped convolution: its groups' matrices side by side)."""
+        return spectral_norm(self.vectors())
+
+    def count(self, axis: str = "columns") -> int:
+        """Return M, the number of vectors."""
+        return self.weight.size // self.dimension(axis)
+
+
+def to_vectors(weight: Array, groups: int, axis: str) -> Array:
+    """Write a weight as rows to be quantized.
+
+    Each group of a layer multiplies its unfolded inputs by a matrix W of shape (out/groups,
+    in_per_group·kernel). Its columns, or its rows, are the vectors.
+
+    Parameters
+    ----------
+    weight : ndarray, shape (out, in_per_group, *kernel)
+        A torch weight.
+    groups : int
+        Groups; 1 for a dense layer.
+    axis : {"columns", "rows"}
+        ``"columns"``: d = out/groups and M = groups·in_per_group·kernel. ``"rows"``: d =
+        in_per_group·kernel and M = out.
+
+    Returns
+    -------
+    ndarray, shape (M, d)
+        A new, contiguous array.
+
+    Examples
+    --------
+    >>> to_vectors(np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), 1, "columns")
+    array([[1., 4.],
+           [2., 5.],
+           [3., 6.]])
+    """
+    _check_axis(axis)
+    outputs = weight.shape[0]
+    if axis == "rows":
+        return np.array(weight.reshape(outputs, -1))
+    by_group = weight.reshape(groups, outputs // groups, -1)
+    return np.array(by_group.transpose(0, 2, 1).reshape(-1, outputs // groups), order="C")
+
+
+def from_vectors(vectors: Array, shape: tuple[int, ...], groups: int, axis: str) -> Array:
+    """Invert `to_vectors`: put vectors, shape (M, d), back into a weight of the given shape.
+
+    Raises
+    ------
+    InputError
+        If the vectors do not have the shape that such a weight has.
+    """
+    _check_axis(axis)
+    outputs = shape[0]
+    width = math.prod(shape[1:])
+    expected = (outputs, width) if axis == "rows" else (groups * width, outputs // groups)
+    if vectors.shape != expected:
+        raise InputError(f"vectors must have shape {expected} for a weight of shape {shape}, got {vectors.shape}")
+    if axis == "rows":
+        return np.array(vectors.reshape(shape))
+    by_group = vectors.reshape(groups, width, outputs // groups)
+    return np.array(by_group.transpose(0, 2, 1).reshape(shape), order="C")
+
+
+def find_layers(module: nn.Module) -> tuple[Layer, ...]:
+    """Return the Linear, Conv1d and Conv2d layers of a module, in the order of definition.
+
+    A weight that several of them share is met once, under its first name. A weight that also belongs
+    to a module of another kind (an output layer tied to an embedding, say) is left alone, as are all
+    embeddings and normalisations.
+
+    Raises
+    ------
+    InputError
+        If a weight is not a plain floating-point parameter, or has a NaN or infinite entry; the
+        layer is named.
+    """
+    from torch import nn
+
+    compressible = compressible_kinds()
+    foreign = _foreign(module)
+    seen: set[int] = set()
+    layers: list[Layer] = []
+    for name, part in module.named_modules():
+        if not isinstance(part, compressible):
+            continue
+        weight = _plain(name, part, "weight")
+        if weight is None or weight.data_ptr() in seen | foreign:
+            continue
+        seen.add(weight.data_ptr())
+        bias = _plain(name, part, "bias")
+        kind = next(cls.__name__ for cls in compressible if isinstance(part, cls))
+        groups = part.groups if isinstance(part, nn.Conv1d | nn.Conv2d) else 1
+        layers.append(
+            Layer(name, kind, _values(name, "weight", weight), _optional_values(name, "bias", bias), int(groups))
+        )
+    return tuple(layers)
+
+
+def compressible_kinds() -> tuple[type[nn.Module], ...]:
+    """Return the torch classes that are compressed."""
+    from torch import nn
+
+    return (nn.Linear, nn.Conv1d, nn.Conv2d)
+
+
+def _foreign(module: nn.Module) -> set[int]:
+    """Return where the weights of all other kinds of modules lie in memory."""
+    compressible = compressible_kinds()
+    return {
+        parameter.data_ptr()
+        for part in module.modules()
+        if not isinstance(part, compressible)
+        for parameter in part.parameters(recurse=False)
+    }
+
+
+def _plain(name: str, part: nn.Module, which: str) -> Tensor | None:
+    # a weight computed from others (weight norm, parametrizations) could not be replaced by a new one
+    if which not in part._parameters:
+        raise InputError(
+            f"layer {name!r} must hold its {which} as a plain parameter, got a computed one: "
+            "remove its parametrization first"
+        )
+    parameter = part._parameters[which]
+    if parameter is None:
+        return None
+    if parameter.is_meta or not parameter.is_floating_point():
+        raise InputError(
+            f"layer {name!r} must hold real floating-point numbers as its {which}, "
+            f"got {parameter.dtype} on device {parameter.device}"
+        )
+    return parameter
+
+
+def _values(name: str, which: str, parameter: Tensor) -> Array:
+    import torch
+
+    values = np.array(parameter.detach().to(device="cpu", dtype=torch.float64).numpy(), order="C")
+    if not np.isfinite(values).all():
+        count = int((~np.isfinite(values)).sum())
+        raise InputError(f"layer {name!r} must have a finite {which}, got {count} entries that are NaN or infinite")
+    return values
+
+
+def _optional_values(name: str, which: str, parameter: Tensor | None) -> Array | None:
+    return None if parameter is None else _values(name, which, parameter)
+
+
+def _check_axis(axis: str) -> None:
+    if axis not in ("columns", "rows"):
+        raise InputError(f"axis must be 'columns' or 'rows', got {axis!r}")
+
+
+PATCH_VALUES = 1 << 20
+"""Numbers of unfolded input that exist at once."""
+
+MOST_ROWS = 512
+"""Rows that exist at once in any case: products of fewer are slow where rows are long."""
+
+
+def input_rows(module: nn.Module, inputs: Tensor, positions: Array | None = None) -> Iterator[Tensor]:
+    """Unfold what goes into a layer to the rows that its weight matrix multiplies, a bounded piece at a time.
+
+    Parameters
+    ----------
+    module : torch.nn.Linear, Conv1d or Conv2d
+        The layer.
+    inputs : Tensor
+        Its input, with a batch axis.
+    positions : ndarray of int, optional
+        Which output positions of a convolution to take, in each sample the same; all by default.
+
+    Yields
+    ------
+    Tensor, shape (groups, rows, in_per_group·kernel)
+        Float64, in the order of `to_vectors` with ``axis="rows"``.
+    """
+    from torch import nn
+
+    if isinstance(module, nn.Linear):
+        flat = inputs.reshape(1, -1, inputs.shape[-1])
+        size = max(MOST_ROWS, PATCH_VALUES // flat.shape[2])
+        for start in range(0, flat.shape[1], size):
+            yield flat[:, start : start + size].double()
+        return
+    if not isinstance(module, nn.Conv1d | nn.Conv2d):
+        raise InputError(f"layer must be Linear, Conv1d or Conv2d, got {type(module).__name__}")
+    view = _patches(module, inputs)
+    samples, channels, height, width, *kernel = view.shape
+    chosen = np.arange(height * width) if positions is None else positions
+    values = channels * math.prod(kernel)
+    budget = max(PATCH_VALUES, MOST_ROWS * values)
+    together = max(1, min(samples, budget // (values * len(chosen))))  # samples in a piece
+    size = max(1, budget // values // together)  # positions in a piece
+    for first in range(0, samples, together):
+        for start in range(0, len(chosen), size):
+            rows, columns = np.divmod(chosen[start : start + size], width)
+            piece = view[first : first + together, :, rows, columns].double()  # (samples, channels, positions, *kernel)
+            piece = piece.reshape(len(piece), module.groups, channels // module.groups, len(rows), -1)
+            yield piece.permute(1, 0, 3, 2, 4).reshape(module.groups, len(piece) * len(rows), -1)
+
+
+def position_count(module: nn.Module, inputs: Tensor) -> int:
+    """Return at how many positions a convolution is applied to each sample; 1 for a dense layer."""
+    from torch import nn
+
+    if not isinstance(module, nn.Conv1d | nn.Conv2d):
+        return 1
+    view = _patches(module, inputs[:1])
+    return int(view.shape[2] * view.shape[3])
+
+
+def _patches(module: nn.Conv1d | nn.Conv2d, inputs: Tensor) -> Tensor:
+    """Return a view of the padded input, shape (samples, channels, height, width, kernel height, kernel width)."""
+    from torch.nn import functional
+
+    planes = inputs if inputs.ndim == module.weight.ndim else inputs[None]  # a sample without a batch axis
+    if any(module._reversed_padding_repeated_twice):
+        mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+        planes = functional.pad(planes, module._reversed_padding_repeated_twice, mode=mode)
+    kernel, stride, dilation = module.kernel_size, module.stride, module.dilation
+    if planes.ndim == 3:  # one dimension: a plane of height 1
+        planes = planes[:, :, None]
+        kernel, stride, dilation = (1, *kernel), (1, *stride), (1, *dilation)
+    planes = planes.contiguous()
+    sizes = [
+        (planes.shape[2 + i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1
+        for i in range(2)
+    ]  # fmt: skip
+    by_sample, by_channel, *by_place = planes.stride()
+    return planes.as_strided(
+        (*planes.shape[:2], *sizes, *kernel),
+        (
+            by_sample,
+            by_channel,
+            *(step * jump for step, jump in zip(by_place, stride, strict=True)),
+            *(step * gap for step, gap in zip(by_place, dilation, strict=True)),
+        ),
+    )

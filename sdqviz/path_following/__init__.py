@@ -1,0 +1,1 @@
+"""Path following from Gram matrices: align, then walk."""

@@ -1,0 +1,1 @@
+"""Which channels of a network go together, and how they are cut out."""

@@ -1,0 +1,1 @@
+"""Channels followed through a traced network, one kind of operation a file."""

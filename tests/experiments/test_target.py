@@ -1,0 +1,147 @@
+"""The search for the smallest size: against trying everything, stopped and taken up again, honest about failures."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import sdqviz as sq
+from sdqviz.error import InputError, Stopped
+from sdqviz.experiments import target
+from sdqviz.experiments.target import Aim, Line
+from sdqviz.methods import METHODS
+
+ROUNDING = {
+    "round-to-nearest": (
+        Line("bits", (1, 2, 3, 4, 5), {"fit": "mse"}),
+        Line("bits", (1, 2, 3, 4, 5), {"fit": "max", "scale": "per-layer"}),
+    )
+}
+
+
+@pytest.fixture
+def few_lines(monkeypatch):
+    monkeypatch.setattr(target, "LINES", ROUNDING)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return sq.NETWORKS["mnist-fnn"]()
+
+
+def aim(network, accuracy=0.97, methods=("round-to-nearest",), **more):
+    return Aim(network, accuracy, methods, **{"calibration": 16, "held_out": 600} | more)
+
+
+@pytest.fixture(scope="module")
+def everything(network):
+    """Every choice of the lines, run and judged on the same held-out inputs."""
+    given = network.load()
+    inputs, labels = given.dataset.held_out(600, 0, 16)
+    rows = []
+    for line in ROUNDING["round-to-nearest"]:
+        for value in line.values:
+            method = METHODS["round-to-nearest"](**line.fixed, bits=value)
+            done = sq.compress(given, method, 16)
+            right = np.argmax(done.network.outputs(inputs), axis=1) == labels
+            rows.append((done.report.bits_per_weight, right.mean(), done.report))
+    in_float = (np.argmax(given.outputs(inputs), axis=1) == labels).mean()
+    return rows, in_float, given.accuracy()
+
+
+@pytest.mark.usefixtures("few_lines")
+@pytest.mark.parametrize("accuracy", [0.9, 0.955, 0.975, 0.982])
+def test_it_finds_what_trying_everything_finds_with_fewer_runs(network, everything, accuracy):
+    rows, in_float, tested = everything
+    found = target.find(aim(network, accuracy))
+    needed = in_float - (tested - accuracy)
+    assert found.needed == pytest.approx(needed)
+    enough = [row for row in rows if row[1] >= needed]
+    smallest = min(enough, key=lambda row: row[0])
+    assert found.best.size == smallest[0] and found.best.held_out == pytest.approx(smallest[1])
+    assert found.best.run.report.accuracy_after == smallest[2].accuracy_after
+    assert found.met == (smallest[2].accuracy_after >= accuracy)
+    assert len(found.trials) <= target.most_runs(found.aim) < len(rows)
+    assert all(found.enough(trial) == (trial.held_out >= needed) for trial in found.trials)
+
+
+@pytest.mark.usefixtures("few_lines")
+def test_a_stopped_search_goes_on_where_it_was(network):
+    memory, told = {}, []
+
+    def stop_after_three():
+        return len(memory) >= 3
+
+    with pytest.raises(Stopped):
+        target.find(aim(network), memory, lambda *what: told.append(what), stop_after_three)
+    assert len(memory) == 3 and told[-1][1] == target.most_runs(aim(network))
+    kept = dict(memory)
+    found = target.find(aim(network), memory)
+    assert {key: memory[key] for key in kept} == kept  # the very same trials: none is run again
+    size = len(memory)
+    begun = list(memory.values())
+    again = target.find(aim(network), memory)
+    assert len(memory) == size and all(trial in begun for trial in again.trials)
+    assert again.best is found.best
+    other = target.find(aim(network, held_out=300), memory)  # decided on other inputs: judged anew
+    assert len(memory) > size and other.best.size > 0
+
+
+def test_held_out_inputs_are_none_of_the_calibration_inputs():
+    data = sq.NETWORKS["mnist-fnn"]().data()
+    inputs, labels = data.held_out(700, 5, 100)
+    used = {one.tobytes() for one in data.calibration(100, 5)}
+    assert len(inputs) == len(labels) == 700 and not any(one.tobytes() in used for one in inputs)
+    everything = data.calibration(800, 5)
+    np.testing.assert_array_equal(inputs, everything[100:])
+    pool = {one.tobytes(): label for one, label in zip(data.calibration_inputs, data.calibration_labels, strict=True)}
+    assert all(pool[one.tobytes()] == label for one, label in zip(inputs[:50], labels[:50], strict=True))
+    with pytest.raises(InputError, match="calibration must be below 60000"):
+        data.held_out(10, 0, 60_000)
+
+
+def test_a_choice_that_does_not_fit_is_a_trial_with_its_reason(network, monkeypatch):
+    lines = {"frame": (Line("size", (64, 300), {"bits": 1}),)}
+    monkeypatch.setattr(target, "LINES", lines)
+    found = target.find(aim(network, 0.05, ("frame",)))
+    assert found.best.run.method["size"] == 300 and found.met
+    failed = next(trial for trial in found.trials if trial.run.report is None)
+    assert "size must be at least 257" in failed.run.problem and failed.size == np.inf and not found.enough(failed)
+
+
+def test_nothing_is_found_where_nothing_is_enough(network, monkeypatch):
+    monkeypatch.setattr(target, "LINES", {"round-to-nearest": (Line("bits", (1,)),)})
+    found = target.find(aim(network, 0.98))
+    assert found.best is None and not found.met and len(found.trials) == 1
+
+
+def test_every_method_has_lines_of_growing_size_that_exist_or_a_reason(network):
+    shapes = {}
+    for name in METHODS:
+        for line in target.lines(name):
+            methods = [METHODS[name](**{**line.fixed, line.field: value}) for value in line.values]
+            assert len({dataclasses.astuple(method) for method in methods}) == len(line.values)
+            shapes[name] = len(methods)
+    assert set(METHODS) - set(shapes) == {"geta"}
+    found = target.find(aim(network, 0.5, ("geta",)))
+    assert found.skipped == {"geta": target.TRAINS} and found.trials == () and found.best is None
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"accuracy": 0.0}, "accuracy must be above 0"),
+        ({"accuracy": float("nan")}, "accuracy must be above 0"),
+        ({"methods": ()}, "methods must name at least one"),
+        ({"methods": ("magic",)}, "must be one of"),
+        ({"calibration": 0}, "calibration and held_out must be at least 1"),
+    ],
+)
+def test_bad_aims_are_refused(network, change, sentence):
+    with pytest.raises(InputError, match=sentence):
+        dataclasses.replace(aim(network), **change)
+
+
+def test_more_than_float_cannot_be_asked_for(network):
+    with pytest.raises(InputError, match=r"accuracy must be at most 0\.98\d+, that of mnist-fnn in float, got 0\.999"):
+        target.find(aim(network, 0.999))

@@ -1,0 +1,238 @@
+import dataclasses
+import json
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import sdqviz as sq
+from sdqviz.explore import what_if
+from sdqviz.explore.what_if import Comparison, Question, Recent
+from sdqviz.methods.frame_quantization import walk_states
+
+
+def asked(network="mnist-fnn", calibration=64, **method):
+    method = {"size": 300, "bits": 2} | method
+    return Question(sq.NETWORKS[network](seed=0), sq.METHODS["frame"](**method), calibration)
+
+
+@pytest.fixture(scope="module")
+def answer():
+    return what_if.answer(asked())
+
+
+def test_recent_keeps_the_newest_within_number_and_weight():
+    kept = Recent(3, 10.0)
+    for key in range(4):
+        kept.put(key, key * 10)
+    assert kept.get(0) is None and kept.get(3) == 30 and len(kept) == 3
+    kept.get(1)  # now the newest
+    kept.put(9, 90, weight=10.0)
+    assert kept.get(9) == 90 and kept.get(1) == 10  # weights of the others are 0
+    kept.put(10, 100, weight=99.0)  # alone heavier than allowed: kept, everything else goes
+    assert kept.get(10) == 100 and len(kept) == 1
+
+
+def test_answer_is_what_compress_reports_and_is_found_again(answer):
+    question = answer.question
+    network = question.network.load()
+    report = sq.compress(network, question.method, calibration=64, seed=0).report
+    mine, other = answer.comparison.report.to_dict(), report.to_dict()
+    for values in (mine, other):
+        values.pop("seconds")
+        for row in values["layers"]:
+            row.pop("seconds")
+    assert mine == other
+    assert what_if.answer(asked()) is answer and what_if.known(asked()) is answer
+    assert what_if.known(asked(bits=3)) is None
+
+
+@pytest.mark.parametrize(
+    ("network", "method"),
+    [
+        ("mnist-fnn", {}),
+        ("mnist-fnn", {"size": 257, "bits": 1}),
+        ("mnist-lenet", {"step_rule": "range-column", "biases": "quantized"}),
+    ],
+)
+def test_rounding_beside_is_the_dearest_that_costs_no_more(network, method):
+    found = what_if.answer(asked(network, 16, **method))
+    beside, limit = found.comparison.rounding, found.comparison.report.bits_per_weight
+    for report in beside.reports.values():
+        assert report.bits_per_weight <= limit * (1 + 1e-12)
+        assert report.method["bits"] == beside.bits and report.method["scale"] == beside.scale
+    predicted = what_if.rounding_bits_per_weight(found.compression, beside.bits, beside.scale)
+    np.testing.assert_allclose(beside.best.bits_per_weight, predicted, rtol=1e-12)
+    dearer = sq.METHODS["round-to-nearest"](bits=beside.bits + 1, scale="per-layer")
+    assert sq.compress(found.compression.original, dearer, 0).report.bits_per_weight > limit
+    assert set(beside.reports) == {"max", "mse"}
+
+
+def test_rounding_is_marked_where_even_one_bit_costs_more():
+    layers = [outline.name for outline in what_if.outline(sq.NETWORKS["mnist-fnn"]())]
+    found = what_if.answer(asked("mnist-fnn", 16, size=257, bits=1, axis="columns"))
+    assert found.comparison.rounding.affordable and layers == ["hidden1", "hidden2", "output"]
+    poor = dataclasses.replace(found.comparison.report, bits_per_weight=0.5)
+    again = dataclasses.replace(found.compression, report=poor)
+    beside = what_if._rounding(found.compression.original, again, found.question, 16, None, None)
+    assert not beside.affordable and (beside.bits, beside.scale) == (1, "per-layer")
+    assert not Comparison(poor, {}, beside).rounding_wins
+
+
+@pytest.mark.parametrize("network", ["mnist-fnn", "mnist-lenet"])
+def test_parts_add_up_to_the_packed_file(network):
+    found = what_if.answer(asked(network, 16))
+    np.testing.assert_allclose(sum(found.comparison.parts.values()), found.comparison.report.bytes, rtol=1e-12)
+    content = found.packed()
+    header = int.from_bytes(content[:8], "little")
+    named = sum(item.parameter_bits for item in found.compression.layers) / 8  # these lie in the header
+    assert abs(len(content) - 8 - header - (found.comparison.report.bytes - named)) < 1
+
+
+def test_comparison_survives_json_also_without_a_bound():
+    for network in ("mnist-fnn", "mnist-lenet"):
+        comparison = what_if.answer(asked(network, 16)).comparison
+        text = json.dumps(comparison.to_dict(), allow_nan=False)
+        again = Comparison.from_dict(json.loads(text))
+        assert again.to_dict() == comparison.to_dict()
+        assert math.isnan(again.report.output_bound) == (network == "mnist-lenet")
+        assert again.rounding_wins == comparison.rounding_wins
+
+
+def test_bound_is_the_reported_one(answer):
+    np.testing.assert_allclose(answer.bound.value, answer.comparison.report.output_bound, rtol=1e-12)
+    assert answer.bound.because == answer.comparison.report.output_bound_because
+
+
+def test_changed_predictions_come_lost_first(answer):
+    before, after = answer.compression.original.predictions(), answer.compression.network.predictions()
+    labels = answer.compression.original.dataset.test_labels
+    assert set(answer.changed) == set(np.flatnonzero(before != after))
+    kind = [0 if before[i] == labels[i] else 1 if after[i] == labels[i] else 2 for i in answer.changed]
+    assert kind == sorted(kind) and len(kind) == answer.comparison.report.changed_predictions
+
+
+@pytest.mark.parametrize("axis", ["columns", "rows"])
+def test_vector_is_one_of_the_layer_with_its_own_walk(axis):
+    found = what_if.answer(asked("mnist-lenet", 16, axis=axis, size=801, step_rule="range-column", biases="quantized"))
+    item = found.layer("hidden")
+    errors = {which: what_if.vector(found, "hidden", which) for which in ("worst", "median", "best")}
+    assert np.linalg.norm(errors["worst"].before - errors["worst"].after) >= np.linalg.norm(
+        errors["median"].before - errors["median"].after
+    )
+    worst = errors["worst"]
+    weights = item.layer.weight.T if axis == "columns" else item.layer.weight
+    np.testing.assert_array_equal(worst.before, weights[worst.index])
+    np.testing.assert_allclose(worst.states, walk_states(item)[1][worst.index], atol=1e-12)
+    assert worst.stable and worst.step == item.step[worst.index]
+
+
+def test_stopping_leaves_nothing_behind():
+    question = asked(size=301)
+    with pytest.raises(sq.Stopped):
+        what_if.answer(question, should_stop=lambda: True)
+    assert what_if.known(question) is None
+
+
+def test_progress_only_grows_and_ends_at_the_end():
+    told = []
+    what_if.answer(asked(size=302), lambda done, total, message: told.append((done / total, message)))
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    assert {"hidden1", "testing", "done"} <= {message for _, message in told}
+
+
+def test_two_threads_share_a_network_without_cross_talk():
+    network = what_if.network(sq.NETWORKS["mnist-fnn"](seed=1))
+    print_before = network.fingerprint
+    questions = [
+        Question(sq.NETWORKS["mnist-fnn"](seed=1), sq.METHODS["frame"](size=size, bits=1), 32)
+        for size in (400, 500, 600)
+    ]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(what_if.answer, questions))
+    for question, one in zip(questions, together, strict=True):
+        alone = sq.compress(question.network.load(), question.method, calibration=32, seed=0).report
+        assert one.comparison.report.accuracy_after == alone.accuracy_after
+        # the last digit follows where in memory a product finds its factors; cross-talk would be far larger
+        assert one.comparison.report.output_error == pytest.approx(alone.output_error, rel=1e-12)
+    del network.__dict__["fingerprint"]  # cached: hash the weights anew
+    assert network.fingerprint == print_before
+
+
+def test_estimates_tell_the_quick_from_the_costly():
+    assert asked(size=1000).estimated_seconds() < what_if.AT_ONCE
+    assert asked(size=7000, permutation="two-opt").estimated_seconds() > what_if.AT_ONCE
+    untrained = Question(sq.NETWORKS["mnist-fnn"](seed=9876), sq.METHODS["round-to-nearest"]())
+    assert not untrained.ready and untrained.estimated_seconds() > what_if.AT_ONCE
+    assert [outline.name for outline in what_if.outline(untrained.network)] == ["hidden1", "hidden2", "output"]
+
+
+def test_ladder_stands_between_measured_and_a_priori(answer):
+    ladder = what_if.ladder(answer)
+    assert [rung.bound.name for rung in ladder.rungs] == ["p0", "p1", "p2", "p3", "p4"]
+    assert ladder["p0"].maximum <= answer.bound.value * (1 + 1e-9)
+    run = answer.compression
+    inputs = run.inputs[: what_if.LADDER_INPUTS]
+    measured = np.linalg.norm(run.original.outputs(inputs, "float64") - run.network.outputs(inputs, "float64"), axis=1)
+    for rung in ladder.rungs:
+        assert (measured[: len(rung.values)] <= rung.values * (1 + 1e-9)).all()
+
+
+def spfq(seed=0, **method):
+    return Question(sq.NETWORKS["mnist-fnn"](seed=0), sq.METHODS["spfq"](bits=3, fit="max", **method), 48, seed)
+
+
+def test_seeds_give_what_the_page_shows_with_each():
+    told = []
+    found = what_if.over_seeds(spfq(5), 3, lambda done, total, message: told.append((done / total, message)))
+    assert found.seeds.tolist() == [5, 6, 7] and found.tested
+    for place, seed in enumerate(found.seeds.tolist()):
+        report = what_if.answer(spfq(seed)).comparison.report
+        assert found.accuracies[place] == report.accuracy_after
+        assert found.errors[place] == report.relative_output_error
+    assert len(set(found.errors)) == 3
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+    assert {message.split(":")[0] for _, message in told} == {"seed 5", "seed 6", "seed 7", "done"}
+    mean, deviation = found.told(found.errors)
+    assert mean == pytest.approx(sum(found.errors) / 3)
+    assert deviation == pytest.approx(math.sqrt(sum((found.errors - mean) ** 2) / 2))
+    assert math.isnan(found.told(found.errors[:1])[1])
+
+
+def test_seeds_that_are_known_are_not_run_again(monkeypatch):
+    first = what_if.over_seeds(spfq(5), 2)
+    runs = []
+    real = what_if.compress
+    monkeypatch.setattr(what_if, "compress", lambda *given: (runs.append(given[3]), real(*given))[1])
+    again = what_if.over_seeds(spfq(4), 3)
+    assert runs == [4]
+    assert again.errors[1:].tolist() == first.errors.tolist()
+
+
+def test_a_stop_between_seeds_keeps_those_that_are_finished(monkeypatch):
+    told = []
+    with pytest.raises(sq.Stopped):
+        what_if.over_seeds(
+            spfq(20), 3, lambda _done, _total, message: told.append(message), lambda: "seed 21: done" in told
+        )
+    runs = []
+    real = what_if.compress
+    monkeypatch.setattr(what_if, "compress", lambda *given: (runs.append(given[3]), real(*given))[1])
+    what_if.over_seeds(spfq(20), 3)
+    assert runs == [22]
+
+
+@pytest.mark.parametrize("count", [0, 11])
+def test_number_of_seeds_is_limited(count):
+    with pytest.raises(sq.InputError, match=f"seeds must be between 1 and 10, got {count}"):
+        what_if.over_seeds(spfq(), count)
+
+
+def test_methods_that_draw_their_levels_say_so():
+    stochastic = {name for name in sq.METHODS if sq.METHODS[name]().stochastic}
+    assert stochastic == {"geta", "spfq", "unified"}
+    operators = ("quantize", "prune", "quantize-prune", "one-bit")
+    assert all(sq.METHODS["unified"](operator=operator).stochastic for operator in operators)

@@ -1,0 +1,358 @@
+"""The Compare page through the menu, without a browser."""
+
+import gzip
+import json
+import subprocess
+import sys
+import time
+import tomllib
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import sdqviz as sq
+from sdqviz.asset import ROOT
+from sdqviz.error import InputError
+from sdqviz.experiments import run_csv, target
+from sdqviz.experiments.sweep_plan import Plan
+from sdqviz.explore import preset
+from sdqviz.plots import compare as plots
+from sdqviz.plots.theme import number
+from sdqviz.ui import compare, compare_work
+from sdqviz.ui.launch import MAIN
+
+
+@pytest.fixture(scope="module")
+def runs(made_run):
+    """Runs of three methods at several sizes, two seeds each, and one that failed."""
+    rows = [
+        {"name": name, "relative_error": 0.1 * k, "propagated_error": 0.2, "bits_per_weight": 2.0}
+        for k, name in enumerate(("one", "two"), 1)
+    ]
+    found = []
+    for method, gain in (("round-to-nearest", 0.0), ("frame", 0.01), ("gpfq", 0.03)):
+        for bits in (1, 2, 4):
+            for seed in (0, 1):
+                accuracy = 0.9 + gain + 0.012 * bits + 0.001 * seed
+                found.append(
+                    made_run(method, bits=bits + 0.1, accuracy=accuracy, error=0.5 / bits, seed=seed, layers=rows,
+                             choices={"bits": bits}, network_seed=seed)
+                )  # fmt: skip
+    return (*found, made_run("frame", problem="size must be at least 257", seed=3))
+
+
+@pytest.fixture(autouse=True)
+def shipped(runs, monkeypatch):
+    monkeypatch.setattr(plots, "shipped", lambda: runs)
+
+
+def opened(context=None, **parameters):
+    """Open the page as the link with these parameters does."""
+    page = AppTest.from_file(MAIN, default_timeout=60)
+    page.context.update(context or {})
+    page.run()
+    page.query_params.update({key: str(value) for key, value in parameters.items()})
+    page.switch_page(str(ROOT / "pages" / "compare.py"))
+    page.run()
+    assert not page.exception
+    return page
+
+
+def numbers(page):
+    return [one.value for one in page.metric]
+
+
+def charts(page):
+    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+
+
+def link(page):
+    (text,) = [code.value for code in page.code if code.value.startswith("http")]
+    return dict(parse_qsl(urlsplit(text).query, keep_blank_values=True))
+
+
+def settled(page, seconds=90.0):
+    end = time.monotonic() + seconds
+    while any(button.label == "Cancel" for button in page.button):
+        assert time.monotonic() < end
+        time.sleep(0.3)
+        page.run()
+    return page
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_page_is_whole(theme):
+    page = opened({"theme": theme})
+    assert not page.error and not page.warning
+    assert numbers(page) == ["19", "4.1 bits", "gpfq"]
+    proto = [chart.proto for chart in page.get("plotly_chart")]
+    assert len(proto) == 2 and all(any(c.isdigit() for c in chart.alt) for chart in proto)
+    assert sum(len(chart.spec) for chart in proto) <= 300_000
+    assert all(c["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)" for c in charts(page))
+    assert any("Plain rounding is nowhere on the front" in one.value for one in page.caption)
+
+
+def test_drawing_the_page_needs_no_torch():
+    program = f"""
+import sys, logging
+logging.disable(logging.CRITICAL)
+from streamlit.testing.v1 import AppTest
+at = AppTest.from_file({str(MAIN)!r}, default_timeout=60).run()
+at.switch_page({str(ROOT / "pages" / "compare.py")!r})
+at.run()
+assert not at.exception and len(at.metric) == 3
+print(sorted({{"torch", "torchvision", "scipy.stats", "networkx", "dask", "joblib"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("view", compare.VIEWS)
+def test_every_control_has_help_and_is_in_the_link(view):
+    page = opened(view=view, sweep_methods="frame,gpfq")
+    assert not page.error
+    controls = [*page.selectbox, *page.number_input, *page.slider, *page.text_input, *page.toggle, *page.multiselect]
+    assert all(control.help for control in controls)
+    own = {control.key for control in controls if control.key and not control.key.startswith("_")}
+    assert own | {"methods", "view", "a", "b"} <= set(link(page)) and link(page)["view"] == view
+
+
+def test_the_link_gives_the_same_page_in_a_fresh_session():
+    page = opened(loss_axis="error", budget=4.5)
+    page.multiselect(key="_methods").set_value(["frame", "gpfq"]).run()
+    page.selectbox(key="seeds").set_value("1").run()
+    page.text_input(key="brush").set_value("bits=..3").run()
+    assert numbers(page)[0] == "4" and link(page)["methods"] == "frame,gpfq"
+    assert page.query_params["methods"] in ("frame,gpfq", ["frame,gpfq"])
+    again = opened(**link(page))
+    assert not again.warning and numbers(again) == numbers(page) and link(again) == link(page)
+    assert charts(again) == charts(page)
+    next(button for button in page.button if button.label == "Reset").click().run()
+    assert numbers(page) == numbers(opened()) and link(page)["methods"] == ""
+
+
+def test_filters_narrow_what_is_shown():
+    assert numbers(opened(methods="gpfq"))[0] == "6"
+    assert numbers(opened(seeds="1"))[0] == "9"
+    assert numbers(opened(text="size must"))[0] == "1"
+    page = opened(network="mnist-lenet")
+    assert numbers(page)[0] == "0" and "None of the 19 runs passes the filters" in page.info[0].value
+    page = opened(brush="bits=7..8")
+    assert "inside the brush; clear it" in page.info[0].value
+    next(button for button in page.button if button.label == "Clear the brush").click().run()
+    assert numbers(page)[0] == "19"
+
+
+def test_averaging_is_said_and_can_be_turned_off():
+    page = opened()
+    single = opened(seeds="all")
+    assert numbers(single)[0] == numbers(page)[0] == "19"
+    assert list(page.dataframe[0].value["runs"]) == [2] * 9 + [1]
+    assert list(single.dataframe[0].value["runs"]) == [1] * 19
+    assert "± " in str(charts(page)[0]["data"]) and "± " not in str(charts(single)[0]["data"][:5])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"brush": "bits=two"}, "brush must be written like"),
+        ({"view": "Sweep", "sweep_methods": "gpfq", "sweep.gpfq.bits": "many"}, "bits must be numbers separated"),
+        ({"view": "Sweep", "sweep_methods": "gpfq", "sweep.gpfq.bits": "77"}, "bits must be at most 16, got 77"),
+        ({"view": "Sweep", "sweep_methods": "gpfq", "sweep_seeds": ""}, "seeds must have at least one value"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(parameters, sentence):
+    page = opened(**parameters)
+    assert page.error and all(sentence in one.value for one in page.error)
+
+
+def test_bad_values_of_a_link_become_defaults_with_a_notice():
+    page = opened(network="alexnet", methods="frame,magic", a="ffff", budget=99, colour="blue")
+    told = " ".join(one.value for one in page.warning)
+    for part in ("network must be", "methods must be among", "'magic'", "a must be the key of a run", "budget must be",
+                 "colour is not a control"):  # fmt: skip
+        assert part in told, part
+    assert link(page)["methods"] == "frame"
+
+
+# -- A and B ------------------------------------------------------------------------------------------
+
+
+def test_a_and_b_are_the_best_and_the_best_rounding_and_can_be_chosen(runs):
+    page = opened(view="A against B")
+    assert [box.value for box in page.selectbox if box.key in ("_a", "_b")] == [
+        next(run.key[:12] for run in runs if run.method == {"name": name, "bits": 2})
+        for name in ("gpfq", "round-to-nearest")
+    ]
+    assert any("accuracy on the test inputs 95.40 % in A" in one.value for one in page.markdown)
+    assert len(charts(page)) == 4
+    other = next(run for run in runs if run.method == {"name": "frame", "bits": 4})
+    page.selectbox(key="_b").set_value(other.key[:12]).run()
+    assert link(page)["b"] == other.key[:12] and not page.exception
+    again = opened(**link(page))
+    assert next(box.value for box in again.selectbox if box.key == "_b") == other.key[:12]
+    assert charts(again) == charts(page)
+
+
+# -- files --------------------------------------------------------------------------------------------
+
+
+def imported(page, name, runs_found):
+    page.session_state["_compare imported"] = {name: tuple(runs_found)}
+    return page.run()
+
+
+def test_files_survive_the_way_out_and_in(runs, tmp_path):
+    whole = compare.to_json(runs)
+    assert [run.to_dict() for run in compare.read_file("runs.json", whole)] == [run.to_dict() for run in runs]
+    assert len(compare.read_file("runs.json.gz", gzip.compress(whole))) == len(runs)
+    assert len(compare.read_file("RUNS.CSV", run_csv.write_csv(runs))) == len(runs)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.json", b""),
+        ("a.json", b"[1, 2]"),
+        ("a.json", b'{"format": "sdqviz runs 1", "runs": [{}]}'),
+        ("a.json", b"\x80\x04\x95 pickle"),
+        ("a.gz", gzip.compress(b"{" * 1000, mtime=0)),
+        ("a.gz", gzip.compress(b"x", mtime=0)[:-9]),
+        ("a.csv", b"key,network\n1,2\n"),
+        ("a.json", b"x" * ((compare.UPLOAD_MEGABYTES << 20) + 1)),
+        ("bomb.json.gz", gzip.compress(b" " * (300 << 20), 9, mtime=0)),
+    ],
+)
+def test_bad_files_are_refused_in_one_sentence(name, data):
+    with pytest.raises(InputError) as caught:
+        compare.read_file(name, data)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+def test_too_many_runs_are_refused(made_run, monkeypatch):
+    monkeypatch.setattr(compare, "MOST_IMPORTED", 3)
+    with pytest.raises(InputError, match="file must hold at most 3 runs, got 4"):
+        compare.read_file("a.json", compare.to_json([made_run(bits=float(k)) for k in range(4)]))
+
+
+def test_imported_runs_are_shown_and_forgotten_and_belong_to_one_session(made_run):
+    page = opened(view="Files")
+    before = numbers(page)[0]
+    strange = made_run("<b>bold</b> ![x](http://a)", bits=0.5, accuracy=0.97, choices={"bits": 1, "é|`$": "</script>"})
+    imported(page, "colleague.json", [strange])
+    assert not page.exception and not page.error
+    assert int(numbers(page)[0]) == int(before) + 1
+    assert numbers(opened())[0] == before
+    assert any("colleague.json: 1 runs" in one.value for one in page.caption)
+    page.query_params["view"] = "Runs"
+    next(button for button in page.button if button.label == "Forget imported runs").click().run()
+    assert numbers(page)[0] == before
+
+
+# -- work ---------------------------------------------------------------------------------------------
+
+
+def test_the_search_runs_beside_the_page_and_its_runs_enter_the_history(monkeypatch):
+    monkeypatch.setattr(target, "LINES", {"round-to-nearest": (target.Line("bits", (1, 2, 3), {"fit": "mse"}),)})
+    page = opened(view="Smallest size", methods="round-to-nearest", goal=97.0, goal_calibration=16)
+    before = int(numbers(page)[0])
+    next(button for button in page.button if button.label == "Search").click().run()
+    settled(page)
+    assert not page.exception and not page.error
+    told = next(one.value for one in page.markdown if one.value.startswith("Smallest found"))
+    assert "round-to-nearest, bits" in told and "runs tried; a smaller one may exist" in told
+    trail = page.dataframe[-1].value
+    assert int(numbers(page)[0]) == before + len(trail) and set(trail["enough"]) == {"yes", "no"}
+    best = trail[trail["enough"] == "yes"]["bits per weight"].min()
+    assert f"with {best:.3g} bits" in told
+
+
+def test_more_than_float_is_said_by_the_search():
+    page = opened(view="Smallest size", methods="round-to-nearest", goal=99.9, goal_calibration=16)
+    next(button for button in page.button if button.label == "Search").click().run()
+    settled(page)
+    assert any("accuracy must be at most 0.98" in one.value for one in page.info)
+
+
+def test_a_sweep_is_built_written_down_and_run():
+    page = opened(view="Sweep", sweep_methods="round-to-nearest", sweep_calibration=16,
+                  **{"sweep.round-to-nearest.bits": "2, 3", "sweep.round-to-nearest.fit": "mse"})  # fmt: skip
+    assert any(one.value.startswith("**2 runs**") for one in page.markdown)
+    text = next(code.value for code in page.code if "[[runs]]" in code.value)
+    plan = Plan.from_dict(tomllib.loads(text))
+    assert [(one.question.method.bits, one.question.method.fit) for one in plan.runs] == [(2, "mse"), (3, "mse")]
+    before = int(numbers(page)[0])
+    next(button for button in page.button if button.label == "Run the sweep").click().run()
+    settled(page)
+    assert int(numbers(page)[0]) == before + 2 and not page.error
+    run = next(iter(page.session_state["_history"].values()))
+    report = sq.compress(
+        sq.NETWORKS["mnist-fnn"]().load(), sq.METHODS["round-to-nearest"](bits=2, fit="mse"), 16
+    ).report
+    assert run.report.accuracy_after == report.accuracy_after
+    next(button for button in page.button if button.label == "Run the sweep").click().run()
+    settled(page)
+    assert int(numbers(page)[0]) == before + 2
+    assert any("0 runs in" in one.value and "2 were there already" in one.value for one in page.caption)
+
+
+def test_a_plan_too_large_for_the_page_goes_to_the_command_line():
+    page = opened(view="Sweep", sweep_methods="gpfq", sweep_seeds=",".join(map(str, range(101))),
+                  **{"sweep.gpfq.bits": "1,2,3"})  # fmt: skip
+    button = next(one for one in page.button if one.label == "Run the sweep")
+    assert button.disabled and any("take the TOML file to the command line" in one.value for one in page.caption)
+
+
+def test_plans_survive_toml():
+    values = {
+        "title": 'a "quoted" one', "network": ["mnist-fnn"], "network_choices": {"seed": [0, 1]}, "calibration": 16,
+        "seed": [0], "runs": [{"method": "gpfq", "choices": {"bits": [2], "finite": [True], "x": [1e-9], "s": ["é"]}},
+                              {"method": "frame", "choices": {}}],
+    }  # fmt: skip
+    assert tomllib.loads(compare_work.toml(values)) == values
+
+
+@pytest.mark.parametrize(("text", "kind"), [("", int), ("1;2", int), ("nan", float), ("maybe", bool), ("1.5", int)])
+def test_values_that_cannot_be_read_are_refused(text, kind):
+    with pytest.raises(InputError, match="field must"):
+        compare_work.numbers("field", text, kind)
+
+
+def test_reset_works_from_every_view():
+    page = opened(view="Sweep", sweep_methods="gpfq", budget=3.0, **{"sweep.gpfq.bits": "2"})
+    next(button for button in page.button if button.label == "Reset").click().run()
+    assert not page.exception and not page.warning and not page.error
+    assert link(page)["view"] == "Runs" and link(page)["budget"] == "2.2"
+
+
+@pytest.mark.parametrize("name", sorted(preset.of_page("compare")))
+def test_presets_show_their_stored_numbers(name, monkeypatch):
+    monkeypatch.undo()  # the shipped runs, not those of this file
+    stored = preset.of_page("compare")[name]
+    page = opened()
+    page.selectbox(key="_preset compare").set_value(name).run()
+    assert not page.exception and not page.error and not page.warning
+    shown = link(page)
+    assert {key: shown[key] for key in stored.choices} == {key: str(value) for key, value in stored.choices.items()}
+    assert numbers(page) == [
+        f"{stored.result['runs']:,}", f"{number(stored.result['bits_per_weight'])} bits", stored.result["best"]
+    ]  # fmt: skip
+    assert page.selectbox(key="_preset compare").value == name
+    page.selectbox(key="seeds").set_value("all").run()
+    assert page.selectbox(key="_preset compare").value == name  # not one of its choices
+    page.multiselect(key="_methods").set_value(["gptq"]).run()
+    if "methods" in stored.choices:
+        assert page.selectbox(key="_preset compare").value is None
+
+
+def test_what_is_shipped_is_enough_to_be_alive(monkeypatch):
+    monkeypatch.undo()
+    runs = plots.shipped()
+    assert len(runs) >= 300 and {run.network["name"] for run in runs} >= {"mnist-fnn", "mnist-residual", "mnist-lenet"}
+    page = opened()
+    assert int(numbers(page)[0]) >= 100 and not page.info
+    assert sum(len(chart.proto.spec) for chart in page.get("plotly_chart")) <= 300_000
+    single = opened(seeds="all", network="all")
+    assert numbers(single)[0] == str(len(runs))
+    assert sum(len(chart.proto.spec) for chart in single.get("plotly_chart")) <= 500_000

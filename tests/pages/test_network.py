@@ -1,0 +1,275 @@
+"""The Network page through the menu, without a browser."""
+
+import base64
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch  # noqa: F401 - loaded first, so that the page need not read it beside its first answer
+from streamlit.testing.v1 import AppTest
+
+import sdqviz as sq
+from sdqviz import registry
+from sdqviz.asset import ROOT
+from sdqviz.choice import field
+from sdqviz.explore import preset, what_if
+from sdqviz.methods import METHODS
+from sdqviz.methods.method import CompressedLayer, MethodChoice, Task
+from sdqviz.progress import report, stop_if
+from sdqviz.storage.bits import Packed
+
+
+def opened(**parameters):
+    """Open the page as the link with these parameters does."""
+    page = AppTest.from_file(ROOT / "sdqviz" / "ui" / "main.py", default_timeout=60)
+    page.run()
+    page.query_params.update({key: str(value) for key, value in parameters.items()})
+    page.switch_page(str(ROOT / "pages" / "network.py"))
+    page.run()
+    assert not page.exception
+    return page
+
+
+def metrics(page):
+    return {one.label: one.value for one in page.metric}
+
+
+def charts(page):
+    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+
+
+def errors(page):
+    return [one.value for one in page.error]
+
+
+def settled(page, seconds=60.0):
+    """Run until nothing is under way any more, as the browser does."""
+    end = time.monotonic() + seconds
+    while any(button.label == "Cancel" for button in page.button):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+        page.run()
+    return page
+
+
+@pytest.fixture(scope="module")
+def page():
+    return opened()
+
+
+def test_first_paint_has_numbers_plots_and_no_run_button(page):
+    assert metrics(page) == {
+        "Bits per original weight": "4.82",
+        "Accuracy after": "97.9 %",
+        "Relative output error": "13.2 %",
+    }
+    assert len(charts(page)) == 7
+    assert [button.label for button in page.button] == ["Write ONNX", "Reset"]
+    assert "Plain rounding wins here" in page.info[0].value
+    assert not page.warning and not page.error
+    notes = [one.value for one in page.caption]
+    assert any(note.startswith("bound holds: yes, measured") for note in notes)
+    assert any("Dead inputs" in note and "hidden1 177" in note for note in notes)
+
+
+def test_numbers_are_those_of_compress(page):
+    network = sq.NETWORKS["mnist-fnn"](seed=0).load()
+    found = sq.compress(network, sq.METHODS["frame"](size=1000), calibration=512).report
+    assert metrics(page)["Accuracy after"] == f"{100 * found.accuracy_after:.1f} %"
+    bars = [trace for trace in charts(page)[0]["data"] if trace["type"] == "bar"]
+    drawn = bars[0]["y"]
+    if isinstance(drawn, dict):
+        drawn = np.frombuffer(base64.b64decode(drawn["bdata"]), drawn["dtype"])
+    np.testing.assert_allclose(drawn, [row.relative_error for row in found.layers], rtol=1e-9)
+
+
+def test_every_field_of_the_method_is_on_the_form():
+    page = opened(method="frame")
+    keys = {one.key for kind in ("selectbox", "number_input", "slider", "toggle") for one in getattr(page, kind)}
+    fields = set(METHODS["frame"].specs()) - {"redundancy", "bits_by_layer", "size_by_layer"}
+    assert fields <= keys
+    assert {"bits_by_layer.hidden1", "size_by_layer.output", "network_seed", "calibration", "layer", "vector"} <= keys
+    page.selectbox(key="size_as").set_value("redundancy").run()
+    keys = {one.key for kind in ("number_input", "slider") for one in getattr(page, kind)}
+    assert "redundancy" in keys and "size" not in keys
+    assert metrics(page)["Bits per original weight"] == "4"
+    assert all(one.help for kind in ("selectbox", "number_input", "slider", "toggle") for one in getattr(page, kind))
+
+
+def test_bits_of_one_layer_change_that_layer_only():
+    page = opened(**{"bits_by_layer.hidden2": 3, "size_by_layer.output": 40, "calibration": 64})
+    found = what_if.answer(
+        what_if.Question(
+            sq.NETWORKS["mnist-fnn"](),
+            sq.METHODS["frame"](size=1000, bits_by_layer={"hidden2": 3}, size_by_layer={"output": 40}),
+            64,
+        )
+    )
+    assert [row.levels for row in found.comparison.report.layers] == [2, 8, 2]
+    assert [row.size for row in found.comparison.report.layers] == [1000, 1000, 40]
+    assert metrics(page)["Accuracy after"] == f"{100 * found.comparison.report.accuracy_after:.1f} %"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if one.choices["network"] == "vit-tiny" else [])
+        for name, one in preset.of_page("network").items()  # that its numbers are right is tested with the plots
+    ],
+)
+def test_preset_shows_its_stored_numbers(name):
+    page = opened()
+    page.selectbox(key="_preset network").set_value(name).run()
+    settled(page)
+    assert not page.exception and not page.error
+    stored = preset.of_page("network")[name].result
+    assert metrics(page)["Accuracy after"] == f"{100 * stored['accuracy_after']:.1f} %"
+    next(button for button in page.button if button.label == "Reset").click().run()
+    assert metrics(page)["Accuracy after"] == "97.9 %"
+
+
+def test_network_outside_the_theorems_says_so():
+    page = opened(network="mnist-lenet", size_as="redundancy", redundancy=3.0, ladder="true")
+    told = [one.value for one in page.caption]
+    assert any(text.startswith("bound not applicable: layer conv1 is a convolution") for text in told)
+    assert not [button for button in page.button if button.label == "Cancel"]  # no ladder is begun
+
+
+def test_choosing_another_network_resets_the_layer_looked_into():
+    page = opened(layer="hidden2", calibration=64)
+    assert page.selectbox(key="layer").value == "hidden2"
+    assert any("hidden2: weights before and after" in one.value for one in page.markdown)
+    page.selectbox(key="network").set_value("mnist-lenet").run()
+    assert not page.exception and page.selectbox(key="layer").value == "conv1"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"frame": "hadamard", "size": 1000}, "layer hidden1: size must be a power of two"),
+        ({"size": 256}, "layer hidden1: size must be at least 257 for dimension 256, got 256"),
+        ({"frame": "platonic"}, "layer hidden1: dimension must be 3"),
+        ({"frame": "simplex"}, "size must be 257 for dimension 256, got 1000"),
+        ({"axis": "rows", "size": 500}, "layer hidden1: size must be at least 785"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_the_previous_numbers_stay(parameters, sentence):
+    page = opened(**parameters)
+    assert len(errors(page)) == 2 and all(sentence in one for one in errors(page))
+    assert not page.metric and page.button[-1].label == "Reset"
+    page = opened()
+    for key, value in parameters.items():
+        kind = "number_input" if isinstance(value, int) else "selectbox"
+        getattr(page, kind)(key=key).set_value(value)
+    page.run()
+    if not page.error:  # turning to a family moves N to one it has
+        assert page.number_input(key="size").value == 1024 and metrics(page)["Bits per original weight"] == "4.94"
+        return
+    assert any(sentence in one for one in errors(page))
+    assert metrics(page)["Bits per original weight"] == "4.82"
+    assert any("previous choice" in one.value for one in page.info)
+
+
+def test_bad_values_of_a_link_are_told_and_become_defaults():
+    page = opened(bits=99, network="alexnet", calibration="many", colour="blue")
+    told = " ".join(one.value for one in page.warning)
+    for name in ("bits must be between 1 and 16", "network must be one of", "calibration must be", "colour is not"):
+        assert name in told
+    assert metrics(page)["Bits per original weight"] == "4.82"
+
+
+def test_ladder_comes_on_request():
+    page = opened(ladder="true", size=400, calibration=64)
+    settled(page)
+    rungs = [c for c in charts(page) if [*c["data"][0].get("x", [])] == ["a priori", "P0", "P1", "P2", "P3", "P4"]]
+    assert len(rungs) == 1
+
+
+def test_two_sessions_keep_their_own_numbers():
+    network = what_if.network(sq.NETWORKS["mnist-fnn"]())
+    weights = network.fingerprint
+    first, second = opened(size=400, calibration=64), opened(size=800, calibration=64)
+    one, other = metrics(first), metrics(second)
+    assert one["Bits per original weight"] == "1.93" and other["Bits per original weight"] == "3.86"
+    first.run()
+    assert metrics(first) == one
+    del network.__dict__["fingerprint"]  # cached: hash the weights anew
+    assert network.fingerprint == weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Crawl(MethodChoice):
+    """Rounds to whole multiples of a grid, slowly, and does not say how long it takes."""
+
+    name = "crawl"
+    title = "A slow grid"
+
+    grid: float = field(0.01, label="Grid", help="Distance of the levels.", minimum=0.001, maximum=1.0)
+
+    def compress_layers(self, task: Task) -> Iterator[CompressedLayer]:
+        """Round layer by layer, with a pause."""
+        for place, layer in enumerate(task.layers):
+            report(task.progress, place, len(task.layers), layer.name)
+            for _ in range(40):
+                stop_if(task.should_stop)
+                time.sleep(0.02)
+            index = np.clip(np.rint(layer.weight / self.grid), -(2**15), 2**15 - 1)
+            yield CompressedLayer(
+                layer=layer, weight=index * self.grid, bias=None,
+                stored={"levels": Packed((index + 2**15).astype(np.uint16), 16)}, parameters={}, parameter_bits=0,
+                bounds=(), step=np.array([self.grid]), levels=2**16, size=layer.weight[0].size, overload=0, unstable=0,
+                seconds=0.0,
+            )  # fmt: skip
+
+
+@pytest.fixture
+def crawl(monkeypatch):
+    """Enter a method that is not ours, as a file in the folder would."""
+    sorted(METHODS)
+    monkeypatch.setitem(METHODS._entries, "crawl", Crawl)
+    monkeypatch.setitem(registry._CLASS_NAMES, "Crawl", f"{Crawl.__module__}.Crawl")
+
+
+@pytest.mark.usefixtures("crawl")
+def test_a_method_of_ones_own_appears_with_run_progress_and_cancel():
+    page = opened(calibration=32)
+    before = metrics(page)
+    page.selectbox(key="method").set_value("crawl").run()
+    assert page.slider(key="grid").value == 0.01
+    run = next(button for button in page.button if button.label.startswith("Run"))
+    assert metrics(page) == before  # nothing is started by choosing, and the previous numbers stay
+    assert any("previous choice" in one.value for one in page.info)
+
+    run.click().run()
+    cancel = next(button for button in page.button if button.label == "Cancel")
+    assert metrics(page) == before
+    begun = time.monotonic()
+    cancel.click().run()
+    assert not [button for button in page.button if button.label == "Cancel"]
+    assert time.monotonic() - begun < 2
+    assert metrics(page) == before
+    assert any("Cancelled" in one.value for one in page.info)
+
+    next(button for button in page.button if button.label.startswith("Run")).click().run()
+    settled(page)
+    assert not page.exception and metrics(page) != before
+    told = " ".join(one.value for one in page.caption)
+    assert "the method has no bound for layer hidden1" in told
+    assert "grid=0.01" in " ".join(one.value for one in page.code)
+
+
+def test_seeds_are_asked_for_where_levels_are_drawn_and_shown_with_their_spread():
+    assert "seeds" not in {one.key for one in opened(calibration=32).slider}
+    choices = {"method": "spfq", "fit": "max", "bits": 3, "calibration": 32}
+    page = opened(**choices, seeds=3)
+    assert next(one for one in page.slider if one.key == "seeds").value == 3
+    settled(page)
+    assert not page.exception and not page.error
+    question = what_if.Question(sq.NETWORKS["mnist-fnn"](), sq.METHODS["spfq"](fit="max", bits=3), 32)
+    found = what_if.over_seeds(question, 3)
+    mean, deviation = found.told(100 * found.accuracies)
+    told = " ".join(one.value for one in page.caption) + " ".join(one.value for one in page.markdown)
+    assert f"accuracy {mean:.2f} ± {deviation:.2f} %" in told

@@ -1,0 +1,183 @@
+"""Files of one's own on the Network page, without a browser: what is shown and refused, and that it stays alone."""
+
+import gc
+import io
+import os
+import pickle
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+from streamlit.testing.v1 import AppTest
+
+import sdqviz as sq
+from sdqviz.asset import ROOT
+from sdqviz.explore import what_if
+from sdqviz.networks import own_weights
+from sdqviz.networks.dataset import mnist
+
+
+def opened(**parameters):
+    page = AppTest.from_file(ROOT / "sdqviz" / "ui" / "main.py", default_timeout=60)
+    page.run()
+    page.query_params.update({key: str(value) for key, value in parameters.items()})
+    page.switch_page(str(ROOT / "pages" / "network.py"))
+    page.run()
+    assert not page.exception
+    return page
+
+
+def upload(page, name, content, place=0):
+    page.file_uploader[place].upload(name, content).run()
+    assert not page.exception
+    return page
+
+
+def told(page):
+    parts = (page.error, page.info, page.caption, page.markdown)
+    return " ".join(one.value for kind in parts for one in kind)
+
+
+def metrics(page):
+    return {one.label: one.value for one in page.metric}
+
+
+def weights(seed=0, outputs=12):
+    generator = torch.Generator().manual_seed(seed)
+    return save({
+        "first.weight": torch.randn(outputs, 20, generator=generator), "first.bias": torch.randn(outputs),
+        "conv.weight": torch.randn(6, 3, 3, 3, generator=generator), "norm.weight": torch.ones(6),
+    })  # fmt: skip
+
+
+def test_own_weights_wait_for_a_file_and_then_show_what_can_be_known():
+    page = opened(network="own", size_as="redundancy")
+    assert not page.error and "Choose a file of weights at the left" in told(page)
+    assert "at most 100 MiB" in page.file_uploader[0].label
+    upload(page, "mine.safetensors", weights())
+    shown = metrics(page)
+    result = sq.compress(own_weights.weights(weights(), "mine.safetensors"), sq.METHODS["frame"](redundancy=4.0))
+    assert shown["Bits per original weight"] == f"{result.report.bits_per_weight:.3g}"
+    assert shown["Accuracy after"] == "not tested"
+    worst = max(row.weight_error for row in result.report.layers)
+    assert shown["Largest error of the weights"] == f"{100 * worst:.1f} %"
+    assert "holds in 2 of 2 layers" in told(page) and "Dead inputs" not in told(page)
+    assert "Plain rounding wins here" in told(page) and "averages over all weights" in told(page)
+    assert set(page.selectbox(key="layer").options) == {"first", "conv"}
+    code = " ".join(one.value for one in page.code)
+    assert "own_weights.weights(Path('mine.safetensors'))" in code and "calibration=None" in code
+
+
+def test_methods_that_need_data_are_one_sentence():
+    page = upload(opened(network="own"), "mine.safetensors", weights())
+    for method in ("gpfq", "gptq"):
+        page.selectbox(key="method").set_value(method).run()
+        for button in page.button:
+            if button.label.startswith("Run"):
+                button.click().run()
+        assert not page.exception
+        assert "calibration must hold at least one sample for the method" in told(page)
+
+
+class Malicious:
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.file),)
+
+
+@pytest.mark.parametrize("what", ["pickle", "torch", "other network", "text"])
+def test_files_that_cannot_be_used_are_one_sentence(what, tmp_path):
+    out = io.BytesIO()
+    if what == "pickle":
+        pickle.dump(Malicious(tmp_path / "trap"), out)
+    elif what == "torch":
+        torch.save({"weight": torch.ones(2), "x": Malicious(tmp_path / "trap")}, out)
+    elif what == "other network":
+        torch.save(sq.NETWORKS["mnist-lenet"]().build().state_dict(), out)
+    else:
+        out.write(b"hello")
+    page = upload(opened(network="own", architecture="mnist-fnn"), "evil.pt", out.getvalue())
+    sentences = {one.value.removesuffix(". Change it at the left; nothing else is lost.") for one in page.error}
+    assert len(sentences) == 1 and "evil.pt" in min(sentences) and "\n" not in min(sentences)
+    assert not (tmp_path / "trap").exists() and not page.metric
+
+
+def test_a_state_dict_and_data_of_ones_own():
+    network = sq.NETWORKS["mnist-fnn"](seed=2).load()
+    page = opened(network="own", architecture="mnist-fnn", calibration=64)
+    upload(page, "mine.safetensors", save(network.module.state_dict()))
+    assert (
+        metrics(page)["Accuracy after"]
+        == f"{100 * sq.compress(network, sq.METHODS['frame'](size=1000), 64).report.accuracy_after:.1f} %"
+    )
+    page.selectbox(key="data").set_value("your file").run()
+    assert "Choose a file of data at the left" in told(page)
+    images, labels = mnist().test(300)
+    out = io.BytesIO()
+    np.savez(out, images=images, labels=labels)
+    upload(page, "few.npz", out.getvalue(), 1)
+    mine = own_weights.with_data(network, own_weights.data(out.getvalue()))
+    report = sq.compress(mine, sq.METHODS["frame"](size=1000), 60).report  # every fifth of 300
+    assert metrics(page)["Accuracy after"] == f"{100 * report.accuracy_after:.1f} %"
+    assert page.slider(key="calibration").value == 60
+
+
+@pytest.mark.slow
+def test_torchvisions_names_say_that_their_weights_are_random():
+    page = opened(network="torchvision", torchvision="squeezenet1_1", method="round-to-nearest", network_size=64)
+    run = next(button for button in page.button if button.label.startswith("Run"))
+    run.click().run()
+    for _ in range(600):
+        if not any(button.label == "Cancel" for button in page.button):
+            break
+        page.run()
+    assert not page.exception and metrics(page)["Accuracy after"] == "not tested"
+    assert page.selectbox(key="layer").value == "features.0"
+    assert "Random weights: shapes and errors only" in told(page)
+    assert not [one for one in page.text_area if one.key == "network_weights"]  # no paths of the server
+
+
+def test_two_sessions_never_see_each_others_files():
+    shared = {name: len(kept) for name, kept in vars(what_if.SHARED).items()}
+    first, second = (
+        upload(opened(network="own", size_as="redundancy"), "mine.safetensors", weights(seed, outputs))
+        for seed, outputs in ((0, 12), (1, 16))
+    )
+    one, other = metrics(first), metrics(second)
+    assert one != other
+    first.run()
+    assert metrics(first) == one
+    assert metrics(opened(network="own")) == {}
+    assert {name: len(kept) for name, kept in vars(what_if.SHARED).items()} == shared  # nothing went to the process
+    held = first.session_state["_own network"]
+    assert held.choice != second.session_state["_own network"].choice
+
+
+def test_a_new_file_takes_the_place_of_the_old_one_and_nothing_is_left():
+    page = upload(opened(network="own", size_as="redundancy"), "mine.safetensors", weights())
+    before, network = metrics(page), weakref.ref(page.session_state["_own network"].network)
+    upload(page, "mine.safetensors", weights(3, 24))
+    assert metrics(page) != before
+    page.run()
+    gc.collect()
+    assert network() is None
+
+
+def test_nothing_is_written_to_disk(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    page = upload(opened(network="own", size_as="redundancy"), "mine.safetensors", weights())
+    assert page.metric and not list(tmp_path.rglob("*"))
+
+
+def test_downloads_are_made_on_demand_and_say_why_not():
+    page = upload(opened(network="own", size_as="redundancy"), "mine.safetensors", weights())
+    button = next(one for one in page.button if one.label == "Write ONNX")
+    assert button.disabled and "no forward pass" in button.help
+    labels = [one.proto.label for one in page.get("download_button")]
+    assert any(label.startswith("Packed network") for label in labels)
+    assert any(label.startswith("Weights, safetensors") for label in labels)

@@ -1,0 +1,206 @@
+"""The pages without a browser, each run through the navigation script as a visitor would."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import sdqviz as sq
+from sdqviz.explore import preset
+from sdqviz.plots.theme import DRAWN
+from sdqviz.ui.launch import MAIN
+from sdqviz.version import __version__
+
+PAGES = {"": "start.py", "sigma-delta": "sigma_delta.py", "frames": "frames.py"}
+
+
+def visit(address="", context=None, **parameters):
+    """Open a page by its link in a fresh session."""
+    at = AppTest.from_file(str(MAIN), default_timeout=60)
+    at.context.update(context or {})
+    at.run()
+    if address:
+        at.switch_page(f"../../pages/{PAGES[address]}")
+    at.query_params.update({name: str(value) for name, value in parameters.items()})
+    return at.run()
+
+
+def numbers(at):
+    return [metric.value for metric in at.metric]
+
+
+def charts(at):
+    return [chart.proto for chart in at.get("plotly_chart")]
+
+
+def link(at):
+    (text,) = [code.value for code in at.code if code.value.startswith("http")]
+    return dict(parse_qsl(urlsplit(text).query))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("address", PAGES)
+def test_page_is_whole(address, theme):
+    at = visit(address, context={"theme": theme})
+    assert not at.exception and not at.error and not at.warning
+    assert len(at.title) == 1 and len(numbers(at)) == 3
+    drawn = charts(at)
+    assert drawn and all(any(c.isdigit() for c in chart.alt) for chart in drawn)
+    assert sum(len(chart.spec) for chart in drawn) <= 300_000
+    for chart in drawn:
+        layout = json.loads(chart.spec)["layout"]
+        assert layout["paper_bgcolor"] == layout["plot_bgcolor"] == "rgba(0,0,0,0)"
+        assert json.loads(chart.config)["toImageButtonOptions"]["format"] == "svg"
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_every_control_has_help_and_is_in_the_link(address):
+    at = visit(address)
+    controls = [*at.selectbox, *at.number_input, *at.slider, *at.text_area, *at.toggle]
+    bound = [control for control in controls if control.key and not control.key.startswith("_")]
+    assert bound and all(control.help for control in controls)
+    assert {control.key for control in bound} <= set(link(at)) and link(at)["v"] == __version__
+
+
+def test_the_link_gives_the_same_page_in_a_fresh_session():
+    at = visit("sigma-delta")
+    at.selectbox(key="frame").set_value("hadamard").run()
+    at.number_input(key="dimension").set_value(12).run()
+    at.slider(key="bits").set_value(3).run()
+    at.number_input(key="seed").set_value(9).run()
+    again = visit("sigma-delta", **link(at))
+    assert link(again) == link(at) and link(at)["bits"] == "3"
+    assert numbers(again) == numbers(at) and not again.warning
+
+
+def test_bad_values_of_a_link_become_defaults_with_a_notice():
+    at = visit("frames", size="many", frame="nonsense", seed="-1", dimension="1e9", shape="round", v="0.0.0")
+    assert numbers(at) == numbers(visit("frames"))
+    (notice,) = [warning.value for warning in at.warning]
+    for sentence in (
+        "size must be a whole number, got 'many'",
+        "frame must be one of",
+        "seed must be between 0 and",
+        "dimension must be a whole number, got '1e9'",
+        "shape is not a control of this page",
+        "made with version 0.0.0",
+    ):
+        assert sentence in notice
+    at.number_input(key="size").set_value(77).run()
+    assert not at.warning  # told once, until the first change
+
+
+@pytest.mark.parametrize(
+    ("address", "parameters", "sentence"),
+    [
+        ("sigma-delta", {"dimension": 8, "size": 8}, "size must be at least 9 for dimension 8, got 8"),
+        ("frames", {"frame": "hadamard", "size": 60}, "power of two"),
+        ("frames", {"frame": "half-frequency", "dimension": 3}, "dimension must be even"),
+        ("frames", {"frame": "given", "vectors": "1, 0\n2, 0"}, "vectors"),
+        ("frames", {"frame": "given", "vectors": "1, 0\n2"}, "one length"),
+        ("sigma-delta", {"input": "pasted", "pasted": "1, two"}, "numbers must be written out, got 'two' as entry 2"),
+        ("sigma-delta", {"input": "pasted", "pasted": "nan 1"}, "numbers must be finite"),
+        ("sigma-delta", {"input": "pasted", "pasted": "0 0 0", "size": 9}, "the vector must not be zero"),
+        ("sigma-delta", {"input": "weights", "layer": 6, "size": 600}, "layer must be between 1 and 3"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_one_sentence_at_the_form(address, parameters, sentence):
+    at = visit(address, **parameters)
+    assert not at.exception
+    assert len(at.error) == 2 and all(sentence in error.value for error in at.error)
+    assert at.selectbox(key="frame").value == parameters.get("frame", "harmonic")  # nothing is lost
+
+
+def test_a_small_step_is_flagged_and_runs():
+    at = visit("sigma-delta", step_rule="by-hand", step=0.5)
+    assert numbers(at)[2] == "Not applicable"
+    assert "overloaded" in at.warning[0].value and not at.exception
+
+
+@pytest.mark.parametrize("name", [one.name for one in preset.load() if one.page in PAGES and one.page])
+def test_preset_sets_every_control_and_shows_its_stored_numbers(name):
+    one = next(p for p in preset.load() if p.name == name)
+    at = visit(one.page)
+    at.selectbox(key=f"_preset {one.page}").set_value(name).run()
+    assert not at.exception and not at.error
+    shown = link(at)
+    assert {key: shown[key] for key in one.choices} == {key: str(value) for key, value in one.choices.items()}
+    assert numbers(at) == numbers(visit(one.page, **one.choices))
+    assert at.selectbox(key=f"_preset {one.page}").value == name
+    at.number_input(key="seed").set_value(123).run()
+    assert at.selectbox(key=f"_preset {one.page}").value is None
+    reset = next(button for button in at.button if button.label == "Reset")
+    reset.click().run()
+    assert numbers(at) == numbers(visit(one.page))
+
+
+@pytest.mark.parametrize("name", sorted(sq.FRAMES))
+@pytest.mark.parametrize("address", ["sigma-delta", "frames"])
+def test_every_frame_family_has_its_form_without_being_named_here(address, name):
+    at = visit(address)
+    if address == "frames":
+        at.slider(key="dimension").set_value(4).run() if at.slider else None
+    at.selectbox(key="frame").set_value(name).run()
+    assert not at.exception
+    if name != "given" or address == "frames":
+        assert not at.error or "dimension must be" in at.error[0].value
+
+
+def test_changing_family_or_vector_moves_the_size_to_one_that_exists():
+    at = visit("frames", size=60)
+    at.selectbox(key="frame").set_value("hadamard").run()
+    assert at.number_input(key="size").value == 64 and not at.error
+    at = visit("sigma-delta")
+    at.selectbox(key="input").set_value("weights").run()
+    assert at.number_input(key="size").value >= 257 and not at.error
+
+
+def test_comparison_of_large_frames_waits_to_be_asked():
+    at = visit("frames", dimension=4, size=700)
+    assert len(charts(at)) == 4 and not at.toggle[0].value
+    at.toggle(key="compare").set_value(True).run()
+    assert len(charts(at)) == 5
+
+
+def test_table_view_opens_with_the_full_data():
+    at = visit("sigma-delta")
+    assert not at.dataframe
+    at.session_state["_data sigma-delta steps"] = True
+    at.run()
+    assert list(at.dataframe[0].value.columns)[:4] == ["n", "frame_vector", "coefficient", "level"]
+    assert len(at.dataframe[0].value) == 64
+
+
+def test_drawn_traces_stay_within_the_limit_at_the_largest_size():
+    at = visit("sigma-delta", dimension=16, size=4096)
+    specs = [json.loads(chart.spec) for chart in charts(at)]
+    lengths = [
+        trace["x"].get("shape", "0") if isinstance(trace["x"], dict) else 0 for s in specs for trace in s["data"]
+    ]
+    assert max(int(length) for length in lengths) <= DRAWN and sum(len(c.spec) for c in charts(at)) <= 300_000
+
+
+def test_start_is_alive_without_torch():
+    program = f"""
+import sys, logging
+logging.disable(logging.CRITICAL)
+from streamlit.testing.v1 import AppTest
+at = AppTest.from_file({str(MAIN)!r}, default_timeout=60).run()
+assert not at.exception and len(at.get("plotly_chart")) == 1 and len(at.metric) == 3
+print(sorted({{"torch", "torchvision", "scipy.stats", "networkx", "dask"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_navigation_lists_the_files_that_exist():
+    from sdqviz.asset import ROOT
+    from sdqviz.ui.main import PAGES as listed
+
+    assert {file for file, _, _ in listed} >= set(PAGES.values())
+    assert all((ROOT / "pages" / file).is_file() for file in PAGES.values())
+    assert not (Path(MAIN).parent / "pages").exists()  # a neighbour of that name breaks deep links

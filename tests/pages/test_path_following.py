@@ -1,0 +1,124 @@
+"""The page Path following without a browser, run through the navigation script as a visitor would."""
+
+import json
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from sdqviz.explore import preset
+from sdqviz.explore.layer_walks import WalkChoice
+from sdqviz.ui.launch import MAIN
+
+
+def visit(context=None, **parameters):
+    at = AppTest.from_file(str(MAIN), default_timeout=60)
+    at.context.update(context or {})
+    at.run()
+    at.switch_page("../../pages/path_following.py")
+    at.query_params.update({name: str(value) for name, value in parameters.items()})
+    return at.run()
+
+
+def numbers(at):
+    return [metric.value for metric in at.metric]
+
+
+def charts(at):
+    return [chart.proto for chart in at.get("plotly_chart")]
+
+
+def link(at):
+    (text,) = [code.value for code in at.code if code.value.startswith("http")]
+    return dict(parse_qsl(urlsplit(text).query))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_page_is_whole(theme):
+    at = visit({"theme": theme})
+    assert not at.exception and not at.error and not at.warning
+    assert len(at.title) == 1 and numbers(at)[2] == "Yes" and len(numbers(at)) == 3
+    drawn = charts(at)
+    assert len(drawn) == 6 and all(any(c.isdigit() for c in chart.alt) for chart in drawn)
+    assert sum(len(chart.spec) for chart in drawn) <= 300_000
+    for chart in drawn:
+        layout = json.loads(chart.spec)["layout"]
+        assert layout["paper_bgcolor"] == layout["plot_bgcolor"] == "rgba(0,0,0,0)"
+
+
+def test_every_control_has_help_and_is_in_the_link():
+    at = visit()
+    controls = [*at.selectbox, *at.number_input, *at.slider, *at.text_area, *at.toggle]
+    bound = [control for control in controls if control.key and not control.key.startswith("_")]
+    asked = set(WalkChoice.specs()) - {"network", "layer"}
+    assert all(control.help for control in controls)
+    assert asked | {"seed"} <= {control.key for control in bound} <= set(link(at))
+
+
+def test_the_link_gives_the_same_page_in_a_fresh_session():
+    at = visit(operator="quantize", bits=3, inputs=90, seed=4)
+    at.slider(key="scaling").set_value(3.0).run()
+    again = visit(**link(at))
+    assert not again.warning and numbers(again) == numbers(at)
+    assert [chart.spec for chart in charts(again)] == [chart.spec for chart in charts(at)]
+
+
+def test_sliders_change_what_is_shown():
+    at = visit()
+    before = numbers(at)
+    for key, value in (("bits", 3), ("scaling", 4.0), ("threshold", 0.3)):
+        at.slider(key=key).set_value(value).run()
+        assert not at.exception and numbers(at) != before
+        before = numbers(at)
+
+
+def test_operators_ask_only_for_what_they_use():
+    at = visit(operator="one-bit", scaling=80.0, room=3.0)
+    assert not at.error and "bits" not in link(at) and "threshold" not in link(at)
+    assert any("One bit provably stays in range" in text.value for text in at.markdown)
+    at.selectbox(key="operator").set_value("quantize").run()
+    assert not at.error and "bits" in link(at) and "threshold" not in link(at)
+
+
+def test_a_layer_of_a_network():
+    at = visit(source="network", network="mnist-lenet", layer=2)
+    assert not at.exception and not at.error and len(charts(at)) == 6
+    assert any("mnist-lenet, layer" in text.value for text in at.markdown)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"bits": 1}, "bits must be at least 2 for the operator quantize-prune, got 1"),
+        ({"operator": "prune", "threshold": 0.0}, "threshold must be above 0"),
+        ({"source": "network", "layer": 4}, "layer must be between 1 and 3 for mnist-fnn, got 4"),
+        ({"inputs": 1024, "neurons": 64}, "seeds must be at most"),
+    ],
+)
+def test_bad_choices_are_told_in_a_sentence_and_can_be_mended(parameters, sentence):
+    at = visit(**parameters)
+    assert not at.exception and any(sentence in error.value for error in at.error) and not charts(at)
+    at.selectbox(key="source").set_value("gaussian").run()
+    for key, value in (("bits", 4), ("threshold", 0.2), ("neurons", 4)):
+        if any(slider.key == key for slider in at.slider):
+            at.slider(key=key).set_value(value)
+    at.run()
+    assert not at.error and charts(at)
+
+
+def test_bad_values_in_a_link_become_defaults_with_a_notice():
+    at = visit(scaling=0.5, operator="shake", seeds="many")
+    assert not at.exception and not at.error
+    told = " ".join(warning.value for warning in at.warning)
+    assert all(name in told for name in ("scaling", "operator", "seeds"))
+    assert numbers(at) == numbers(visit())
+
+
+@pytest.mark.parametrize("name", sorted(preset.of_page("path-following")))
+def test_presets_show_their_stored_numbers(name):
+    at = visit()
+    at.selectbox(key="_preset path-following").set_value(name).run()
+    assert not at.exception and not at.error
+    stored = preset.of_page("path-following")[name].result
+    assert numbers(at)[2] == ("Yes" if stored["bound_holds"] else "Not applicable")
+    assert numbers(at)[1] == f"{100 * stored['relative_error']:.1f} %"
