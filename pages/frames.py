@@ -3,8 +3,8 @@
 import streamlit as st
 
 import sdqviz as sq
+from sdqviz.explore.wording import number
 from sdqviz.plots import frames as plots
-from sdqviz.plots.theme import number
 from sdqviz.ui import screen, show
 
 with screen.page(

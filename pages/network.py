@@ -2,10 +2,10 @@
 
 import streamlit as st
 
+from sdqviz.explore.wording import number, size
 from sdqviz.plots import network as plots
 from sdqviz.plots import network_text
 from sdqviz.plots.seeds import draw_seeds
-from sdqviz.plots.theme import number, size
 from sdqviz.ui import network, screen, show
 
 with screen.page(

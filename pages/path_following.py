@@ -3,8 +3,8 @@
 import streamlit as st
 
 from sdqviz.explore import layer_walks as walks
+from sdqviz.explore.wording import number, percent
 from sdqviz.plots import path_following as plots
-from sdqviz.plots.theme import number, percent
 from sdqviz.ui import screen, show
 
 with screen.page(

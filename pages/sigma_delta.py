@@ -4,8 +4,8 @@ import streamlit as st
 
 import sdqviz as sq
 from sdqviz.explore import vector
+from sdqviz.explore.wording import number, percent
 from sdqviz.plots import sigma_delta as plots
-from sdqviz.plots.theme import number, percent
 from sdqviz.ui import screen, show
 
 with screen.page(

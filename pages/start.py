@@ -3,8 +3,8 @@
 import streamlit as st
 
 from sdqviz.explore import preset
+from sdqviz.explore.wording import number, percent
 from sdqviz.plots import start as plots
-from sdqviz.plots.theme import number, percent
 from sdqviz.ui import main, screen, show
 
 with screen.page(

@@ -16,9 +16,9 @@ from sdqviz.explore.curves.curve import BoundLine, Curve, Fit, Sweep, medians
 from sdqviz.explore.curves.point import A_POSTERIORI, Point, Promise
 from sdqviz.explore.curves.walk import EQUAL_BITS, NATURAL_ORDER, RANDOM_ORDER, ROUNDING
 from sdqviz.explore.stored import picked
+from sdqviz.explore.wording import number, percent
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Formula
-from sdqviz.plots.theme import number, percent
 
 ADDRESS = "bounds"
 """The page's address."""

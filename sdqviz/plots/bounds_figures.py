@@ -14,6 +14,7 @@ from sdqviz.array import Array
 from sdqviz.explore.curves.curve import BoundLine, Curve, medians
 from sdqviz.explore.curves.point import A_POSTERIORI
 from sdqviz.explore.curves.walk import EQUAL_BITS
+from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.bounds import (
     BESIDE,
@@ -34,7 +35,7 @@ from sdqviz.plots.bounds import (
     why,
 )
 from sdqviz.plots.panel import Formula, Panel
-from sdqviz.plots.theme import Ink, Look, number
+from sdqviz.plots.theme import Ink, Look
 
 LABELS = 148
 """Pixels at the right for labels at the ends of curves."""

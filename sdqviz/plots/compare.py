@@ -13,6 +13,7 @@ import numpy as np
 from sdqviz import asset
 from sdqviz.array import Array, Index
 from sdqviz.experiments.run_store import Run, read_runs
+from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.entries import (
     AVERAGED,
@@ -31,7 +32,7 @@ from sdqviz.plots.entries import (
 )
 from sdqviz.plots.panel import Formula, Panel
 from sdqviz.plots.published import PAPER, Published
-from sdqviz.plots.theme import Ink, Look, number
+from sdqviz.plots.theme import Ink, Look
 
 ADDRESS = "compare"
 """The page's address."""

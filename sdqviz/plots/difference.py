@@ -11,11 +11,12 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.experiments.run_store import Run
+from sdqviz.explore.wording import number, percent, size
 from sdqviz.plots import theme
 from sdqviz.plots.compare import look_of
 from sdqviz.plots.entries import FIGURES, Entry, changed_fields
 from sdqviz.plots.panel import Formula, Panel
-from sdqviz.plots.theme import Ink, number, percent
+from sdqviz.plots.theme import Ink
 from sdqviz.report import LayerReport
 
 COMPARED = ("bits", "bytes", "accuracy", "error", "zeros", "seconds")
@@ -152,8 +153,8 @@ def draw_bits(info: Difference, ink: Ink) -> Panel:
     return Panel(
         name="difference-bits",
         title="What each layer costs, A beside B",
-        look=f"Everything stored for a layer per original number of it; whole network: {theme.size(a)} in A, "
-        f"{theme.size(b)} in B.",
+        look=f"Everything stored for a layer per original number of it; whole network: {size(a)} in A, "
+        f"{size(b)} in B.",
         alt=_alt(info, "bits_per_weight", "bits per weight"),
         figure=figure,
         formulas=[

@@ -14,8 +14,8 @@ import numpy as np
 from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.experiments.run_store import Run
+from sdqviz.explore.wording import number, percent, size
 from sdqviz.methods import METHODS
-from sdqviz.plots.theme import number, percent, size
 from sdqviz.report import LayerReport, Report
 
 BASELINE = "round-to-nearest"

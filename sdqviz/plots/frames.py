@@ -15,12 +15,13 @@ from sdqviz.array import Array, Index
 from sdqviz.bounds.vector import CZAJA_NA, Bound, Walk, wang_variation, wang_variation_bound
 from sdqviz.error import InputError
 from sdqviz.explore.stored import picked
+from sdqviz.explore.wording import number
 from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import Frame, FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Formula, Panel
-from sdqviz.plots.theme import Ink, number
+from sdqviz.plots.theme import Ink
 
 GRAM_CELLS = 96
 """Rows and columns of the drawn Gram matrix; each cell of a larger one shows its largest |⟨e_m,e_n⟩|."""

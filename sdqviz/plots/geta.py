@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from sdqviz.error import InputError
+from sdqviz.explore.wording import number, percent, size
 from sdqviz.methods import METHODS
 from sdqviz.methods.geta import recording
 from sdqviz.methods.geta.recording import Beside, Recording
 from sdqviz.plots import geta_formulas, geta_graph, geta_steps, theme
 from sdqviz.plots.panel import Panel
-from sdqviz.plots.theme import Ink, Look, number, percent, size
+from sdqviz.plots.theme import Ink, Look
 
 ADDRESS = "geta"
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from sdqviz.explore.wording import percent
 from sdqviz.methods.geta.recording import Recording
 from sdqviz.plots import geta_formulas, theme
 from sdqviz.plots.panel import Panel
-from sdqviz.plots.theme import Ink, percent
+from sdqviz.plots.theme import Ink
 from sdqviz.pruning.outline import GroupOutline
 
 ACROSS = 9

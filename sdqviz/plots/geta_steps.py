@@ -12,10 +12,11 @@ from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from sdqviz.array import Array
+from sdqviz.explore.wording import number, percent
 from sdqviz.methods.geta.recording import Moment, Recording
 from sdqviz.plots import geta_formulas, theme
 from sdqviz.plots.panel import Panel
-from sdqviz.plots.theme import Ink, number, percent
+from sdqviz.plots.theme import Ink
 
 SCRUBBED = 120
 """The most moments the slider stops at, evenly chosen."""

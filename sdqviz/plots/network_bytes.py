@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from sdqviz.explore.what_if import Comparison
+from sdqviz.explore.wording import number, size
 from sdqviz.plots import theme
 from sdqviz.plots.network_text import bits_text, look_of
 from sdqviz.plots.panel import Formula, Panel
-from sdqviz.plots.theme import Ink, number
+from sdqviz.plots.theme import Ink
 
 LEGEND_LINE = 19
 """Pixels of a line of the legend."""
@@ -51,14 +52,14 @@ def draw_bytes(found: Comparison, ink: Ink) -> Panel:
                     "color": colours, "line": {"width": 0.5, "color": ink.page},
                     "pattern": {"shape": pattern.get(kind, "+"), "fillmode": "overlay", "fgcolor": ink.page},
                 },
-                customdata=[theme.size(value) for value in values],
+                customdata=[size(value) for value in values],
                 hovertemplate="%{y}: %{customdata}<extra>%{fullData.name}</extra>",
             )  # fmt: skip
     totals = {row: sum(parts.values()) for row, parts in info.items()}
     largest = max(totals.values())
     for row, total in totals.items():
         figure.add_annotation(
-            x=total, y=row, text=theme.size(total), xanchor="left", xshift=6, showarrow=False, font={"color": ink.text}
+            x=total, y=row, text=size(total), xanchor="left", xshift=6, showarrow=False, font={"color": ink.text}
         )
     unit = 1 << (20 if largest >= 1 << 21 else 10)
     ticks = _round_ticks(largest / unit)
@@ -76,16 +77,16 @@ def draw_bytes(found: Comparison, ink: Ink) -> Panel:
     report = found.report
     kept = f"; {_listed(report.left_alone)} kept as they are" if report.left_alone else ""
     ratio = report.original_bytes / report.bytes
-    listed = ", ".join(f"{PART_NAMES.get(kind, kind)} {theme.size(v)}" for kind, v in found.parts.items() if v > 0)
+    listed = ", ".join(f"{PART_NAMES.get(kind, kind)} {size(v)}" for kind, v in found.parts.items() if v > 0)
     return Panel(
         name="bytes",
         title="Real size",
-        look=f"{theme.size(report.original_bytes)} become {theme.size(report.bytes)}, {number(ratio)} times less. "
+        look=f"{size(report.original_bytes)} become {size(report.bytes)}, {number(ratio)} times less. "
         f"Everything "
         f"a decoder needs is counted{kept}. The packed file adds only its header.",
-        alt=f"Sizes: original {theme.size(report.original_bytes)}, compressed {theme.size(report.bytes)} "
+        alt=f"Sizes: original {size(report.original_bytes)}, compressed {size(report.bytes)} "
         f"({listed}), rounding "
-        f"at {bits_text(found.rounding)} {theme.size(found.rounding.best.bytes)}.",
+        f"at {bits_text(found.rounding)} {size(found.rounding.best.bytes)}.",
         figure=figure,
         formulas=[
             Formula(

@@ -12,10 +12,11 @@ import plotly.graph_objects as go
 
 from sdqviz.array import Array
 from sdqviz.explore.what_if import Comparison
+from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.network_text import bits_text, look_of
 from sdqviz.plots.panel import Formula, Panel
-from sdqviz.plots.theme import Ink, Look, number
+from sdqviz.plots.theme import Ink, Look
 from sdqviz.report import Report
 
 SLANTED_LETTER = {0: 0.0, -35: 4.2, -90: 6.8}

@@ -12,10 +12,11 @@ from sdqviz.array import Array, Index
 from sdqviz.bounds.vector import CZAJA_NA
 from sdqviz.explore import what_if
 from sdqviz.explore.what_if import Answer, Vector
+from sdqviz.explore.wording import number, percent
 from sdqviz.plots import theme
 from sdqviz.plots.network_text import bits_text, look_of, title_of
 from sdqviz.plots.panel import Formula, Panel
-from sdqviz.plots.theme import Ink, number, percent
+from sdqviz.plots.theme import Ink
 
 BINS = 81
 """Bins of a histogram."""

@@ -14,9 +14,10 @@ import numpy as np
 from sdqviz.array import Array
 from sdqviz.explore import what_if
 from sdqviz.explore.what_if import Comparison, Rounding
+from sdqviz.explore.wording import number, percent
 from sdqviz.methods import METHODS
 from sdqviz.plots import theme
-from sdqviz.plots.theme import Look, number, percent
+from sdqviz.plots.theme import Look
 from sdqviz.report import LayerReport, Report
 
 

@@ -14,9 +14,10 @@ from sdqviz.bounds.path import SPFQ, UNIFIED
 from sdqviz.explore import layer_walks as walks
 from sdqviz.explore.layer_walks import AlignmentRun, WalkChoice, WalkRun, WidthRun
 from sdqviz.explore.stored import chosen
+from sdqviz.explore.wording import number, percent
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Formula, Panel
-from sdqviz.plots.theme import Ink, number, percent
+from sdqviz.plots.theme import Ink
 
 SHORT = {
     "round-to-nearest": "rounding",

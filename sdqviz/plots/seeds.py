@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from sdqviz.explore.what_if import Spread
+from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Formula, Panel
-from sdqviz.plots.theme import Ink, number
+from sdqviz.plots.theme import Ink
 
 
 def draw_seeds(spread: Spread, ink: Ink) -> Panel:

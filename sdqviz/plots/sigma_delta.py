@@ -15,13 +15,14 @@ from sdqviz.bounds.vector import CZAJA_NA, number_tex
 from sdqviz.explore import vector
 from sdqviz.explore.stored import chosen, picked
 from sdqviz.explore.vector import VectorRun
+from sdqviz.explore.wording import number, percent
 from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
 from sdqviz.frames.permutations.permutation import PermutationChoice
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Formula, Panel
-from sdqviz.plots.theme import Ink, number, percent
+from sdqviz.plots.theme import Ink
 
 LONG = 2000
 """Entries of a pasted vector written out in the code."""

@@ -10,9 +10,10 @@ from plotly.subplots import make_subplots
 
 from sdqviz.array import Array
 from sdqviz.bounds.vector import CZAJA_NA
+from sdqviz.explore.wording import number, percent
 from sdqviz.plots import sigma_delta, theme
 from sdqviz.plots.panel import Formula, Panel
-from sdqviz.plots.theme import Ink, number, percent
+from sdqviz.plots.theme import Ink
 
 DIGITS = 5
 """Decimal places of stored weights: finer than anything a plot can show."""

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from sdqviz.explore.what_if import Answer
-from sdqviz.plots.theme import size
+from sdqviz.explore.wording import size
 from sdqviz.report import Report
 from sdqviz.ui import job
 

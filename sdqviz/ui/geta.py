@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 import streamlit as st
 
 from sdqviz.error import InputError
+from sdqviz.explore.wording import number, percent, size
 from sdqviz.methods import METHODS
 from sdqviz.methods.geta import recording
 from sdqviz.methods.geta.recording import Recording
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
 from sdqviz.plots import geta as plots
-from sdqviz.plots.theme import number, percent, size
 from sdqviz.progress import Progress, ShouldStop
 from sdqviz.ui import history, job, link, show
 from sdqviz.ui.screen import Page

@@ -17,8 +17,8 @@ from sdqviz.error import InputError
 from sdqviz.experiments import run_csv, target
 from sdqviz.experiments.sweep_plan import Plan
 from sdqviz.explore import preset
+from sdqviz.explore.wording import number
 from sdqviz.plots import compare as plots
-from sdqviz.plots.theme import number
 from sdqviz.ui import compare, compare_work
 from sdqviz.ui.launch import MAIN
 
