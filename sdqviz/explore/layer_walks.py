@@ -22,7 +22,9 @@ from sdqviz.methods.calibrated.path_following import PathFollowing
 from sdqviz.methods.unified import OPERATORS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.path_following import walk as recursion
-from sdqviz.path_following.walk import Gram
+from sdqviz.path_following.alignment import align, least_squares
+from sdqviz.path_following.feedback import path_gain
+from sdqviz.path_following.gram import Gram
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
 from sdqviz.storage import codes as coding
@@ -574,7 +576,7 @@ def alignment(choice: WalkChoice, seed: int) -> AlignmentRun | None:
     neurons = data.weights.shape[1]
     grid = choice.grid(largest)
     keys = draws.neuron_keys(draws.layer_key(seed, LAYER), neurons)
-    gain = recursion.path_gain(gram, choice.scaling, choice.placement)
+    gain = path_gain(gram, choice.scaling, choice.placement)
     target = data.original @ data.weights
 
     def left(weights: Array) -> float:
@@ -587,13 +589,13 @@ def alignment(choice: WalkChoice, seed: int) -> AlignmentRun | None:
     base = np.concatenate(aligned, axis=1)  # one walk for all orders: its time hardly grows with the columns
     walk = recursion.walk(base, gram.inputs, gain, quantizer, many, np.tile(keys, count), alive=gram.alive)
     errors = [left(quantized) for quantized in np.split(walk.quantized, count, axis=1)]
-    least = left(recursion.least_squares(gram, data.weights))
+    least = left(least_squares(gram, data.weights))
     return AlignmentRun(orders, np.array([left(w) for w in aligned]), least, np.array(errors))
 
 
 @functools.lru_cache(maxsize=4)
 def _sweeps(data: LayerData, orders: tuple[int, ...]) -> tuple[Array, ...]:
-    return tuple(recursion.align(data.gram, data.weights, order) for order in orders)
+    return tuple(align(data.gram, data.weights, order) for order in orders)
 
 
 # -- Gaussian weights ---------------------------------------------------------------------------------
@@ -663,7 +665,7 @@ def _widths(operator: str, bits: int, step: float, cut: float, scaling: float, f
     errors, bounds, reach = np.empty((len(WIDTHS), WIDTH_NEURONS)), np.empty(len(WIDTHS)), np.empty(len(WIDTHS))
     limit = Operator.of(quantizer, grid) if quantizer.error_limit(grid).max() > 0 else None
     for k, (weights, gram, lower, sizes) in enumerate(_gaussian_layers(seed)):
-        gain = recursion.path_gain(gram, scaling)
+        gain = path_gain(gram, scaling)
         walk = recursion.walk(weights, gram.inputs, gain, quantizer, grid, keys)
         errors[k] = gram.error(weights, walk.quantized) / gram.target
         reach[k] = np.abs(weights + gain[:, None] * (lower @ walk.error)).max()

@@ -23,6 +23,9 @@ from sdqviz.bounds.path import (
 from sdqviz.error import InputError
 from sdqviz.kernels import draws
 from sdqviz.path_following import walk as recursion
+from sdqviz.path_following.alignment import align
+from sdqviz.path_following.feedback import path_gain
+from sdqviz.path_following.gram import DEAD, Gram
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
 
@@ -224,10 +227,10 @@ def run_layer(
     first = x if original is None else np.asarray(original, float)
     if first.shape != x.shape:
         raise InputError(f"original must have the shape of inputs, {x.shape}, got {first.shape}")
-    gram = recursion.Gram.of(x, w, None if original is None else first)
-    base = recursion.align(gram, w) if aligned is None else np.asarray(aligned, float).reshape(w.shape)
+    gram = Gram.of(x, w, None if original is None else first)
+    base = align(gram, w) if aligned is None else np.asarray(aligned, float).reshape(w.shape)
     base = np.where(gram.alive[:, None], base, 0.0)
-    gain = recursion.path_gain(gram, scaling, placement)
+    gain = path_gain(gram, scaling, placement)
     rest = first @ w - x @ base
     length, neurons = w.shape
     step = np.broadcast_to(grid.step, neurons)
@@ -436,7 +439,7 @@ def _walk(
     """Follow the paths of X̃ (seeds, m, N): ũ_N of shape (seeds, m, M), and the values clipped in each run."""
     columns = np.ascontiguousarray(inputs.transpose(2, 0, 1))
     squares = (columns**2).sum(axis=2)
-    alive = squares > recursion.DEAD * squares.max(axis=0, initial=0.0)
+    alive = squares > DEAD * squares.max(axis=0, initial=0.0)
     state = np.zeros((len(inputs), inputs.shape[1], base.shape[2]))
     clipped = np.zeros(len(inputs), np.int64)
     for t, column in enumerate(columns):

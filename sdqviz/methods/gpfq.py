@@ -9,7 +9,8 @@ from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.path_following import ALIGNMENTS, PathFollowing, Prepared, align
-from sdqviz.path_following.walk import Gram, path_gain
+from sdqviz.path_following.feedback import path_gain
+from sdqviz.path_following.gram import Gram
 from sdqviz.progress import ShouldStop
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import QuantizerChoice

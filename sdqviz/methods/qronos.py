@@ -9,7 +9,9 @@ import numpy as np
 from sdqviz.array import Array
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.path_following import ErrorFeedback, Prepared
-from sdqviz.path_following.walk import Gram, conditional_feedback, least_squares
+from sdqviz.path_following.alignment import least_squares
+from sdqviz.path_following.feedback import conditional_feedback
+from sdqviz.path_following.gram import Gram
 from sdqviz.progress import ShouldStop
 
 

@@ -8,7 +8,8 @@ from sdqviz.array import Array
 from sdqviz.choice import field
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.path_following import ALIGNMENTS, PathFollowing, Prepared, align
-from sdqviz.path_following.walk import Gram, path_gain
+from sdqviz.path_following.feedback import path_gain
+from sdqviz.path_following.gram import Gram
 from sdqviz.progress import ShouldStop
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice

@@ -185,7 +185,9 @@ def code(choices: Mapping[str, Any], run: WalkRun) -> str:
     values.pop("name")
     default = WalkChoice()
     given = ", ".join(f"{name}={value!r}" for name, value in values.items() if value != getattr(default, name))
-    return f"""from sdqviz import recursion, walks
+    return f"""from sdqviz.explore import layer_walks as walks
+from sdqviz.path_following.alignment import align
+from sdqviz.path_following.feedback import path_gain
 
 run = walks.run(walks.WalkChoice({given}), seed={int(choices.get("seed", 0))})
 run.relative_error("unified")      # {run.relative_error("unified"):.6g}
@@ -194,8 +196,8 @@ run.sharpest.value, run.sharpest.probability, run.verdict.failures   # the bound
 
 # the walk itself: q_t = T(w̃_t + ⟨X̃_t, ũ_(t−1)⟩/(C‖X̃_t‖²)), from the Gram matrix alone
 gram = run.data.gram
-aligned = recursion.align(gram, run.data.weights, order={run.choice.order})
-gain = recursion.path_gain(gram, scaling={run.choice.scaling!r}, placement={run.choice.placement!r})"""
+aligned = align(gram, run.data.weights, order={run.choice.order})
+gain = path_gain(gram, scaling={run.choice.scaling!r}, placement={run.choice.placement!r})"""
 
 
 # -- draw ---------------------------------------------------------------------------------------------

@@ -17,7 +17,10 @@ from torch import nn
 
 import sdqviz as sq
 from sdqviz.kernels import draws, kernel
-from sdqviz.path_following.walk import Gram, align, conditional_feedback, least_squares, path_gain, walk
+from sdqviz.path_following.alignment import align, least_squares
+from sdqviz.path_following.feedback import conditional_feedback, path_gain
+from sdqviz.path_following.gram import Gram
+from sdqviz.path_following.walk import walk
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid
 

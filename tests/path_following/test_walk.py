@@ -7,8 +7,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import sdqviz as sq
 from sdqviz.kernels import draws, kernel
-from sdqviz.path_following import walk as recursion
-from sdqviz.path_following.walk import Gram, align, path_gain, refine, state_norms, walk
+from sdqviz.path_following.alignment import align, least_squares, smallest_range
+from sdqviz.path_following.feedback import conditional_feedback, path_gain
+from sdqviz.path_following.gram import Gram, Moments
+from sdqviz.path_following.walk import refine, walk
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid
 
@@ -56,7 +58,7 @@ def test_quantized_weights_equal_those_of_the_recursion_over_samples(naive):
                     compared += expected.size
                     different += int((np.abs(got.quantized - expected) > 1e-9).sum())
                     scale = norms.max()
-                    assert_allclose(state_norms(gram, got.error), norms, atol=1e-9 * scale)
+                    assert_allclose(((changed @ got.error) ** 2).sum(axis=0), norms[-1], atol=1e-9 * scale)
                     assert_allclose(
                         gram.error(weights, got.quantized),
                         ((original @ weights - changed @ expected) ** 2).sum(axis=0),
@@ -71,7 +73,7 @@ def test_quantized_weights_equal_those_of_the_recursion_over_samples(naive):
 def test_equal_inputs_need_no_alignment(naive):
     original, _, weights, _ = layer(80, 50, 10, dead=(4,))
     gram = Gram.of(original, weights)
-    for aligned in (align(gram, weights, 3), recursion.least_squares(gram, weights)):
+    for aligned in (align(gram, weights, 3), least_squares(gram, weights)):
         assert_array_equal(aligned[4], 0)
         assert_array_equal(np.delete(aligned, 4, 0), np.delete(weights, 4, 0))
     assert_allclose(naive.align(original, original, weights)[5:], weights[5:], atol=1e-12)
@@ -119,7 +121,7 @@ def test_more_sweeps_converge_to_least_squares():
     gram = Gram.of(changed, weights, original)
     exact = scipy.linalg.lstsq(changed, original @ weights)[0]
     assert_allclose(align(gram, weights, 3000), exact, atol=1e-8)
-    assert_allclose(recursion.least_squares(gram, weights), exact, atol=1e-9)
+    assert_allclose(least_squares(gram, weights), exact, atol=1e-9)
 
 
 @pytest.mark.parametrize(("samples", "width"), [(12, 30), (60, 20)])
@@ -128,8 +130,8 @@ def test_perfect_alignments_reach_the_smallest_error(samples, width):
     gram = Gram.of(changed, weights, original)
     best = scipy.linalg.lstsq(changed, original @ weights)[0]
     least = ((original @ weights - changed @ best) ** 2).sum(axis=0)
-    near = recursion.least_squares(gram, weights)
-    flat = recursion.smallest_range(gram, weights)
+    near = least_squares(gram, weights)
+    flat = smallest_range(gram, weights)
     for found in (near, flat):
         assert_array_equal(found[3], 0)
         assert_allclose(((original @ weights - changed @ found) ** 2).sum(axis=0), least, atol=1e-9)
@@ -151,7 +153,7 @@ def test_perfect_alignments_reach_the_smallest_error(samples, width):
 def test_a_program_too_large_is_refused_with_its_size():
     wide = np.ones((1, 1200))
     with pytest.raises(sq.InputError, match=r"at most 2000000 entries, got 28\d+ .*2400 inequalities in 1201 unknowns"):
-        recursion.smallest_range(Gram.of(wide, np.ones((1200, 1))), np.ones((1200, 1)))
+        smallest_range(Gram.of(wide, np.ones((1200, 1))), np.ones((1200, 1)))
 
 
 def textbook_gptq(hessian, weights, grid, damping):
@@ -169,7 +171,7 @@ def test_conditional_feedback_is_gptq():
     _, changed, weights, keys = layer(200, 90, 20)
     gram = Gram.of(changed, weights)
     grid = Grid.finite("midrise", 3, np.abs(weights).max(axis=0) / 4)
-    feedback, damping = recursion.conditional_feedback(gram, 0.01)
+    feedback, damping = conditional_feedback(gram, 0.01)
     assert_allclose(damping, 0.01 * np.diagonal(gram.inputs).mean())
     got = walk(weights, feedback, np.ones(90), QUANTIZERS["nearest"](), grid, keys).quantized
     assert_allclose(got, textbook_gptq(gram.inputs, weights, grid, damping), atol=1e-12)
@@ -180,11 +182,11 @@ def test_damping_grows_until_the_factor_exists(damping):
     changed = np.ones((5, 3)) @ np.random.default_rng(0).standard_normal((3, 40))  # rank one
     changed[:, 7] = 0
     gram = Gram.of(changed, np.ones((40, 1)))
-    feedback, used = recursion.conditional_feedback(gram, damping)
+    feedback, used = conditional_feedback(gram, damping)
     assert np.isfinite(feedback).all()
     assert used < 1e-6 * gram.squares.mean()
     zero = Gram.of(np.zeros((5, 4)), np.ones((4, 1)))
-    assert np.isfinite(recursion.conditional_feedback(zero, 0.01)[0]).all()
+    assert np.isfinite(conditional_feedback(zero, 0.01)[0]).all()
 
 
 def test_refining_never_loses_and_ends_where_no_single_change_helps():
@@ -213,7 +215,7 @@ def test_moments_with_a_constant_input_and_with_means_taken_out():
     for inputs in (changed, original):
         same = inputs is original
         plain = Gram.of(inputs, weights, None if same else original)
-        sums = recursion.Moments(plain.inputs, plain.cross, plain.target, 80, inputs.sum(axis=0), original.sum(axis=0))
+        sums = Moments(plain.inputs, plain.cross, plain.target, 80, inputs.sum(axis=0), original.sum(axis=0))
         quantized = np.round(weights, 1)
         error = original @ weights - inputs @ quantized
         assert_allclose(sums.mean_error(weights, quantized), error.mean(axis=0), atol=1e-12)

@@ -18,7 +18,7 @@ from sdqviz.explore import monte_carlo
 from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves.point import Axis, Point, Rate, Rule, Subject, promises
 from sdqviz.explore.layer_walks import LayerData, WalkChoice, layer_data
-from sdqviz.path_following import walk as recursion
+from sdqviz.path_following.alignment import align
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid
@@ -160,7 +160,7 @@ class PathLayerMatrix(Subject):
         grid = self._walk.grid(largest) if self._ends else Grid.infinite("midtread", np.array([self.step]))
         threshold = float(np.float32(self.threshold * largest))
         quantizer = QUANTIZERS["nearest"]() if self.method == "gpfq" else self._walk.quantizer(threshold)
-        aligned = recursion.align(data.gram, data.weights, self.order)
+        aligned = align(data.gram, data.weights, self.order)
         given: dict[str, Any] = {
             "original": None if data.agree else data.original, "aligned": aligned, "first_seed": seed,
             "should_stop": should_stop,

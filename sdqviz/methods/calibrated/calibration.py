@@ -23,7 +23,7 @@ from sdqviz.error import InputError
 from sdqviz.kernels import draws
 from sdqviz.networks.layer import Layer, compressible_kinds, input_rows, position_count, to_vectors
 from sdqviz.networks.network import Network, batches
-from sdqviz.path_following.walk import Moments
+from sdqviz.path_following.gram import Moments
 from sdqviz.progress import ShouldStop, stop_if
 
 if TYPE_CHECKING:

@@ -26,8 +26,10 @@ from sdqviz.methods.method import (
     check_layer_names,
     split_bias,
 )
+from sdqviz.path_following import alignment as alignments
 from sdqviz.path_following import walk as recursion
-from sdqviz.path_following.walk import Gram, Moments, Walk
+from sdqviz.path_following.gram import Gram, Moments
+from sdqviz.path_following.walk import Walk
 from sdqviz.progress import ShouldStop, report, stop_if
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS
@@ -325,10 +327,10 @@ def align(
 ) -> Array:  # fmt: skip
     """Return w̃ by the alignment of that name."""
     if alignment == "sweeps":
-        return recursion.align(gram, weights, order, should_stop)
+        return alignments.align(gram, weights, order, should_stop)
     if alignment == "least-squares":
-        return recursion.least_squares(gram, weights)
-    return recursion.smallest_range(gram, weights, should_stop)
+        return alignments.least_squares(gram, weights)
+    return alignments.smallest_range(gram, weights, should_stop)
 
 
 def fitted_step(

@@ -1,0 +1,77 @@
+"""How an error is made up for by the weights still to come: along the path, or through the inverse of the Hessian."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.error import InputError
+from sdqviz.path_following.gram import Gram
+
+
+def path_gain(gram: Gram, scaling: float = 1.0, placement: str = "own") -> Array:
+    """Return the gain of path following, 1/(C‖X̃_t‖²) or 1/(C max_j‖X̃_j‖²), shape (N,); 0 at dead inputs.
+
+    Parameters
+    ----------
+    gram : Gram
+        The layer's inputs.
+    scaling : float
+        C ≥ 1; 1 is GPFQ and SPFQ.
+    placement : {"own", "largest"}
+        Whose norm C multiplies. With the largest one the range and 1-bit conditions no longer contain the ratio of
+        the input norms.
+
+    Notes
+    -----
+    Zhang & Saab, arXiv 2412.18184.
+    """
+    if scaling < 1:
+        raise InputError(f"scaling C must be at least 1, got {scaling}")
+    if placement not in ("own", "largest"):
+        raise InputError(f"placement must be own or largest, got {placement!r}")
+    squares = gram.squares if placement == "own" else np.full_like(gram.squares, gram.squares.max(initial=0.0))
+    return np.where(gram.alive, 1.0 / (scaling * np.where(gram.alive, squares, 1.0)), 0.0)
+
+
+def conditional_feedback(gram: Gram, damping: float = 0.01) -> tuple[Array, float]:
+    """Return GPTQ's feedback matrix: how the weights still to come can best make up for an error.
+
+    Parameters
+    ----------
+    gram : Gram
+        The layer's inputs.
+    damping : float
+        Added to the diagonal of H, as a share of its mean; ten times more as often as the factorisation fails.
+
+    Returns
+    -------
+    feedback : ndarray, shape (N, N)
+        Uᵀ of the factorisation H + λI = U D Uᵀ with U upper triangular and ones on its diagonal.
+    damping : float
+        λ, in units of H.
+
+    Notes
+    -----
+    GPTQ (Frantar et al., arXiv 2210.17323) updates the weights to come after each rounding. The update that its
+    Cholesky factor of the inverse gives is the same as this feedback of the errors: minimising over the later weights
+    leaves Σ_t D_t(w_t − q_t + Σ_{j<t} U_jt(w_j − q_j))², so each term in turn is rounded to nearest.
+    """
+    from scipy.linalg import LinAlgError, cholesky
+
+    size = len(gram.squares)
+    mean = float(gram.squares.mean()) if size else 0.0
+    matrix = gram.inputs.copy()
+    matrix[~gram.alive] = 0.0
+    matrix[:, ~gram.alive] = 0.0
+    added = damping * mean
+    diagonal = np.where(gram.alive, gram.squares, 1.0)
+    smallest = max(mean, np.finfo(float).tiny) * size * np.finfo(float).eps
+    while True:
+        np.fill_diagonal(matrix, diagonal + added)
+        try:
+            factor = cholesky(matrix[::-1, ::-1], lower=True, check_finite=False)[::-1, ::-1]
+            break
+        except LinAlgError:
+            added = max(10 * added, smallest)
+    return np.ascontiguousarray((factor / np.diagonal(factor)).T), added
