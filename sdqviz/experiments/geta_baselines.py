@@ -92,7 +92,7 @@ def quantized_inputs(network: Network, bits: int, seed: int = 0) -> Network:
     seed : int
         Draws the calibration inputs.
     """
-    from sdqviz.methods.geta.run import observe
+    from sdqviz.methods.geta.quantized import observe
     from sdqviz.networks.learned_quantizer import LearnedQuantizer, quantize_input
 
     if network.dataset is None:
@@ -192,7 +192,7 @@ def fine_tuned(
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    from sdqviz.methods.geta.run import Batches
+    from sdqviz.methods.geta.batches import Batches
     from sdqviz.networks.network import main_tensor
 
     if network.dataset is None:

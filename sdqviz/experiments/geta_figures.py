@@ -82,8 +82,7 @@ def run(
     Stopped
         If asked to stop.
     """
-    from sdqviz.methods.geta import result
-    from sdqviz.methods.geta import run as training
+    from sdqviz.methods.geta import result, training
 
     given = network.load(part(progress, 0.0, 0.02), should_stop)
     share = 0.55 if beside else 0.85

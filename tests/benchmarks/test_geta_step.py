@@ -42,12 +42,12 @@ def test_joint_step_costs_little_more_than_a_plain_one(name, repeats, record_pro
     plain = copy.deepcopy(training.module)  # with the same quantizers
     peer = torch.optim.Adam(plain.parameters(), choice.rate)
     for _ in range(3):  # into the joint stage: half of the units are being forgotten
-        training._step(None)
+        training.step()
     assert training.optimizer.redundant.any() and not training.optimizer.zero.any()
     joint_times, plain_times = [], []
     for repeat in range(repeats):
         begun = time.perf_counter()
-        training._step(None)
+        training.step()
         joint_times.append(time.perf_counter() - begun)
         begun = time.perf_counter()
         plain_step(plain, peer, *training.batches.of(repeat))

@@ -14,7 +14,7 @@ from sdqviz.methods.geta.stages import COOL_DOWN, JOINT, PROJECTION, Plan
 from sdqviz.networks.learned_quantizer import FINEST_BITS, bits_of, step_of
 
 if TYPE_CHECKING:
-    from sdqviz.methods.geta import Geta
+    from sdqviz.methods.geta.settings import Settings
 
 ETA = 0.999
 """η of the published rule: how much of the descent the forgetting may use up."""
@@ -154,7 +154,7 @@ class Qasso:
         What may be removed.
     plan : Plan
         Stages and periods.
-    choice : Geta
+    choice : Settings
         Rates, bits and the safeguard.
     count : int
         K, how many units go.
@@ -177,7 +177,7 @@ class Qasso:
     one d for all of them, and each keeps it within its own range of bits.
     """
 
-    def __init__(self, flat: FlatParameters, units: Units, plan: Plan, choice: Geta, count: int) -> None:
+    def __init__(self, flat: FlatParameters, units: Units, plan: Plan, choice: Settings, count: int) -> None:
         self.flat, self.units, self.plan, self.choice, self.count = flat, units, plan, choice, count
         self.taken = 0
         self.ascents = 0

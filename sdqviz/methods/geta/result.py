@@ -19,7 +19,7 @@ from sdqviz.storage.bits import Packed
 
 if TYPE_CHECKING:
     from sdqviz.array import Array
-    from sdqviz.methods.geta.run import Trained
+    from sdqviz.methods.geta.training import Trained
 
 
 def items(

@@ -5,20 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from sdqviz.methods.geta.flat import INPUT, WEIGHT
 from sdqviz.methods.geta.recording import Moment, Recording
+from sdqviz.methods.geta.run import Run
 from sdqviz.networks import cost
 from sdqviz.networks.network import main_tensor
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.version import __version__
-
-if TYPE_CHECKING:
-    from sdqviz.methods.geta.run import Run
 
 MOMENTS = 150
 """About how many steps are recorded."""

@@ -10,8 +10,9 @@ from torch import nn
 import sdqviz as sq
 from sdqviz.compression import packed_file
 from sdqviz.explore import what_if
-from sdqviz.methods.geta import run
+from sdqviz.methods.geta import training
 from sdqviz.methods.geta.recording import Recording
+from sdqviz.methods.method import Reduction
 from sdqviz.networks.learned_quantizer import LearnedQuantizer
 
 GETA = sq.METHODS["geta"]
@@ -71,7 +72,7 @@ class StopAt:
 def test_promises_hold_and_the_network_is_left_alone(make, optimizer):
     network = make()
     before, state = network.fingerprint, torch.get_rng_state()
-    trained = run.train(network, GETA(**SHORT, optimizer=optimizer, bits_low=3, bits_high=7), seed=1)
+    trained = training.train(network, GETA(**SHORT, optimizer=optimizer, bits_low=3, bits_high=7), seed=1)
     assert network.fingerprint == before
     assert torch.equal(torch.get_rng_state(), state)
     total = sum(group.units for group in trained.graph.groups if group.prunable)
@@ -90,7 +91,7 @@ def test_promises_hold_and_the_network_is_left_alone(make, optimizer):
 def test_smaller_network_is_the_trained_one(make, tmp_path):
     network = make()
     choice = GETA(**SHORT)
-    trained = run.train(network, choice, seed=2, calibration=network.dataset.calibration(64, 2))
+    trained = training.train(network, choice, seed=2, calibration=network.dataset.calibration(64, 2))
     made = sq.compress(network, choice, 64, seed=2)
     inputs = torch.randn(30, *network.dataset.test_inputs.shape[1:], generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -112,7 +113,7 @@ def test_a_file_that_cuts_nonsense_is_refused():
         damaged = copy.deepcopy(made)
         cut = made.reduction.cut.to_dict() | change
         recipe = type("Cut", (), {"to_dict": lambda self, cut=cut: cut})()
-        object.__setattr__(damaged, "reduction", sq.compression.Reduction(recipe, made.reduction.input_quantizers))
+        object.__setattr__(damaged, "reduction", Reduction(recipe, made.reduction.input_quantizers))
         with pytest.raises(sq.InputError, match="must cut channels that the network has"):
             packed_file.read(damaged.to_bytes()).rebuild(network)
 
@@ -120,14 +121,14 @@ def test_a_file_that_cuts_nonsense_is_refused():
 @pytest.mark.parametrize("steps", [(0, 5, 11, 17), pytest.param(range(19), marks=pytest.mark.slow)])
 def test_runs_are_stopped_and_gone_on_from_at_any_step(tmp_path, steps):
     network, choice = residual(), GETA(**SHORT)
-    whole = run.train(network, choice, seed=3, on_moment=lambda _: None)
+    whole = training.train(network, choice, seed=3, on_moment=lambda _: None)
     for step in steps:
         checkpoint = tmp_path / f"{step}.state"
         stop = StopAt(step)
         with pytest.raises(sq.Stopped):
-            run.train(network, choice, 3, None, stop, checkpoint, stop.listen)
+            training.train(network, choice, 3, None, stop, checkpoint, stop.listen)
         assert torch.load(checkpoint, weights_only=True)["taken"] == step
-        again = run.train(network, choice, 3, None, None, checkpoint, lambda _: None)
+        again = training.train(network, choice, 3, None, None, checkpoint, lambda _: None)
         for (name, one), two in zip(whole.module.state_dict().items(), again.module.state_dict().values(), strict=True):
             assert torch.equal(one, two), (step, name)
         assert comparable(again.recording) == comparable(whole.recording)
@@ -144,12 +145,12 @@ def test_another_run_and_a_damaged_file_are_not_gone_on_from(tmp_path):
     checkpoint = tmp_path / "state"
     stop = StopAt(9)
     with pytest.raises(sq.Stopped):
-        run.train(network, choice, 0, None, stop, checkpoint, stop.listen)
-    fresh = run.train(network, choice, seed=1)
+        training.train(network, choice, 0, None, stop, checkpoint, stop.listen)
+    fresh = training.train(network, choice, seed=1)
     for content in (None, b"nonsense"):
         if content is not None:
             checkpoint.write_bytes(content)
-        other = run.train(network, choice, 1, None, None, checkpoint)
+        other = training.train(network, choice, 1, None, None, checkpoint)
         assert all(
             torch.equal(one, two)
             for one, two in zip(fresh.module.state_dict().values(), other.module.state_dict().values(), strict=True)
@@ -160,7 +161,7 @@ def test_recording_grows_and_ends_at_the_reported_cost():
     network = residual()
     choice = GETA(**SHORT)
     seen: list[Recording] = []
-    trained = run.train(network, choice, 0, on_moment=seen.append)
+    trained = training.train(network, choice, 0, on_moment=seen.append)
     assert [len(one.moments) for one in seen] == list(range(1, choice.plan.steps + 2))
     last = seen[-1]
     assert last.moments == trained.recording.moments
@@ -187,7 +188,7 @@ def test_loss_that_is_not_finite_stops_with_the_step(tmp_path):
     checkpoint = tmp_path / "state"
     choice = GETA(**SHORT, quantize_activations=False)
     with pytest.raises(sq.InputError, match=r"loss must stay finite, got (nan|inf) at step 6: lower rate") as caught:
-        run.train(network, choice, 0, None, None, checkpoint)
+        training.train(network, choice, 0, None, None, checkpoint)
     assert str(caught.value).endswith("the last good state is kept in state")
     state = torch.load(checkpoint, weights_only=True)
     assert torch.isfinite(state["values"]).all() and state["taken"] < 6
@@ -239,13 +240,13 @@ def test_networks_that_cannot_be_pruned_are_refused(module, complaint):
 
 def test_batches_that_do_not_fit_are_refused():
     with pytest.raises(sq.InputError, match="batch must be at least 2 for a network with batch normalisation, got 1"):
-        run.train(residual(), GETA(**{**SHORT, "batch": 1}))
+        training.train(residual(), GETA(**{**SHORT, "batch": 1}))
     with pytest.raises(sq.InputError, match="batch must be at most the 160 calibration inputs, got 161"):
-        run.train(dense(), GETA(**{**SHORT, "batch": 161}))
+        training.train(dense(), GETA(**{**SHORT, "batch": 161}))
     with pytest.raises(sq.InputError, match="dataset must be given"):
-        run.train(sq.Network(dense().module, torch.zeros(1, 6)), GETA(**SHORT))
+        training.train(sq.Network(dense().module, torch.zeros(1, 6)), GETA(**SHORT))
     with pytest.raises(sq.InputError, match="keeps a unit"):
-        run.train(dense(), GETA(**SHORT, sparsity=0.95))
+        training.train(dense(), GETA(**SHORT, sparsity=0.95))
 
 
 @pytest.mark.slow
@@ -253,7 +254,7 @@ def test_batches_that_do_not_fit_are_refused():
 def test_catalogue_trains_for_fifty_steps_and_is_cut(name):
     network = sq.NETWORKS[name](seed=0).load()
     choice = GETA(batch=16, warm_up_steps=5, projection_steps=15, joint_steps=15, cool_down_steps=15)
-    trained = run.train(network, choice, calibration=network.dataset.calibration(64, 0))
+    trained = training.train(network, choice, calibration=network.dataset.calibration(64, 0))
     made = sq.compress(network, choice, 64)
     inputs = torch.rand(20, *network.example_input.shape[1:], generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
