@@ -1,0 +1,84 @@
+"""Sums over a layer's inputs, in float64: what the walk needs of them, as the data come in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.path_following.gram import Moments
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Sums:
+    """Moments of every group of a layer, as the data come in."""
+
+    def __init__(self, weights: Array, agree: bool) -> None:
+        """Start from nothing, for weights (groups, width, neurons); ``agree`` says that there is one input, not two."""
+        groups, width, neurons = weights.shape
+        self.weights, self.agree, self.samples = weights, agree, 0
+        # columns first, so that BLAS adds in place; of the symmetric H it fills the lower triangle only
+        self.inputs = [np.zeros((width, width), order="F") for _ in range(groups)]
+        self.cross = None if agree else [np.zeros((width, width), order="F") for _ in range(groups)]
+        self.target = np.zeros((groups, neurons))
+        self.total, self.original_total = np.zeros((groups, width)), np.zeros((groups, width))
+
+    def add(self, original: Tensor, compressed: Tensor | None) -> None:
+        """Add rows, shape (groups, rows, width); without ``compressed`` they are the same in both networks."""
+        self.samples += original.shape[1]
+        if original.device.type == "cpu":
+            self._add_on_cpu(in_numpy(original), None if compressed is None else in_numpy(compressed))
+            return
+        x, y = original, original if compressed is None else compressed
+        for group, product in enumerate(in_numpy(y.transpose(1, 2) @ y)):
+            self.inputs[group] += product
+        if self.cross is not None:
+            for group, product in enumerate(in_numpy(y.transpose(1, 2) @ x)):
+                self.cross[group] += product
+        self.target += in_numpy((x @ x.new_tensor(self.weights)).square().sum(dim=1))
+        self.total += in_numpy(y.sum(dim=1))
+        self.original_total += in_numpy(x.sum(dim=1))
+
+    def _add_on_cpu(self, x: Array, compressed: Array | None) -> None:
+        from scipy.linalg import blas
+
+        y = x if compressed is None else compressed
+        for group, total in enumerate(self.inputs):
+            blas.dsyrk(1.0, y[group].T, beta=1.0, c=total, lower=1, overwrite_c=1)
+            if self.cross is not None:
+                blas.dgemm(1.0, y[group].T, x[group].T, beta=1.0, c=self.cross[group], trans_b=1, overwrite_c=1)
+        self.target += ((x @ self.weights) ** 2).sum(axis=1)
+        self.total += y.sum(axis=1)
+        self.original_total += x.sum(axis=1)
+
+    def finish(self) -> tuple[Moments, ...]:
+        """Return the moments of each group."""
+        return tuple(
+            Moments(
+                _symmetric(self.inputs[group]),
+                None if self.cross is None else self.cross[group],
+                self.target[group],
+                self.samples,
+                self.total[group],
+                self.original_total[group],
+            )
+            for group in range(len(self.inputs))
+        )
+
+
+def _symmetric(lower: Array) -> Array:
+    """Mirror the lower triangle to the upper one, in place, a block of columns at a time; return it rows first."""
+    for start in range(0, len(lower), 256):
+        block = slice(start, start + 256)
+        corner = np.tril(lower[block, block])
+        lower[block, block] = corner + np.tril(corner, -1).T
+        lower[block, start + 256 :] = lower[start + 256 :, block].T
+    return lower.T
+
+
+def in_numpy(tensor: Tensor) -> Array:
+    """Return a tensor's values as an array."""
+    return tensor.detach().cpu().numpy()
