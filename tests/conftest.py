@@ -1,9 +1,33 @@
-"""Path following written out as in the papers, over samples instead of Gram matrices: what the fast form must equal."""
+"""What many tests share: how the suite runs in parallel, path following written out, made runs, drawn networks."""
+
+import os
 
 import numpy as np
 import pytest
 
 from sdqviz.kernels import draws
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Run the whole suite in one process a core, and what is named on the command line in one process alone."""
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return max(2, len(os.sched_getaffinity(0))) if whole else 0
+
+
+def pytest_collection_modifyitems(items):
+    """Start with the browser tests: one process runs them all, so nothing must wait for them at the end."""
+    items.sort(key=lambda item: "browser" not in item.path.parts)  # stable: the rest keeps its order
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Keep a file's tests in one process, and all browser tests in one: they share a server and a browser."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
 
 
 class NaivePath:

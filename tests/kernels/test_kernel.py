@@ -139,8 +139,8 @@ def test_walsh_hadamard_touches_only_the_rows_it_is_given():
 FOUR_CALLERS = """
     import threading
     import numpy as np
-    from sdqviz import kernel
-    from sdqviz.sigma_delta import walk_rows
+    from sdqviz.kernels import kernel
+    from sdqviz.sigma_delta.recursion import walk_rows
 
     assert kernel.threading_layer() == "workqueue", kernel.threading_layer()
     kernel.set_threads(2)
