@@ -25,10 +25,13 @@ def report(progress: Progress | None, done: float, total: float, message: str) -
         progress(done, total, message)
 
 
-def part(progress: Progress | None, begin: float, end: float) -> Progress | None:
-    """Return a progress that fills one stretch of another, from share ``begin`` to share ``end``, in whole percent."""
+def part(progress: Progress | None, begin: float, end: float, of: str = "") -> Progress | None:
+    """Return a progress that fills one stretch of another, from share ``begin`` to share ``end``, in whole percent.
+
+    ``of`` is put before its messages.
+    """
     if progress is None:
         return None
     return lambda done, total, message: progress(
-        round(100 * (begin + (end - begin) * done / max(total, 1e-12))), 100, message
+        round(100 * (begin + (end - begin) * done / max(total, 1e-12))), 100, of + message
     )

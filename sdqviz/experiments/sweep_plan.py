@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sdqviz.choice import Choice
+from sdqviz.compression.question import Question
 from sdqviz.error import InputError
-from sdqviz.explore.what_if import Question
 from sdqviz.methods import METHODS
 from sdqviz.methods.method import MethodChoice
 from sdqviz.networks.catalogue import NETWORKS

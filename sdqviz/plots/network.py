@@ -9,9 +9,11 @@ from sdqviz.bounds.ladder import Ladder
 from sdqviz.bounds.vector import Bound
 from sdqviz.choice import PerLayer
 from sdqviz.compression.guarantee import path_layer_bound
+from sdqviz.compression.question import Question
 from sdqviz.explore import preset, what_if
+from sdqviz.explore.comparison import Comparison
 from sdqviz.explore.stored import picked
-from sdqviz.explore.what_if import Answer, Comparison, LayerOutline, Question
+from sdqviz.explore.what_if import Answer, LayerOutline
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.networks.catalogue.network_choice import NetworkChoice

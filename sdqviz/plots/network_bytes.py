@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sdqviz.explore.what_if import Comparison
+from sdqviz.explore.comparison import Comparison
 from sdqviz.explore.wording import number, size
 from sdqviz.plots import theme
 from sdqviz.plots.network_text import bits_text, look_of

@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from sdqviz.array import Array
-from sdqviz.explore.what_if import Comparison
+from sdqviz.explore.comparison import Comparison
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.network_text import bits_text, look_of

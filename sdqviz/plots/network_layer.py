@@ -10,8 +10,8 @@ from plotly.subplots import make_subplots
 
 from sdqviz.array import Array, Index
 from sdqviz.bounds.vector import CZAJA_NA
-from sdqviz.explore import what_if
-from sdqviz.explore.what_if import Answer, Vector
+from sdqviz.explore.weight_vector import Vector, vector
+from sdqviz.explore.what_if import Answer
 from sdqviz.explore.wording import number, percent
 from sdqviz.plots import theme
 from sdqviz.plots.network_text import bits_text, look_of, title_of
@@ -121,7 +121,7 @@ def _dress(figure: go.Figure, base: go.Figure, ink: Ink) -> None:
 
 def draw_vector(asked: Answer, name: str, which: str, ink: Ink) -> Panel:
     """Draw one vector of a layer: its state walk inside the band where the method has one, else its weights."""
-    found = what_if.vector(asked, name, which)
+    found = vector(asked, name, which)
     return (
         _draw_weights(asked, name, which, found, ink) if found.states is None else _draw_walk(name, which, found, ink)
     )

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.explore import what_if
-from sdqviz.explore.what_if import Comparison, Rounding
+from sdqviz.explore.comparison import Comparison, Rounding, mean_weight_error
 from sdqviz.explore.wording import number, percent
 from sdqviz.methods import METHODS
 from sdqviz.plots import theme
@@ -80,7 +79,7 @@ def verdict_on_rounding(found: Comparison) -> str | None:
     spent, less = number(mine.bits_per_weight), number(best.bits_per_weight)
     error, other = percent(mine.relative_output_error), percent(best.relative_output_error)
     if found.rounding_wins and not mine.inputs:
-        error, other = (percent(what_if.mean_weight_error(one)) for one in (mine, best))
+        error, other = (percent(mean_weight_error(one)) for one in (mine, best))
         return (
             f"Plain rounding wins here: with {less} bits a weight it leaves the weights {other} of error, this choice "
             f"spends {spent} bits for {error} (averages over all weights)."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sdqviz.explore.what_if import Spread
+from sdqviz.explore.spread import Spread
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Formula, Panel

@@ -14,9 +14,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from sdqviz.bounds.ladder import Ladder
 from sdqviz.choice import Choice, PerLayer, Spec
+from sdqviz.compression.question import Question
 from sdqviz.error import InputError
-from sdqviz.explore import what_if
-from sdqviz.explore.what_if import Answer, Comparison, LayerOutline, Question, Spread
+from sdqviz.explore import spread, what_if
+from sdqviz.explore.comparison import Comparison
+from sdqviz.explore.spread import Spread
+from sdqviz.explore.what_if import Answer, LayerOutline
 from sdqviz.frames import FRAMES
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
@@ -160,7 +163,7 @@ def ask(page: Page) -> Asked | None:
             "the seed under More upwards, and accuracy and error are shown with their spread. Each takes as long as "
             "the run itself.",
             minimum=1,
-            maximum=what_if.SEEDS,
+            maximum=spread.MOST_SEEDS,
             where="how much",
         )
     return Asked(question, layer, vector, ladder, seeds)
@@ -319,7 +322,7 @@ def _work(question: Question, *, later: bool) -> Answer | None:
         slot.show()
         return None
     loaded, kept = "torch" in sys.modules, own.kept(question.network)
-    seconds = question.estimated_seconds(kept) if loaded else math.nan
+    seconds = what_if.estimated_seconds(question, kept) if loaded else math.nan
     if loaded and seconds <= what_if.AT_ONCE:
         if running:
             slot.cancel()
@@ -389,7 +392,7 @@ def seeds(asked: Asked, shown: Shown) -> Spread | None:
         return slot.result
     if st.session_state.get(SEEDS_ASKED) != wanted:
         kept = own.kept(found.question.network)
-        slot.start(functools.partial(what_if.over_seeds, *wanted, kept=kept), wanted)
+        slot.start(functools.partial(spread.over_seeds, *wanted, kept=kept), wanted)
         st.session_state[SEEDS_ASKED] = wanted
         running = True
     if running:

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 import sdqviz as sq
+from sdqviz.compression.question import Question
 from sdqviz.explore import what_if
-from sdqviz.explore.what_if import Comparison, Question, Recent
+from sdqviz.explore.comparison import Comparison, rounding_bits_per_weight
+from sdqviz.explore.spread import over_seeds
+from sdqviz.explore.weight_vector import vector
 from sdqviz.methods.frame_quantization import walk_states
 
 
@@ -20,18 +23,6 @@ def asked(network="mnist-fnn", calibration=64, **method):
 @pytest.fixture(scope="module")
 def answer():
     return what_if.answer(asked())
-
-
-def test_recent_keeps_the_newest_within_number_and_weight():
-    kept = Recent(3, 10.0)
-    for key in range(4):
-        kept.put(key, key * 10)
-    assert kept.get(0) is None and kept.get(3) == 30 and len(kept) == 3
-    kept.get(1)  # now the newest
-    kept.put(9, 90, weight=10.0)
-    assert kept.get(9) == 90 and kept.get(1) == 10  # weights of the others are 0
-    kept.put(10, 100, weight=99.0)  # alone heavier than allowed: kept, everything else goes
-    assert kept.get(10) == 100 and len(kept) == 1
 
 
 def test_answer_is_what_compress_reports_and_is_found_again(answer):
@@ -62,7 +53,7 @@ def test_rounding_beside_is_the_dearest_that_costs_no_more(network, method):
     for report in beside.reports.values():
         assert report.bits_per_weight <= limit * (1 + 1e-12)
         assert report.method["bits"] == beside.bits and report.method["scale"] == beside.scale
-    predicted = what_if.rounding_bits_per_weight(found.compression, beside.bits, beside.scale)
+    predicted = rounding_bits_per_weight(found.compression, beside.bits, beside.scale)
     np.testing.assert_allclose(beside.best.bits_per_weight, predicted, rtol=1e-12)
     dearer = sq.METHODS["round-to-nearest"](bits=beside.bits + 1, scale="per-layer")
     assert sq.compress(found.compression.original, dearer, 0).report.bits_per_weight > limit
@@ -75,7 +66,7 @@ def test_rounding_is_marked_where_even_one_bit_costs_more():
     assert found.comparison.rounding.affordable and layers == ["hidden1", "hidden2", "output"]
     poor = dataclasses.replace(found.comparison.report, bits_per_weight=0.5)
     again = dataclasses.replace(found.compression, report=poor)
-    beside = what_if._rounding(found.compression.original, again, found.question, 16, None, None)
+    beside = what_if.rounding_beside(found.question, again)
     assert not beside.affordable and (beside.bits, beside.scale) == (1, "per-layer")
     assert not Comparison(poor, {}, beside).rounding_wins
 
@@ -117,7 +108,7 @@ def test_changed_predictions_come_lost_first(answer):
 def test_vector_is_one_of_the_layer_with_its_own_walk(axis):
     found = what_if.answer(asked("mnist-lenet", 16, axis=axis, size=801, step_rule="range-column", biases="quantized"))
     item = found.layer("hidden")
-    errors = {which: what_if.vector(found, "hidden", which) for which in ("worst", "median", "best")}
+    errors = {which: vector(found, "hidden", which) for which in ("worst", "median", "best")}
     assert np.linalg.norm(errors["worst"].before - errors["worst"].after) >= np.linalg.norm(
         errors["median"].before - errors["median"].after
     )
@@ -162,10 +153,10 @@ def test_two_threads_share_a_network_without_cross_talk():
 
 
 def test_estimates_tell_the_quick_from_the_costly():
-    assert asked(size=1000).estimated_seconds() < what_if.AT_ONCE
-    assert asked(size=7000, permutation="two-opt").estimated_seconds() > what_if.AT_ONCE
+    assert what_if.estimated_seconds(asked(size=1000)) < what_if.AT_ONCE
+    assert what_if.estimated_seconds(asked(size=7000, permutation="two-opt")) > what_if.AT_ONCE
     untrained = Question(sq.NETWORKS["mnist-fnn"](seed=9876), sq.METHODS["round-to-nearest"]())
-    assert not untrained.ready and untrained.estimated_seconds() > what_if.AT_ONCE
+    assert not untrained.ready and what_if.estimated_seconds(untrained) > what_if.AT_ONCE
     assert [outline.name for outline in what_if.outline(untrained.network)] == ["hidden1", "hidden2", "output"]
 
 
@@ -186,7 +177,7 @@ def spfq(seed=0, **method):
 
 def test_seeds_give_what_the_page_shows_with_each():
     told = []
-    found = what_if.over_seeds(spfq(5), 3, lambda done, total, message: told.append((done / total, message)))
+    found = over_seeds(spfq(5), 3, lambda done, total, message: told.append((done / total, message)))
     assert found.seeds.tolist() == [5, 6, 7] and found.tested
     for place, seed in enumerate(found.seeds.tolist()):
         report = what_if.answer(spfq(seed)).comparison.report
@@ -202,33 +193,27 @@ def test_seeds_give_what_the_page_shows_with_each():
     assert math.isnan(found.told(found.errors[:1])[1])
 
 
-def test_seeds_that_are_known_are_not_run_again(monkeypatch):
-    first = what_if.over_seeds(spfq(5), 2)
-    runs = []
-    real = what_if.compress
-    monkeypatch.setattr(what_if, "compress", lambda *given: (runs.append(given[3]), real(*given))[1])
-    again = what_if.over_seeds(spfq(4), 3)
-    assert runs == [4]
+def test_seeds_that_are_known_are_not_run_again():
+    first = over_seeds(spfq(5), 2)
+    told = []
+    again = over_seeds(spfq(4), 3, lambda _done, _total, message: told.append(message))
+    assert {message.split(":")[0] for message in told} == {"seed 4", "done"}  # a known seed has nothing to tell
     assert again.errors[1:].tolist() == first.errors.tolist()
 
 
-def test_a_stop_between_seeds_keeps_those_that_are_finished(monkeypatch):
+def test_a_stop_between_seeds_keeps_those_that_are_finished():
     told = []
     with pytest.raises(sq.Stopped):
-        what_if.over_seeds(
-            spfq(20), 3, lambda _done, _total, message: told.append(message), lambda: "seed 21: done" in told
-        )
-    runs = []
-    real = what_if.compress
-    monkeypatch.setattr(what_if, "compress", lambda *given: (runs.append(given[3]), real(*given))[1])
-    what_if.over_seeds(spfq(20), 3)
-    assert runs == [22]
+        over_seeds(spfq(20), 3, lambda _done, _total, message: told.append(message), lambda: "seed 21: done" in told)
+    told.clear()
+    over_seeds(spfq(20), 3, lambda _done, _total, message: told.append(message))
+    assert {message.split(":")[0] for message in told} == {"seed 22", "done"}
 
 
 @pytest.mark.parametrize("count", [0, 11])
 def test_number_of_seeds_is_limited(count):
     with pytest.raises(sq.InputError, match=f"seeds must be between 1 and 10, got {count}"):
-        what_if.over_seeds(spfq(), count)
+        over_seeds(spfq(), count)
 
 
 def test_methods_that_draw_their_levels_say_so():

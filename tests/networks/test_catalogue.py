@@ -13,6 +13,7 @@ from torchvision.datasets import CIFAR10
 
 import sdqviz as sq
 from sdqviz.compression.measurement import measure
+from sdqviz.compression.question import Question
 from sdqviz.explore import what_if
 from sdqviz.methods.calibrated.calibration import Calibration
 from sdqviz.networks import dataset, training
@@ -231,7 +232,7 @@ def test_other_choices_have_files_of_their_own_and_are_not_shipped(tmp_path, mon
     for other in (resnet(seed=1), resnet(width=9), resnet(images="cifar10")):
         assert not other.shipped and not other.ready
     assert sq.NETWORKS["vit-tiny"](seed=2).shipped
-    assert what_if.Question(resnet(width=9), sq.METHODS["round-to-nearest"]()).estimated_seconds() > 100
+    assert what_if.estimated_seconds(Question(resnet(width=9), sq.METHODS["round-to-nearest"]())) > 100
     assert resnet(width=9) == sq.NETWORKS.from_dict(resnet(width=9).to_dict())
 
 

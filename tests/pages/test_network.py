@@ -15,7 +15,9 @@ import sdqviz as sq
 from sdqviz import registry
 from sdqviz.asset import ROOT
 from sdqviz.choice import field
+from sdqviz.compression.question import Question
 from sdqviz.explore import preset, what_if
+from sdqviz.explore.spread import over_seeds
 from sdqviz.methods import METHODS
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Task
 from sdqviz.progress import report, stop_if
@@ -102,7 +104,7 @@ def test_every_field_of_the_method_is_on_the_form():
 def test_bits_of_one_layer_change_that_layer_only():
     page = opened(**{"bits_by_layer.hidden2": 3, "size_by_layer.output": 40, "calibration": 64})
     found = what_if.answer(
-        what_if.Question(
+        Question(
             sq.NETWORKS["mnist-fnn"](),
             sq.METHODS["frame"](size=1000, bits_by_layer={"hidden2": 3}, size_by_layer={"output": 40}),
             64,
@@ -268,8 +270,8 @@ def test_seeds_are_asked_for_where_levels_are_drawn_and_shown_with_their_spread(
     assert next(one for one in page.slider if one.key == "seeds").value == 3
     settled(page)
     assert not page.exception and not page.error
-    question = what_if.Question(sq.NETWORKS["mnist-fnn"](), sq.METHODS["spfq"](fit="max", bits=3), 32)
-    found = what_if.over_seeds(question, 3)
+    question = Question(sq.NETWORKS["mnist-fnn"](), sq.METHODS["spfq"](fit="max", bits=3), 32)
+    found = over_seeds(question, 3)
     mean, deviation = found.told(100 * found.accuracies)
     told = " ".join(one.value for one in page.caption) + " ".join(one.value for one in page.markdown)
     assert f"accuracy {mean:.2f} ± {deviation:.2f} %" in told

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 import sdqviz as sq
+from sdqviz.compression.question import Question
 from sdqviz.error import InputError
 from sdqviz.explore import preset, what_if
+from sdqviz.explore.comparison import Comparison
 from sdqviz.explore.stored import recompute
-from sdqviz.explore.what_if import Comparison, Question
 from sdqviz.plots import network as plots
 from sdqviz.plots import network_bounds, network_bytes, network_errors, network_images, network_layer, network_text
 from sdqviz.plots.theme import Ink

@@ -6,7 +6,7 @@ import statistics
 import numpy as np
 import pytest
 
-from sdqviz.explore.what_if import Spread
+from sdqviz.explore.spread import Spread
 from sdqviz.plots.seeds import draw_seeds
 from sdqviz.plots.theme import Ink
 

@@ -9,6 +9,7 @@ from torch import nn
 
 import sdqviz as sq
 from sdqviz.compression import packed_file
+from sdqviz.compression.question import Question
 from sdqviz.explore import what_if
 from sdqviz.methods.geta import training
 from sdqviz.methods.geta.recording import Recording
@@ -265,8 +266,8 @@ def test_catalogue_trains_for_fifty_steps_and_is_cut(name):
 
 def test_what_if_answers_with_rounding_beside_and_refuses_the_ladder():
     method = GETA(**{**SHORT, "batch": 32}, sparsity=0.4)
-    question = what_if.Question(sq.NETWORKS["mnist-fnn"](seed=0), method, calibration=32)
-    assert 0 < question.estimated_seconds() < 60
+    question = Question(sq.NETWORKS["mnist-fnn"](seed=0), method, calibration=32)
+    assert 0 < what_if.estimated_seconds(question) < 60
     answer = what_if.answer(question)
     report = answer.comparison.report
     assert sum(answer.comparison.parts.values()) == pytest.approx(report.bytes)
