@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from sdqviz.plots import bounds as plots
-from sdqviz.plots import bounds_figures as figures
+from sdqviz.explore.bounds import link, tables, words
+from sdqviz.plots.bounds import curves, ladder, ratio
 from sdqviz.ui import bounds, screen, show
 
 with screen.page(
@@ -14,14 +14,14 @@ with screen.page(
     sweep = bounds.ask(page)
     curve = bounds.run(page, sweep)
     if curve is not None:
-        page.code(plots.code(curve))
-        ratio, where = plots.ratio_headline(curve)
-        count, told = plots.verdict(curve)
+        page.code(link.code(curve))
+        ratio, where = words.ratio_headline(curve)
+        count, told = words.verdict(curve)
         show.headlines(
             show.Headline(
                 "Fitted slope",
-                plots.slope_value(curve.fit),
-                plots.slope_note(curve),
+                words.slope_value(curve.fit),
+                words.slope_note(curve),
                 "Least squares of log error against the logarithm of what is swept, over the points where an a-priori "
                 "bound applies; ± is half of the 95 % interval by Student's t.",
             ),
@@ -39,12 +39,12 @@ with screen.page(
             ),
         )
         if curve.sweep.left_out:
-            st.caption(plots.left_out(curve))
+            st.caption(words.left_out(curve))
         if curve.violations:
-            st.error(f"These runs lie above a bound that should hold:\n\n{plots.violation_table(curve)}")
+            st.error(f"These runs lie above a bound that should hold:\n\n{tables.violation_table(curve)}")
         equal = bool(page.choices.get("equal", False))
-        show.panel(figures.draw_curves(curve, page.ink, equal), page)
-        place = plots.place_of(curve, page.choices["at"])
-        show.panels([figures.draw_ladder(curve, place, page.ink, equal), figures.draw_ratio(curve, page.ink)], page)
-        st.markdown(f"**All bounds on this error**\n\n{plots.bound_table(curve)}")
+        show.panel(curves.draw_curves(curve, page.ink, equal), page)
+        place = link.place_of(curve, page.choices["at"])
+        show.panels([ladder.draw_ladder(curve, place, page.ink, equal), ratio.draw_ratio(curve, page.ink)], page)
+        st.markdown(f"**All bounds on this error**\n\n{tables.bound_table(curve)}")
     bounds.published(page)

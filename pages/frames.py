@@ -3,8 +3,9 @@
 import streamlit as st
 
 import sdqviz as sq
+from sdqviz.explore import frames as explored
 from sdqviz.explore.wording import number
-from sdqviz.plots import frames as plots
+from sdqviz.plots.frames import gram, orderings, tour
 from sdqviz.ui import screen, show
 
 with screen.page(
@@ -14,16 +15,16 @@ with screen.page(
 ) as page:
     family = page.frame(limits={"dimension": (2, 64), "size": (2, 2048)}, defaults={"dimension": 3, "size": 60})
     walk = page.pick(sq.PERMUTATIONS, "permutation", "identity", where="how", prefix="permutation_", **show.QUICK)
-    anyway = family.size > plots.COMPARED_UP_TO and page.ask(
+    anyway = family.size > explored.COMPARED_UP_TO and page.ask(
         "compare",
         False,
         label="Compare all orderings",
-        help=f"Above N = {plots.COMPARED_UP_TO} this takes up to {plots.COMPARED_WITHIN:g} s for each ordering.",
+        help=f"Above N = {explored.COMPARED_UP_TO} this takes up to {explored.COMPARED_WITHIN:g} s for each ordering.",
     )
 
-    found = page.compute(plots.build, dimension=family.dimension, size=family.size)
+    found = page.compute(explored.build, dimension=family.dimension, size=family.size)
     frame = found.frame
-    page.code(plots.code(page.choices, found))
+    page.code(explored.code(page.choices, found))
 
     lower, upper = frame.bounds
     show.headlines(
@@ -37,20 +38,20 @@ with screen.page(
         show.Headline(
             "Coherence",
             number(frame.coherence),
-            f"no {frame.size} vectors can have less than {number(plots.welch(frame.dimension, frame.size))}",
+            f"no {frame.size} vectors can have less than {number(explored.welch(frame.dimension, frame.size))}",
             "The largest |⟨eₘ,eₙ⟩| of two different vectors; the lower limit is Welch's.",
         ),
         show.limit("Wang's limit (8) kept?", found.wang, found.walk.variation),
     )
 
-    show.panels([plots.draw_tour(found, page.ink), plots.draw_gram(found, page.ink)], page)
-    below = [plots.draw_running(found, page.ink)]
+    show.panels([tour.draw_tour(found, page.ink), gram.draw_gram(found, page.ink)], page)
+    below = [tour.draw_running(found, page.ink)]
     if family.any_dimension:
-        grown = page.compute(plots.growth, dimension=family.dimension, size=family.size)
-        below.append(plots.draw_growth(found, grown, page.ink))
-    if family.size <= plots.COMPARED_UP_TO or anyway:
-        compared = page.compute(plots.compare_orderings, dimension=family.dimension, size=family.size)
-        below.append(plots.draw_orderings(found, compared, walk.name, page.ink))
+        grown = page.compute(explored.growth, dimension=family.dimension, size=family.size)
+        below.append(orderings.draw_growth(found, grown, page.ink))
+    if family.size <= explored.COMPARED_UP_TO or anyway:
+        compared = page.compute(explored.compare_orderings, dimension=family.dimension, size=family.size)
+        below.append(orderings.draw_orderings(found, compared, walk.name, page.ink))
     else:
-        st.caption(f"Above N = {plots.COMPARED_UP_TO} the orderings are compared on request: switch it on at the left.")
+        st.caption(f"Above N = {explored.COMPARED_UP_TO} orderings are compared on request: switch it on at the left.")
     show.panels(below, page)

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
+from sdqviz.explore.network import link, words
 from sdqviz.explore.wording import number, size
-from sdqviz.plots import network as plots
-from sdqviz.plots import network_text
-from sdqviz.plots.seeds import draw_seeds
+from sdqviz.plots.network import overview as panels
+from sdqviz.plots.network.seeds import draw_seeds
 from sdqviz.ui import network, screen, show
 
 with screen.page(
@@ -17,7 +17,7 @@ with screen.page(
     shown = None if asked is None else network.run(page, asked.question)
     if asked is not None and shown is not None:
         comparison, report = shown.comparison, shown.comparison.report
-        page.code(plots.code(shown.question, comparison))
+        page.code(link.code(shown.question, comparison))
         ladder, layer = network.ladder(asked, shown), asked.layer_of(report)
 
         show.headlines(
@@ -29,15 +29,15 @@ with screen.page(
             ),
             show.Headline(
                 "Accuracy after",
-                network_text.accuracy(report.accuracy_after),
-                network_text.accuracy_note(comparison),
+                words.accuracy(report.accuracy_after),
+                words.accuracy_note(comparison),
                 "Share of all test inputs that are classified rightly.",
             ),
-            show.Headline(*network_text.error_headline(report)),
+            show.Headline(*words.error_headline(report)),
         )
         if report.note:
             st.info(f"{report.note[:1].upper()}{report.note[1:]}.")
-        wins = network_text.verdict_on_rounding(comparison)
+        wins = words.verdict_on_rounding(comparison)
         if wins:
             st.info(wins)
 
@@ -45,9 +45,9 @@ with screen.page(
         if spread is not None:
             show.panel(draw_seeds(spread, page.ink), page)
         network.errors(page, shown, layer)
-        show.panels(plots.overview(comparison, shown.answer, layer, ladder, page.ink), page)
+        show.panels(panels.overview(comparison, shown.answer, layer, ladder, page.ink), page)
         if shown.answer is not None:
-            show.panels(plots.closely(shown.answer, layer, asked.vector, page.ink), page)
+            show.panels(panels.closely(shown.answer, layer, asked.vector, page.ink), page)
         network.table(shown)
-        st.caption("  \n".join(network_text.counts(report)))
+        st.caption("  \n".join(words.counts(report)))
         network.complete(shown)

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from sdqviz.explore import layer_walks as walks
+from sdqviz.explore.layer_walks import choice, link, words
+from sdqviz.explore.layer_walks import walk as walks
 from sdqviz.explore.wording import number, percent
-from sdqviz.plots import path_following as plots
+from sdqviz.plots.path_following import paths
 from sdqviz.ui import screen, show
 
 with screen.page(
@@ -13,7 +14,7 @@ with screen.page(
     "How far does the error get when every weight makes up for those before it, and what can be promised?",
 ) as page:
     page.choose(
-        walks.WalkChoice,
+        choice.WalkChoice,
         where=dict.fromkeys(("source", "network", "layer", "inputs", "samples", "neurons", "drift"), "what"),
         unless={
             "network": lambda values: values["source"] != "network",
@@ -24,12 +25,12 @@ with screen.page(
             "threshold": lambda values: values["operator"] not in ("prune", "quantize-prune"),
         },
     )
-    run = page.compute(plots.build)
-    aligned = page.compute(plots.align)
-    widths = page.compute(plots.widen)
-    page.code(plots.code(page.choices, run))
+    run = page.compute(link.build)
+    aligned = page.compute(link.align)
+    widths = page.compute(link.widen)
+    page.code(link.code(page.choices, run))
 
-    holds, told = plots.bound_verdict(run)
+    holds, told = words.bound_verdict(run)
     show.headlines(
         show.Headline(
             "Bits per original weight",
@@ -41,18 +42,18 @@ with screen.page(
         show.Headline(
             "Relative error",
             percent(run.relative_error("unified")),
-            ", ".join(f"{plots.SHORT[n]} {percent(run.relative_error(n))}" for n in walks.COMPARED[:-1]),
+            ", ".join(f"{words.SHORT[n]} {percent(run.relative_error(n))}" for n in walks.COMPARED[:-1]),
             "‖Xw − X̃q‖/‖Xw‖ over all neurons shown, of the unified framework with this operator and C. The others use "
             "nearest or random rounding to the same levels.",
         ),
         show.Headline("Bound holds?", holds, told, f"{run.sharpest.title}. {run.sharpest.because}"),
     )
-    advice = plots.range_advice(run)
+    advice = words.range_advice(run)
     if advice:
         st.markdown(f":material/straighten: {advice}")
 
-    show.panel(plots.draw_paths(run, page.ink), page)
-    drawn = plots.panels(run, aligned, widths, page.ink)
+    show.panel(paths.draw_paths(run, page.ink), page)
+    drawn = paths.panels(run, aligned, widths, page.ink)
     show.panels(drawn[:2], page)
-    st.markdown(f"**All bounds on this error**\n\n{plots.bound_table(run)}")
+    st.markdown(f"**All bounds on this error**\n\n{words.bound_table(run)}")
     show.panels(drawn[2:], page)

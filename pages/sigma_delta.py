@@ -3,9 +3,11 @@
 import streamlit as st
 
 import sdqviz as sq
+from sdqviz.explore import sigma_delta as lab
 from sdqviz.explore import vector
 from sdqviz.explore.wording import number, percent
-from sdqviz.plots import sigma_delta as plots
+from sdqviz.plots.sigma_delta import steps
+from sdqviz.plots.sigma_delta import vector as vector_plots
 from sdqviz.ui import screen, show
 
 with screen.page(
@@ -28,8 +30,8 @@ with screen.page(
     page.frame(limits={"dimension": (2, 256), "size": (2, 4096)}, defaults={"size": 64}, dimension=length)
     page.pick(sq.PERMUTATIONS, "permutation", "identity", where="how", prefix="permutation_", **show.QUICK)
 
-    run = page.compute(plots.build)
-    page.code(plots.code(page.choices, run))
+    run = page.compute(lab.build)
+    page.code(lab.code(page.choices, run))
 
     show.headlines(
         show.Headline(
@@ -52,9 +54,9 @@ with screen.page(
             f"The quantizer is overloaded at {run.overload} of {run.frame.size} steps: {run.trace.reason}. "
             "No bound applies."
         )
-    lost = plots.verdict_on_rounding(run)
+    lost = lab.verdict_on_rounding(run)
     if lost:
         st.markdown(f":material/balance: {lost}")
 
-    show.panel(plots.draw_steps(run, page.ink), page)
-    show.panels(plots.panels(run, page.ink), page, beside=lambda: show.bounds(run.bounds, run.error))
+    show.panel(steps.draw_steps(run, page.ink), page)
+    show.panels(vector_plots.panels(run, page.ink), page, beside=lambda: show.bounds(run.bounds, run.error))

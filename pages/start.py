@@ -3,8 +3,9 @@
 import streamlit as st
 
 from sdqviz.explore import preset
+from sdqviz.explore import start as examples
 from sdqviz.explore.wording import number, percent
-from sdqviz.plots import start as plots
+from sdqviz.plots.start import draw_before_after
 from sdqviz.ui import main, screen, show
 
 with screen.page(
@@ -14,16 +15,16 @@ with screen.page(
     "quantization. See it happen, and hold the theory beside the measurement.",
     seeded=False,
 ) as page:
-    examples = preset.of_page("")
+    shown = preset.of_page("")
     name = page.ask(
         "preset",
         "neuron-one-bit",
         label="Example",
-        help="\n".join(f"- `{key}`: {one.title}" for key, one in examples.items()),
-        options=tuple(examples),
+        help="\n".join(f"- `{key}`: {one.title}" for key, one in shown.items()),
+        options=tuple(shown),
         where="what",
     )
-    example = examples[name]
+    example = shown[name]
     result = example.result
 
     show.headlines(
@@ -46,11 +47,11 @@ with screen.page(
             "The tightest a-priori bound on the error, relative to ‖x‖; the ΣΔ Lab shows its hypotheses.",
         ),
     )
-    lost = plots.verdict_on_rounding(result)
+    lost = examples.verdict_on_rounding(result)
     if lost:
         st.markdown(f":material/balance: {lost}")
-    show.panel(plots.draw_before_after(example.choices, result, page.ink), page)
-    page.code(f"from sdqviz.plots import start\n\nstart.summary({dict(example.choices)!r})")
+    show.panel(draw_before_after(example.choices, result, page.ink), page)
+    page.code(f"from sdqviz.explore import start\n\nstart.summary({dict(example.choices)!r})")
 
     st.subheader("What to look for", anchor=False)
     st.markdown(
@@ -59,4 +60,4 @@ with screen.page(
         "- **Nothing is free.** Bits are counted per *original* weight, and plain rounding stands beside every result."
     )
     st.subheader("Worked examples", anchor=False)
-    show.tiles({page.url_path: page for page in main.entries()}, plots.tile_numbers)
+    show.tiles({page.url_path: page for page in main.entries()}, examples.tile_numbers)

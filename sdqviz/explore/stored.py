@@ -1,4 +1,4 @@
-"""Recomputes what presets store: ``python -c "from sdqviz.plots import stored; stored.restore()"``."""
+"""Recomputes what presets store: ``python -c "from sdqviz.explore import stored; stored.restore()"``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sdqviz.registry import Registry
 C = TypeVar("C", bound=Choice)
 
 PAGE_MODULES = {
-    "": "sdqviz.plots.start",
-    "sigma-delta": "sdqviz.plots.sigma_delta",
-    "frames": "sdqviz.plots.frames",
-    "path-following": "sdqviz.plots.path_following",
-    "network": "sdqviz.plots.network",
+    "": "sdqviz.explore.start",
+    "sigma-delta": "sdqviz.explore.sigma_delta",
+    "frames": "sdqviz.explore.frames",
+    "path-following": "sdqviz.explore.layer_walks.link",
+    "network": "sdqviz.explore.network.link",
     "compare": "sdqviz.plots.compare",
     "geta": "sdqviz.plots.geta",
-    "bounds": "sdqviz.plots.bounds",
+    "bounds": "sdqviz.explore.bounds.link",
 }
 """The module of each page whose ``summary(choices)`` gives the numbers its presets store."""
 

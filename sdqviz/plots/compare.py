@@ -13,6 +13,7 @@ import numpy as np
 from sdqviz import asset
 from sdqviz.array import Array, Index
 from sdqviz.experiments.run_store import Run, read_runs
+from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.entries import (
@@ -30,7 +31,7 @@ from sdqviz.plots.entries import (
     ticks,
     value_at,
 )
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.published import PAPER, Published
 from sdqviz.plots.theme import Ink, Look
 

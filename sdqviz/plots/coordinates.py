@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
+from sdqviz.explore.formula import Formula
 from sdqviz.plots import theme
 from sdqviz.plots.compare import look_of, order_of
 from sdqviz.plots.entries import BRUSHED, FIGURES, Entry, Range, place, thinned, ticks, value_at
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.experiments.run_store import Run
+from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number, percent, size
 from sdqviz.plots import theme
 from sdqviz.plots.compare import look_of
 from sdqviz.plots.entries import FIGURES, Entry, changed_fields
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 from sdqviz.report import LayerReport
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sdqviz.bounds.vector import number_tex
+from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number, percent
 from sdqviz.methods.geta.recording import Recording
-from sdqviz.plots.panel import Formula
 
 GETA = "Qu et al., Automatic joint structured pruning and quantization (GETA), CVPR 2025, arXiv 2502.16638"
 

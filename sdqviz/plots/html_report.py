@@ -18,8 +18,9 @@ import numpy as np
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
+from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 from sdqviz.version import __version__
 

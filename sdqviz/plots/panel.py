@@ -11,31 +11,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Formula:
-    """The formula behind a plot, with the current numbers put in.
-
-    Attributes
-    ----------
-    latex : str
-        The formula, LaTeX without dollar signs.
-    symbols : sequence of (symbol, meaning, value)
-        Each symbol (LaTeX), what it is, and its value now.
-    source : str
-        Where it is published, or that it is proved in our texts.
-    substituted : str
-        The formula with the numbers put in; empty if the symbols say enough.
-    text : str
-        Name of the proof below ``assets/texts`` without its ending; empty if there is none.
-    """
-
-    latex: str
-    symbols: Sequence[tuple[str, str, str]] = ()
-    source: str = ""
-    substituted: str = ""
-    text: str = ""
+from sdqviz.explore.formula import Formula
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,11 +8,12 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.experiments.target import Search, Trial
+from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.compare import look_of, order_of
 from sdqviz.plots.entries import Entry, accuracy_text, place, ticks
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
 

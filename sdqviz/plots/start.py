@@ -10,40 +10,11 @@ from plotly.subplots import make_subplots
 
 from sdqviz.array import Array
 from sdqviz.bounds.vector import CZAJA_NA
+from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number, percent
-from sdqviz.plots import sigma_delta, theme
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots import theme
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
-
-DIGITS = 5
-"""Decimal places of stored weights: finer than anything a plot can show."""
-
-
-def summary(choices: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the page stores of one example: the ΣΔ Lab's numbers, and the weights themselves."""
-    run = sigma_delta.build(choices)
-    weights = {
-        "original": run.vector,
-        "sigma_delta": run.reconstruction,
-        "rounding": run.rounded_reconstruction,
-    }
-    return sigma_delta.summary(choices) | {
-        "size": run.frame.size,
-        "dimension": run.frame.dimension,
-        "step": run.step,
-        **{name: np.round(values, DIGITS).tolist() for name, values in weights.items()},
-    }
-
-
-def verdict_on_rounding(result: Mapping[str, Any]) -> str | None:
-    """Say so, in one sentence, where rounding the weights themselves costs no more bits and errs less."""
-    plain, ours = result["relative_error_plain"], result["relative_error"]
-    if not plain < ours:
-        return None
-    return (
-        f"Plain rounding wins here: with no more bits, rounding the weights themselves leaves {percent(plain)} "
-        f"error, ΣΔ {percent(ours)}. What ΣΔ buys is levels this coarse with a proved error."
-    )
 
 
 def draw_before_after(choices: Mapping[str, Any], result: Mapping[str, Any], ink: Ink) -> Panel:
@@ -106,17 +77,3 @@ def draw_before_after(choices: Mapping[str, Any], result: Mapping[str, Any], ink
 
 def _columns(original: Array, ours: Array, rounded: Array) -> dict[str, Array]:
     return {"original": original, "sigma_delta": ours, "rounding": rounded}
-
-
-def tile_numbers(result: Mapping[str, Any]) -> str:
-    """Write a preset's stored headline numbers in one line."""
-    parts = []
-    if "relative_error" in result:
-        parts += [f"error {percent(result['relative_error'])}", f"{number(result['bits_per_weight'])} bits a weight"]
-    if "variation" in result:
-        parts += [f"σ = {number(result['variation'])}", f"coherence {number(result['coherence'])}"]
-    if "accuracy_after" in result:
-        parts.append(f"accuracy {percent(result['accuracy_after'])}")
-    if "smallest_ratio" in result:
-        parts += [f"slope {number(result['slope'])}", f"closest bound {number(result['smallest_ratio'])} × measured"]
-    return " · ".join(parts)

@@ -101,6 +101,13 @@ METHODS: dict[str, Look] = {
 }
 """A method is a colour, a marker and a dash, the same on every page."""
 
+
+def faded(colour: str, share: float = 0.16) -> str:
+    """Return a colour ``#rrggbb`` that lets so much of the page through, for bands."""
+    red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{share})"
+
+
 DENSITY = "Cividis"
 """The colour scale of heat maps: even in lightness, readable without colour."""
 

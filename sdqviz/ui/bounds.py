@@ -9,12 +9,13 @@ from typing import Any
 
 import streamlit as st
 
+from sdqviz.experiments import paper
 from sdqviz.experiments.reproduce import Result
+from sdqviz.explore.bounds import link
 from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves.curve import Curve, Sweep
 from sdqviz.explore.curves.point import PARITIES, Rule, Subject
-from sdqviz.plots import bounds as plots
-from sdqviz.plots import bounds_paper as paper
+from sdqviz.plots.bounds import paper as paper_figures
 from sdqviz.ui import job, show
 from sdqviz.ui.screen import Page
 
@@ -42,7 +43,7 @@ def ask(page: Page) -> Sweep:
     cls = SUBJECTS[
         page.ask(
             "subject",
-            plots.DEFAULTS["subject"],
+            link.DEFAULTS["subject"],
             label="What is bounded",
             help="\n".join(f"- `{name}`: {SUBJECTS[name].title}" for name in names),
             options=names,
@@ -64,10 +65,10 @@ def ask(page: Page) -> Sweep:
     _form(page, cls, name)
     page.ask(
         "at",
-        plots.DEFAULTS["at"],
+        link.DEFAULTS["at"],
         label="Point taken apart",
         help="All bounds of this point are shown on one axis of their own.",
-        options=plots.PLACES,
+        options=link.PLACES,
         where="how",
     )
     if cls.name in ("vector", "layer"):
@@ -88,7 +89,7 @@ def ask(page: Page) -> Sweep:
             where="how",
         )
     page.check()
-    return plots.asked(page.choices)
+    return link.asked(page.choices)
 
 
 def _range(page: Page, cls: type[Subject], name: str) -> None:
@@ -108,7 +109,7 @@ def _range(page: Page, cls: type[Subject], name: str) -> None:
         )
     page.ask(
         "points",
-        plots.DEFAULTS["points"],
+        link.DEFAULTS["points"],
         label="Points",
         help="Evenly spaced on the logarithmic axis; those that fall together count once.",
         minimum=3,
@@ -118,7 +119,7 @@ def _range(page: Page, cls: type[Subject], name: str) -> None:
     if axis.parity:
         page.ask(
             "parity",
-            plots.DEFAULTS["parity"],
+            link.DEFAULTS["parity"],
             label=f"Values of {axis.field}",
             help="With N even and a frame whose vectors sum to 0 the last state vanishes, and with it the term that "
             "falls slowest.",
@@ -160,10 +161,10 @@ def run(page: Page, sweep: Sweep) -> Curve | None:
     if network and "torch" not in sys.modules:
         seconds += LIBRARIES
     if seconds <= AT_ONCE:
-        curve = page.compute(plots.build)
+        curve = page.compute(link.build)
         st.session_state[SHOWN] = curve
         return curve
-    stored = plots.stored_curve(sweep)
+    stored = link.stored_curve(sweep)
     if stored is not None:
         return stored
     slot: job.Job[Curve] = job.slot("bounds")
@@ -203,7 +204,7 @@ def published(page: Page) -> None:
     running = slot.running
     result = slot.result
     st.subheader("The paper's figures", anchor=False)
-    show.panel(paper.draw_paper(result or paper.shipped(name), page.ink, live=result is not None), page)
+    show.panel(paper_figures.draw_paper(result or paper.shipped(name), page.ink, live=result is not None), page)
     if not running and result is None:
         told = f"Compute it here (about {paper.seconds(name):.0f} s)"
         if st.button(told, help="Finished parts are kept, so that a cancelled run goes on where it was."):

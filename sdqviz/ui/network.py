@@ -18,6 +18,8 @@ from sdqviz.compression.question import Question
 from sdqviz.error import InputError
 from sdqviz.explore import spread, what_if
 from sdqviz.explore.comparison import Comparison
+from sdqviz.explore.network import link
+from sdqviz.explore.network import table as layer_table
 from sdqviz.explore.spread import Spread
 from sdqviz.explore.what_if import Answer, LayerOutline
 from sdqviz.frames import FRAMES
@@ -25,8 +27,7 @@ from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
 from sdqviz.networks.catalogue.torchvision_zoo import TorchvisionChoice
 from sdqviz.networks.own_weights import OwnNetwork
-from sdqviz.plots import network as plots
-from sdqviz.plots import network_errors, network_text
+from sdqviz.plots.network import errors as network_errors
 from sdqviz.registry import Registry
 from sdqviz.report import Report
 from sdqviz.ui import download, history, job, own, show
@@ -153,7 +154,7 @@ def ask(page: Page) -> Asked | None:
         options=names,
         where="what",
     )
-    question, seeds = plots.question(page.choices, network), 1
+    question, seeds = link.question(page.choices, network), 1
     if question.method.stochastic:
         seeds = page.ask(
             "seeds",
@@ -173,7 +174,7 @@ def _outline(network: NetworkChoice) -> Sequence[LayerOutline]:
     if isinstance(network, OwnNetwork):
         return what_if.outline(network, own.kept(network))
     with st.spinner("Building the network"):
-        return plots.outline(network)
+        return link.outline(network)
 
 
 def _calibration(page: Page, network: NetworkChoice | None) -> None:
@@ -187,7 +188,7 @@ def _calibration(page: Page, network: NetworkChoice | None) -> None:
         st.session_state["calibration"] = most
     page.ask(
         "calibration",
-        min(plots.DEFAULTS["calibration"], most),
+        min(link.DEFAULTS["calibration"], most),
         label="Calibration inputs",
         help="On how many training images errors are measured (and collected, by methods that need data). The accuracy "
         "is always that of all test images.",
@@ -207,7 +208,7 @@ def _box(page: Page, registry: Registry[Any], key: str, default: str, label: str
 
 def _method(page: Page, outline: Sequence[LayerOutline]) -> None:
     """Draw the box of methods and the form of the chosen one."""
-    cls = _box(page, METHODS, "method", plots.DEFAULTS["method"], "Method")
+    cls = _box(page, METHODS, "method", link.DEFAULTS["method"], "Method")
     specs = cls.specs()
     left_out = set()
     for fields in ALTERNATIVES:
@@ -279,7 +280,7 @@ def run(page: Page, question: Question) -> Shown | None:
     """
     box = st.container()
     kept = own.kept(question.network)
-    found, stored = what_if.known(question, kept), plots.stored_comparison(question)
+    found, stored = what_if.known(question, kept), link.stored_comparison(question)
     try:
         if found is None:
             with box:
@@ -422,14 +423,14 @@ def table(shown: Shown) -> None:
     """Draw the table of layers, and what can be downloaded: report, table, and the network in three forms."""
     report = shown.comparison.report
     st.markdown("**Layer by layer**")
-    st.dataframe(network_text.shown_table(report), hide_index=True, key="_table network")
+    st.dataframe(layer_table.shown_table(report), hide_index=True, key="_table network")
     left, right = st.columns(2)
     left.download_button(
-        "Report, JSON", network_text.report_json(report), "sdqviz-report.json", "application/json", on_click="ignore",
+        "Report, JSON", layer_table.report_json(report), "sdqviz-report.json", "application/json", on_click="ignore",
         width="stretch", help="Every figure of this run.",
     )  # fmt: skip
     right.download_button(
-        "Layer table, CSV", functools.partial(network_text.table_csv, report), "sdqviz-layers.csv", "text/csv",
+        "Layer table, CSV", functools.partial(layer_table.table_csv, report), "sdqviz-layers.csv", "text/csv",
         on_click="ignore", width="stretch", help="Every figure of every layer.",
     )  # fmt: skip
     download.network(shown.answer, report)

@@ -12,13 +12,13 @@ import streamlit as st
 
 from sdqviz.error import InputError
 from sdqviz.explore import what_if
+from sdqviz.explore.network.link import DEFAULTS, OWN, TORCHVISION, made
 from sdqviz.networks import own_weights
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
 from sdqviz.networks.catalogue.torchvision_zoo import WELL_KNOWN
 from sdqviz.networks.network import Network
 from sdqviz.networks.own_weights import OwnNetwork
-from sdqviz.plots.network import DEFAULTS, OWN, TORCHVISION, made
 from sdqviz.ui.screen import Page
 
 LARGEST = 100

@@ -13,8 +13,9 @@ import streamlit as st
 from sdqviz import asset
 from sdqviz.bounds.vector import Bound
 from sdqviz.explore import preset
+from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.panel import Panel
 from sdqviz.ui import link
 from sdqviz.ui.screen import HEADLINES, Page
 

@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 
 from sdqviz.error import InputError
-from sdqviz.explore import layer_walks as walks
-from sdqviz.explore.layer_walks import WalkChoice
+from sdqviz.explore.layer_walks import alignment, width
+from sdqviz.explore.layer_walks import walk as walks
+from sdqviz.explore.layer_walks.choice import NORMS, WalkChoice
+from sdqviz.explore.layer_walks.data import layer_data
 from sdqviz.kernels import draws
+from sdqviz.methods.unified import OPERATORS
 
 SMALL = WalkChoice(samples=12, inputs=40, neurons=3, seeds=60)
 
 
 def naive(choice, seed, name):
     """Follow the path with u in R^m as the papers write it, one neuron and weight at a time."""
-    data = walks.layer_data(choice, seed)
+    data = layer_data(choice, seed)
     run = walks.run(choice, seed)
     x, scaling = data.inputs, choice.scaling if name == "unified" else 1.0
     quantized = np.zeros_like(data.weights)
@@ -45,7 +48,7 @@ def test_walks_are_those_of_the_papers_recursion(name):
     np.testing.assert_allclose(run.path(name).quantized, expected, atol=1e-9)
 
 
-@pytest.mark.parametrize("operator", walks.OPERATORS)
+@pytest.mark.parametrize("operator", OPERATORS)
 def test_states_end_at_the_error_and_the_first_run_of_the_cloud_is_the_walk(operator):
     run = walks.run(dataclasses.replace(SMALL, operator=operator, norm="euclidean", order=3), 2)
     data = run.data
@@ -66,7 +69,7 @@ def test_with_c_1_and_rounding_the_unified_framework_is_spfq():
 
 
 def test_every_bound_is_kept_as_often_as_stated_and_ours_is_the_lower():
-    for norm in walks.NORMS:
+    for norm in NORMS:
         run = walks.run(WalkChoice(norm=norm, seeds=1000), 1)
         paper, hoeffding, sharp = run.bounds
         assert all(one.holds and v.consistent() for one, v in zip(run.bounds, run.verdicts, strict=True))
@@ -101,19 +104,19 @@ def test_bits_count_the_map_of_zeros_and_floats_in_full():
 
 def test_alignment_falls_to_least_squares():
     tall = dataclasses.replace(SMALL, samples=60, inputs=10, drift=0.5)
-    info = walks.alignment(tall, 0)
-    data = walks.layer_data(tall, 0)
+    info = alignment.alignment(tall, 0)
+    data = layer_data(tall, 0)
     target = data.original @ data.weights
     solved = np.linalg.lstsq(data.inputs, target, rcond=None)[0]
     expected = np.linalg.norm(target - data.inputs @ solved) / np.linalg.norm(target)
     assert info.least == pytest.approx(expected) and info.residual[-1] == pytest.approx(expected, rel=1e-6)
     assert (np.diff(info.residual) <= 1e-12).all() and info.residual[0] > 1.02 * expected
-    assert walks.alignment(dataclasses.replace(SMALL, drift=0.0), 0) is None
+    assert alignment.alignment(dataclasses.replace(SMALL, drift=0.0), 0) is None
 
 
 @pytest.mark.parametrize("operator", ["quantize", "quantize-prune", "prune"])
 def test_error_of_gaussian_layers_falls_with_slope_minus_1_below_its_bound(operator):
-    info = walks.width_experiment(WalkChoice(operator=operator), 0)
+    info = width.width_experiment(WalkChoice(operator=operator), 0)
     assert abs(info.slope + 1) < 0.15 and info.interval < 0.2
     assert np.isfinite(info.bound).all() and (info.errors <= info.bound[:, None]).all()
     if len(info.far):
@@ -124,21 +127,21 @@ def test_error_of_gaussian_layers_falls_with_slope_minus_1_below_its_bound(opera
 
 
 def test_layers_of_networks_come_with_their_own_inputs():
-    first = walks.layer_data(WalkChoice(source="network", layer=1, samples=20), 0)
+    first = layer_data(WalkChoice(source="network", layer=1, samples=20), 0)
     assert first.agree and first.inputs.shape == (20, 784) and first.weights.shape == (784, 8)
-    second = walks.layer_data(WalkChoice(source="network", layer=2, samples=20, neurons=3), 0)
+    second = layer_data(WalkChoice(source="network", layer=2, samples=20, neurons=3), 0)
     assert not second.agree and second.weights.shape == (256, 3) and (second.inputs >= 0).all()
     gap = np.linalg.norm(second.original - second.inputs) / np.linalg.norm(second.original)
     assert 0.001 < gap < 0.5
-    convolution = walks.layer_data(WalkChoice(source="network", network="mnist-lenet", layer=2, samples=20), 0)
+    convolution = layer_data(WalkChoice(source="network", network="mnist-lenet", layer=2, samples=20), 0)
     assert convolution.inputs.shape == (20, len(convolution.weights))
-    assert walks.layer_data(WalkChoice(source="network", layer=3, neurons=64), 0).weights.shape == (256, 10)
+    assert layer_data(WalkChoice(source="network", layer=3, neurons=64), 0).weights.shape == (256, 10)
 
 
 def test_first_layer_sees_the_images_themselves():
     from sdqviz.networks.dataset import mnist
 
-    data = walks.layer_data(WalkChoice(source="network", layer=1, samples=9), 4)
+    data = layer_data(WalkChoice(source="network", layer=1, samples=9), 4)
     np.testing.assert_allclose(data.inputs, mnist().calibration(9, 4).reshape(9, -1), atol=1e-7)
 
 
@@ -164,15 +167,15 @@ def test_bad_choices_are_told_in_a_sentence(given, sentence):
 def test_smallest_layers_run(given):
     choice = WalkChoice(**given)
     assert np.isfinite(walks.run(choice, 0).relative_error("unified"))
-    assert np.isfinite(walks.alignment(choice, 0).error).all()
+    assert np.isfinite(alignment.alignment(choice, 0).error).all()
 
 
 def test_a_slope_needs_points_and_positive_values():
     x = np.array([1.0, 2.0, 3.0, 5.0, 9.0])
     noisy = 3 * x**-1.5 * np.array([1.1, 0.9, 1.0, 1.05, 0.97])
-    slope, interval = walks.fitted_slope(x, noisy)
+    slope, interval = width.fitted_slope(x, noisy)
     from scipy.stats import linregress, t
 
     fit = linregress(np.log(x), np.log(noisy))
     assert slope == pytest.approx(fit.slope) and interval == pytest.approx(fit.stderr * t.ppf(0.975, 3))
-    assert np.isnan(walks.fitted_slope(x[:2], noisy[:2])[0]) and np.isnan(walks.fitted_slope(x, 0 * x)[0])
+    assert np.isnan(width.fitted_slope(x[:2], noisy[:2])[0]) and np.isnan(width.fitted_slope(x, 0 * x)[0])

@@ -11,9 +11,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sdqviz.explore import preset
+from sdqviz.explore.bounds import link as sweeps
+from sdqviz.explore.bounds import words
 from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves.curve import Sweep
-from sdqviz.plots import bounds as plots
 from sdqviz.ui.launch import MAIN
 
 
@@ -43,10 +44,10 @@ def link(at):
 def test_page_is_whole(theme):
     at = visit({"theme": theme})
     assert not at.exception and not at.error and not at.warning
-    curve = plots.build({})
+    curve = sweeps.build({})
     assert len(at.title) == 1 and numbers(at) == [
-        plots.signed(curve.fit.slope),
-        plots.ratio_headline(curve)[0],
+        words.signed(curve.fit.slope),
+        words.ratio_headline(curve)[0],
         "0 in 720",
     ]
     drawn = charts(at)
@@ -148,7 +149,7 @@ def test_presets_show_their_stored_numbers(name):
     print(f"{name}: {time.perf_counter() - begun:.2f} s")
     assert not at.exception and not at.error
     stored = preset.of_page("bounds")[name].result
-    assert numbers(at)[0] == plots.signed(stored["slope"])
+    assert numbers(at)[0] == words.signed(stored["slope"])
     assert numbers(at)[2] == f"{stored['violations']} in {stored['comparisons']:,}"
     assert len(charts(at)) == (4 if "curve" in stored else 3)
 
@@ -177,7 +178,7 @@ def test_the_previous_curve_stays_until_the_new_one_is_there():
 
 
 def test_a_violation_would_be_listed(monkeypatch):
-    build = plots.build
+    build = sweeps.build
 
     def broken(choices):
         import dataclasses
@@ -189,7 +190,7 @@ def test_a_violation_would_be_listed(monkeypatch):
         points = [dataclasses.replace(p, promises=tuple(shrink(one) for one in p.promises)) for p in curve.points]
         return Curve.of(curve.sweep, points)
 
-    monkeypatch.setattr(plots, "build", broken)
+    monkeypatch.setattr(sweeps, "build", broken)
     at = visit(seed=77, draws=2)
     assert numbers(at)[2] != "0 in 90" and "in 90" in numbers(at)[2]
     assert any("lie above a bound that should hold" in error.value for error in at.error)

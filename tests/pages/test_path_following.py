@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from sdqviz.explore import preset
-from sdqviz.explore.layer_walks import WalkChoice
+from sdqviz.explore.layer_walks.choice import WalkChoice
 from sdqviz.ui.launch import MAIN
 
 

@@ -5,21 +5,23 @@ import numpy as np
 import plotly.io
 import pytest
 
+from sdqviz.experiments import paper
 from sdqviz.experiments.reproduce import Result
 from sdqviz.explore import preset
+from sdqviz.explore.bounds import link, tables, words
 from sdqviz.explore.curves.curve import Curve, Sweep
 from sdqviz.explore.curves.network import WholeNetwork
-from sdqviz.plots import bounds as plots
-from sdqviz.plots import bounds_figures as figures
-from sdqviz.plots import bounds_paper as paper
+from sdqviz.plots.bounds import curves, labels, ratio, sentences
+from sdqviz.plots.bounds import paper as paper_figures
+from sdqviz.plots.bounds.ladder import draw_ladder
 from sdqviz.plots.theme import DRAWN, Ink
 
 
 def everything(curve, ink=None, equal=True):
     ink = ink or Ink()
-    last = plots.place_of(curve, "last")
-    ladder = figures.draw_ladder(curve, last, ink, equal)
-    return [figures.draw_curves(curve, ink, equal), ladder, figures.draw_ratio(curve, ink)]
+    last = link.place_of(curve, "last")
+    rungs = draw_ladder(curve, last, ink, equal)
+    return [curves.draw_curves(curve, ink, equal), rungs, ratio.draw_ratio(curve, ink)]
 
 
 CHOICES = [
@@ -37,7 +39,7 @@ CHOICES = [
 
 @pytest.mark.parametrize("choices", CHOICES, ids=str)
 def test_panels_are_whole_and_small_enough(choices):
-    drawn = everything(plots.build(choices), Ink(dark=True))
+    drawn = everything(link.build(choices), Ink(dark=True))
     assert [panel.name for panel in drawn] == ["curves", "ladder", "ratio"]
     sent = 0
     for panel in drawn:
@@ -52,42 +54,42 @@ def test_panels_are_whole_and_small_enough(choices):
 
 @pytest.fixture(scope="module")
 def curve():
-    return plots.build({"draws": 6, "seed": 3})
+    return link.build({"draws": 6, "seed": 3})
 
 
 @pytest.fixture(scope="module")
 def overloaded():
-    return plots.build({"sweep": "step", "step_from": 0.05, "draws": 6})
+    return link.build({"sweep": "step", "step_from": 0.05, "draws": 6})
 
 
 def test_the_link_says_what_is_swept():
-    sweep = plots.asked({"subject": "path", "sweep": "bits", "bits_from": 3, "points": 4, "seed": 9, "method": "gpfq"})
+    sweep = link.asked({"subject": "path", "sweep": "bits", "bits_from": 3, "points": 4, "seed": 9, "method": "gpfq"})
     axis = sweep.subject.axes["bits"]
     assert (sweep.low, sweep.high, sweep.count, sweep.seed) == (3, axis.high, 4, 9)
-    assert sweep.subject.method == "gpfq" and plots.asked({}).subject.name == "vector"
+    assert sweep.subject.method == "gpfq" and link.asked({}).subject.name == "vector"
 
 
 def test_the_shown_code_gives_the_shown_numbers(curve):
     found = {}
-    text = plots.code(curve)
+    text = link.code(curve)
     exec(text, found)
     assert found["curve"].fit == curve.fit and f"{curve.fit.slope:.6g}" in text
     np.testing.assert_array_equal(found["curve"].measured, curve.measured)
 
 
 def test_headlines_and_words_are_the_numbers(curve):
-    assert plots.slope_value(curve.fit) == plots.signed(curve.fit.slope)
-    note = plots.slope_note(curve)
+    assert words.slope_value(curve.fit) == words.signed(curve.fit.slope)
+    note = words.slope_note(curve)
     assert f"± {curve.fit.margin:.2f} (95 %)" in note and "theory −1" in note
-    ratio, where = plots.ratio_headline(curve)
+    ratio, where = words.ratio_headline(curve)
     assert float(ratio) == pytest.approx(curve.smallest.ratio, rel=0.01) and curve.smallest.bound in where
-    assert plots.verdict(curve) == ("0 in 270", "bound, point and run: every one with all hypotheses met is kept")
-    assert "faster than the −1 that is proved" in plots.look_sentence(curve)
-    assert "PCM" in plots.look_sentence(curve) and "equal bits" not in plots.look_sentence(curve, True)
+    assert words.verdict(curve) == ("0 in 270", "bound, point and run: every one with all hypotheses met is kept")
+    assert "faster than the −1 that is proved" in sentences.look_sentence(curve)
+    assert "PCM" in sentences.look_sentence(curve) and "equal bits" not in sentences.look_sentence(curve, True)
 
 
 def test_dashed_where_a_hypothesis_fails_and_the_hover_names_it(overloaded):
-    panel = figures.draw_curves(overloaded, Ink())
+    panel = curves.draw_curves(overloaded, Ink())
     lines = [trace for trace in panel.figure.data if trace.mode == "lines" and trace.line.dash in ("solid", "dash")]
     dashed = [trace for trace in lines if trace.line.dash == "dash"]
     inside = overloaded.x[overloaded.covered]
@@ -97,27 +99,27 @@ def test_dashed_where_a_hypothesis_fails_and_the_hover_names_it(overloaded):
     failing = ~next(line for line in overloaded.bounds if line.name == "spectral").applies
     for fails, text, symbol in zip(failing, spectral.customdata, spectral.marker.symbol, strict=True):
         assert ("leaves its range" in text.replace("<br>", " ")) == fails == (symbol == "x-thin-open")
-    assert "dashed" in panel.look and "leaves its range" in plots.bound_table(overloaded)
-    assert "(n/a)" in str(figures.draw_ladder(overloaded, 0, Ink()).figure.layout.yaxis.ticktext)
+    assert "dashed" in panel.look and "leaves its range" in tables.bound_table(overloaded)
+    assert "(n/a)" in str(ladder.draw_ladder(overloaded, 0, Ink()).figure.layout.yaxis.ticktext)
 
 
 def test_the_fitted_line_is_drawn_where_it_was_fitted(overloaded):
-    panel = figures.draw_curves(overloaded, Ink())
+    panel = curves.draw_curves(overloaded, Ink())
     fitted = next(trace for trace in panel.figure.data if trace.mode == "lines" and trace.line.width == 2)
     np.testing.assert_allclose(fitted.x, overloaded.x[overloaded.covered])
     np.testing.assert_allclose(fitted.y, overloaded.fit.line(fitted.x), rtol=1e-6)
 
 
 def test_bits_per_original_weight_stand_along_the_top_and_in_the_hover(curve, overloaded):
-    panel = figures.draw_curves(curve, Ink())
+    panel = curves.draw_curves(curve, Ink())
     ticks = dict(zip(panel.figure.layout.xaxis2.tickvals, panel.figure.layout.xaxis2.ticktext, strict=True))
     assert ticks[2048.0] == "258"  # 2048·2/16 for the levels and 32/16 for the step
     assert any("258 bits per original weight" in str(t.customdata) for t in panel.figure.data)
-    assert "xaxis2" not in figures.draw_curves(overloaded, Ink()).figure.layout.to_plotly_json()  # they do not change
+    assert "xaxis2" not in curves.draw_curves(overloaded, Ink()).figure.layout.to_plotly_json()  # they do not change
 
 
 def test_violations_are_counted_listed_and_called_a_defect(curve):
-    assert "| bound |" in plots.violation_table(curve) and plots.violation_table(curve).count("\n") == 1
+    assert "| bound |" in tables.violation_table(curve) and tables.violation_table(curve).count("\n") == 1
     points = [
         dataclasses.replace(
             point, promises=tuple(dataclasses.replace(one, values=one.values / 1000) for one in point.promises)
@@ -125,19 +127,18 @@ def test_violations_are_counted_listed_and_called_a_defect(curve):
         for point in curve.points
     ]
     broken = Curve.of(curve.sweep, points)
-    count, told = plots.verdict(broken)
+    count, told = words.verdict(broken)
     assert count == f"{len(broken.violations)} in 270" and "defect" in told
-    assert plots.violation_table(broken).count("\n") == 1 + len(broken.violations)
-    assert float(plots.ratio_headline(broken)[0]) < 1
+    assert tables.violation_table(broken).count("\n") == 1 + len(broken.violations)
+    assert float(words.ratio_headline(broken)[0]) < 1
 
 
 def test_bounds_that_may_fail_say_so():
-    count, told = plots.verdict(plots.build({"subject": "path", "seeds": 10}))
+    count, told = words.verdict(link.build({"subject": "path", "seeds": 10}))
     assert count == "0 in 270" and "stated with probability 99.0 %" in told
-    count, told = plots.verdict(plots.build({"subject": "path", "method": "gpfq"}))
+    count, told = words.verdict(link.build({"subject": "path", "method": "gpfq"}))
     assert (
-        count == "None possible"
-        and plots.ratio_headline(plots.build({"subject": "path", "method": "gpfq"}))[0] == "n/a"
+        count == "None possible" and words.ratio_headline(link.build({"subject": "path", "method": "gpfq"}))[0] == "n/a"
     )
 
 
@@ -145,7 +146,7 @@ def test_bounds_that_may_fail_say_so():
 def test_labels_do_not_touch_and_keep_their_order(seed):
     random = np.random.default_rng(seed)
     wanted = sorted(random.uniform(0, 400, random.integers(1, 20)).tolist())
-    placed = figures.spread_out(wanted, 15, 400)
+    placed = labels.spread_out(wanted, 15, 400)
     assert len(placed) == len(wanted) and placed == sorted(placed)
     assert (np.diff(placed) >= 15 - 1e-9).all()
     far = np.diff(wanted)
@@ -157,7 +158,7 @@ def test_rounding_at_equal_bits_is_drawn_only_if_asked_for(curve):
     def named(drawn):
         return [trace.hovertemplate or "" for trace in drawn.figure.data]
 
-    with_it, without = (figures.draw_curves(curve, Ink(), equal) for equal in (True, False))
+    with_it, without = (curves.draw_curves(curve, Ink(), equal) for equal in (True, False))
     assert any("without a frame" in text for text in named(with_it))
     assert not any("without a frame" in text for text in named(without))
     assert "plain rounding without a frame, as many bits" in with_it.table()
@@ -172,11 +173,11 @@ def ladder():
 
 
 def test_the_stored_curve_is_found_by_its_choices_and_drawn(ladder):
-    sweep = plots.asked(ladder.choices)
-    stored = plots.stored_curve(sweep)
+    sweep = link.asked(ladder.choices)
+    stored = link.stored_curve(sweep)
     assert stored is not None and stored.comparisons == ladder.result["comparisons"]
     assert stored.fit.slope == pytest.approx(ladder.result["slope"])
-    assert plots.stored_curve(dataclasses.replace(sweep, seed=1)) is None
+    assert link.stored_curve(dataclasses.replace(sweep, seed=1)) is None
     assert [panel.name for panel in everything(stored)] == ["curves", "ladder", "ratio"]
     names = [line.name for line in stored.bounds]
     last = [float(line.median[-1]) for line in stored.bounds]
@@ -185,7 +186,7 @@ def test_the_stored_curve_is_found_by_its_choices_and_drawn(ladder):
 
 
 def test_a_point_of_the_stored_curve_is_the_recomputed_one(ladder):
-    value, setting = plots.asked(ladder.choices).settings[2]
+    value, setting = link.asked(ladder.choices).settings[2]
     assert isinstance(setting, WholeNetwork) and value == setting.size
     point, stored = setting.measure(0), ladder.result["curve"][2]
     np.testing.assert_allclose(point.measured, stored["measured"], rtol=1e-5)
@@ -198,13 +199,13 @@ def test_a_point_of_the_stored_curve_is_the_recomputed_one(ladder):
 @pytest.mark.parametrize("name", paper.SHOWN)
 def test_the_papers_figures_are_shipped_and_say_what_is_published(name):
     result = paper.shipped(name)
-    panel = paper.draw_paper(result, Ink(dark=True))
+    panel = paper_figures.draw_paper(result, Ink(dark=True))
     assert result.name == name and result.nets == paper.NETS and "as shipped" in panel.title
     assert ("Grey: the published" in panel.look) == name.startswith("table")
     assert {line.published for line in result.lines} == ({True, False} if name.startswith("table") else {False})
     if name == "table3":
         assert "36.18" in panel.alt and dict(result.lines[0].values)[7000] == (97.29,)
-    assert "computed just now" in paper.draw_paper(result, Ink(), live=True).title
+    assert "computed just now" in paper_figures.draw_paper(result, Ink(), live=True).title
     assert paper.seconds(name) > 10
 
 
@@ -236,5 +237,5 @@ def test_computing_them_anew_keeps_finished_cells_and_stops_when_asked(tmp_path,
 
 
 def test_sweeps_are_hashable_so_that_results_find_their_question():
-    assert plots.asked({}) == plots.asked({"subject": "vector"}) and isinstance(hash(plots.asked({})), int)
-    assert isinstance(plots.asked({}), Sweep)
+    assert link.asked({}) == link.asked({"subject": "vector"}) and isinstance(hash(link.asked({})), int)
+    assert isinstance(link.asked({}), Sweep)

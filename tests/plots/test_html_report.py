@@ -8,9 +8,10 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from sdqviz.explore.formula import Formula
 from sdqviz.plots import html_report
 from sdqviz.plots.html_report import View, readable, write
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 from sdqviz.version import __version__
 

@@ -9,9 +9,16 @@ from sdqviz.compression.question import Question
 from sdqviz.error import InputError
 from sdqviz.explore import preset, what_if
 from sdqviz.explore.comparison import Comparison
+from sdqviz.explore.network import link, words
+from sdqviz.explore.network import table as layer_table
 from sdqviz.explore.stored import recompute
-from sdqviz.plots import network as plots
-from sdqviz.plots import network_bounds, network_bytes, network_errors, network_images, network_layer, network_text
+from sdqviz.plots.network import bounds as network_bounds
+from sdqviz.plots.network import bytes as network_bytes
+from sdqviz.plots.network import errors as network_errors
+from sdqviz.plots.network import histograms
+from sdqviz.plots.network import images as network_images
+from sdqviz.plots.network import overview as panels
+from sdqviz.plots.network import vector as network_vector
 from sdqviz.plots.theme import Ink
 
 SMALL = {"size": 300, "bits": 1, "calibration": 32}
@@ -20,7 +27,7 @@ PRESETS = preset.of_page("network")
 
 @pytest.fixture(scope="module")
 def answer():
-    return what_if.answer(plots.question(SMALL))
+    return what_if.answer(link.question(SMALL))
 
 
 def spec(panel):
@@ -51,26 +58,26 @@ def test_preset_stores_what_the_page_computes(one):
 def test_presets_cover_the_quick_networks_and_the_default():
     assert len(PRESETS) >= 3
     assert {one.choices["network"] for one in PRESETS.values()} >= {"mnist-fnn", "mnist-residual", "mnist-lenet"}
-    default = plots.question({"size": 1000})
-    assert plots.stored_comparison(default) is not None
-    assert plots.stored_comparison(plots.question({"size": 999})) is None
+    default = link.question({"size": 1000})
+    assert link.stored_comparison(default) is not None
+    assert link.stored_comparison(link.question({"size": 999})) is None
 
 
 @pytest.mark.parametrize("name", sorted(sq.NETWORKS))
 def test_outline_from_the_store_is_that_of_the_network(name):
     choice = sq.NETWORKS[name]()
-    assert plots.outline(choice) == what_if.outline(choice)
+    assert link.outline(choice) == what_if.outline(choice)
 
 
 def test_question_reads_the_link():
-    found = plots.question(
+    found = link.question(
         {"network": "mnist-residual", "network_seed": 2, "method": "round-to-nearest", "bits": 3, "seed": 4,
          "calibration": 99, "bits_by_layer.input": 5, "bits_by_layer.output": None, "picture": "svg"}
     )  # fmt: skip
     method = sq.METHODS["round-to-nearest"](bits=3, bits_by_layer={"input": 5})
     assert found == Question(sq.NETWORKS["mnist-residual"](seed=2), method, 99, 4)
     with pytest.raises(InputError, match="bits_by_layer must name layers of the network"):
-        what_if.answer(plots.question({"bits_by_layer.nowhere": 2, "size": 300}))
+        what_if.answer(link.question({"bits_by_layer.nowhere": 2, "size": 300}))
 
 
 def test_errors_are_the_reports(answer):
@@ -94,27 +101,27 @@ def test_every_layers_bound_is_above_its_measured_error(answer):
 
 
 def test_bounds_of_a_stochastic_walk_are_named_for_what_they_are_about():
-    found = what_if.answer(plots.question({"method": "spfq", "fit": "max", "finite": False, "calibration": 32}))
-    first, *_ = plots.overview(found.comparison, found, "hidden1", None, Ink())
+    found = what_if.answer(link.question({"method": "spfq", "fit": "max", "finite": False, "calibration": 32}))
+    first, *_ = panels.overview(found.comparison, found, "hidden1", None, Ink())
     assert spec(first)["layout"]["yaxis"]["title"]["text"] == "max ‖Xw − X̃q‖₂"
     table = first.table()
     assert table["holds"].all() and (table["measured"] < table["bound"]).all()
     (formula,) = first.formulas
     assert formula.text == "hoeffding" and "probability 0.95" in formula.source
-    assert "max ‖Xw−X̃q‖₂" in network_text.shown_table(found.comparison.report)
+    assert "max ‖Xw−X̃q‖₂" in layer_table.shown_table(found.comparison.report)
 
 
 def test_broken_stability_is_drawn_as_not_applicable():
-    found = what_if.answer(plots.question(SMALL | {"step": 0.02}))
+    found = what_if.answer(link.question(SMALL | {"step": 0.02}))
     report = found.comparison.report
     assert all(row.unstable > 0 and not row.bound_holds for row in report.layers)
     panel = network_bounds.draw_layer_bounds(report, Ink())
     assert {trace["name"] for trace in spec(panel)["data"]} == {"bound, not applicable", "measured"}
     assert "No bound applies" in panel.look
-    assert network_text.verdict(report).startswith("bound not applicable: the bound on W")
-    overload, unstable, _ = network_text.counts(report)
+    assert words.verdict(report).startswith("bound not applicable: the bound on W")
+    overload, unstable, _ = words.counts(report)
     assert f"hidden1 {report.layers[0].overload:,}" in overload and "output" in unstable
-    walk = network_layer.draw_vector(found, "hidden1", "worst", Ink())
+    walk = network_vector.draw_vector(found, "hidden1", "worst", Ink())
     assert "leaves its band" in walk.look and np.abs(walk.table()["state"]).max() > 0.01
 
 
@@ -125,11 +132,11 @@ def test_output_panel_shows_the_ladder_or_says_why_not(answer):
     full = network_bounds.draw_output_bounds(report, Ink(), answer.bound, what_if.ladder(answer)).table()
     assert full["bound"].tolist() == ["a priori", "P0", "P1", "P2", "P3", "P4", "measured"]
     assert full["value"][0] >= full["value"][1]
-    conv = what_if.answer(plots.question({"network": "mnist-lenet", "size": 300, "calibration": 16}))
+    conv = what_if.answer(link.question({"network": "mnist-lenet", "size": 300, "calibration": 16}))
     panel = network_bounds.draw_output_bounds(conv.comparison.report, Ink(), conv.bound)
     assert "Not applicable: layer conv1 is a convolution" in panel.look
     assert "convolution" in spec(panel)["layout"]["annotations"][0]["text"]
-    assert network_text.verdict(conv.comparison.report).startswith("bound not applicable: layer conv1")
+    assert words.verdict(conv.comparison.report).startswith("bound not applicable: layer conv1")
 
 
 def test_bytes_of_each_bar_add_up(answer):
@@ -144,7 +151,7 @@ def test_bytes_of_each_bar_add_up(answer):
 
 
 def test_histograms_count_every_weight_in_the_same_bins(answer):
-    info = network_layer.histogram_info(answer, "hidden2")
+    info = histograms.histogram_info(answer, "hidden2")
     for counts in (info.before, info.after, info.rounded):
         assert counts.sum() == 256 * 256
     rounded = answer.comparison.rounding.weights["hidden2"]
@@ -166,21 +173,21 @@ def test_flips_are_the_images_of_the_test_set(answer):
 
 
 def test_no_flip_is_said_not_drawn():
-    fine = what_if.answer(plots.question({"method": "round-to-nearest", "bits": 16, "calibration": 16}))
+    fine = what_if.answer(link.question({"method": "round-to-nearest", "bits": 16, "calibration": 16}))
     assert len(fine.changed) == 0
     panel = network_images.draw_flips(fine, Ink())
     assert spec(panel)["layout"]["annotations"][0]["text"] == "No prediction changed."
-    assert "no state to walk" in network_layer.draw_vector(fine, "hidden1", "worst", Ink()).look
+    assert "no state to walk" in network_vector.draw_vector(fine, "hidden1", "worst", Ink()).look
 
 
 def test_rounding_that_wins_is_told_with_both_numbers(answer):
     comparison = answer.comparison
-    assert not comparison.rounding_wins or "wins" in network_text.verdict_on_rounding(comparison)
+    assert not comparison.rounding_wins or "wins" in words.verdict_on_rounding(comparison)
     best = comparison.rounding.best.relative_output_error
     assert best == min(one.relative_output_error for one in comparison.rounding.reports.values())
-    strong = what_if.answer(plots.question({"size": 1000, "calibration": 32}))
+    strong = what_if.answer(link.question({"size": 1000, "calibration": 32}))
     assert strong.comparison.rounding_wins
-    assert "Plain rounding wins here: with 4.06 bits" in network_text.verdict_on_rounding(strong.comparison)
+    assert "Plain rounding wins here: with 4.06 bits" in words.verdict_on_rounding(strong.comparison)
 
 
 def test_rounding_that_only_keeps_more_accuracy_is_told_too(answer):
@@ -188,18 +195,18 @@ def test_rounding_that_only_keeps_more_accuracy_is_told_too(answer):
     best = dataclasses.replace(beside.best, relative_output_error=0.9, accuracy_after=0.91)
     rounding = dataclasses.replace(beside, reports={"max": best})
     mine = dataclasses.replace(report, relative_output_error=0.4, accuracy_after=0.9)
-    told = network_text.verdict_on_rounding(Comparison(mine, answer.comparison.parts, rounding))
+    told = words.verdict_on_rounding(Comparison(mine, answer.comparison.parts, rounding))
     assert told.startswith("Plain rounding keeps more accuracy here, 91.0 %") and "90.0 %" in told
     better = dataclasses.replace(mine, accuracy_after=0.92)
-    assert network_text.verdict_on_rounding(Comparison(better, answer.comparison.parts, rounding)) is None
+    assert words.verdict_on_rounding(Comparison(better, answer.comparison.parts, rounding)) is None
     dear = dataclasses.replace(rounding, affordable=False)
-    assert network_text.verdict_on_rounding(Comparison(mine, answer.comparison.parts, dear)) is None
+    assert words.verdict_on_rounding(Comparison(mine, answer.comparison.parts, dear)) is None
 
 
 def test_code_gives_the_numbers_of_the_page(answer, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(plots.code(answer.question, answer.comparison), names)
+    exec(link.code(answer.question, answer.comparison), names)
     assert names["report"].to_dict()["accuracy_after"] == answer.comparison.report.accuracy_after
     assert names["report"].relative_output_error == answer.comparison.report.relative_output_error
     printed = [float(line) for line in capsys.readouterr().out.split()]
@@ -209,19 +216,19 @@ def test_code_gives_the_numbers_of_the_page(answer, tmp_path, monkeypatch, capsy
 
 def test_tables_and_report_are_complete(answer):
     report = answer.comparison.report
-    lines = network_text.table_csv(report).decode().splitlines()
+    lines = layer_table.table_csv(report).decode().splitlines()
     assert len(lines) == 4 and lines[1].startswith("hidden1,Linear,256×784,200704,")
-    assert len(network_text.shown_table(report)) == len(network_text.SHOWN)
-    conv = what_if.answer(plots.question({"network": "mnist-lenet", "size": 300, "calibration": 16})).comparison.report
-    values = json.loads(network_text.report_json(conv))
+    assert len(layer_table.shown_table(report)) == len(layer_table.SHOWN)
+    conv = what_if.answer(link.question({"network": "mnist-lenet", "size": 300, "calibration": 16})).comparison.report
+    values = json.loads(layer_table.report_json(conv))
     assert values["output_bound"] is None and len(values["layers"]) == 4
 
 
 def test_stored_comparison_draws_the_same_panels(answer):
     stored = Comparison.from_dict(answer.comparison.to_dict())
     for live, kept in zip(
-        plots.overview(answer.comparison, None, "hidden1", None, Ink()),
-        plots.overview(stored, None, "hidden1", None, Ink()),
+        panels.overview(answer.comparison, None, "hidden1", None, Ink()),
+        panels.overview(stored, None, "hidden1", None, Ink()),
         strict=True,
     ):
         assert live.figure.to_json() == kept.figure.to_json()
@@ -230,13 +237,13 @@ def test_stored_comparison_draws_the_same_panels(answer):
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_panel_has_words_formula_and_data(answer, dark):
     ink = Ink(dark)
-    panels = [
+    drawn = [
         network_errors.draw_errors(answer.comparison, ink),
-        *plots.overview(answer.comparison, answer, "hidden1", None, ink),
-        *plots.closely(answer, "hidden1", "median", ink),
+        *panels.overview(answer.comparison, answer, "hidden1", None, ink),
+        *panels.closely(answer, "hidden1", "median", ink),
     ]
-    assert len({panel.name for panel in panels}) == len(panels)
-    for panel in panels:
+    assert len({panel.name for panel in drawn}) == len(drawn)
+    for panel in drawn:
         assert len(panel.alt) > 40 and panel.look.endswith((".", ":"))
         assert panel.formulas and all(formula.latex for formula in panel.formulas)
         assert all(symbol for formula in panel.formulas for symbol, _, _ in formula.symbols)

@@ -2,15 +2,19 @@ import numpy as np
 import plotly.io
 import pytest
 
-from sdqviz.explore import layer_walks as walks
-from sdqviz.plots import path_following as plots
+from sdqviz.explore import monte_carlo
+from sdqviz.explore.layer_walks import bands, link, words
+from sdqviz.methods.unified import OPERATORS
+from sdqviz.plots.path_following import alignment as alignment_plot
+from sdqviz.plots.path_following import cloud, paths
+from sdqviz.plots.path_following import width as width_plots
 from sdqviz.plots.theme import DRAWN, Ink
 
 
 def everything(choices, ink=None):
     ink = ink or Ink()
-    run = plots.build(choices)
-    return run, [plots.draw_paths(run, ink), *plots.panels(run, plots.align(choices), plots.widen(choices), ink)]
+    run = link.build(choices)
+    return run, [paths.draw_paths(run, ink), *paths.panels(run, link.align(choices), link.widen(choices), ink)]
 
 
 @pytest.mark.parametrize(
@@ -42,18 +46,18 @@ def test_panels_are_whole_and_small_enough(choices, names):
 
 
 def test_bands_are_quantiles_of_the_relative_states():
-    run = plots.build({"neurons": 11})
-    band = plots.bands(run)["gpfq"]
+    run = link.build({"neurons": 11})
+    band = bands.bands(run)["gpfq"]
     ratio = np.sort(run.path("gpfq").state / run.data.norms, axis=1)
     np.testing.assert_allclose(band.median, ratio[:, 5])
     np.testing.assert_allclose(band.low, ratio[:, 1])
     np.testing.assert_allclose(band.high, ratio[:, 9])
 
 
-@pytest.mark.parametrize("operator", walks.OPERATORS)
+@pytest.mark.parametrize("operator", OPERATORS)
 def test_the_operator_is_drawn_right_on_average_within_its_range(operator):
-    run = plots.build({"operator": operator, "room": 2.0})
-    info = plots.operator_info(run)
+    run = link.build({"operator": operator, "room": 2.0})
+    info = bands.operator_info(run)
     inside = np.abs(info.value) <= run.grid.radius[0]
     limit = float(run.quantizer.error_limit(run.grid).max())
     np.testing.assert_allclose(info.mean[inside], info.value[inside], atol=limit / 64)
@@ -64,25 +68,25 @@ def test_the_operator_is_drawn_right_on_average_within_its_range(operator):
 
 
 def test_what_is_said_about_the_bound_is_what_was_measured():
-    run = plots.build({})
-    word, line = plots.bound_verdict(run)
+    run = link.build({})
+    word, line = words.bound_verdict(run)
     assert word == "Yes" and f"{run.verdict.failures} of 500 runs" in line and "99.0 %" in line
-    assert plots.range_advice(run) is None
-    table = plots.bound_table(run)
+    assert words.range_advice(run) is None
+    table = words.bound_table(run)
     assert table.count("\n") == 1 + len(run.bounds) and all(one.title in table for one in run.bounds)
-    clipped = plots.build({"room": 0.5})
-    assert plots.bound_verdict(clipped)[0] == "Not applicable" and "clipped" in plots.bound_verdict(clipped)[1]
-    assert "lay beyond the last level" in plots.range_advice(clipped)
-    assert "No bound applies" in plots.draw_cloud(clipped, Ink()).look
-    assert "for C ≥" in plots.range_advice(plots.build({"operator": "one-bit", "room": 3.0}))
-    assert "no room" in plots.range_advice(plots.build({"operator": "one-bit", "room": 0.9}))
+    clipped = link.build({"room": 0.5})
+    assert words.bound_verdict(clipped)[0] == "Not applicable" and "clipped" in words.bound_verdict(clipped)[1]
+    assert "lay beyond the last level" in words.range_advice(clipped)
+    assert "No bound applies" in cloud.draw_cloud(clipped, Ink()).look
+    assert "for C ≥" in words.range_advice(link.build({"operator": "one-bit", "room": 3.0}))
+    assert "no room" in words.range_advice(link.build({"operator": "one-bit", "room": 0.9}))
 
 
 def test_a_broken_bound_would_be_called_violated():
-    run = plots.build({})
+    run = link.build({})
     shrunk = tuple(_with(one, value=one.value / 100) for one in run.bounds)
-    verdicts = tuple(walks.monte_carlo.compare(run.measured, one) for one in shrunk)
-    word, line = plots.bound_verdict(_with(run, bounds=shrunk, verdicts=verdicts))
+    verdicts = tuple(monte_carlo.compare(run.measured, one) for one in shrunk)
+    word, line = words.bound_verdict(_with(run, bounds=shrunk, verdicts=verdicts))
     assert word == "Violated" and "500 of 500 runs above it" in line
 
 
@@ -94,19 +98,19 @@ def _with(thing, **changes):
 
 def test_the_shown_code_gives_the_shown_numbers():
     choices = {"operator": "quantize", "bits": 3, "scaling": 2.0, "inputs": 60, "seeds": 40, "seed": 3}
-    run = plots.build(choices)
+    run = link.build(choices)
     found = {}
-    exec(plots.code(choices, run), found)
+    exec(link.code(choices, run), found)
     assert found["run"].relative_error("unified") == run.relative_error("unified")
-    assert f"{run.bits_per_weight:.6g}" in plots.code(choices, run)
+    assert f"{run.bits_per_weight:.6g}" in link.code(choices, run)
     np.testing.assert_array_equal(found["aligned"], run.aligned)
 
 
 def test_looks_follow_the_numbers():
-    assert "pile up" in plots.draw_paths(plots.build({}), Ink()).look
-    assert "half the square error" in plots.draw_width(plots.widen({}), Ink()).look
-    assert "not −1 here" in plots.draw_width(plots.widen({"operator": "one-bit", "scaling": 100.0}), Ink()).look
-    run = plots.build({"samples": 200, "inputs": 20})
-    info = plots.align({"samples": 200, "inputs": 20})
-    names = [trace.name for trace in plots.draw_alignment(run, info, Ink()).figure.data]
+    assert "pile up" in paths.draw_paths(link.build({}), Ink()).look
+    assert "half the square error" in width_plots.draw_width(link.widen({}), Ink()).look
+    assert "not −1 here" in width_plots.draw_width(link.widen({"operator": "one-bit", "scaling": 100.0}), Ink()).look
+    run = link.build({"samples": 200, "inputs": 20})
+    info = link.align({"samples": 200, "inputs": 20})
+    names = [trace.name for trace in alignment_plot.draw_alignment(run, info, Ink()).figure.data]
     assert info.least > 0.01 and "least squares" in names

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sdqviz.explore.spread import Spread
-from sdqviz.plots.seeds import draw_seeds
+from sdqviz.plots.network.seeds import draw_seeds
 from sdqviz.plots.theme import Ink
 
 SPREAD = Spread(np.arange(4, 7), np.array([0.97, 0.98, 0.96]), np.array([0.05, 0.07, 0.06]))

@@ -4,13 +4,15 @@ import numpy as np
 import plotly.io
 import pytest
 
-from sdqviz.plots import sigma_delta as plots
+from sdqviz.explore import sigma_delta as lab
+from sdqviz.plots.sigma_delta import steps
+from sdqviz.plots.sigma_delta import vector as vector_plots
 from sdqviz.plots.theme import DRAWN, Ink
 
 
 def test_spectrum_is_parsevals_and_the_shaping_is_exact():
-    run = plots.build({"frame": "harmonic", "dimension": 6, "size": 301, "bits": 2})
-    info = plots.spectrum_info(run)
+    run = lab.build({"frame": "harmonic", "dimension": 6, "size": 301, "bits": 2})
+    info = lab.spectrum_info(run)
     error = run.trace.coefficients - run.trace.quantized
     white = run.step**2 / 12
     total = 2 * (10 ** (info.sigma_delta / 10)).sum() * white + error.sum() ** 2 / 301
@@ -20,15 +22,15 @@ def test_spectrum_is_parsevals_and_the_shaping_is_exact():
 
 
 def test_sigma_delta_lies_below_rounding_at_low_frequencies():
-    run = plots.build({"input": "sine", "dimension": 16, "size": 1024, "bits": 2})
-    assert plots.spectrum_info(run).low_gap > 10
+    run = lab.build({"input": "sine", "dimension": 16, "size": 1024, "bits": 2})
+    assert lab.spectrum_info(run).low_gap > 10
 
 
 @pytest.mark.parametrize("size", [2000, 4000])
 def test_long_walks_are_drawn_within_the_limits_and_say_so(size):
-    run = plots.build({"dimension": 16, "size": size, "bits": 1})
+    run = lab.build({"dimension": 16, "size": size, "bits": 1})
     sent = 0
-    for panel in [plots.draw_steps(run, Ink()), *plots.panels(run, Ink())]:
+    for panel in [steps.draw_steps(run, Ink()), *vector_plots.panels(run, Ink())]:
         text = plotly.io.to_json(panel.figure, validate=False)
         sent += len(text)
         for trace in panel.figure.data:
@@ -40,8 +42,8 @@ def test_long_walks_are_drawn_within_the_limits_and_say_so(size):
 
 
 def test_the_animation_tells_the_recursion():
-    run = plots.build({"dimension": 3, "size": 25, "bits": 1})
-    figure = plots.draw_steps(run, Ink()).figure
+    run = lab.build({"dimension": 3, "size": 25, "bits": 1})
+    figure = steps.draw_steps(run, Ink()).figure
     assert [frame.name for frame in figure.frames] == [str(n) for n in range(1, 26)]
     frame = json.loads(plotly.io.to_json(figure))["frames"][7]
     assert frame["data"][2]["y"][0] == pytest.approx(run.trace.state[7], abs=1e-8)
@@ -49,11 +51,11 @@ def test_the_animation_tells_the_recursion():
 
 
 def test_loss_against_plain_rounding_is_said_only_when_true():
-    long = plots.build({"dimension": 8, "size": 64, "bits": 1})
-    assert long.plain_error < long.error and "Plain rounding wins" in plots.verdict_on_rounding(long)
-    short = plots.build({"dimension": 8, "size": 9, "bits": 1, "seed": 3})
+    long = lab.build({"dimension": 8, "size": 64, "bits": 1})
+    assert long.plain_error < long.error and "Plain rounding wins" in lab.verdict_on_rounding(long)
+    short = lab.build({"dimension": 8, "size": 9, "bits": 1, "seed": 3})
     expected = short.plain_bits >= 1 and short.plain_error < short.error
-    assert (plots.verdict_on_rounding(short) is not None) == expected
+    assert (lab.verdict_on_rounding(short) is not None) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,14 +68,14 @@ def test_loss_against_plain_rounding_is_said_only_when_true():
     ],
 )
 def test_the_shown_code_gives_the_shown_error(choices):
-    run = plots.build(choices)
+    run = lab.build(choices)
     scope = {}
-    exec(plots.code(choices, run), scope)
+    exec(lab.code(choices, run), scope)
     np.testing.assert_allclose(scope["error"], run.error / run.norm, rtol=1e-12)
 
 
 def test_alt_texts_carry_the_numbers():
-    run = plots.build({"dimension": 3, "size": 41})
-    panels = [plots.draw_steps(run, Ink()), *plots.panels(run, Ink(True))]
+    run = lab.build({"dimension": 3, "size": 41})
+    panels = [steps.draw_steps(run, Ink()), *vector_plots.panels(run, Ink(True))]
     assert [panel.name for panel in panels] == ["steps", "walk", "error", "vector", "spectrum"]
     assert all(any(letter.isdigit() for letter in panel.alt) and panel.formulas for panel in panels)

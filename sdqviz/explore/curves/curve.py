@@ -14,7 +14,7 @@ import numpy as np
 from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.explore.curves.point import A_PRIORI, Axis, Point, Promise, Rate, Subject
-from sdqviz.explore.layer_walks import fitted_slope
+from sdqviz.explore.layer_walks.width import fitted_slope
 from sdqviz.explore.monte_carlo import binomial_tail
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 from sdqviz.recent import Recent

@@ -17,7 +17,8 @@ from sdqviz.error import InputError
 from sdqviz.explore import monte_carlo
 from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves.point import Axis, Point, Rate, Rule, Subject, promises
-from sdqviz.explore.layer_walks import LayerData, WalkChoice, layer_data
+from sdqviz.explore.layer_walks.choice import WalkChoice
+from sdqviz.explore.layer_walks.data import LayerData, layer_data
 from sdqviz.path_following.alignment import align
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.quantizers import QUANTIZERS

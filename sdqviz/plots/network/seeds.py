@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+from sdqviz.explore.formula import Formula
 from sdqviz.explore.spread import Spread
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
 

@@ -7,10 +7,11 @@ import dataclasses
 import numpy as np
 
 from sdqviz.array import Array, Index
+from sdqviz.explore.formula import Formula
+from sdqviz.explore.network.words import accuracy
 from sdqviz.explore.what_if import Answer
 from sdqviz.plots import theme
-from sdqviz.plots.network_text import accuracy
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
 DRAWN_IMAGES = 24

@@ -1,27 +1,15 @@
-"""The figures and tables of the paper on frame quantization as panels: shipped results first, or computed anew."""
+"""Draws the figures and tables of the paper on frame quantization as panels."""
 
 from __future__ import annotations
 
-import functools
-import json
-from pathlib import Path
-
 import numpy as np
 
-from sdqviz import asset
 from sdqviz.experiments import reproduce
-from sdqviz.experiments.reproduce import Plan, Result
-from sdqviz.networks import training
+from sdqviz.experiments.reproduce import Result
+from sdqviz.explore.formula import Formula
 from sdqviz.plots import reproduce as drawn
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
-from sdqviz.progress import Progress, ShouldStop
-
-SHOWN = ("figure1", "figure2", "table3", "table4")
-"""What the page offers; tables 1 and 2 have no published numbers known to us, and no law to look at."""
-
-NETS = 3
-"""Networks behind each of our numbers: those whose weights are shipped."""
 
 LAWS = {
     "figure1": r"\max_x\|f(x)-f_Q(x)\|",
@@ -29,38 +17,6 @@ LAWS = {
     "table3": r"\text{accuracy at 1 bit}",
     "table4": r"\text{accuracy at 1 bit}",
 }
-
-
-def plan(name: str) -> Plan:
-    """Return what has to be computed for a figure or table."""
-    return reproduce.plan(name, nets=NETS)
-
-
-def seconds(name: str) -> float:
-    """Return roughly how long computing it takes from nothing."""
-    return sum(cell.weight for cell in plan(name).cells)
-
-
-@functools.cache
-def shipped(name: str) -> Result:
-    """Return the shipped result of a figure or table.
-
-    Raises
-    ------
-    InputError
-        If the file is missing.
-    """
-    return Result.from_dict(json.loads(asset.path(f"figures/{name}.json").read_text(encoding="utf-8")))
-
-
-def compute(name: str, progress: Progress | None = None, should_stop: ShouldStop | None = None) -> Result:
-    """Compute a figure or table; finished cells are kept in the user's cache folder, so that a stopped run goes on."""
-    return reproduce.run(plan(name), folder(), progress, should_stop)[0]
-
-
-def folder() -> Path:
-    """Return where finished cells are kept."""
-    return training.cache_folder() / "reproduced"
 
 
 def draw_paper(result: Result, ink: Ink, *, live: bool = False) -> Panel:

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from sdqviz.array import Array
 from sdqviz.explore.comparison import Comparison
+from sdqviz.explore.formula import Formula
+from sdqviz.explore.network.words import bits_text
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
-from sdqviz.plots.network_text import bits_text, look_of
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.network.layers_axis import FULL_WIDTH, name_layers, positive_axis
+from sdqviz.plots.network.looks import look_of
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink, Look
 from sdqviz.report import Report
-
-SLANTED_LETTER = {0: 0.0, -35: 4.2, -90: 6.8}
-"""Pixels downwards that a letter of a name takes, by the angle it is written at."""
-
-MOST_ROOM = 150
-"""Pixels that names take below a plot, at most beyond those it has."""
-
-
-HALF_WIDTH, FULL_WIDTH = 60, 150
-"""Letters that fit side by side under a plot, beside another one or alone."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -175,35 +165,3 @@ def _formula(found: Comparison, measured: bool) -> Formula:
         [inputs, (r"\tilde z", "its inputs in the compressed network", ""), spent],
         source,
     )
-
-
-def positive_axis(values: Array) -> dict[str, Any]:
-    """Return a logarithmic axis that holds the positive values; bars grow from its lower end."""
-    positive = values[np.isfinite(values) & (values > 0)]
-    if not len(positive):
-        return {"range": [0, 1]}
-    low, high = float(positive.min()), float(positive.max())
-    axis = theme.log_axis(low / 2.5, high * 1.6)
-    return axis | {"ticktext": [f"1e{math.log10(t):.0f}" if t >= 1e4 else number(t) for t in axis["tickvals"]]}
-
-
-def name_layers(figure: go.Figure, names: Sequence[str], letters: int = HALF_WIDTH) -> None:
-    """Put the names of layers under a plot on which so many letters fit, slanted where they would touch."""
-    axis = categories(names, letters)
-    figure.update_xaxes(**axis)
-    more = round(SLANTED_LETTER[axis["tickangle"]] * max(map(len, names), default=0)) - 30
-    if more > 0:
-        more = min(more, MOST_ROOM)
-        figure.update_layout(margin={"b": figure.layout.margin.b + more}, height=figure.layout.height + more)
-
-
-def categories(names: Sequence[str], letters: int = HALF_WIDTH) -> dict[str, Any]:
-    """Return an axis of names on which so many letters fit, slanted where they would touch."""
-    crowded = sum(len(name) + 2 for name in names) > letters
-    return {
-        "type": "category",
-        "showgrid": False,
-        "categoryorder": "array",
-        "categoryarray": list(names),
-        "tickangle": 0 if not crowded else -35 if 4 * len(names) <= letters else -90,
-    }

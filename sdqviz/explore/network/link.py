@@ -1,29 +1,20 @@
-"""From the Network page's link to its run and its panels: what was asked, stored results, the lines of code."""
+"""From the link of the Network page to its question: stored results, and the lines that compute them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from sdqviz.bounds.ladder import Ladder
-from sdqviz.bounds.vector import Bound
 from sdqviz.choice import PerLayer
-from sdqviz.compression.guarantee import path_layer_bound
 from sdqviz.compression.question import Question
 from sdqviz.explore import preset, what_if
 from sdqviz.explore.comparison import Comparison
 from sdqviz.explore.stored import picked
-from sdqviz.explore.what_if import Answer, LayerOutline
+from sdqviz.explore.what_if import LayerOutline
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
 from sdqviz.networks.own_weights import OwnNetwork
-from sdqviz.plots.network_bounds import draw_layer_bounds, draw_output_bounds
-from sdqviz.plots.network_bytes import draw_bytes
-from sdqviz.plots.network_images import draw_flips
-from sdqviz.plots.network_layer import draw_histograms, draw_vector
-from sdqviz.plots.panel import Panel
-from sdqviz.plots.theme import Ink
 
 ADDRESS = "network"
 """The page's address."""
@@ -31,6 +22,7 @@ ADDRESS = "network"
 
 OWN, TORCHVISION = "own", "torchvision"
 """What the box of networks offers besides the catalogue: a file of one's own, and torchvision's names."""
+
 
 DEFAULTS: dict[str, Any] = {"network": "mnist-fnn", "method": "frame", "calibration": 512, "seed": 0}
 """What the page shows at first, where it does not ask the choices' own defaults."""
@@ -114,7 +106,7 @@ def code(asked: Question, found: Comparison) -> str:
     more = f"calibration={asked.calibration if report.inputs else None}, seed={asked.seed}"
     own = isinstance(asked.network, OwnNetwork)
     head = (
-        "from pathlib import Path\n\nimport sdqviz as sq\nfrom sdqviz import own_weights"
+        "from pathlib import Path\n\nimport sdqviz as sq\nfrom sdqviz.networks import own_weights"
         if own
         else "import sdqviz as sq"
     )
@@ -146,25 +138,3 @@ def made(choice: NetworkChoice) -> str:
 
 def _arguments(fields: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in fields.items())
-
-
-def overview(found: Comparison, asked: Answer | None, layer: str, ladder: Ladder | None, ink: Ink) -> list[Panel]:
-    """Return the panels below the first: bounds and bytes."""
-    bounds: tuple[Bound, ...] = ()
-    measured = found.report.inputs > 0
-    whole = asked.bound if asked is not None and measured else None
-    if asked is not None:
-        item = asked.layer(layer)
-        bounds = item.bounds if item.path is None else (path_layer_bound(item),)
-    return [
-        draw_layer_bounds(found.report, ink, bounds),
-        *([draw_output_bounds(found.report, ink, whole, ladder)] if measured else []),
-        draw_bytes(found, ink),
-    ]
-
-
-def closely(asked: Answer, layer: str, which: str, ink: Ink) -> list[Panel]:
-    """Return the panels that look into one layer, and the images whose prediction changed."""
-    flips = draw_flips(asked, ink)
-    panels = [draw_histograms(asked, layer, ink), draw_vector(asked, layer, which, ink)]
-    return panels if flips is None else [*panels, flips]

@@ -12,11 +12,12 @@ from sdqviz.array import Array
 from sdqviz.bounds.ladder import Ladder
 from sdqviz.bounds.vector import Bound
 from sdqviz.compression.guarantee import PATH_ERROR
+from sdqviz.explore.formula import Formula
+from sdqviz.explore.network.table import error_name
 from sdqviz.explore.wording import number, percent
 from sdqviz.plots import theme
-from sdqviz.plots.network_errors import categories, name_layers, positive_axis
-from sdqviz.plots.network_text import error_name
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.network.layers_axis import categories, name_layers, positive_axis
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 from sdqviz.report import Report
 

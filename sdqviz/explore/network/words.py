@@ -1,23 +1,11 @@
-"""What the Network page says in words, and its table: accuracy, verdicts on bounds and rounding, counts, downloads."""
+"""What the Network page says: accuracy, verdicts on bounds and rounding, counts."""
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import io
-import json
-import math
-from typing import Any
-
-import numpy as np
-
-from sdqviz.array import Array
 from sdqviz.explore.comparison import Comparison, Rounding, mean_weight_error
 from sdqviz.explore.wording import number, percent
 from sdqviz.methods import METHODS
-from sdqviz.plots import theme
-from sdqviz.plots.theme import Look
-from sdqviz.report import LayerReport, Report
+from sdqviz.report import Report
 
 
 def accuracy(value: float | None) -> str:
@@ -115,83 +103,6 @@ def counts(report: Report) -> list[str]:
     if report.inputs:
         told.append(f"Dead inputs (zero on every calibration input): {listed('dead_inputs')}.")
     return told
-
-
-def table(report: Report) -> dict[str, Array]:
-    """Return the report's rows as columns."""
-    names = [field.name for field in dataclasses.fields(LayerReport)]
-    rows = [dataclasses.asdict(row) | {"shape": "×".join(map(str, row.shape))} for row in report.layers]
-    return {name: np.array([row[name] for row in rows]) for name in names}
-
-
-def table_csv(report: Report) -> bytes:
-    """Return the report's rows as CSV, UTF-8."""
-    out = io.StringIO()
-    columns = table(report)
-    writer = csv.writer(out)
-    writer.writerow(columns)
-    writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
-    return out.getvalue().encode()
-
-
-def report_json(report: Report) -> str:
-    """Return the whole report as JSON; what has no value is null."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(entry) for key, entry in value.items()}
-        if isinstance(value, list):
-            return [plain(entry) for entry in value]
-        return None if isinstance(value, float) and math.isnan(value) else value
-
-    return json.dumps(plain(report.to_dict()), indent=1, ensure_ascii=False)
-
-
-SHOWN = {
-    "name": "layer",
-    "kind": "kind",
-    "shape": "shape",
-    "relative_error": "error, same input",
-    "propagated_error": "error, propagated",
-    "weight_error": "error of weights",
-    "error": "‖W−Q‖₂",
-    "bound": "bound",
-    "bound_holds": "bound holds",
-    "bits_per_weight": "bits per weight",
-    "sparsity": "zeros",
-    "step": "δ",
-    "levels": "levels",
-    "size": "N",
-    "overload": "overload",
-    "unstable": "unstable",
-    "dead_inputs": "dead inputs",
-    "seconds": "seconds",
-}
-"""Columns of the table on the page, with what people read; the CSV has every figure under its own name."""
-
-
-def shown_table(report: Report) -> dict[str, list[Any]]:
-    """Return the table on the page, three significant digits."""
-    columns = table(report)
-    titles = SHOWN | {"error": error_name(report)}
-    return {title: [_rounded(value) for value in columns[name].tolist()] for name, title in titles.items()}
-
-
-def error_name(report: Report) -> str:
-    """Name what the layers' bounds are about; a method has one kind of bound."""
-    return report.layers[0].error_name if report.layers else SHOWN["error"]
-
-
-def _rounded(value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    return None if math.isnan(value) else float(f"{value:.3g}")
-
-
-def look_of(report: Report) -> Look:
-    """Return how the run's method is drawn; rounding beside itself takes the colour of what is compressed."""
-    name = report.method["name"]
-    return theme.COMPRESSED if name == "round-to-nearest" else theme.METHODS.get(name, theme.COMPRESSED)
 
 
 def title_of(report: Report) -> str:

@@ -1,122 +1,19 @@
-"""Draws one layer of a compressed network closely: its weights before and after, and one vector's walk."""
+"""Draws one vector of a layer: its state walk, or its weights before and after."""
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from sdqviz.array import Array, Index
 from sdqviz.bounds.vector import CZAJA_NA
+from sdqviz.explore.formula import Formula
+from sdqviz.explore.network.words import bits_text, title_of
 from sdqviz.explore.weight_vector import Vector, vector
 from sdqviz.explore.what_if import Answer
 from sdqviz.explore.wording import number, percent
 from sdqviz.plots import theme
-from sdqviz.plots.network_text import bits_text, look_of, title_of
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.network.looks import look_of
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
-
-BINS = 81
-"""Bins of a histogram."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Histogram:
-    """Counts of a layer's weights in common bins.
-
-    Attributes
-    ----------
-    edges : ndarray, shape (BINS + 1,)
-        Bin edges.
-    before, after, rounded : ndarray of int, shape (BINS,)
-        Weights in each bin.
-    """
-
-    edges: Array
-    before: Index
-    after: Index
-    rounded: Index
-
-
-def histogram_info(asked: Answer, name: str) -> Histogram:
-    """Count the weights of a layer before, after, and after plain rounding, in the same bins."""
-    item = asked.layer(name)
-    rounded = asked.comparison.rounding.weights[name]
-    reach = float(max(np.abs(item.layer.weight).max(), np.abs(item.weight).max(), np.abs(rounded).max(), 1e-12))
-    edges = np.linspace(-reach, reach, BINS + 1) * (1 + 1e-6)
-    before, after, beside = (np.histogram(w, edges)[0] for w in (item.layer.weight, item.weight, rounded))
-    return Histogram(edges, before, after, beside)
-
-
-def draw_histograms(asked: Answer, name: str, ink: Ink) -> Panel:
-    """Draw the distribution of a layer's weights before, after and after plain rounding, on shared axes."""
-    info = histogram_info(asked, name)
-    report = asked.comparison.report
-    row = next(one for one in report.layers if one.name == name)
-    figure = make_subplots(rows=3, cols=1, shared_xaxes=True, shared_yaxes="all", vertical_spacing=0.05)
-    _dress(figure, theme.figure(ink, height=430), ink)
-    figure.update_layout(showlegend=False, margin={"t": 8}, bargap=0)
-    centres = (info.edges[:-1] + info.edges[1:]) / 2
-    beside = asked.comparison.rounding
-    for place, (values, title, one) in enumerate(
-        (
-            (info.before, "original", theme.ORIGINAL),
-            (info.after, title_of(report), look_of(report)),
-            (info.rounded, f"rounding, {bits_text(beside)}, {beside.best_fit}", theme.ROUNDING),
-        ),
-        start=1,
-    ):
-        figure.add_bar(
-            x=centres, y=values, name=title, marker={"color": one.colour(ink), "line": {"width": 0}},
-            hovertemplate="near %{x:.3g}: %{y} weights<extra></extra>", row=place, col=1,
-        )  # fmt: skip
-        figure.add_annotation(
-            text=title, xref="x domain", yref="y domain", x=0.01, y=1, yanchor="top", xanchor="left", showarrow=False,
-            font={"size": 13, "color": ink.text}, row=place, col=1,
-        )  # fmt: skip
-    most = max(int(part.max()) for part in (info.before, info.after, info.rounded))
-    figure.update_yaxes(**theme.log_axis(0.5, 1.6 * most))
-    figure.update_yaxes(title_text="weights", row=2, col=1)
-    figure.update_xaxes(title_text="value of the weight", row=3, col=1)
-    return Panel(
-        name="histogram",
-        title=f"{name}: weights before and after",
-        look="The same bins and axes for all three: look at the tails, and at the gap rounding leaves at zero.",
-        alt=f"Histograms of the {row.weights:,} weights of layer {name}: original, compressed, and rounded to "
-        f"{2**beside.bits} levels. The compressed weights differ from the original by {percent(row.weight_error)}.",
-        figure=figure,
-        formulas=[
-            Formula(
-                r"\|W-Q\|_F/\|W\|_F",
-                [
-                    (r"\|W-Q\|_F/\|W\|_F", "error of the weights", percent(row.weight_error)),
-                    (r"\delta", "largest step", number(row.step)),
-                    ("2K", "size of the alphabet", str(row.levels)),
-                ],
-                "Counts on a logarithmic axis; an empty bin has no bar.",
-            )
-        ],
-        table=lambda: {
-            "from": info.edges[:-1],
-            "to": info.edges[1:],
-            "original": info.before,
-            "compressed": info.after,
-            "rounded": info.rounded,
-        },
-    )
-
-
-def _dress(figure: go.Figure, base: go.Figure, ink: Ink) -> None:
-    """Give subplots the house style, their titles included."""
-    titled = figure.layout.annotations
-    figure.update_layout(base.layout)
-    figure.update_layout(annotations=titled)
-    figure.update_annotations(font={"size": 13, "color": ink.text})
-    figure.update_xaxes(base.layout.xaxis.to_plotly_json())
-    figure.update_yaxes(base.layout.yaxis.to_plotly_json())
-    figure.update_layout(legend={"y": 1.1}, margin={"t": 62})
 
 
 def draw_vector(asked: Answer, name: str, which: str, ink: Ink) -> Panel:

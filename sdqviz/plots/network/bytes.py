@@ -8,17 +8,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from sdqviz.explore.comparison import Comparison
+from sdqviz.explore.formula import Formula
+from sdqviz.explore.network.words import bits_text
 from sdqviz.explore.wording import number, size
 from sdqviz.plots import theme
-from sdqviz.plots.network_text import bits_text, look_of
-from sdqviz.plots.panel import Formula, Panel
+from sdqviz.plots.network.looks import look_of
+from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
 LEGEND_LINE = 19
 """Pixels of a line of the legend."""
 
+
 NAMED = 3
 """Parts that were kept as they are, by name; more are counted."""
+
 
 PART_NAMES = {"levels": "levels", "step": "scales δ", "parameters": "frame parameters", "kept": "kept tensors"}
 """What people read for the parts of a packed file; other parts keep their own name."""

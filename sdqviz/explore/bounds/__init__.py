@@ -1,0 +1,1 @@
+"""The Bounds page: its link, and what is said of a curve."""

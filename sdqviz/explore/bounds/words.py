@@ -1,0 +1,150 @@
+"""What the Bounds page says: slopes, ratios and failures in words."""
+
+from __future__ import annotations
+
+import math
+
+from sdqviz.array import Array
+from sdqviz.explore.curves.curve import BoundLine, Curve, Fit
+from sdqviz.explore.curves.point import Promise
+from sdqviz.explore.curves.walk import EQUAL_BITS
+from sdqviz.explore.wording import number, percent
+
+SHORT = {
+    "variation": "variation",
+    "variation-zero-sum": "zero-sum",
+    "spectral": "spectral",
+    "corollary-3-3": "short walk",
+    "layer-spectral": "spectral",
+    "layer-variation": "variation",
+    "lemma-5-1": "short walk",
+    "lemma-5-1-rounded": "short walk, rounded",
+    "lemma-5-1-harmonic": "harmonic",
+    "lemma-5-1-harmonic-rounded": "harmonic, rounded",
+    "layer-states": "from the states",
+    "network-layer-spectral": "spectral",
+    "network-layer-variation": "variation",
+    "network-lemma-5-1-harmonic-rounded": "harmonic (14)",
+    "network-lemma-5-1-rounded": "short walks",
+    "corollary-5-4": "Corollary 5.4",
+    "theorem-5-6": "Theorem 5.6",
+    **{f"p{k}": f"P{k}" for k in range(5)},
+    **{f"path-{norm}-{form}": title for norm in ("infinity", "euclidean") for form, title in (
+        ("paper", "paper's form"), ("hoeffding", "Hoeffding"), ("per-sample", "per sample"), ("trace", "from inputs"))},
+}  # fmt: skip
+"""The bounds' names on a plot."""
+
+
+def signed(value: float) -> str:
+    """Write an exponent with two decimals and a real minus sign.
+
+    Examples
+    --------
+    >>> signed(-1.0), signed(0.4567), signed(-0.001)
+    ('−1.00', '0.46', '0.00')
+    """
+    text = f"{value:.2f}".replace("-", "−")
+    return "0.00" if text == "−0.00" else text
+
+
+def slope_text(fit: Fit) -> str:
+    """Write a slope with its interval; a word where there are too few points."""
+    if not math.isfinite(fit.slope):
+        return "n/a"
+    return f"{signed(fit.slope)} ± {fit.margin:.2f}"
+
+
+def slope_value(fit: Fit) -> str:
+    """Write a slope alone."""
+    return signed(fit.slope) if math.isfinite(fit.slope) else "n/a"
+
+
+def slope_note(curve: Curve) -> str:
+    """Say how sure the slope is and what to hold it against: theory, and the tightest bound's own slope."""
+    rate = curve.rate
+    parts = [f"± {curve.fit.margin:.2f} (95 %)"] if math.isfinite(curve.fit.slope) else ["too few points for a slope"]
+    if rate is not None:
+        parts.append(f"theory {exponent(rate.exponent)}: {rate.because}")
+    else:
+        parts.append("theory gives no power here")
+    if math.isfinite(curve.bound_fit.slope):
+        parts.append(f"the tightest bound's own slope is {signed(curve.bound_fit.slope)}")
+    return "; ".join(parts)
+
+
+def exponent(value: float) -> str:
+    """Write an exponent of a theorem, whole numbers without decimals.
+
+    Examples
+    --------
+    >>> exponent(-1.0), exponent(-1 / 16)
+    ('−1', '−0.06')
+    """
+    return signed(value).removesuffix(".00")
+
+
+def ratio_headline(curve: Curve) -> tuple[str, str]:
+    """Return the smallest bound/measured and where it is."""
+    least = curve.smallest
+    if least is None:
+        return "n/a", "no bound applies at any point"
+    return number(least.ratio), f"“{least.bound}” at {at_value(curve, list(curve.values).index(least.value))}"
+
+
+def verdict(curve: Curve) -> tuple[str, str]:
+    """Return how many comparisons fail, out of how many, and what that means."""
+    total, found = curve.comparisons, len(curve.violations)
+    if total == 0:
+        return "None possible", "no bound applies at any point, so nothing can be violated"
+    count = f"{found} in {total:,}"
+    uncertain = [line for line in curve.bounds if line.probability < 1]
+    if found:
+        return count, "this is a defect, please report the link"
+    if not uncertain:
+        return count, "bound, point and run: every one with all hypotheses met is kept"
+    above, least = len(curve.failures), min(line.probability for line in uncertain)
+    return count, f"stated with probability {percent(least)}: {above} runs above, no more than chance allows"
+
+
+def axis_name(curve: Curve) -> str:
+    """Return the letter of what is swept."""
+    return {"size": "N", "step": "δ", "bits": "b", "dimension": "d", "inputs": "N", "samples": "m", "scaling": "C",
+            "order": "r"}.get(curve.axis.field, curve.axis.field)  # fmt: skip
+
+
+def at_value(curve: Curve, place: int) -> str:
+    """Write where a point is, whole numbers in full."""
+    value = float(curve.values[place])
+    return f"{axis_name(curve)}\u00a0=\u00a0{f'{value:.0f}' if curve.axis.whole else number(value)}"
+
+
+def shown_beside(curve: Curve, equal: bool) -> dict[str, Array]:
+    """Return what is drawn beside: all but rounding at equal bits, which is drawn only if asked for."""
+    return {name: values for name, values in curve.beside.items() if equal or name != EQUAL_BITS}
+
+
+def short(line: BoundLine) -> str:
+    """Return the name of a bound on a plot."""
+    return SHORT.get(line.name, line.title)
+
+
+def why(promise: Promise | None) -> str:
+    """Say in a few lines why a bound applies at a point or which hypothesis fails."""
+    if promise is None:
+        return "not stated here"
+    if promise.holds.all():
+        stated = "" if promise.probability >= 1 else f", with probability {percent(promise.probability)}"
+        return f"all hypotheses met{stated}"
+    words = promise.because.removeprefix("Not applicable: ").rstrip(".").split()
+    lines = [""]
+    for word in words:
+        if len(lines[-1]) + len(word) > 60:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return f"fails in {int((~promise.holds).sum())} of {len(promise.holds)} runs: " + "<br>".join(lines)
+
+
+def left_out(curve: Curve) -> str:
+    """Say how many points are left out, and why the first of them is."""
+    reasons = curve.sweep.left_out
+    return f"{len(reasons)} of {len(reasons) + len(curve.x)} points are left out: {reasons[0]}."

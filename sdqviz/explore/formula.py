@@ -1,0 +1,31 @@
+"""A formula with the current numbers put in: its symbols, its source and its proof."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Formula:
+    """The formula behind a plot, with the current numbers put in.
+
+    Attributes
+    ----------
+    latex : str
+        The formula, LaTeX without dollar signs.
+    symbols : sequence of (symbol, meaning, value)
+        Each symbol (LaTeX), what it is, and its value now.
+    source : str
+        Where it is published, or that it is proved in our texts.
+    substituted : str
+        The formula with the numbers put in; empty if the symbols say enough.
+    text : str
+        Name of the proof below ``assets/texts`` without its ending; empty if there is none.
+    """
+
+    latex: str
+    symbols: Sequence[tuple[str, str, str]] = ()
+    source: str = ""
+    substituted: str = ""
+    text: str = ""

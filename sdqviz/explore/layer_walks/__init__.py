@@ -1,0 +1,1 @@
+"""One layer quantized weight after weight, by every method and many times."""

@@ -1,0 +1,1 @@
+"""The Network page: its link, its table, and what is said of a run."""

@@ -1,0 +1,147 @@
+"""The ΣΔ Lab: from its link to the walk, the spectra of both errors, and what is said of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.explore import vector
+from sdqviz.explore.stored import chosen, picked
+from sdqviz.explore.vector import VectorRun
+from sdqviz.explore.wording import number, percent
+from sdqviz.frames import FRAMES
+from sdqviz.frames.frame import FrameChoice
+from sdqviz.frames.permutations import PERMUTATIONS
+from sdqviz.frames.permutations.permutation import PermutationChoice
+
+LONG = 2000
+"""Entries of a pasted vector written out in the code."""
+
+
+BINS = 400
+"""Frequencies drawn in a spectrum; neighbours are averaged above it."""
+
+
+def build(choices: Mapping[str, Any]) -> VectorRun:
+    """Run what the parameters of the page's link describe."""
+    asked, family, walk = _asked(choices)
+    seed = int(choices.get("seed", 0))
+    frame = family.build(seed)
+    order = walk.order(frame, seed)
+    step = asked.step if asked.step_rule == "by-hand" else asked.step_rule
+    return vector.run(asked.vector(frame.dimension, seed), frame, order, asked.bits, step)
+
+
+def _asked(choices: Mapping[str, Any]) -> tuple[vector.VectorChoice, FrameChoice, PermutationChoice]:
+    asked = chosen(vector.VectorChoice, choices)
+    fixed = asked.fixed_dimension
+    values = dict(choices) if fixed is None else {**choices, "dimension": fixed}
+    family = picked(FRAMES, values, "frame", "harmonic")
+    return asked, family, picked(PERMUTATIONS, values, "permutation", "identity", "permutation_")
+
+
+def summary(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the headline numbers for the parameters of the page's link."""
+    run = build(choices)
+    return {
+        "bits_per_weight": run.bits_per_weight,
+        "relative_error": run.error / run.norm,
+        "relative_error_pcm": run.rounded_error / run.norm,
+        "relative_error_plain": run.plain_error / run.norm,
+        "bound": run.tightest.value / run.norm,
+        "bound_holds": run.tightest.holds and run.error <= run.tightest.value,
+        "overload": run.overload,
+    }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Power spectra of the two error sequences x_n − q_n, in dB over δ²/12.
+
+    Attributes
+    ----------
+    frequency : ndarray, shape (m,)
+        Cycles per step, above 0 up to ½.
+    sigma_delta, rounding, model : ndarray, shape (m,)
+        Measured for ΣΔ and for rounding, and |2 sin πf|², what white state noise would give.
+    """
+
+    frequency: Array
+    sigma_delta: Array
+    rounding: Array
+    model: Array
+
+    @property
+    def low_gap(self) -> float:
+        """How many dB ΣΔ lies below rounding, averaged over the lowest eighth of the frequencies."""
+        low = self.frequency <= 1 / 16
+        return float((self.rounding[low] - self.sigma_delta[low]).mean()) if low.any() else float("nan")
+
+
+def spectrum_info(run: VectorRun) -> Spectrum:
+    """Compute the spectra of the errors along the walk; long ones are averaged over neighbours."""
+    size = run.frame.size
+    frequency = np.fft.rfftfreq(size)[1:]
+    white = run.step**2 / 12
+
+    def power(sequence: Array) -> Array:
+        raw: Array = np.abs(np.fft.rfft(sequence)[1:]) ** 2 / size / white
+        return raw
+
+    measured = np.array(
+        [
+            power(run.trace.coefficients - run.trace.quantized),
+            power(run.rounded.coefficients - run.rounded.quantized),
+        ]
+    )
+    stride = -(-len(frequency) // BINS)
+    starts = np.arange(0, len(frequency), stride)
+    counts = np.diff([*starts, len(frequency)])
+    frequency = np.add.reduceat(frequency, starts) / counts
+    measured = np.add.reduceat(measured, starts, axis=1) / counts
+    decibel = 10 * np.log10(np.maximum(measured, 1e-12))
+    return Spectrum(frequency, decibel[0], decibel[1], 20 * np.log10(2 * np.sin(np.pi * frequency)))
+
+
+def verdict_on_rounding(run: VectorRun) -> str | None:
+    """Say so, in one sentence, when rounding the vector itself beats ΣΔ at the same bits per weight."""
+    if run.plain_bits < 1 or run.plain_error >= run.error:
+        return None
+    return (
+        f"Plain rounding wins here: with {run.plain_bits} bits a weight, no more than the "
+        f"{number(run.level_bits)} spent "
+        f"on ΣΔ's levels, rounding the vector itself leaves {percent(run.plain_error / run.norm)} error; ΣΔ leaves "
+        f"{percent(run.error / run.norm)}. What ΣΔ buys is coarser levels with a proved error, not fewer bits."
+    )
+
+
+def code(choices: Mapping[str, Any], run: VectorRun) -> str:
+    """Return the lines that compute the page's numbers."""
+    asked, chosen_frame, chosen_walk = _asked(choices)
+    family, walk = chosen_frame.to_dict(), chosen_walk.to_dict()
+    source = {
+        "gaussian": f"x = np.random.default_rng([{choices['seed']}, 1]).standard_normal({run.frame.dimension})",
+        "sine": f"x = np.sin(4 * np.pi * (np.arange({run.frame.dimension}) + 0.5) / {run.frame.dimension})",
+        "weights": f"x = weight_column({asked.network!r}, layer={asked.layer}, column={asked.column})",
+        "pasted": f"x = np.array({np.array2string(run.vector, separator=', ', threshold=LONG)})",
+    }[asked.input]
+    imports = "import numpy as np\nimport sdqviz as sq\n"
+    if asked.input == "weights":
+        imports += "from sdqviz.explore.vector import weight_column\n"
+    return f"""{imports}
+{source}
+frame = sq.FRAMES[{family.pop("name")!r}]({_arguments(family)}).build(seed={choices["seed"]})
+order = sq.PERMUTATIONS[{walk.pop("name")!r}]({_arguments(walk)}).order(frame, seed={choices["seed"]})
+trace = sq.SigmaDelta(bits={run.bits}, step={run.step!r}).run(frame.analyze(x)[order])
+
+levels = np.empty(frame.size)
+levels[order] = trace.quantized          # back in the order of the frame
+error = np.linalg.norm(x - frame.synthesize(levels)) / np.linalg.norm(x)   # {run.error / run.norm:.6g}"""
+
+
+def _arguments(fields: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in fields.items())

@@ -1,0 +1,92 @@
+"""Draws the errors of many runs against the bounds."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sdqviz.explore.formula import Formula
+from sdqviz.explore.layer_walks.walk import WalkRun
+from sdqviz.explore.wording import number, percent
+from sdqviz.plots import theme
+from sdqviz.plots.panel import Panel
+from sdqviz.plots.theme import Ink
+
+DASHES = ("dot", "dash", "solid")
+"""Line styles of the bounds, the papers' form first, the sharpest last."""
+
+
+def draw_cloud(run: WalkRun, ink: Ink) -> Panel:
+    """Draw the error of every seed under the bounds, with the probability they are stated with."""
+    measured = run.measured
+    kept = theme.decimate(measured, theme.DRAWN)
+    infinity = run.choice.norm == "infinity"
+    name = "‖Xw − X̃q‖∞" if infinity else "‖Xw − X̃q‖₂"
+    figure = theme.figure(ink, x="run of the cloud", y=f"{name} of the worst neuron", height=460)
+    above = measured > run.sharpest.value
+    for where, look, label in (
+        (~above, theme.COMPRESSED, "measured, one mark a run"),
+        (above, theme.ERROR, "above the sharpest bound"),
+    ):
+        chosen_runs = kept[where[kept]]
+        if len(chosen_runs):
+            figure.add_scatter(
+                x=chosen_runs + 1, y=measured[chosen_runs].astype(np.float32), mode="markers", name=label,
+                marker={"color": look.colour(ink), "size": 4, "opacity": 0.7, "symbol": look.symbol},
+                hovertemplate="seed %{x}: %{y:.4g}<extra></extra>",
+            )  # fmt: skip
+    titles = {"paper": "paper", "hoeffding": "Hoeffding", "per-sample": "per sample", "trace": "trace"}
+    for k, one in enumerate(run.bounds):
+        label = next(short for part, short in titles.items() if one.name.endswith(part))
+        figure.add_scatter(
+            x=[1, len(measured)], y=[one.value] * 2, mode="lines", name=f"{label}{'' if one.holds else ' (n/a)'}",
+            line={"color": ink.text, "width": 1.8, "dash": DASHES[min(k, 2)] if one.holds else "longdashdot"},
+            hovertemplate=f"{one.title}: %{{y:.4g}}<extra></extra>", opacity=1.0 if one.holds else 0.5,
+        )  # fmt: skip
+    values = [one.value for one in run.bounds if math.isfinite(one.value)]
+    smallest = max(float(measured.min()), 1e-300)
+    figure.update_yaxes(theme.log_axis(smallest / 1.4, max(*values, float(measured.max())) * 1.4))
+    figure.update_xaxes(zeroline=False)
+    figure.update_layout(margin={"t": 66, "l": 76})
+    theme.mark_decimation(figure, len(measured), len(kept), ink)
+    stated, verdict = run.sharpest, run.verdict
+    if stated.holds:
+        told = (
+            f"All lines are stated for {percent(1 - run.choice.failure)} of the runs and all neurons at once; "
+            f"{verdict.failures} of {verdict.seeds} runs are above the lowest. The papers' form is "
+            f"{number(max(values) / stated.value)} times as high as the lowest."
+        )
+    else:
+        told = f"No bound applies: {stated.because.removeprefix('Not applicable: ').rstrip('.')}. Lines are faded."
+    return Panel(
+        name="cloud",
+        title=f"{len(measured)} runs against the bounds",
+        look=told,
+        alt=f"Error of the worst neuron in {len(measured)} runs: median {number(float(np.median(measured)))}, largest "
+        f"{number(float(measured.max()))}. Bounds: "
+        + ", ".join(f"{one.title} {number(one.value)}" for one in run.bounds)
+        + f". Runs above the sharpest: {verdict.failures}.",
+        figure=figure,
+        formulas=[
+            Formula(
+                one.formula,
+                [
+                    ("p", "stated probability", percent(one.probability)),
+                    ("", "runs above it", f"{v.failures} of {v.seeds}"),
+                    ("", "largest measured over bound", number(v.largest)),
+                ],
+                f"{one.title}. {one.reference}. {one.because}",
+                one.substituted,
+                one.text,
+            )
+            for one, v in zip(run.bounds, run.verdicts, strict=True)
+        ],
+        table=lambda: {
+            "seed": np.arange(len(measured)),
+            "error": measured,
+            **{one.name: np.full(len(measured), one.value) for one in run.bounds},
+            "zeros": run.cloud.zeros,
+            "overload": run.cloud.overload.sum(axis=1),
+        },
+    )

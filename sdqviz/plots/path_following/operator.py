@@ -1,0 +1,121 @@
+"""Draws the operator T and the values it is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sdqviz.bounds.path import UNIFIED
+from sdqviz.explore.formula import Formula
+from sdqviz.explore.layer_walks.bands import DRAWS, operator_info
+from sdqviz.explore.layer_walks.walk import WalkRun
+from sdqviz.explore.layer_walks.words import SHORT
+from sdqviz.explore.wording import number, percent
+from sdqviz.plots import theme
+from sdqviz.plots.panel import Panel
+from sdqviz.plots.theme import Ink
+
+BINS = 48
+"""Bars of the histogram of values."""
+
+
+def draw_operator(run: WalkRun, ink: Ink) -> Panel:
+    """Draw output against input of T with its randomness, and below it which values the walk gave it."""
+    info = operator_info(run)
+    rounds = run.quantizer.rounds
+    finite = bool(run.grid.count) and rounds
+    shapes: list[dict[str, Any]] = []
+    if run.cut > 0:
+        zone = {"type": "rect", "x0": -run.cut, "x1": run.cut, "fillcolor": ink.faint, "line": {"width": 0}}
+        shapes.append(zone | {"layer": "below"})
+    if finite:
+        radius = float(run.grid.radius[0])
+        line = {"type": "line", "line": {"color": ink.text, "width": 1, "dash": "dot"}}
+        shapes += [line | {"x0": end, "x1": end} for end in (-radius, radius)]
+    figure = theme.figure(
+        ink,
+        height=460,
+        x="z, in the units of the weights",
+        y="T(z)",
+        shapes=[shape | {"yref": "paper", "y0": 0, "y1": 1} for shape in shapes],
+    )
+    below = figure.layout.yaxis.to_plotly_json()
+    below["title"]["text"] = "share of values"
+    figure.update_layout(
+        margin={"t": 66},
+        xaxis={"zeroline": False, "anchor": "y2"},
+        yaxis={"zeroline": False, "domain": [0.36, 1]},
+        yaxis2=below | {"domain": [0, 0.3], "tickformat": ".0%", "rangemode": "tozero", "anchor": "x"},
+    )
+    figure.add_scatter(
+        x=info.value, y=info.value, mode="lines", name="z itself", line=theme.ORIGINAL.line(ink, 1.5),
+        hoverinfo="skip",
+    )  # fmt: skip
+    if rounds:
+        figure.add_scatter(
+            x=info.value.astype(np.float32), y=info.nearest.astype(np.float32), mode="lines", name="nearest level",
+            line=theme.ROUNDING.line(ink, 1.5) | {"shape": "hvh"}, hoverinfo="skip",
+        )  # fmt: skip
+    figure.add_scatter(
+        x=info.value.astype(np.float32), y=info.drawn.astype(np.float32), mode="markers", name="T(z), drawn once",
+        marker={"color": theme.COMPRESSED.colour(ink), "size": 4, "opacity": 0.75},
+        hovertemplate="z = %{x:.3f}<br>T(z) = %{y:.3f}<extra></extra>",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=info.value.astype(np.float32), y=info.mean.astype(np.float32), mode="lines", name="its mean",
+        line={"color": ink.text, "width": 1.5, "dash": "dash"}, hoverinfo="skip",
+    )  # fmt: skip
+    edges = np.linspace(info.value[0], info.value[-1], BINS + 1)
+    middle = (edges[:-1] + edges[1:]) / 2
+    counts = {}
+    for name, values in (("spfq", run.plain_values), ("unified", run.values)):
+        inside = np.clip(values[run.data.gram.alive], edges[0], edges[-1])
+        counts[name] = np.histogram(inside, edges)[0] / max(inside.size, 1)
+        look = theme.METHODS[name]  # without its dash, which a staircase makes illegible
+        figure.add_scatter(
+            x=middle, y=counts[name].astype(np.float32), mode="lines", name=f"values of {SHORT[name]}", yaxis="y2",
+            line=look.line(ink, 2) | {"shape": "hvh", "dash": "solid"}, fill="tozeroy" if name == "unified" else None,
+            fillcolor=theme.faded(look.colour(ink)),
+            hovertemplate="z near %{x:.3f}: %{y:.1%}<extra>" + SHORT[name] + "</extra>",
+        )  # fmt: skip
+    widest = float(np.abs(run.values).max())
+    plain = float(np.abs(run.plain_values).max())
+    sentences = ["Blue marks are single draws, the dashed line their mean: in range T is right on average."]
+    if run.cut > 0:
+        sentences.append("In the shaded zone values become 0 or ±c.")
+    sentences.append("Below, the values the walk gave it" + ("; dotted, the last levels." if finite else "."))
+    if widest > info.value[-1]:
+        sentences.append(f"Values as large as {number(widest)} are counted in the outermost bars.")
+    return Panel(
+        name="operator",
+        title="The operator T and what it is given",
+        look=" ".join(sentences),
+        alt=f"{run.quantizer.title} with step {number(run.step)} and threshold {number(run.cut)}: one random output "
+        f"at each of {DRAWS} inputs, the mean, and a histogram of the walk's values. The largest value is "
+        f"{number(widest)}, in SPFQ {number(plain)}.",
+        figure=figure,
+        formulas=[
+            Formula(
+                r"\mathbb E\,\mathcal T(z)=z,\qquad |\mathcal T(z)-z|\le M",
+                [
+                    ("M", "the furthest it goes", number(float(run.quantizer.error_limit(run.grid).max()))),
+                    (r"\delta", "step between levels", number(run.step)),
+                    ("c", "pruning threshold", number(run.cut)),
+                    (r"\max_t|v_t|", "largest value it was given", number(widest)),
+                    ("", "share of weights that are zero", percent(run.zeros)),
+                ],
+                UNIFIED,
+                "",
+                "unified",
+            )
+        ],
+        table=lambda: {
+            "z": info.value,
+            "drawn": info.drawn,
+            "mean": info.mean,
+            "nearest": info.nearest,
+            "bin": middle,
+            **{f"share_{name}": values for name, values in counts.items()},
+        },
+    )

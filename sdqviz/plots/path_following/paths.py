@@ -1,0 +1,106 @@
+"""Draws ‖u_t‖ along the walk, and the panels of the page in their order."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sdqviz.bounds.path import SPFQ, UNIFIED
+from sdqviz.explore.formula import Formula
+from sdqviz.explore.layer_walks.alignment import AlignmentRun
+from sdqviz.explore.layer_walks.bands import bands
+from sdqviz.explore.layer_walks.walk import WalkRun
+from sdqviz.explore.layer_walks.width import WidthRun
+from sdqviz.explore.layer_walks.words import SHORT
+from sdqviz.explore.wording import number, percent
+from sdqviz.plots import theme
+from sdqviz.plots.panel import Panel
+from sdqviz.plots.path_following.alignment import draw_alignment
+from sdqviz.plots.path_following.cloud import draw_cloud
+from sdqviz.plots.path_following.operator import draw_operator
+from sdqviz.plots.path_following.width import draw_bits, draw_width
+from sdqviz.plots.theme import Ink
+
+
+def draw_paths(run: WalkRun, ink: Ink) -> Panel:
+    """Draw ‖u_t‖/‖Xw‖ along the walk, median and band over the neurons, for all methods."""
+    found = bands(run)
+    length = len(run.data.weights)
+    steps = np.arange(1, length + 1)
+    figure = theme.figure(ink, x="step t of the walk", y="‖u_t‖ / ‖Xw‖", height=400)
+    drawn = length
+    for name, band in found.items():
+        look = theme.METHODS[name]
+        kept = theme.decimate(band.median, theme.DRAWN // 2)
+        drawn = min(drawn, len(kept))
+        x = steps[kept]
+        outline = np.concatenate([band.high[kept], band.low[kept][::-1]]).astype(np.float32)
+        if run.data.weights.shape[1] > 1:
+            figure.add_scatter(
+                x=np.concatenate([x, x[::-1]]), y=outline, mode="lines", line={"width": 0}, fill="toself",
+                fillcolor=theme.faded(look.colour(ink)), hoverinfo="skip", showlegend=False, legendgroup=name,
+            )  # fmt: skip
+        figure.add_scatter(
+            x=x, y=band.median[kept].astype(np.float32), name=SHORT[name], mode="lines", legendgroup=name,
+            line=look.line(ink, 2), hovertemplate="t = %{x}: %{y:.4f}<extra>" + SHORT[name] + "</extra>",
+        )  # fmt: skip
+    figure.update_yaxes(rangemode="tozero", zeroline=False)
+    theme.mark_decimation(figure, length, drawn, ink)
+    ends = ", ".join(f"{SHORT[name]} {percent(float(band.median[-1]))}" for name, band in found.items())
+    last = {name: float(band.median[-1]) for name, band in found.items()}
+    best = min(last, key=lambda name: last[name])
+    told = (
+        "Rounding lets its errors pile up; the others hand each error on to the weights still to come. At the end "
+        "stands the error of the layer; bands hold 80 % of the neurons."
+        if last["round-to-nearest"] > max(last["gpfq"], last["spfq"])
+        else "Here handing errors on does not help every method: at the end rounding is no worse than some. Bands hold "
+        "80 % of the neurons."
+    )
+    if run.choice.operator == "quantize" and run.choice.scaling == 1 and run.choice.placement == "own":
+        told += " Without pruning and with C = 1 the unified framework is SPFQ: their curves lie on each other."
+    return Panel(
+        name="walk",
+        title=f"What is left behind along the walk: {run.data.title}",
+        look=told,
+        alt=f"Norm of the state over the norm of the output along {length} steps, median over "
+        f"{run.data.weights.shape[1]} neurons. At the end: {ends}. Smallest: {SHORT[best]}.",
+        figure=figure,
+        formulas=[
+            Formula(
+                r"v_t=\tilde w_t+\frac{\langle\tilde X_t,\tilde u_{t-1}\rangle}{C\|\tilde X_t\|^2},\quad q_t=\mathcal "
+                r"T(v_t),\quad \tilde u_t=\tilde u_{t-1}+(\tilde w_t-q_t)\tilde X_t",
+                [
+                    ("C", "1 for GPFQ and SPFQ, for the unified framework", number(run.choice.scaling)),
+                    (r"\delta", "step between levels", number(run.step)),
+                    (r"\mathcal T", "nearest level (GPFQ), random level (SPFQ), or", run.quantizer.title.lower()),
+                ],
+                f"{SPFQ}; {UNIFIED}",
+                "",
+                "path-following",
+            ),
+            Formula(
+                r"u_t=\sum_{j\le t}\bigl(w_jX_j-q_j\tilde X_j\bigr),\qquad u_N=Xw-\tilde Xq",
+                [("m, N", "samples, steps", f"{len(run.data.inputs)}, {length}")],
+                "What is drawn, for every method the same. Rounding and GPTQ do not look at X. GPTQ may leave much "
+                "behind on the way, since it counts on the weights still to come.",
+            ),
+        ],
+        table=lambda: {
+            "t": steps,
+            **{
+                f"{SHORT[name]}_{part}": getattr(band, part)
+                for name, band in found.items()
+                for part in ("median", "low", "high")
+            },
+        },
+    )
+
+
+def panels(run: WalkRun, aligned: AlignmentRun | None, widths: WidthRun, ink: Ink) -> list[Panel]:
+    """Return the page's panels after the first, those that have something to show."""
+    drawn = [draw_operator(run, ink), draw_cloud(run, ink)]
+    if aligned is not None:
+        drawn.append(draw_alignment(run, aligned, ink))
+    drawn.append(draw_width(widths, ink))
+    if len(widths.far):
+        drawn.append(draw_bits(widths, ink))
+    return drawn
