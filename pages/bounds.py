@@ -3,7 +3,9 @@
 import streamlit as st
 
 from sdqviz.explore.bounds import link, tables, words
-from sdqviz.plots.bounds import curves, ladder, ratio
+from sdqviz.plots.bounds.curves import draw_curves
+from sdqviz.plots.bounds.ladder import draw_ladder
+from sdqviz.plots.bounds.ratio import draw_ratio
 from sdqviz.ui import bounds, screen, show
 
 with screen.page(
@@ -43,8 +45,8 @@ with screen.page(
         if curve.violations:
             st.error(f"These runs lie above a bound that should hold:\n\n{tables.violation_table(curve)}")
         equal = bool(page.choices.get("equal", False))
-        show.panel(curves.draw_curves(curve, page.ink, equal), page)
+        show.panel(draw_curves(curve, page.ink, equal), page)
         place = link.place_of(curve, page.choices["at"])
-        show.panels([ladder.draw_ladder(curve, place, page.ink, equal), ratio.draw_ratio(curve, page.ink)], page)
+        show.panels([draw_ladder(curve, place, page.ink, equal), draw_ratio(curve, page.ink)], page)
         st.markdown(f"**All bounds on this error**\n\n{tables.bound_table(curve)}")
     bounds.published(page)
