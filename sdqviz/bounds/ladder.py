@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array, spectral_norm
+from sdqviz.bounds.hypotheses import unit_norm_tight
+from sdqviz.bounds.layer import layer_bound_states
 from sdqviz.bounds.network import Dense, Residual, Stage, propagate
-from sdqviz.bounds.vector import Bound, Hypothesis, Walk, bound, layer_bound_states, unit_norm_tight
+from sdqviz.bounds.statement import Bound, Hypothesis, bound, condition
 from sdqviz.error import InputError
+from sdqviz.frames.walk import Walk
 
 REFERENCE = "proved in our docs: a-posteriori"
 
@@ -266,9 +269,8 @@ def ladder(nodes: Sequence[Node], restricted_samples: int | None = None) -> Ladd
     first = nodes[0].inner if isinstance(nodes[0], LadderBlock) else nodes[0]
     start = np.linalg.norm(np.asarray(first.inputs, float), axis=1)
     same = bool(np.array_equal(first.inputs, first.compressed_inputs))
-    begins = Hypothesis(
-        same,
-        "both networks receive the same inputs" if same else "the two networks receive different inputs",
+    begins = condition(
+        "inputs", "both networks receive the same inputs", same, "the two networks receive different inputs"
     )
 
     def norms_only(layer: LadderLayer) -> Dense:
@@ -340,7 +342,7 @@ def _by_norm(measured: dict[int, _Measured], layer: LadderLayer) -> Array:
 
 
 def _for_given(samples: int) -> Hypothesis:
-    return Hypothesis(True, f"a statement about the {samples} given inputs, not about unseen ones")
+    return condition("given", f"a statement about the {samples} given inputs, not about unseen ones", True)
 
 
 def _accumulate(
@@ -370,13 +372,13 @@ def _from_states(
     begins: Hypothesis,
 ) -> list[Rung]:
     errors: dict[int, float] = {}
-    frames = Hypothesis(True, "every frame is unit-norm and tight")
+    frames = condition("tight", "every frame is unit-norm and tight", True)
     for layer in layers:
         if layer.walk is None or layer.state_norm is None or layer.last_state_norm is None:
             return []
         errors[id(layer)] = layer_bound_states(layer.walk, layer.state_norm, layer.last_state_norm).value
         tight = unit_norm_tight(layer.walk)
-        frames = frames if tight.holds else tight
+        frames = frames if tight.met else tight
 
     def dense(layer: LadderLayer) -> Dense:
         return measured[id(layer)].dense(errors[id(layer)], None)

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sdqviz.array import Array, spectral_norm
-from sdqviz.bounds.vector import CZAJA_NA, Bound, Hypothesis, Walk, bound, lemma_5_1_harmonic_rounded, number_tex
+from sdqviz.bounds.layer import lemma_5_1_harmonic_rounded
+from sdqviz.bounds.statement import CZAJA_NA, Bound, Hypothesis, bound, condition, number_tex, together
 from sdqviz.error import InputError
+from sdqviz.frames.walk import Walk
 
 BIASES = ("none", "kept", "quantized")
 """No bias; a bias left in float; a bias quantized as the last column of [W b]."""
@@ -146,22 +148,26 @@ def _label(layers: Sequence[Dense], index: int) -> str:
 def verified_errors(stages: Sequence[Stage]) -> Hypothesis:
     """Require that the error of every layer is a bound that holds, and that its norm is a number."""
     layers = _layers(stages)
+    needs = "‖W_i − Q_i‖ ≤ B_i"
     unknown = [_label(layers, i) for i, layer in enumerate(layers) if not math.isfinite(layer.norm + layer.error)]
     if unknown:
-        return Hypothesis(False, f"a norm is not finite in {', '.join(unknown)}")
+        return Hypothesis("errors", needs, f"a norm is not finite in {', '.join(unknown)}", False)
     failing = [_label(layers, i) for i, layer in enumerate(layers) if not layer.error_holds]
-    if failing:
-        return Hypothesis(False, f"the bound on W − Q does not hold for {', '.join(failing)}")
-    return Hypothesis(True, f"‖W_i − Q_i‖ ≤ B_i is verified for all {len(layers)} layers")
+    return condition(
+        "errors",
+        needs,
+        not failing,
+        f"the bound on W − Q does not hold for {', '.join(failing)}",
+        f"‖W_i − Q_i‖ ≤ B_i is verified for all {len(layers)} layers",
+    )
 
 
 def without_biases(stages: Sequence[Stage]) -> Hypothesis:
     """Require that no layer has a bias."""
     layers = _layers(stages)
     having = [_label(layers, i) for i, layer in enumerate(layers) if layer.bias != "none"]
-    if having:
-        return Hypothesis(False, f"the theorem is for networks without biases and {', '.join(having)} has one")
-    return Hypothesis(True, "no layer has a bias")
+    told = f"the theorem is for networks without biases and {', '.join(having)} has one"
+    return condition("biases", "no layer has a bias", not having, told)
 
 
 def _largest(input_norm: ArrayLike) -> float:
@@ -243,10 +249,10 @@ def theorem_5_3(stages: Sequence[Stage], input_norm: ArrayLike) -> Bound:
         "Feed-forward network (Theorem 5.3)",
         float(value),
         (
-            Hypothesis(chain, "the layers form a chain" if chain else "the network has residual blocks"),
+            condition("chain", "the layers form a chain", chain, "the network has residual blocks"),
             without_biases(stages),
             verified_errors(stages),
-            Hypothesis(last == 1, "no activation follows the last layer" if last == 1 else f"L_n = {last:g} is not 1"),
+            condition("last", "no activation follows the last layer", last == 1, f"L_n = {last:g} is not 1"),
         ),
         reference=f"{CZAJA_NA}, Theorem 5.3; proved in our docs: network-bound",
         text="network-bound",
@@ -281,7 +287,7 @@ def corollary_5_4(stages: Sequence[Stage], input_norm: ArrayLike) -> Bound:
         "corollary-5-4",
         "Feed-forward network, common constants (Corollary 5.4)",
         value,
-        (Hypothesis(general.holds, general.because.partition(": ")[2].rstrip(".")),),
+        general.hypotheses,
         reference=f"{CZAJA_NA}, Corollary 5.4; proved in our docs: network-bound",
         text="network-bound",
         formula=r"\|x\|L^{n-1}\bigl[(\lambda+B)^n-\lambda^n\bigr]",
@@ -326,10 +332,7 @@ def equation_14(
         "equation-14",
         "Feed-forward network, harmonic frames (14)",
         general.value,
-        tuple(
-            Hypothesis(layer.holds, f"layer {i + 1}: {layer.because.partition(': ')[2].rstrip('.')}")
-            for i, layer in enumerate(bounds)
-        ),
+        tuple(together(f"layer-{i + 1}", f"layer {i + 1}", layer.hypotheses) for i, layer in enumerate(bounds)),
         reference=f"{CZAJA_NA}, eq. (14); proved in our docs: network-bound",
         text="network-bound",
         formula=general.formula + r",\quad B_i=\frac{3\pi}{2}\frac{\delta_im_i^2\sqrt{m_{i-1}}}{N_i}",
@@ -369,10 +372,12 @@ def theorem_5_6(stages: Sequence[Stage], input_norm: ArrayLike) -> Bound:
         "Residual network (Theorem 5.6)",
         float(value),
         (
-            Hypothesis(count > 0, f"K = {count} residual blocks" if count else "the network has no residual blocks"),
+            condition("blocks", f"K = {count} residual blocks", count > 0, "the network has no residual blocks"),
             without_biases(stages),
             verified_errors(stages),
-            Hypothesis(slope <= 1, f"the activations are {'1' if slope <= 1 else f'only {slope:g}'}-Lipschitz"),
+            condition(
+                "slope", "the activations are 1-Lipschitz", slope <= 1, f"the activations are only {slope:g}-Lipschitz"
+            ),
         ),
         reference=f"{CZAJA_NA}, Theorem 5.6; proved in our docs: residual",
         text="residual",
@@ -418,11 +423,12 @@ def theorem_5_6_biases(
     top = max(spectral_norm(matrix) for pair in blocks for matrix in pair)
     plain = Dense(top, error, error_holds=error_holds)
     same = theorem_5_6([Residual(plain, plain)] * len(blocks), lifted)
+    lifts = condition("biases", "biases are part of the lifted matrices, ReLU keeps the 1", True)
     return dataclasses.replace(
         same,
         name="theorem-5-6-biases",
         title="Residual network with biases",
-        because=same.because.replace("no layer has a bias", "biases are part of the lifted matrices, ReLU keeps the 1"),
+        hypotheses=tuple(lifts if one.name == "biases" else one for one in same.hypotheses),
         reference="proved in our docs: residual",
         formula=r"\|(x,1)\|\bigl[(1+(\hat\lambda+B)^2)^K-(1+\hat\lambda^2)^K\bigr]",
     )

@@ -13,8 +13,8 @@ from sdqviz.array import Array, spectral_norm
 from sdqviz.bounds import ladder as rungs
 from sdqviz.bounds import network as network_bound
 from sdqviz.bounds.network import Dense, Residual, Stage
-from sdqviz.bounds.path import NO_CLIPPING, Operator, PathLayer, hoeffding_euclidean, measured_clipping
-from sdqviz.bounds.vector import Bound, Hypothesis, not_applicable, tightest
+from sdqviz.bounds.path import NO_CLIPPING, Operator, PathLayer, hoeffding_euclidean, measured_clipping, unbiased
+from sdqviz.bounds.statement import Bound, not_applicable, tightest
 from sdqviz.compression.measurement import layer_inputs
 from sdqviz.error import InputError
 from sdqviz.methods.frame_quantization import walk_states
@@ -128,7 +128,7 @@ def path_layer_bound(item: CompressedLayer, failure: float = FAILURE) -> Bound:
     return dataclasses.replace(
         worst,
         title=f"Euclidean error of all neurons, Hoeffding form, probability {1 - failure:.4g}",
-        because=f"{worst.because} {stated}".strip(),
+        note=f"{worst.note} {stated}".strip(),
         probability=1 - failure,
     )
 
@@ -142,11 +142,8 @@ def _operator(quantizer: QuantizerChoice, item: CompressedLayer, path: PathRecor
     mute = 0
     if quantizer.rounds:
         mute = int(((np.broadcast_to(item.step, path.errors.shape) == 0) & (path.aligned_range > 0)).sum())
-    unbiased = Hypothesis(True, f"E T(z) = z and |T(z)−z| ≤ {limit:.4g}")
-    if mute:
-        text = f"{mute} of {len(path.errors)} neurons have a step of 0 and aligned weights that are not 0"
-        unbiased = Hypothesis(False, text)
-    return Operator(quantizer.title.lower(), limit, limit, unbiased)
+    text = f"{mute} of {len(path.errors)} neurons have a step of 0 and aligned weights that are not 0" if mute else ""
+    return Operator(quantizer.title.lower(), limit, limit, unbiased(limit, text))
 
 
 def _matrix(item: CompressedLayer, weight: Array, bias: Array | None) -> Array:

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array, Index
-from sdqviz.bounds.vector import Bound, Walk, wang_variation, wang_variation_bound
+from sdqviz.bounds.statement import Bound
+from sdqviz.bounds.vector import wang_variation_bound
 from sdqviz.error import InputError
 from sdqviz.explore.stored import picked
 from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import Frame, FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
+from sdqviz.frames.walk import Walk, wang_variation
 
 GRAM_CELLS = 96
 """Rows and columns of the drawn Gram matrix; each cell of a larger one shows its largest |⟨e_m,e_n⟩|."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import bdtrc
 
 from sdqviz import memory
 from sdqviz.array import Array, Index
@@ -143,33 +144,10 @@ def compare(measured: ArrayLike, stated: ProbabilisticBound) -> Verdict:
         stated.holds,
         len(values),
         failures,
-        binomial_tail(len(values), failures, 1 - stated.probability),
+        float(bdtrc(failures - 1, len(values), 1 - stated.probability)),
         float(np.median(ratios)),
         float(ratios.max()),
     )
-
-
-def binomial_tail(trials: int, least: int, chance: float) -> float:
-    """Return P(at least ``least`` of ``trials`` independent events of probability ``chance`` happen).
-
-    Examples
-    --------
-    >>> round(binomial_tail(2, 1, 0.5), 6), binomial_tail(10, 0, 0.1), binomial_tail(10, 1, 0.0)
-    (0.75, 1.0, 0.0)
-    """
-    if least <= 0:
-        return 1.0
-    if least > trials or chance <= 0:
-        return 0.0
-    if chance >= 1:
-        return 1.0
-    up, down = math.log(chance), math.log1p(-chance)
-    whole = math.lgamma(trials + 1)
-    terms = [
-        whole - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * up + (trials - k) * down
-        for k in range(least, trials + 1)
-    ]
-    return min(1.0, math.fsum(math.exp(term) for term in terms))
 
 
 def run_layer(

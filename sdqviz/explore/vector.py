@@ -10,10 +10,13 @@ import numpy as np
 
 from sdqviz import asset, memory
 from sdqviz.array import Array, Index
-from sdqviz.bounds.vector import Bound, Walk, stability, tightest, vector_bounds
+from sdqviz.bounds.hypotheses import stability
+from sdqviz.bounds.statement import Bound, tightest
+from sdqviz.bounds.vector import vector_bounds
 from sdqviz.choice import Choice, field
 from sdqviz.error import InputError
 from sdqviz.frames.frame import ROWS_AT_ONCE, Frame
+from sdqviz.frames.walk import Walk
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS, Midrise
 from sdqviz.sigma_delta.recursion import Pcm, SigmaDelta
 from sdqviz.sigma_delta.trace import Trace

@@ -12,7 +12,7 @@ import numpy as np
 
 from sdqviz.array import Index
 from sdqviz.bounds.ladder import Ladder
-from sdqviz.bounds.vector import Bound
+from sdqviz.bounds.statement import Bound
 from sdqviz.compression.compress import Compression, compress
 from sdqviz.compression.guarantee import a_posteriori, output_bound
 from sdqviz.compression.measurement import _input_norms as input_norms

@@ -22,6 +22,10 @@ ITEMS_AT_ONCE = 1 << 23
 """Numbers formed together, at most, in such a piece."""
 
 
+ZERO_SUM_TOLERANCE = 1e-13
+"""‖Σe_n‖/N below which a frame counts as zero-sum: rounding only, so that dropping a term stays rigorous."""
+
+
 class FrameOperator(Protocol):
     """How one family computes with its vectors; fast families never form them all."""
 
@@ -156,7 +160,7 @@ class Frame:
     def zero_sum(self) -> bool:
         """Whether Σ e_n = 0 (up to rounding): then the last state of ΣΔ vanishes for N even."""
         total = self.adjoint(np.ones(self.size))
-        return bool(np.linalg.norm(total) <= 1e-10 * self.size)
+        return bool(np.linalg.norm(total) <= ZERO_SUM_TOLERANCE * self.size)
 
     @functools.cached_property
     def coherence(self) -> float:
@@ -183,25 +187,16 @@ class Frame:
 
     def steps_along(self, order: ArrayLike | None = None) -> Array:
         """Return ‖e_{p(n)} − e_{p(n+1)}‖ along the walk, shape (N−1,)."""
-        lengths = [np.linalg.norm(difference, axis=1) for difference in self._differences(self.check_order(order))]
+        lengths = [np.linalg.norm(difference, axis=1) for difference in self.differences(self.check_order(order))]
         return np.concatenate(lengths) if lengths else np.zeros(0)
 
     def variation(self, order: ArrayLike | None = None) -> float:
         """Return the frame variation σ(F, p) = Σ_{n<N} ‖e_{p(n)} − e_{p(n+1)}‖."""
         return float(self.steps_along(order).sum())
 
-    def difference_norm(self, order: ArrayLike | None = None) -> float:
-        """Return ‖ΔE‖₂, the spectral norm of the (N−1) × d matrix of e_{p(n)} − e_{p(n+1)}.
-
-        Computed from the d × d matrix ΔEᵀΔE, accumulated over blocks of rows.
-        """
-        gram = self._square()
-        for difference in self._differences(self.check_order(order)):
-            gram += difference.T @ difference
-        return float(np.sqrt(max(np.linalg.eigvalsh(gram)[-1], 0.0)))
-
-    def _differences(self, order: Index) -> Iterator[Array]:
-        together = _rows_at_once(self.dimension)
+    def differences(self, order: Index, most: int = ROWS_AT_ONCE) -> Iterator[Array]:
+        """Yield the differences e_{p(n)} − e_{p(n+1)} along an order, shape (at most ``most``, d) each."""
+        together = min(_rows_at_once(self.dimension), most)
         for start in range(0, self.size - 1, together):
             rows = self.operator.rows(order[start : start + together + 1])
             yield rows[:-1] - rows[1:]

@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sdqviz import memory
-from sdqviz.array import FLOAT_BITS, Array, Index
-from sdqviz.bounds import vector as bound
+from sdqviz.array import FLOAT_BITS, Array
+from sdqviz.bounds.layer import layer_bounds
 from sdqviz.choice import PerLayer, field
 from sdqviz.error import InputError
 from sdqviz.frames import FRAMES
-from sdqviz.frames.frame import Frame, FrameChoice
+from sdqviz.frames.frame import FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
+from sdqviz.frames.walk import Walk, Walked
+from sdqviz.frames.walk import walked as walk_through
 from sdqviz.methods import METHODS
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, check_layer_names, join_bias, split_bias
 from sdqviz.progress import report, stop_if
@@ -274,7 +275,7 @@ class _Work:
                 "bias": self.with_bias,
             },
             parameter_bits=PARAMETER_BITS,
-            bounds=bound.layer_bounds(walked.walk, steps, ~unstable),
+            bounds=layer_bounds(walked.walk, steps, ~unstable),
             step=step.reshape(-1),
             levels=2 * half,
             size=frame.size,
@@ -293,32 +294,8 @@ class _Work:
         return np.asarray(largest.max()) if rule == "range-layer" else largest
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Walked:
-    """A frame, the order of the walk through it (None: as written) and the walk's geometry."""
-
-    frame: Frame
-    order: Index | None
-    walk: bound.Walk
-
-
-_walks: OrderedDict[tuple[FrameChoice, str, int], _Walked] = OrderedDict()
-_WALKS_KEPT = 8
-
-
-def _walk(choice: FrameChoice, permutation: str, task: Task) -> _Walked:
-    """Build a frame, order it and measure its walk, or find it among the last few: layers and runs repeat them."""
-    key = (choice, permutation, task.seed)
-    walked = _walks.get(key)
-    if walked is None:
-        frame = choice.build(seed=task.seed)
-        order = None
-        if permutation != "identity":
-            order = PERMUTATIONS[permutation]().order(frame, task.seed, task.progress, task.should_stop)
-        walked = _walks[key] = _Walked(frame, order, bound.Walk.of(frame, order))
-        while len(_walks) > _WALKS_KEPT:
-            _walks.popitem(last=False)
-    return walked
+def _walk(choice: FrameChoice, permutation: str, task: Task) -> Walked:
+    return walk_through(choice, PERMUTATIONS[permutation](), task.seed, task.progress, task.should_stop)
 
 
 def _chunks(rows: int, length: int) -> Iterator[slice]:
@@ -327,7 +304,7 @@ def _chunks(rows: int, length: int) -> Iterator[slice]:
         yield slice(start, min(start + size, rows))
 
 
-def walk_states(result: CompressedLayer, rows: slice = slice(None)) -> tuple[bound.Walk, Array]:
+def walk_states(result: CompressedLayer, rows: slice = slice(None)) -> tuple[Walk, Array]:
     """Return the walk of a layer this method compressed and its states u_n, rebuilt from what was stored.
 
     Parameters

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdqviz.array import FLOAT_BITS, Array
-from sdqviz.bounds.vector import Bound
+from sdqviz.bounds.statement import Bound
 from sdqviz.choice import Choice
 from sdqviz.error import InputError
 from sdqviz.progress import Progress, ShouldStop

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import FLOAT_BITS, Array
-from sdqviz.bounds import vector as bound
+from sdqviz.bounds import layer as bound
 from sdqviz.choice import PerLayer, field
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdqviz.bounds.vector import number_tex
+from sdqviz.bounds.statement import number_tex
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number, percent
 from sdqviz.methods.geta.recording import Recording

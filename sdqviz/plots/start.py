@@ -9,7 +9,7 @@ import numpy as np
 from plotly.subplots import make_subplots
 
 from sdqviz.array import Array
-from sdqviz.bounds.vector import CZAJA_NA
+from sdqviz.bounds.statement import CZAJA_NA
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number, percent
 from sdqviz.plots import theme

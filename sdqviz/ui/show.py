@@ -11,7 +11,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from sdqviz import asset
-from sdqviz.bounds.vector import Bound
+from sdqviz.bounds.statement import Bound
 from sdqviz.explore import preset
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
@@ -64,7 +64,7 @@ def verdict(bound: Bound, measured: float) -> Headline:
 def limit(label: str, bound: Bound, measured: float) -> Headline:
     """Return a headline under another label that says whether a measured value keeps to a bound."""
     if not bound.holds:
-        return Headline(label, "Not applicable", bound.because.removeprefix("Not applicable: "), bound.title)
+        return Headline(label, "Not applicable", f"{bound.reason}.", bound.title)
     kept = measured <= bound.value * (1 + 1e-9)
     told = f"{number(measured)} {'≤' if kept else '>'} {number(bound.value)}"
     note = f"{told}, ratio {number(measured / bound.value)}" if bound.value > 0 else told
@@ -218,7 +218,7 @@ def bounds(found: Sequence[Bound], measured: float) -> None:
     lines = ["| bound | value | measured / bound | applies |", "|---|---|---|---|"]
     for bound in found:
         ratio = number(measured / bound.value) if bound.holds and bound.value > 0 else "n/a"
-        applies = "yes" if bound.holds else f"{bound.because[0].lower() + bound.because[1:]}"
+        applies = "yes" if bound.holds else f"not applicable: {bound.reason}."
         applies = applies.replace("|", "\\|")  # a bar would end the cell
         lines.append(f"| {bound.title} | {number(bound.value) if bound.holds else 'n/a'} | {ratio} | {applies} |")
     st.markdown("\n".join(lines))

@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 
 import sdqviz as sq
+from sdqviz.array import spectral_norm
 from sdqviz.bounds import ladder
 from sdqviz.bounds import network as network_bound
-from sdqviz.bounds import vector as bound
-from sdqviz.bounds.vector import Walk
+from sdqviz.bounds.hypotheses import stability
+from sdqviz.bounds.layer import layer_bound_states, layer_bounds, memoryless_layer_bound
+from sdqviz.bounds.statement import Hypothesis, tightest
+from sdqviz.bounds.vector import variation_bound_any_start, vector_bounds
 from sdqviz.error import InputError
+from sdqviz.frames.walk import Walk
 from sdqviz.sigma_delta.recursion import walk_rows
 
 SLACK = 1e-9
@@ -107,9 +111,9 @@ def random_vectors(tally, rng, configurations, inputs):
         approximate, _, _ = quantize(frame, order, x, bits, steps)
         errors = np.linalg.norm(x - approximate, axis=1)
         for j in range(inputs):
-            stable = bound.stability(largest[j], steps[j], bits)
+            stable = stability(largest[j], steps[j], bits)
             tally.add(
-                (*bound.vector_bounds(walk, steps[j], stable), bound.variation_bound_any_start(walk, steps[j], stable)),
+                (*vector_bounds(walk, steps[j], stable), variation_bound_any_start(walk, steps[j], stable)),
                 errors[j],
                 np.linalg.norm(x[j]),
             )
@@ -129,17 +133,17 @@ def random_matrices(tally, rng, configurations):
         if rng.random() < 0.1:
             steps = steps * 0.6
         walk = Walk.of(frame, order)
-        stable = bound.stability(largest, steps, bits)
+        stable = stability(largest, steps, bits)
         approximate, state, _ = quantize(frame, order, w, bits, steps)
         error = float(np.linalg.norm(w - approximate, 2))
         last = np.linalg.norm(state[:, -1 if order is None else order[-1]])
         scale = float(np.linalg.norm(w))
-        tally.add(bound.layer_bounds(walk, steps, stable), error, scale)
-        states = bound.layer_bound_states(walk, bound.spectral_norm(state), float(last))
+        tally.add(layer_bounds(walk, steps, stable), error, scale)
+        states = layer_bound_states(walk, spectral_norm(state), float(last))
         tally.see(states.name, states.holds, error, states.value, scale)
         half = 2 ** (bits - 1)
         rounded = (np.clip(np.floor(w / steps[:, None]), -half, half - 1) + 0.5) * steps[:, None]
-        plain = bound.memoryless_layer_bound(steps, frame.dimension, np.abs(w).max(axis=1) <= half * steps)
+        plain = memoryless_layer_bound(steps, frame.dimension, np.abs(w).max(axis=1) <= half * steps)
         tally.see(plain.name, plain.holds, float(np.linalg.norm(w - rounded, 2)), plain.value, scale)
 
 
@@ -162,22 +166,22 @@ class QuantizedLayer:
     quantized_bias: np.ndarray | None
     walk: Walk
     steps: np.ndarray
-    stable: bound.Hypothesis
+    stable: Hypothesis
     state_norm: float
     last: float
     lipschitz: float = 1.0
 
     def dense(self):
-        best = bound.tightest(bound.layer_bounds(self.walk, self.steps, self.stable))
+        best = tightest(layer_bounds(self.walk, self.steps, self.stable))
         kind = "none" if self.bias is None else "kept" if self.quantized_bias is None else "quantized"
         bias = np.zeros(len(self.weight)) if self.bias is None else self.bias
         return network_bound.Dense(
-            norm=bound.spectral_norm(self.weight),
+            norm=spectral_norm(self.weight),
             error=best.value,
             lipschitz=self.lipschitz,
             bias=kind,
             bias_norm=float(np.linalg.norm(bias)),
-            joint_norm=bound.spectral_norm(np.column_stack([self.weight, bias])),
+            joint_norm=spectral_norm(np.column_stack([self.weight, bias])),
             error_holds=best.holds,
         )
 
@@ -224,8 +228,8 @@ def random_layer(rng, rows, columns, kind, lipschitz=1.0):
         approximate[columns] if kind == "quantized" else None,
         Walk.of(frame, order),
         steps,
-        bound.stability(largest, steps, bits),
-        bound.spectral_norm(state),
+        stability(largest, steps, bits),
+        spectral_norm(state),
         float(np.linalg.norm(state[:, -1 if order is None else order[-1]])),
         lipschitz,
     )

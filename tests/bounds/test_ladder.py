@@ -3,12 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sdqviz.bounds import vector as bound
 from sdqviz.bounds.ladder import LadderBlock, LadderLayer, ladder
+from sdqviz.bounds.layer import layer_bound_states
 from sdqviz.bounds.network import Dense, network_bound
-from sdqviz.bounds.vector import Walk
 from sdqviz.error import InputError
 from sdqviz.frames.harmonic import Harmonic
+from sdqviz.frames.walk import Walk
 from sdqviz.sigma_delta.recursion import walk_rows
 
 
@@ -80,7 +80,7 @@ def test_chain_against_sums_written_out(bias):
         x = np.linalg.norm(nodes[0].inputs, axis=1)
         written = x * sum(after[i] * delta[i] * np.prod(q[:i]) for i in range(3))
         np.testing.assert_allclose(result["p1"].values, written, rtol=1e-10)
-        states = [bound.layer_bound_states(node.walk, node.state_norm, node.last_state_norm).value for node in nodes]
+        states = [layer_bound_states(node.walk, node.state_norm, node.last_state_norm).value for node in nodes]
         stages = [Dense(norm, error) for norm, error in zip(w, states, strict=True)]
         np.testing.assert_allclose(result["p0"].maximum, network_bound(stages, x).value, rtol=1e-10)
     restricted = np.zeros(count)

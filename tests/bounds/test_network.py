@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdqviz.bounds import vector as bound
 from sdqviz.bounds.network import (
     Dense,
     Residual,
@@ -20,8 +19,9 @@ from sdqviz.bounds.network import (
     theorem_5_6,
     theorem_5_6_biases,
 )
-from sdqviz.bounds.vector import Walk
+from sdqviz.bounds.statement import number_tex
 from sdqviz.error import InputError
+from sdqviz.frames.walk import Walk
 
 norms = st.floats(0.0, 3.0)
 dense = st.builds(Dense, norm=norms, error=norms)
@@ -312,7 +312,7 @@ def test_bad_values_are_refused():
 def test_formulas_show_their_numbers():
     stages = [Dense(1.25, 0.125), Dense(1.25, 0.125, bias="quantized")]
     for result in (network_bound(stages, 3.0), theorem_5_3(stages, 3.0), corollary_5_4(stages, 3.0)):
-        assert result.formula and result.substituted.endswith(f"= {bound.number_tex(result.value)}")
+        assert result.formula and result.substituted.endswith(f"= {number_tex(result.value)}")
         assert result.formula.count("{") == result.formula.count("}")
         assert result.substituted.count("{") == result.substituted.count("}")
     assert network_bound(stages, 3.0).text == "biases"

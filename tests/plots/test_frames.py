@@ -3,8 +3,8 @@ import plotly.io
 import pytest
 
 import sdqviz as sq
-from sdqviz.bounds.vector import wang_variation
 from sdqviz.explore import frames as explored
+from sdqviz.frames.walk import wang_variation
 from sdqviz.plots.frames import gram, orderings, tour
 from sdqviz.plots.theme import DRAWN, Ink
 

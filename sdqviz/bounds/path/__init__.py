@@ -8,7 +8,15 @@ from sdqviz.bounds.path.layer import DEAD, PLACEMENTS, PathLayer, matching_power
 from sdqviz.bounds.path.layer_error import hoeffding_euclidean, hoeffding_infinity, paper_euclidean, paper_infinity
 from sdqviz.bounds.path.network import PERFECT, network_hoeffding, network_paper, propagate
 from sdqviz.bounds.path.one_bit import one_bit_scaling_hoeffding, one_bit_scaling_paper
-from sdqviz.bounds.path.operator import NO_CLIPPING, Clipping, Operator, measured_clipping, within_reach
+from sdqviz.bounds.path.operator import (
+    NO_CLIPPING,
+    Clipping,
+    Operator,
+    measured_clipping,
+    unbiased,
+    unclipped,
+    within_reach,
+)
 from sdqviz.bounds.path.reach import levels_needed, range_hoeffding, range_paper, range_per_step
 from sdqviz.bounds.path.sensitivity import (
     Sensitivity,
@@ -56,5 +64,7 @@ __all__ = [
     "sample_limits",
     "sharpest",
     "trace_euclidean",
+    "unbiased",
+    "unclipped",
     "within_reach",
 ]

@@ -8,8 +8,14 @@ from collections.abc import Sequence
 from sdqviz.bounds.path.layer import PathLayer
 from sdqviz.bounds.path.layer_error import hoeffding_euclidean
 from sdqviz.bounds.path.statement import SPFQ, ProbabilisticBound, check_failure, probabilistic_bound
-from sdqviz.bounds.vector import Bound, Hypothesis, bound, number_tex
+from sdqviz.bounds.statement import Bound, Hypothesis, bound, condition, number_tex
 from sdqviz.error import InputError
+
+FORM = "this is a form only, its constant is not known; compare slopes, not values"
+
+
+def _gaussian(deviation: float) -> Hypothesis:
+    return condition("gaussian", f"the weights are independent N(0, {deviation:.3g}²)", True)
 
 
 def gaussian_form(samples: int, widths: Sequence[int]) -> Bound:
@@ -33,7 +39,7 @@ def gaussian_form(samples: int, widths: Sequence[int]) -> Bound:
         "path-gaussian-form",
         "Gaussian weights (form only)",
         samples * math.log(max(widths)) ** (depth + 1) / min(widths),
-        (Hypothesis(False, "this is a form only, its constant is not known; compare slopes, not values"),),
+        (Hypothesis("constant", "a known constant", FORM, False),),
         reference=f"form of {SPFQ}",
         text="gaussian-weights",
         formula=r"\frac{\|\Phi(X)-\tilde\Phi(X)\|^2}{\|\Phi(X)\|^2}\lesssim\frac{m(\log N_{\max})^{L+1}}{N_{\min}}",
@@ -69,15 +75,13 @@ def gaussian_layer(
     error = hoeffding_euclidean(layer, failure / 2)
     t = math.log(2 * layer.neurons / failure)
     least = deviation**2 * (frobenius**2 - 2 * gram_frobenius * math.sqrt(t))
-    enough = Hypothesis(
-        least > 0,
-        f"‖Xw‖² is at least {least:.4g}" if least > 0 else "the inputs point in too few directions for a lower bound",
-    )
+    few = "the inputs point in too few directions for a lower bound"
+    enough = condition("directions", f"‖Xw‖² is at least {least:.4g}", least > 0, few)
     return probabilistic_bound(
         "path-gaussian-layer",
         "Gaussian weights, one layer",
         error.value**2 / least if least > 0 else math.inf,
-        (*layer.hypotheses(), Hypothesis(True, f"the weights are independent N(0, {deviation:.3g}²)"), enough),
+        (*layer.hypotheses(), _gaussian(deviation), enough),
         1 - failure - layer.clipping.failure,
         reference="proved in our docs: gaussian-weights",
         text="gaussian-weights",
@@ -111,7 +115,7 @@ def gaussian_range(layer: PathLayer, failure: float, deviation: float = 1.0) -> 
         "path-range-gaussian",
         "Range of the walk, Gaussian weights",
         (deviation + feedback) * math.sqrt(2 * math.log(4 * count / failure)),
-        (layer.operator.unbiased, Hypothesis(True, f"the weights are independent N(0, {deviation:.3g}²)")),
+        (layer.operator.unbiased, _gaussian(deviation)),
         1 - failure,
         reference="proved in our docs: gaussian-weights",
         text="gaussian-weights",

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sdqviz.bounds.path.operator import NO_CLIPPING, Clipping, Operator
+from sdqviz.bounds.path.operator import NO_CLIPPING, Clipping, Operator, unclipped
 from sdqviz.bounds.path.statement import (
     SPFQ,
     UNIFIED,
@@ -18,7 +18,7 @@ from sdqviz.bounds.path.statement import (
     check_scaling,
     probabilistic_bound,
 )
-from sdqviz.bounds.vector import Hypothesis, number_tex
+from sdqviz.bounds.statement import Hypothesis, condition, number_tex
 from sdqviz.error import InputError
 
 PLACEMENTS = ("own", "largest")
@@ -126,8 +126,8 @@ class PathLayer:
         clipping = self.clipping.hypothesis
         if self.clipping is NO_CLIPPING and math.isfinite(self.operator.radius):
             text = f"the finite alphabet may clip: nothing says that no value leaves ±{self.operator.radius:.4g}"
-            clipping = Hypothesis(False, text)
-        return (self.operator.unbiased, Hypothesis(True, f"C = {self.scaling:.4g} ≥ 1"), clipping)
+            clipping = unclipped(False, text)
+        return (self.operator.unbiased, condition("scaling", f"C = {self.scaling:.4g} ≥ 1", True), clipping)
 
 
 def paper_failure(layer: PathLayer, power: float) -> float:
@@ -149,9 +149,9 @@ def matching_power(layer: PathLayer, failure: float) -> float:
 def alignment_term(layer: PathLayer, size: float, norm: str) -> tuple[tuple[Hypothesis, ...], str, str]:
     """Return the hypothesis, the term of the formula and the number that approximate alignment adds."""
     if size == 0:
-        return (Hypothesis(True, "the alignment is perfect"),), "", ""
+        return (condition("alignment", "the alignment is perfect", True),), "", ""
     text = f"the approximate alignment adds ‖û‖ = {size:.4g}"
-    return (Hypothesis(True, text),), rf"+\|\hat u\|_{norm}", f"+{number_tex(size)}"
+    return (condition("alignment", text, True),), rf"+\|\hat u\|_{norm}", f"+{number_tex(size)}"
 
 
 def scaled_tex(scaling: float, inside: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from sdqviz.bounds.path.layer import (
     spread,
 )
 from sdqviz.bounds.path.statement import ProbabilisticBound, check_failure, check_power, probabilistic_bound
-from sdqviz.bounds.vector import number_tex
+from sdqviz.bounds.statement import number_tex
 
 
 def paper_infinity(layer: PathLayer, power: float) -> ProbabilisticBound:

@@ -11,7 +11,7 @@ from sdqviz.array import Array
 from sdqviz.bounds.path.layer import PathLayer, paper_failure
 from sdqviz.bounds.path.layer_error import euclidean_factor, paper_factor
 from sdqviz.bounds.path.statement import SPFQ, ProbabilisticBound, check_failure, check_power, probabilistic_bound
-from sdqviz.bounds.vector import Hypothesis, number_tex
+from sdqviz.bounds.statement import Hypothesis, condition, number_tex
 from sdqviz.error import InputError
 
 PERFECT = 1e-9
@@ -83,7 +83,7 @@ def network_hoeffding(layers: Sequence[PathLayer], failure: float) -> Probabilis
         "path-network-hoeffding",
         "Network, Hoeffding form",
         float(propagate(layers, factors)[-1]),
-        (*_all_layers(layers), Hypothesis(True, text)),
+        (*_all_layers(layers), condition("alignment", text, True)),
         1 - failure - sum(layer.clipping.failure for layer in layers),
         reference="proved in our docs: full-network",
         text="full-network",
@@ -104,22 +104,22 @@ def _check_network(layers: Sequence[PathLayer]) -> None:
 
 def _all_layers(layers: Sequence[PathLayer]) -> tuple[Hypothesis, ...]:
     """Join the layers' hypotheses: those that fail by layer, those that hold once."""
+    every = f"in all {len(layers)} layers T is unbiased, C ≥ 1, nothing is clipped"
     failed = [
-        Hypothesis(False, f"in layer {i + 1} {hypothesis.text}")
+        Hypothesis(hypothesis.name, hypothesis.needs, f"in layer {i + 1} {hypothesis.got}", False)
         for i, layer in enumerate(layers)
         for hypothesis in layer.hypotheses()
-        if not hypothesis.holds
+        if not hypothesis.met
     ]
-    return tuple(failed) or (Hypothesis(True, f"in all {len(layers)} layers T is unbiased, C ≥ 1, nothing is clipped"),)
+    return tuple(failed) or (condition("layers", every, True),)
 
 
 def _perfect(layers: Sequence[PathLayer]) -> Hypothesis:
     for i, layer in enumerate(layers):
         if layer.alignment_euclidean > PERFECT * layer.largest:
-            return Hypothesis(
-                False, f"the alignment of layer {i + 1} is not perfect (‖û‖ = {layer.alignment_euclidean:.4g})"
-            )
-    return Hypothesis(True, "the alignment is perfect")
+            told = f"the alignment of layer {i + 1} is not perfect (‖û‖ = {layer.alignment_euclidean:.4g})"
+            return condition("alignment", "the alignment is perfect", False, told)
+    return condition("alignment", "the alignment is perfect", True)
 
 
 def _network_numbers(layers: Sequence[PathLayer], factors: Sequence[float]) -> str:

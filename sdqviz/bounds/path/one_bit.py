@@ -13,7 +13,7 @@ from sdqviz.bounds.path.statement import (
     check_weight,
     probabilistic_bound,
 )
-from sdqviz.bounds.vector import Hypothesis, number_tex
+from sdqviz.bounds.statement import Hypothesis, number_tex
 from sdqviz.error import InputError
 
 
@@ -108,7 +108,7 @@ def _one_bit(
         raise InputError(f"ratio κ must be at least 1, got {ratio}")
     inside = weight < scale
     text = f"the largest weight {weight:.4g} is {'below' if inside else 'not below'} the scale s = {scale:.4g}"
-    return (Hypothesis(inside, text),), (scale - weight if inside else 0.0)
+    return (Hypothesis("scale", "‖w̃‖_∞ < s", text, inside),), (scale - weight if inside else 0.0)
 
 
 def _large_enough(scaling: float | None, least: float) -> tuple[Hypothesis, ...]:
@@ -116,4 +116,5 @@ def _large_enough(scaling: float | None, least: float) -> tuple[Hypothesis, ...]
         return ()
     check_scaling(scaling)
     holds = scaling >= least * (1 - 1e-12)
-    return (Hypothesis(holds, f"C = {scaling:.4g} is {'at least' if holds else 'below'} {least:.4g}"),)
+    told = f"C = {scaling:.4g} is {'at least' if holds else 'below'} {least:.4g}"
+    return (Hypothesis("scaling", "C is large enough", told, holds),)

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from sdqviz.bounds.path.statement import ProbabilisticBound
-from sdqviz.bounds.vector import Hypothesis
+from sdqviz.bounds.statement import Hypothesis, condition
 from sdqviz.error import InputError
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
 
@@ -47,7 +47,7 @@ class Operator:
     def _two_points(cls, title: str, width: float, radius: float = math.inf) -> Self:
         if not (width > 0 and math.isfinite(width)):
             raise InputError(f"step, threshold and scale must be positive, got {width}")
-        return cls(title, width, width, Hypothesis(True, f"E T(z) = z and |T(z)−z| ≤ {width:.4g}"), radius)
+        return cls(title, width, width, unbiased(width), radius)
 
     @classmethod
     def quantize(cls, step: float) -> Self:
@@ -77,7 +77,17 @@ class Operator:
             radius = float(np.min(grid.radius)) if grid.count and quantizer.rounds else math.inf
             return cls._two_points(quantizer.title.lower(), limit, radius)
         reason = f"“{quantizer.title}” is not random, so its errors need not average out"
-        return cls(quantizer.title.lower(), limit, 2 * limit, Hypothesis(False, reason))
+        return cls(quantizer.title.lower(), limit, 2 * limit, unbiased(limit, reason))
+
+
+def unbiased(limit: float, otherwise: str = "") -> Hypothesis:
+    """Require E T(z) = z and |T(z) − z| ≤ M; ``otherwise`` says why it is not so, if it is not."""
+    return condition("unbiased", f"E T(z) = z and |T(z)−z| ≤ {limit:.4g}", not otherwise, otherwise)
+
+
+def unclipped(met: bool, told: str) -> Hypothesis:
+    """Require that no value lies beyond the last level."""
+    return Hypothesis("clipping", "no value is clipped", told, met)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +106,7 @@ class Clipping:
     failure: float = 0.0
 
 
-NO_CLIPPING = Clipping(Hypothesis(True, "the alphabet has no end"))
+NO_CLIPPING = Clipping(unclipped(True, "the alphabet has no end"))
 """Of infinite alphabets, and of an operator that only prunes."""
 
 
@@ -111,12 +121,12 @@ def within_reach(reach: ProbabilisticBound, radius: float) -> Clipping:
         Largest level: Kδ of a midtread alphabet, s of one bit.
     """
     if not reach.holds:
-        return Clipping(Hypothesis(False, f"the range is not bounded: {reach.because.rstrip('.')}"), 1.0)
+        return Clipping(unclipped(False, f"the range is not bounded: {reach.reason}"), 1.0)
     what = f"the largest level {radius:.4g}"
     if reach.value <= radius * (1 + 1e-12):
-        return Clipping(Hypothesis(True, f"{what} is beyond the range {reach.value:.4g}"), 1 - reach.probability)
+        return Clipping(unclipped(True, f"{what} is beyond the range {reach.value:.4g}"), 1 - reach.probability)
     text = f"the finite alphabet may clip: {what} is below the range {reach.value:.4g}"
-    return Clipping(Hypothesis(False, text), 1 - reach.probability)
+    return Clipping(unclipped(False, text), 1 - reach.probability)
 
 
 def measured_clipping(overload: int, steps: int) -> Clipping:
@@ -128,5 +138,5 @@ def measured_clipping(overload: int, steps: int) -> Clipping:
         Values clipped, out of how many.
     """
     if overload:
-        return Clipping(Hypothesis(False, f"the finite alphabet clipped {overload} of {steps} values"), 0.0)
-    return Clipping(Hypothesis(True, f"the alphabet clipped none of {steps} values"), 0.0)
+        return Clipping(unclipped(False, f"the finite alphabet clipped {overload} of {steps} values"), 0.0)
+    return Clipping(unclipped(True, f"the alphabet clipped none of {steps} values"), 0.0)

@@ -18,7 +18,7 @@ from sdqviz.bounds.path.statement import (
     check_weight,
     probabilistic_bound,
 )
-from sdqviz.bounds.vector import number_tex
+from sdqviz.bounds.statement import number_tex
 from sdqviz.error import InputError
 
 

@@ -19,7 +19,7 @@ from sdqviz.bounds.path.layer_error import (
     paper_infinity,
 )
 from sdqviz.bounds.path.statement import ProbabilisticBound, check_failure, check_scaling
-from sdqviz.bounds.vector import number_tex
+from sdqviz.bounds.statement import number_tex
 from sdqviz.error import InputError
 
 

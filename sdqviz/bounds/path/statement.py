@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
-from sdqviz.bounds.vector import Bound, Hypothesis, bound, smallest
+from sdqviz.bounds.statement import Bound, Hypothesis, bound, smallest
 from sdqviz.error import InputError
 
 SPFQ = "Zhang & Saab, SPFQ, arXiv 2309.10975"
@@ -43,14 +43,14 @@ def probabilistic_bound(
     formula: str,
     substituted: str,
 ) -> ProbabilisticBound:
-    """Assemble a `ProbabilisticBound` as `sdqviz.bounds.vector.bound` does; the probability is cut to [0, 1]."""
+    """Assemble a `ProbabilisticBound` as `sdqviz.bounds.statement.bound` does; the probability is cut to [0, 1]."""
     plain = bound(
         name, title, value, hypotheses, reference=reference, text=text, formula=formula, substituted=substituted
     )
     stated = min(probability, 1.0) if probability > 0 else 0.0
-    empty = "" if stated > 0 else " The stated probability is not positive, so this says nothing."
+    empty = "" if stated > 0 else "The stated probability is not positive, so this says nothing."
     fields = {field.name: getattr(plain, field.name) for field in dataclasses.fields(Bound)}
-    return ProbabilisticBound(**fields | {"because": plain.because + empty}, probability=stated)
+    return ProbabilisticBound(**fields | {"note": empty}, probability=stated)
 
 
 def sharpest(bounds: Iterable[ProbabilisticBound], probability: float) -> ProbabilisticBound:

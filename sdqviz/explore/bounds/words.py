@@ -135,7 +135,7 @@ def why(promise: Promise | None) -> str:
     if promise.holds.all():
         stated = "" if promise.probability >= 1 else f", with probability {percent(promise.probability)}"
         return f"all hypotheses met{stated}"
-    words = promise.because.removeprefix("Not applicable: ").rstrip(".").split()
+    words = promise.reason.split()
     lines = [""]
     for word in words:
         if len(lines[-1]) + len(word) > 60:

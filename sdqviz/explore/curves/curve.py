@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 import numpy as np
+from scipy.special import bdtrc
 
 from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.explore.curves.point import A_PRIORI, Axis, Point, Promise, Rate, Subject
 from sdqviz.explore.layer_walks.width import fitted_slope
-from sdqviz.explore.monte_carlo import binomial_tail
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 from sdqviz.recent import Recent
 
@@ -199,7 +199,7 @@ class BoundLine:
         """The first hypothesis that fails along the sweep; empty if none does."""
         for one in self.promises:
             if one is not None and not one.holds.all():
-                return one.because.removeprefix("Not applicable: ").rstrip(".")
+                return one.reason
         return ""
 
 
@@ -395,7 +395,7 @@ class Curve:
             if stated is not None and stated.probability < 1:
                 holds = line.holds[place]
                 above = int((holds & (self.measured[place] > line.values[place] * (1 + 1e-9))).sum())
-                tails.append(binomial_tail(int(holds.sum()), above, 1 - stated.probability))
+                tails.append(float(bdtrc(above - 1, int(holds.sum()), 1 - stated.probability)))
         return min(tails, default=1.0) >= SIGNIFICANCE / max(len(tails), 1)
 
     @functools.cached_property

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from sdqviz.array import Array, spectral_norm
-from sdqviz.bounds.vector import layer_bound_states, layer_bounds
+from sdqviz.bounds.layer import layer_bound_states, layer_bounds
 from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.explore.curves import SUBJECTS
@@ -23,7 +23,7 @@ from sdqviz.explore.curves.walk import (
     Rounds,
     frame_rate,
     order_seconds,
-    walk,
+    through,
     walk_facts,
 )
 from sdqviz.explore.vector import STEP_BITS, weight_files, weight_matrix
@@ -116,7 +116,7 @@ class LayerMatrix(OverFrame):
 
     def measure(self, seed: int, should_stop: ShouldStop | None = None) -> Point:
         """Quantize every matrix; they depend on the seed and their shape alone, so that only one thing changes."""
-        walked = walk(self.frame, self.rows, self.size, self.permutation, seed, should_stop)
+        walked = through(self.frame, self.rows, self.size, self.permutation, seed, should_stop)
         rule, _, per = self.step_rule.partition("-")
         measured, steps, stated, states = [], [], [], []
         beside: dict[str, list[float]] = {}
@@ -124,7 +124,7 @@ class LayerMatrix(OverFrame):
             stop_if(should_stop)
             columns = np.ascontiguousarray(matrix.T)
             own = self.step_rule if self.step_rule == "by-hand" else rule
-            rounds = Rounds.of(walked, columns, self.bits, own, self.step, common=per != "column")
+            rounds = Rounds.of(self, walked, seed, columns, own, self.step, common=per != "column")
             measured.append(spectral_norm(columns - rounds.quantized))
             for name, other in rounds.beside.items():
                 beside.setdefault(name, []).append(spectral_norm(columns - other))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from sdqviz.bounds.vector import Bound
+from sdqviz.bounds.statement import Bound
 from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.explore.curves import SUBJECTS

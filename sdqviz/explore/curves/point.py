@@ -11,7 +11,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.bounds.path import ProbabilisticBound
-from sdqviz.bounds.vector import Bound
+from sdqviz.bounds.statement import Bound, Hypothesis, because, reason
 from sdqviz.choice import Choice
 from sdqviz.error import InputError
 from sdqviz.progress import ShouldStop
@@ -107,12 +107,12 @@ class Promise:
         The bound for each run.
     holds : ndarray of bool, shape (runs,)
         Whether all its hypotheses are met.
-    because : str
-        The hypotheses, or those that fail in the first run in which one does.
+    hypotheses : tuple of Hypothesis
+        Those of the first run in which one fails, or of the first run.
     probability : float
         With which it is stated; 1 for certain.
     reference, text, formula, substituted : str
-        As in `sdqviz.bounds.vector.Bound`, with the numbers of the first run.
+        As in `sdqviz.bounds.statement.Bound`, with the numbers of the first run.
     """
 
     name: str
@@ -120,12 +120,23 @@ class Promise:
     kind: str
     values: Array
     holds: Array
-    because: str
+    hypotheses: tuple[Hypothesis, ...]
     probability: float
     reference: str
     text: str
     formula: str
     substituted: str
+    note: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The hypotheses that fail, or all where none does, as a part of a sentence."""
+        return reason(self.hypotheses)
+
+    @property
+    def because(self) -> str:
+        """Sentences that say why it holds, or why it does not apply."""
+        return because(self.hypotheses, self.note)
 
     @classmethod
     def of(cls, bounds: Sequence[Bound], kind: str = A_PRIORI) -> Self:
@@ -135,8 +146,8 @@ class Promise:
         stated = [one.probability if isinstance(one, ProbabilisticBound) else 1.0 for one in bounds]
         return cls(
             first.name, first.title, kind, np.array([one.value for one in bounds], float),
-            np.array([one.holds for one in bounds], bool), told.because, min(stated),
-            first.reference, first.text, first.formula, first.substituted,
+            np.array([one.holds for one in bounds], bool), told.hypotheses, min(stated),
+            first.reference, first.text, first.formula, first.substituted, told.note,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -145,8 +156,14 @@ class Promise:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Invert `to_dict`."""
-        return cls(**dict(values) | {"values": _array(values["values"]), "holds": np.array(values["holds"], bool)})
+        """Invert `to_dict`; files of 0.2 hold a sentence for the hypotheses."""
+        given, holds = dict(values), np.array(values["holds"], bool)
+        sentence = given.pop("because", None)
+        if sentence is not None:
+            told = sentence.partition(": ")[2].rstrip(".")
+            given["hypotheses"] = [{"name": "told", "needs": told, "got": told, "met": bool(holds.all())}]
+        hypotheses = tuple(Hypothesis(**one) for one in given["hypotheses"])
+        return cls(**given | {"values": _array(given["values"]), "holds": holds, "hypotheses": hypotheses})
 
 
 def promises(bounds: Iterable[Sequence[Bound]], kind: str = A_PRIORI) -> tuple[Promise, ...]:

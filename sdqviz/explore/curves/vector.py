@@ -8,7 +8,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from sdqviz.bounds.vector import layer_bound_states, stability, vector_bounds
+from sdqviz.bounds.hypotheses import stability
+from sdqviz.bounds.layer import layer_bound_states
+from sdqviz.bounds.vector import vector_bounds
 from sdqviz.choice import field
 from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves.point import A_POSTERIORI, Axis, Point, Promise, Rate, promises
@@ -21,7 +23,7 @@ from sdqviz.explore.curves.walk import (
     Rounds,
     frame_rate,
     order_seconds,
-    walk,
+    through,
     walk_facts,
 )
 from sdqviz.explore.vector import STEP_BITS
@@ -66,8 +68,8 @@ class UnitVector(OverFrame):
         """Quantize ``draws`` vectors; they depend on the seed and on d alone, so that only one thing changes."""
         vectors = np.random.default_rng([seed, 21, self.dimension]).standard_normal((self.draws, self.dimension))
         vectors /= np.linalg.norm(vectors, axis=1)[:, None]
-        walked = walk(self.frame, self.dimension, self.size, self.permutation, seed, should_stop)
-        rounds = Rounds.of(walked, vectors, self.bits, self.step_rule, self.step)
+        walked = through(self.frame, self.dimension, self.size, self.permutation, seed, should_stop)
+        rounds = Rounds.of(self, walked, seed, vectors, self.step_rule, self.step)
         measured = np.linalg.norm(vectors - rounds.quantized, axis=1)
         stable = [stability(top, step, self.bits) for top, step in zip(rounds.largest, rounds.step, strict=True)]
         stated = [vector_bounds(walked.walk, step, fine) for step, fine in zip(rounds.step, stable, strict=True)]

@@ -8,16 +8,15 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from sdqviz.array import Array, Index
-from sdqviz.bounds.vector import Walk, harmonic_walk, short_walk
+from sdqviz.array import Array
+from sdqviz.bounds.hypotheses import harmonic_walk, short_walk
 from sdqviz.choice import field
 from sdqviz.explore.curves.point import Axis, Point, Rate, Rule, Subject
 from sdqviz.frames import FRAMES
-from sdqviz.frames.frame import Frame
 from sdqviz.frames.permutations import PERMUTATIONS
-from sdqviz.progress import ShouldStop, stop_if
+from sdqviz.frames.walk import Walk, Walked, walked
+from sdqviz.progress import ShouldStop
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS, nearest_index
-from sdqviz.recent import Recent
 from sdqviz.sigma_delta.recursion import walk_rows
 
 ROUNDING, RANDOM_ORDER, NATURAL_ORDER = "plain rounding (PCM)", "ΣΔ, random order", "ΣΔ, order as written"
@@ -75,35 +74,17 @@ class OverFrame(Subject):
         return dataclasses.replace(self, size=FRAMES[self.frame].admissible_size(dimension, self.size))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Walked:
-    """A frame, the order of the walk, its geometry, and another order to hold it against."""
-
-    frame: Frame
-    order: Index
-    walk: Walk
-    other: Index
-    other_name: str
-
-
-_walked: Recent[tuple[str, int, int, str, int], Walked] = Recent(64, 2e6)
-
-
-def walk(
+def through(
     family: str, dimension: int, size: int, permutation: str, seed: int, should_stop: ShouldStop | None = None
 ) -> Walked:
     """Build a frame and measure its walk, or find it among the last: many runs differ in steps alone."""
-    key = (family, dimension, size, permutation, seed)
-    found = _walked.get(key)
-    if found is None:
-        stop_if(should_stop)
-        frame = FRAMES[family](dimension=dimension, size=size).build(seed)
-        order = PERMUTATIONS[permutation]().order(frame, seed, should_stop=should_stop)
-        random = permutation == "random"
-        other = PERMUTATIONS["identity" if random else "random"]().order(frame, seed)
-        name = NATURAL_ORDER if random else RANDOM_ORDER
-        found = _walked.put(key, Walked(frame, order, Walk.of(frame, order), other, name), float(size))
-    return found
+    choice = FRAMES[family](dimension=dimension, size=size)
+    return walked(choice, PERMUTATIONS[permutation](), seed, should_stop=should_stop)
+
+
+def other_order(permutation: str) -> tuple[str, str]:
+    """Return the order to hold a walk against, and what it is called."""
+    return ("identity", NATURAL_ORDER) if permutation == "random" else ("random", RANDOM_ORDER)
 
 
 def order_seconds(permutation: str, size: int, dimension: int) -> float:
@@ -136,9 +117,12 @@ class Rounds:
     beside: Mapping[str, Array]
 
     @classmethod
-    def of(cls, walked: Walked, vectors: Array, bits: int, rule: str, step: float, *, common: bool = False) -> Rounds:
+    def of(
+        cls, over: OverFrame, walked: Walked, seed: int, vectors: Array, rule: str, step: float, *, common: bool = False
+    ) -> Rounds:
         """Quantize vectors, shape (M, d), with a step each or, if ``common``, one for all."""
-        frame, half = walked.frame, 2 ** (bits - 1)
+        frame, bits, half = walked.frame, over.bits, 2 ** (over.bits - 1)
+        besides, besides_name = other_order(over.permutation)
         coefficients = frame.analyze(vectors)
         largest = np.abs(coefficients).max(axis=1)
         reach = {"range": largest, "norm": np.linalg.norm(vectors, axis=1)}.get(rule, np.full(len(vectors), step))
@@ -148,9 +132,9 @@ class Rounds:
         levels, states = np.empty_like(coefficients), np.empty_like(coefficients)
         walk_rows(coefficients, bits, steps, order=walked.order, out=levels, state=states)
         other = np.empty_like(coefficients)
-        walk_rows(coefficients, bits, steps, order=walked.other, out=other)
+        walk_rows(coefficients, bits, steps, order=PERMUTATIONS[besides]().order(frame, seed), out=other)
         alone = (nearest_index(coefficients, steps[:, None], half) + 0.5) * steps[:, None]
-        beside = {ROUNDING: frame.synthesize(alone), walked.other_name: frame.synthesize(other)}
+        beside = {ROUNDING: frame.synthesize(alone), besides_name: frame.synthesize(other)}
         afforded = min(frame.size * bits // frame.dimension, MAXIMUM_BITS)
         beside[EQUAL_BITS] = _rounded(vectors, afforded, common)
         return cls(steps, largest, frame.synthesize(levels), states, beside)
@@ -173,8 +157,8 @@ def walk_facts(walk: Walk) -> dict[str, float]:
         "variation": walk.variation,
         "difference_norm": walk.difference_norm,
         "tight": float(walk.tight),
-        "harmonic": float(walk.tight and harmonic_walk(walk).holds),
-        "short": float(walk.tight and walk.dimension >= 3 and short_walk(walk).holds),
+        "harmonic": float(walk.tight and harmonic_walk(walk).met),
+        "short": float(walk.tight and walk.dimension >= 3 and short_walk(walk).met),
     }
 
 

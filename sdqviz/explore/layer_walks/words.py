@@ -22,7 +22,7 @@ def bound_verdict(run: WalkRun) -> tuple[str, str]:
     """Say in a word whether the sharpest bound holds, and in a line what the cloud says about it."""
     stated, verdict = run.sharpest, run.verdict
     if not stated.holds:
-        return "Not applicable", stated.because.removeprefix("Not applicable: ")
+        return "Not applicable", f"{stated.reason}."
     if not stated.informative:
         return "Says nothing", "its stated probability is not positive"
     told = (
@@ -39,7 +39,7 @@ def bound_table(run: WalkRun) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for one, verdict in zip(run.bounds, run.verdicts, strict=True):
-        applies = "yes" if one.holds else (one.because[0].lower() + one.because[1:]).replace("|", "\\|")
+        applies = "yes" if one.holds else f"not applicable: {one.reason}.".replace("|", "\\|")
         lines.append(
             f"| {one.title} | {number(one.value)} | ≥ {percent(one.probability)} | {verdict.failures} of "
             f"{verdict.seeds} | {number(verdict.median)} | {number(verdict.largest)} | {applies} |"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdqviz.bounds.vector import CZAJA_NA, wang_variation
+from sdqviz.bounds.statement import CZAJA_NA
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.frames import COMPARED_WITHIN, FrameInfo, Growth, Ordered
 from sdqviz.explore.wording import number
+from sdqviz.frames.walk import wang_variation
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink

@@ -10,7 +10,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.bounds.ladder import Ladder
-from sdqviz.bounds.vector import Bound
+from sdqviz.bounds.statement import Bound
 from sdqviz.compression.guarantee import PATH_ERROR
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.network.table import error_name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sdqviz.bounds.ladder import Ladder
-from sdqviz.bounds.vector import Bound
+from sdqviz.bounds.statement import Bound
 from sdqviz.compression.guarantee import path_layer_bound
 from sdqviz.explore.comparison import Comparison
 from sdqviz.explore.what_if import Answer

@@ -58,7 +58,7 @@ def draw_cloud(run: WalkRun, ink: Ink) -> Panel:
             f"{number(max(values) / stated.value)} times as high as the lowest."
         )
     else:
-        told = f"No bound applies: {stated.because.removeprefix('Not applicable: ').rstrip('.')}. Lines are faded."
+        told = f"No bound applies: {stated.reason}. Lines are faded."
     return Panel(
         name="cloud",
         title=f"{len(measured)} runs against the bounds",

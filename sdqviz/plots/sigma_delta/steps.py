@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from sdqviz.array import Array, Index
-from sdqviz.bounds.vector import CZAJA_NA, number_tex
+from sdqviz.bounds.statement import CZAJA_NA, number_tex
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.vector import VectorRun
 from sdqviz.explore.wording import number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdqviz.bounds.vector import CZAJA_NA
+from sdqviz.bounds.statement import CZAJA_NA
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.vector import VectorRun
 from sdqviz.explore.wording import number, percent

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from sdqviz.array import Array
-from sdqviz.bounds.vector import CZAJA_NA
+from sdqviz.bounds.statement import CZAJA_NA
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.vector import VectorRun
 from sdqviz.explore.wording import number, percent

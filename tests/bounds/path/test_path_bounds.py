@@ -10,7 +10,6 @@ import pytest
 
 from sdqviz.bounds import path as pb
 from sdqviz.bounds.path import NO_CLIPPING, Clipping, Operator, PathLayer, Sensitivity
-from sdqviz.bounds.vector import Hypothesis
 from sdqviz.error import InputError
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid
@@ -70,7 +69,7 @@ def test_the_forms_of_spfq_by_hand():
 )
 @pytest.mark.parametrize("c", [1.0, 5.0])
 def test_the_unified_forms_by_hand(operator, limit, c):
-    clipping = Clipping(Hypothesis(True, "nothing is clipped"))
+    clipping = Clipping(pb.unclipped(True, "nothing is clipped"))
     one = layer(operator, norms=[3.0, 4.0, 1.0, 2.0], scaling=c, clipping=clipping)
     assert operator.limit == operator.width == limit
     spread = c / math.sqrt(2 * c - 1)
@@ -284,7 +283,7 @@ def test_rounding_to_nearest_is_refused_by_every_bound():
     for item in everything(layer(nearest, norms=[3.0, 4.0, 5.0])):
         assert not item.holds and "is not random" in item.because
     reach = pb.range_hoeffding(layer(nearest), 1.0, 0.1)
-    assert "the range is not bounded" in pb.within_reach(reach, 100.0).hypothesis.text
+    assert "the range is not bounded" in pb.within_reach(reach, 100.0).hypothesis.got
 
 
 def test_operators_of_quantizers():
@@ -299,7 +298,7 @@ def test_operators_of_quantizers():
     ]
     for quantizer, grid, width, radius in cases:
         operator = Operator.of(quantizer, grid)
-        assert operator.unbiased.holds
+        assert operator.unbiased.met
         assert (operator.limit, operator.width, operator.radius) == (width, width, radius)
 
 
@@ -400,7 +399,7 @@ GOOD = Sensitivity.of(X)
         (lambda: PathLayer(1, 1, 1.0, 2.0, HALF), "smallest ≤ largest, got 2"),
         (lambda: Operator.quantize(0.0), "must be positive, got 0"),
         (lambda: Operator.one_bit(math.inf), "must be positive, got inf"),
-        (lambda: Operator("x", 1.0, 3.0, Hypothesis(True, "")), "0 ≤ ω ≤ 2M"),
+        (lambda: Operator("x", 1.0, 3.0, pb.unbiased(3.0)), "0 ≤ ω ≤ 2M"),
         (lambda: pb.paper_infinity(layer(), 0.0), "p must be positive, got 0"),
         (lambda: pb.hoeffding_infinity(layer(), 0.0), "strictly between 0 and 1, got 0"),
         (lambda: pb.hoeffding_euclidean(layer(), 1.0), "strictly between 0 and 1, got 1"),

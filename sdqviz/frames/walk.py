@@ -1,0 +1,259 @@
+"""A frame walked in some order: what the walk measures, closed forms for harmonic frames, and one cache of both."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sdqviz import memory
+from sdqviz.array import Array, Index
+from sdqviz.frames.frame import DenseOperator, Frame, FrameChoice
+from sdqviz.frames.permutations.permutation import PermutationChoice
+from sdqviz.progress import Progress, ShouldStop, report, stop_if
+from sdqviz.recent import Recent
+
+TIGHT_TOLERANCE = 1e-10
+"""Largest deviation from a unit-norm tight frame that counts as rounding."""
+
+WORK_AT_ONCE = 1 << 30
+"""Multiplications between two looks at ``should_stop``: less than 100 ms."""
+
+WIDE = 512
+"""Dimension above which eigenvalues take so long that a request to stop must not wait for them."""
+
+POLL = 0.05
+"""Seconds between two looks at ``should_stop`` while eigenvalues are computed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """What the bounds need to know of a frame walked in some order p.
+
+    Attributes
+    ----------
+    dimension, size : int
+        d and N.
+    tight : bool
+        Whether the frame is unit-norm and tight (a FUNTF).
+    zero_sum : bool
+        Whether Σ e_n = 0.
+    variation : float
+        σ(F, p) = Σ_{n<N} ‖e_{p(n)} − e_{p(n+1)}‖.
+    difference_norm : float
+        ‖ΔE‖₂ of the (N−1) × d matrix of the differences e_{p(n)} − e_{p(n+1)}.
+    closed_norm : float
+        The same with the row e_{p(N)} appended; not needed, and equal to ``difference_norm``, where
+        the last state vanishes.
+    defect : float
+        Largest of ‖(d/N)S − I‖₂ and max|‖e_n‖ − 1|: 0 for frames tight by construction.
+
+    Examples
+    --------
+    >>> from sdqviz.frames.harmonic import Harmonic
+    >>> walk = Walk.of(Harmonic(dimension=4, size=100).build())
+    >>> walk.tight, walk.zero_sum, walk.closing, round(walk.variation, 2)
+    (True, True, 0, 9.83)
+    """
+
+    dimension: int
+    size: int
+    tight: bool
+    zero_sum: bool
+    variation: float
+    difference_norm: float
+    closed_norm: float
+    defect: float = 0.0
+
+    @property
+    def closing(self) -> int:
+        """Weight of the last state in a bound: 0 where it vanishes (Σe_n = 0 and N even), else 1."""
+        return 0 if self.zero_sum and self.size % 2 == 0 else 1
+
+    @classmethod
+    def of(
+        cls,
+        frame: Frame,
+        order: ArrayLike | None = None,
+        progress: Progress | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Self:
+        """Measure the walk through ``frame`` in ``order``, shape (N,), a block of vectors at a time.
+
+        Raises
+        ------
+        InputError
+            If ``order`` is no permutation, or a d × d matrix would not fit in memory.
+        Stopped
+            If ``should_stop`` asks for it; it is asked at least every 100 ms.
+        """
+        index = frame.check_order(order)
+        d, size = frame.dimension, frame.size
+        memory.require("the geometry of a walk", d * d, "use a smaller dimension d")
+        gram, variation, done = np.zeros((d, d)), 0.0, 0
+        for difference in frame.differences(index, max(WORK_AT_ONCE // d**2, 1)):
+            stop_if(should_stop)
+            variation += float(np.linalg.norm(difference, axis=1).sum())
+            gram += difference.T @ difference
+            done += len(difference)
+            report(progress, done, size, f"geometry of the walk: {done} of {size} steps")
+        defect = 0.0 if frame.tight else max(frame.norm_deviation, frame.tightness)
+        difference_norm = closed_norm = _root_of_largest(gram, should_stop)
+        if not (frame.zero_sum and size % 2 == 0):
+            last = np.asarray(frame.operator.rows(index[-1:]))
+            closed_norm = _root_of_largest(gram + last.T @ last, should_stop)
+        return cls(
+            dimension=d,
+            size=size,
+            tight=defect <= TIGHT_TOLERANCE,
+            zero_sum=frame.zero_sum,
+            variation=variation,
+            difference_norm=difference_norm,
+            closed_norm=closed_norm,
+            defect=defect,
+        )
+
+    @classmethod
+    def harmonic(cls, dimension: int, size: int) -> Self:
+        """Return the walk of the harmonic frame as written, from closed forms: no vector is formed.
+
+        ``variation`` is exact; ``difference_norm`` and ``closed_norm`` are upper bounds (the walk
+        closed to a cycle has orthogonal columns), so every bound made with them holds.
+        """
+        even = dimension % 2 == 0
+        difference = harmonic_difference_norm(dimension, size)
+        return cls(
+            dimension=dimension,
+            size=size,
+            tight=True,
+            zero_sum=even,
+            variation=harmonic_variation(dimension, size),
+            difference_norm=difference,
+            closed_norm=difference if even and size % 2 == 0 else math.hypot(difference, 1),
+        )
+
+
+def _root_of_largest(gram: Array, should_stop: ShouldStop | None) -> float:
+    """Return the root of the largest eigenvalue; LAPACK cannot be stopped, so a stop leaves it to end by itself."""
+
+    def compute() -> float:
+        return math.sqrt(max(float(np.linalg.eigvalsh(gram)[-1]), 0.0))
+
+    return compute() if should_stop is None or len(gram) <= WIDE else _watched(compute, should_stop)
+
+
+def _watched(compute: Callable[[], float], should_stop: ShouldStop) -> float:
+    pool = ThreadPoolExecutor(1)
+    try:
+        future = pool.submit(compute)
+        while True:
+            try:
+                return future.result(timeout=POLL)
+            except TimeoutError:
+                stop_if(should_stop)
+    finally:
+        pool.shutdown(wait=False)
+
+
+# -- how long walks are -------------------------------------------------------------------------------
+
+
+def wang_variation(dimension: int, size: int) -> float:
+    """Return 4√(d+3)(N^(1−1/d) − 1), the right-hand side of (8): some order has at most this variation.
+
+    Examples
+    --------
+    >>> round(wang_variation(3, 1000), 2)
+    970.0
+    """
+    return 4 * math.sqrt(dimension + 3) * (size ** (1 - 1 / dimension) - 1)
+
+
+def harmonic_variation_limit(dimension: int) -> float:
+    """Return 2π(d+1): no harmonic frame of R^d in its natural order has a larger variation, whatever N."""
+    return 2 * math.pi * (dimension + 1)
+
+
+def harmonic_variation(dimension: int, size: int) -> float:
+    """Return σ of the harmonic frame as written: exactly (N−1)√((8/d) Σ_{k≤d/2} sin²(πk/N))."""
+    k = np.arange(1, dimension // 2 + 1)
+    return (size - 1) * math.sqrt(8 / dimension * float((np.sin(np.pi * k / size) ** 2).sum()))
+
+
+def harmonic_difference_norm(dimension: int, size: int) -> float:
+    """Return 2√(N/d)·max_k sin(πk/N), which bounds ‖ΔE‖₂ of the harmonic frame as written.
+
+    The maximum is over k ≤ d/2: sin(π⌊d/2⌋/N), since ⌊d/2⌋ ≤ N/2.
+    """
+    return 2 * math.sqrt(size / dimension) * math.sin(math.pi * (dimension // 2) / size)
+
+
+# -- frames walked lately -------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Walked:
+    """A frame, the order of the walk through it, and what the walk measures.
+
+    Attributes
+    ----------
+    frame : Frame
+        The frame.
+    order : ndarray of int, shape (N,), or None
+        The order p; None for the order as written, which needs no rearranging.
+    walk : Walk
+        Its geometry.
+    """
+
+    frame: Frame
+    order: Index | None
+    walk: Walk
+
+
+_walked: Recent[tuple[FrameChoice, PermutationChoice, int], Walked] = Recent(64, 1 << 25)
+
+
+def walked(
+    choice: FrameChoice,
+    ordering: PermutationChoice,
+    seed: int = 0,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Walked:
+    """Build a frame, order it and measure its walk, or find it among the last: layers and runs repeat them.
+
+    Parameters
+    ----------
+    choice : FrameChoice
+        The frame.
+    ordering : PermutationChoice
+        The order of the walk.
+    seed : int
+        Of both.
+    progress, should_stop : callable, optional
+        Passed on to finding the order and to measuring.
+
+    Raises
+    ------
+    InputError
+        If there is no such frame or it would not fit in memory.
+    Stopped
+        If ``should_stop`` asks for it; nothing is kept then.
+    """
+    key = (choice, ordering, seed)
+    found = _walked.get(key)
+    if found is None:
+        stop_if(should_stop)
+        frame = choice.build(seed)
+        given = ordering.order(frame, seed, progress, should_stop)
+        order = None if np.array_equal(given, np.arange(frame.size)) else given
+        walk = Walk.of(frame, order, progress, should_stop)
+        dense = isinstance(frame.operator, DenseOperator)
+        numbers = frame.size * (frame.dimension if dense else 1)
+        found = _walked.put(key, Walked(frame, order, walk), float(numbers))
+    return found
