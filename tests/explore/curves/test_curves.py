@@ -172,7 +172,7 @@ def test_path_following_measures_the_worst_neuron_and_states_its_probability():
 
 
 def bound_curve_layer(subject, seed):
-    from sdqviz.explore.layer_walks import layer_data
+    from sdqviz.explore.layer_walks.data import layer_data
 
     return layer_data(subject._walk, seed)
 
