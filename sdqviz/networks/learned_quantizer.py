@@ -31,8 +31,9 @@ class _Rounding(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, step: Tensor, reach: Tensor, exponent: Tensor) -> Tensor:
-        # plain numbers are faster than tensors of one entry; a trace needs the tensors
-        numbers = (reach, exponent) if torch.compiler.is_compiling() else (reach.item(), exponent.item())
+        # plain numbers are faster than tensors of one entry; a trace, which runs in inference mode, needs the tensors
+        traced = torch.compiler.is_compiling() or torch.is_inference_mode_enabled()
+        numbers = (reach, exponent) if traced else (reach.item(), exponent.item())
         clipped, logarithm = _clipped(values, *numbers)
         ratio = clipped / step
         levels = ratio.round()

@@ -1,20 +1,12 @@
 """Which channels of a network must be removed together: the dependency graph, read from any torch module.
 
-The network is traced with ``torch.export`` rather than ``torch.fx``: export runs any eager code whose control flow
-does not depend on values of tensors, resolves attention modules and autograd functions of one's own (quantizers with
-straight-through gradients) into a small set of tensor operations, and names every parameter by its path.
+The network is run once with its operations recorded, see `sdqviz.pruning.tracing`; channels are then followed from
+operation to operation.
 """
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
-import logging
-import re
-import threading
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sdqviz.error import InputError
-from sdqviz.pruning import removal  # the first three register their rules
+from sdqviz.pruning import removal, tracing  # the first three register their rules
 from sdqviz.pruning.channels import entries as channel_entries  # the first three register their rules
 from sdqviz.pruning.channels import layers as channel_layers
 from sdqviz.pruning.channels import moves as channel_moves
@@ -97,22 +89,19 @@ def graph(network: Network | nn.Module, example: Any = None, keep: Iterable[str]
             raise InputError("example must be given with a module to trace it, got none")
     else:
         module, given = network.module, network.example_input if example is None else example
-    program, shadow = _traced(module, given)
+    shadow = tracing.shadow(module)
+    traced = tracing.trace(shadow, given)
     first = _first_paths(shadow)
     trained = {id(parameter) for parameter in shadow.parameters()}
     held = dict(shadow.named_parameters(remove_duplicate=False)) | dict(shadow.named_buffers(remove_duplicate=False))
-    tensors = {
-        spec.arg.name: (first[id(held[spec.target])], held[spec.target], id(held[spec.target]) in trained)
-        for spec in program.graph_signature.input_specs
-        if spec.target in held
-    }
-    flow = Flow(tensors, dict(shadow.named_modules()))
-    flow.run(program.graph)
+    tensors = {name: (first[id(one)], one, id(one) in trained) for name, one in traced.held.items()}
+    flow = Flow(tensors, dict(shadow.named_modules()), traced.constants)
+    flow.run(traced.graph)
     _tie_widths(flow, shadow)
     flow.requantized()
     _keep_named(flow, shadow, keep)
     found = _graph(flow, {path: tuple(tensor.shape) for path, tensor in held.items()})
-    failing = _failing(found, shadow, given)
+    failing = _failing(found, module, given)
     if failing:
         for place in failing:
             own = {(one.parameter, one.dim) for one in found.groups[place].dependencies if one.role != "consumes"}
@@ -166,14 +155,13 @@ def _failing(graph: DependencyGraph, module: nn.Module, example: Any) -> list[in
 
 def _fits(graph: DependencyGraph, module: nn.Module, example: Any, places: Iterable[int]) -> bool:
     removed = {place: (0,) for place in places}
-    args, kwargs = ((), dict(example)) if isinstance(example, Mapping) else (_positional(example), {})
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad():
             full, small = removal.trial(module, graph, removed)
-            wanted, got = full(*args, **kwargs), small(*args, **kwargs)
+            wanted, got = (tracing.tensors(tracing.call(one, tracing.copied(example))) for one in (full, small))
     except Exception:  # whatever the network's own code raises: it does not follow
         return False
-    return all(_close(a, b) for a, b in zip(_tensors(got), _tensors(wanted), strict=True))
+    return len(got) == len(wanted) and all(_close(a, b) for a, b in zip(got, wanted, strict=True))
 
 
 def _close(got: Tensor, wanted: Tensor) -> bool:
@@ -184,82 +172,6 @@ def _close(got: Tensor, wanted: Tensor) -> bool:
         return False
     difference, scale = (got - wanted)[finite].abs(), wanted[finite].abs()
     return not difference.numel() or bool(difference.max() <= CLOSE * scale.max())
-
-
-def _tensors(nested: Any) -> list[Tensor]:
-    """Return all floating tensors of a module's output."""
-    if isinstance(nested, Tensor):
-        return [nested] if nested.is_floating_point() else []
-    if isinstance(nested, Mapping):
-        nested = list(nested.values())
-    return [leaf for one in nested for leaf in _tensors(one)] if isinstance(nested, tuple | list) else []
-
-
-# -- tracing -----------------------------------------------------------------------------------------
-
-
-_tracing = threading.RLock()
-"""The tracer keeps state for the whole process, and so do filters of warnings."""
-
-
-def _traced(module: nn.Module, example: Any) -> tuple[Any, nn.Module]:
-    """Export a copy that shares all tensors with the module; its parameters ask for gradients.
-
-    With them attention takes its ordinary path rather than one fused operation.
-    """
-    shared: dict[int, Any] = {id(buffer): buffer for buffer in module.buffers()}
-    for parameter in module.parameters():
-        if parameter.is_floating_point():
-            shared[id(parameter)] = nn.Parameter(parameter.detach())
-    try:
-        shadow = copy.deepcopy(module, shared).eval()
-    except (RuntimeError, TypeError, NotImplementedError) as error:
-        raise InputError(f"module must be one that can be copied, got {type(module).__name__}: {error}") from None
-    args, kwargs = ((), dict(example)) if isinstance(example, Mapping) else (_positional(example), {})
-    try:
-        with _quiet():
-            return torch.export.export(shadow, args, kwargs, strict=False), shadow
-    except Exception as error:  # whatever a network's own code raises is about what can be traced
-        raise InputError(
-            f"network must take the example and be without control flow that depends on values, got {_why(error)}"
-        ) from error
-
-
-def _positional(example: Any) -> tuple[Any, ...]:
-    return tuple(example) if isinstance(example, tuple | list) else (example,)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the tracer from writing about what is said in the error, and a network's own code from warning twice."""
-    logger = logging.getLogger("torch")
-    names = [logger, *(logging.getLogger(n) for n in ("torch.fx.experimental.symbolic_shapes", "torch.export"))]
-    levels = [one.level for one in names]
-    for one in names:
-        one.setLevel(logging.CRITICAL)
-    try:
-        with _tracing, warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for one, level in zip(names, levels, strict=True):
-            one.setLevel(level)
-
-
-def _why(error: Exception) -> str:
-    """Return what went wrong and the line of the network's own code where it did."""
-    text = str(error).strip() or type(error).__name__
-    place = re.search(r"The following call raised this error:\n\s*File \"(.*?)\", line (\d+), in (\w+)\n\s*(.*)", text)
-    if place:
-        file, line, name, code = place.groups()
-        return f"`{code.strip()}` in {name} ({file}, line {line}), which depends on the value of a tensor"
-    found, trace = "", error.__traceback__
-    while trace is not None:  # the innermost forward
-        code_of = trace.tb_frame.f_code
-        if code_of.co_name == "forward":
-            found = f" in forward ({code_of.co_filename}, line {trace.tb_lineno})"
-        trace = trace.tb_next
-    return f"{type(error).__name__}{found}: {text.splitlines()[0].rstrip('. ')}"
 
 
 def _first_paths(module: nn.Module) -> dict[int, str]:

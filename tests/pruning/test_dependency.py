@@ -268,13 +268,19 @@ class Leaving(Branching):
         return torch.from_numpy(self.dense(x).detach().numpy() + 1)
 
 
+class Failing(nn.Module):
+    def forward(self, x):
+        return x / (1 // 0)
+
+
 @pytest.mark.parametrize(
     ("module", "message"),
     [
         (Branching(), r"`if y.sum\(\) > 0:` in forward \(.*test_dependency.py, line \d+\), which depends on the value"),
         (nn.Sequential(nn.Linear(4, 4), Choosing()), r"shapes do not depend on their values, got .*index in 1"),
         (Conditional(), "without control flow of its own, got cond"),
-        (Leaving(), r"RuntimeError in forward \(.*test_dependency.py, line \d+\)"),
+        (Leaving(), "must make its output of its input by tensor operations"),
+        (nn.Sequential(nn.Linear(4, 3), Failing()), r"ZeroDivisionError in forward \(.*test_dependency.py, line \d+\)"),
         (nn.Sequential(nn.Linear(5, 4)), "must take the example"),
     ],
 )

@@ -48,10 +48,17 @@ class Flow:
         a parameter.
     modules : dict of str to Module
         By path.
+    constants : dict of str to Tensor
+        By name of the placeholder: tensors that are neither parameters nor buffers nor inputs.
     """
 
-    def __init__(self, tensors: Mapping[str, tuple[str, Tensor, bool]], modules: Mapping[str, nn.Module]) -> None:
-        self.tensors = tensors
+    def __init__(
+        self,
+        tensors: Mapping[str, tuple[str, Tensor, bool]],
+        modules: Mapping[str, nn.Module],
+        constants: Mapping[str, Tensor],
+    ) -> None:
+        self.tensors, self.constants = tensors, constants
         self.classes = {path: type(part).__name__ for path, part in modules.items()}
         self.kinds = {path: kind_of(part) for path, part in modules.items()}
         self.labels = Labels()
@@ -126,8 +133,9 @@ class Flow:
     def _input(self, node: fx.Node) -> Any:
         known = self.tensors.get(str(node.target))
         if known is None:
-            value = node.meta.get("val")
-            return Value(tuple(value.shape)) if isinstance(value, Tensor) else value
+            constant = self.constants.get(node.name)
+            number = constant.detach() if constant is not None and constant.numel() <= MOST_NUMBERS else None
+            return Value(tuple(node.meta["val"].shape), number=number)
         path, tensor, trained = known
         shape = tuple(tensor.shape)
         number = tensor.detach() if tensor.numel() == 1 or (not trained and tensor.numel() <= MOST_NUMBERS) else None
@@ -223,8 +231,7 @@ class Flow:
         """Say which operation of which module a node is."""
         name = getattr(node.target, "_schema", None)
         operation = name.name.removeprefix("aten::") if name is not None else str(node.target)
-        stack = node.meta.get("nn_module_stack") or {}
-        path = next(reversed(stack.values()))[0] if stack else ""
+        path = node.meta.get("path", "")
         return f"{operation} in {path}" if path else operation
 
     def shapes(self, node: fx.Node) -> list[tuple[int, ...]]:
