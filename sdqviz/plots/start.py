@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from plotly.subplots import make_subplots
 
 from sdqviz.array import Array
 from sdqviz.bounds.statement import CZAJA_NA
@@ -22,16 +21,9 @@ def draw_before_after(choices: Mapping[str, Any], result: Mapping[str, Any], ink
     original, ours, rounded = (np.array(result[name]) for name in ("original", "sigma_delta", "rounding"))
     error, error_pcm = result["relative_error"], result["relative_error_pcm"]
     titles = (f"ΣΔ: error {percent(error)}", f"rounding: error {percent(error_pcm)}")
-    figure = make_subplots(
-        rows=1, cols=2, shared_yaxes=True, shared_xaxes=True, subplot_titles=titles, horizontal_spacing=0.04
-    )
-    base = theme.figure(ink, height=430)
-    titled = figure.layout.annotations
-    figure.update_layout(base.layout)
-    figure.update_layout(annotations=titled, margin={"t": 40})
+    figure = theme.panes(ink, height=430, columns=2, subplot_titles=titles, horizontal_spacing=0.04)
+    figure.update_layout(margin={"t": 40})
     figure.update_annotations(font={"size": 15, "color": ink.text})
-    figure.update_xaxes(base.layout.xaxis.to_plotly_json())
-    figure.update_yaxes(base.layout.yaxis.to_plotly_json())
     reach = 1.06 * float(np.abs(np.concatenate([original, ours])).max())
     outside = int((np.abs(rounded) > 2 * reach).sum())
     for column, values, look in ((1, ours, theme.COMPRESSED), (2, rounded, theme.ROUNDING)):

@@ -8,12 +8,14 @@ dark look alike.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from sdqviz.array import Array, Index
 from sdqviz.explore.wording import number
@@ -78,7 +80,7 @@ class Ink:
     @property
     def page(self) -> str:
         """Colour behind the figure, for outlines of markers."""
-        return "#171614" if self.dark else "#ffffff"
+        return "#0e1117" if self.dark else "#ffffff"
 
 
 ORIGINAL = Look("#7a7a7a", "#a8a8a8", "circle", "solid")
@@ -108,8 +110,62 @@ def faded(colour: str, share: float = 0.16) -> str:
     return f"rgba({red},{green},{blue},{share})"
 
 
+CLEAR = "rgba(0,0,0,0)"
+"""No colour of its own: the page shows through."""
+
+FONT = '"Source Sans", "Source Sans Pro", system-ui, sans-serif'
+"""The type of the pages."""
+
 DENSITY = "Cividis"
 """The colour scale of heat maps: even in lightness, readable without colour."""
+
+
+@functools.cache
+def template(ink: Ink) -> go.layout.Template:
+    """Return the one place where axes, type, legend and backgrounds of all plots of a page are described."""
+    axis: dict[str, Any] = {
+        "gridcolor": ink.faint,
+        "linecolor": ink.text,
+        "zerolinecolor": ink.faint,
+        "ticks": "outside",
+        "ticklen": 4,
+        "tickcolor": ink.faint,
+        "showline": False,
+        "automargin": False,  # margins are fixed: fitting them would draw every plot twice
+        "tickfont": {"size": 12, "color": ink.text},
+        "title": {"font": {"size": 13, "color": ink.text}},
+    }
+    return go.layout.Template(
+        layout={
+            "xaxis": axis,
+            "yaxis": axis,
+            "font": {"color": ink.text, "size": 13, "family": FONT},
+            "hoverlabel": {"bgcolor": ink.page, "bordercolor": ink.text, "font": {"color": ink.text, "size": 12}},
+            "hovermode": "closest",
+            "legend": {
+                "orientation": "h",
+                "yref": "container",
+                "y": 1,
+                "yanchor": "top",
+                "xref": "container",
+                "x": 0.02,
+                "xanchor": "left",
+                "title": {"text": ""},
+            },
+            "modebar": {"bgcolor": CLEAR, "color": ink.text, "activecolor": COMPRESSED.colour(ink)},
+            "annotationdefaults": {"font": {"color": ink.text, "size": 13}},
+        }
+    )
+
+
+def _layout(ink: Ink, height: int) -> dict[str, Any]:
+    return {
+        "height": height,
+        "margin": {"l": 62, "r": 12, "t": 48, "b": 50, "autoexpand": False},
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "template": template(ink),
+    }
 
 
 def figure(ink: Ink, *, height: int = 320, x: str = "", y: str = "", **layout: Any) -> go.Figure:
@@ -126,40 +182,26 @@ def figure(ink: Ink, *, height: int = 320, x: str = "", y: str = "", **layout: A
     **layout
         Further Plotly layout.
     """
-    axis: dict[str, Any] = {
-        "gridcolor": ink.faint,
-        "linecolor": ink.text,
-        "zerolinecolor": ink.faint,
-        "ticks": "outside",
-        "ticklen": 4,
-        "tickcolor": ink.faint,
-        "showline": False,
-        "automargin": False,  # margins are fixed: fitting them would draw every plot twice
-        "tickfont": {"size": 12, "color": ink.text},
-    }
-    base: dict[str, Any] = {
-        "height": height,
-        "margin": {"l": 62, "r": 12, "t": 48, "b": 50, "autoexpand": False},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": ink.text, "size": 13},
-        "legend": {
-            "orientation": "h",
-            "yref": "container",
-            "y": 1,
-            "yanchor": "top",
-            "xref": "container",
-            "x": 0.02,
-            "xanchor": "left",
-            "title": {"text": ""},
-        },
-        "hovermode": "closest",
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": ink.text, "activecolor": COMPRESSED.colour(ink)},
-        "template": "none",
-        "xaxis": axis | {"title": {"text": x, "font": {"size": 13, "color": ink.text}}},
-        "yaxis": axis | {"title": {"text": y, "font": {"size": 13, "color": ink.text}}},
-    }
-    return go.Figure(layout=base | layout)  # in one go: each later update costs milliseconds
+    titles = {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}}
+    return go.Figure(layout=_layout(ink, height) | titles | layout)  # in one go: each later update costs milliseconds
+
+
+def panes(ink: Ink, *, height: int, rows: int = 1, columns: int = 1, **grid: Any) -> go.Figure:
+    """Return an empty figure of several plots that share their axes, in the house style.
+
+    Parameters
+    ----------
+    ink : Ink
+        The page's colours.
+    height : int
+        Pixels of all together.
+    rows, columns : int
+        How many plots.
+    **grid
+        For `plotly.subplots.make_subplots`.
+    """
+    drawn = make_subplots(rows=rows, cols=columns, **{"shared_xaxes": True, "shared_yaxes": columns > 1} | grid)
+    return drawn.update_layout(_layout(ink, height))
 
 
 def log_axis(low: float, high: float) -> dict[str, Any]:
@@ -318,7 +360,7 @@ def controls(drawn: go.Figure, ink: Ink, names: list[str], *, play: str = "Play"
                 "y": 0,
                 "yanchor": "top",
                 "pad": {"t": bottom + 10, "r": 0},
-                "bgcolor": "rgba(0,0,0,0)",
+                "bgcolor": CLEAR,
                 "bordercolor": ink.faint,
                 "font": {"color": ink.text, "size": 12},
                 "buttons": [
@@ -338,12 +380,12 @@ def controls(drawn: go.Figure, ink: Ink, names: list[str], *, play: str = "Play"
                 "y": 0,
                 "pad": {"t": bottom + 16, "b": 0, "l": 170},
                 "currentvalue": {"visible": False},
-                "font": {"color": "rgba(0,0,0,0)", "size": 1},
+                "font": {"color": CLEAR, "size": 1},
                 "ticklen": 0,
                 "minorticklen": 0,
                 "tickwidth": 0,
                 "bgcolor": ink.faint,
-                "bordercolor": "rgba(0,0,0,0)",
+                "bordercolor": CLEAR,
                 "activebgcolor": COMPRESSED.colour(ink),
                 "steps": [{"label": "", "method": "animate", "args": [[name], still]} for name in names],
             }

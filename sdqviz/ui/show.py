@@ -115,6 +115,7 @@ def panel(
             on_select="ignore" if on_select is None else functools.partial(on_select, key),
             selection_mode=selection,
             alt=drawn.alt,
+            theme=None,  # the figure brings its own template
             config={
                 "displaylogo": False,
                 "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],

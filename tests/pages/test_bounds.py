@@ -198,7 +198,7 @@ def test_a_violation_would_be_listed(monkeypatch):
 
 def test_sweeps_without_a_network_load_no_torch():
     code = (
-        "import sys, test_page_bounds as page\n"
+        "import sys, test_bounds as page\n"
         "for subject in ('vector', 'layer', 'path', 'network'):\n"
         "    at = page.visit(subject=subject)\n"
         "    assert at.get('plotly_chart') and not at.exception\n"

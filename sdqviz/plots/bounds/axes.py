@@ -41,12 +41,11 @@ def add_bits(figure: go.Figure, curve: Curve) -> None:
     bits = curve.bits_per_weight
     stride = -(-len(bits) // 7)
     kept = np.arange(len(bits) - 1, -1, -stride)[::-1]
-    base = figure.layout.xaxis.to_plotly_json()
     top = {
         "overlaying": "x", "side": "top", "showgrid": False, "tickvals": curve.x[kept].tolist(), "title": {"text": ""},
         "ticktext": [number(float(bits[k])) for k in kept],
     }  # fmt: skip
-    figure.update_layout(xaxis2=base | top)
+    figure.update_layout(xaxis2=top)
     figure.add_annotation(
         text="bits per original weight", x=0.5, xref="paper", y=1, yref="paper", yanchor="bottom", yshift=28,
         showarrow=False, font={"size": 13},

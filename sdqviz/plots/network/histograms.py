@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from sdqviz.array import Array, Index
 from sdqviz.explore.formula import Formula
@@ -55,8 +53,7 @@ def draw_histograms(asked: Answer, name: str, ink: Ink) -> Panel:
     info = histogram_info(asked, name)
     report = asked.comparison.report
     row = next(one for one in report.layers if one.name == name)
-    figure = make_subplots(rows=3, cols=1, shared_xaxes=True, shared_yaxes="all", vertical_spacing=0.05)
-    dress(figure, theme.figure(ink, height=430), ink)
+    figure = theme.panes(ink, height=430, rows=3, shared_yaxes="all", vertical_spacing=0.05)
     figure.update_layout(showlegend=False, margin={"t": 8}, bargap=0)
     centres = (info.edges[:-1] + info.edges[1:]) / 2
     beside = asked.comparison.rounding
@@ -106,14 +103,3 @@ def draw_histograms(asked: Answer, name: str, ink: Ink) -> Panel:
             "rounded": info.rounded,
         },
     )
-
-
-def dress(figure: go.Figure, base: go.Figure, ink: Ink) -> None:
-    """Give subplots the house style, their titles included."""
-    titled = figure.layout.annotations
-    figure.update_layout(base.layout)
-    figure.update_layout(annotations=titled)
-    figure.update_annotations(font={"size": 13, "color": ink.text})
-    figure.update_xaxes(base.layout.xaxis.to_plotly_json())
-    figure.update_yaxes(base.layout.yaxis.to_plotly_json())
-    figure.update_layout(legend={"y": 1.1}, margin={"t": 62})

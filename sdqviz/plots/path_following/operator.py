@@ -40,13 +40,20 @@ def draw_operator(run: WalkRun, ink: Ink) -> Panel:
         y="T(z)",
         shapes=[shape | {"yref": "paper", "y0": 0, "y1": 1} for shape in shapes],
     )
-    below = figure.layout.yaxis.to_plotly_json()
-    below["title"]["text"] = "share of values"
     figure.update_layout(
         margin={"t": 66},
         xaxis={"zeroline": False, "anchor": "y2"},
         yaxis={"zeroline": False, "domain": [0.36, 1]},
-        yaxis2=below | {"domain": [0, 0.3], "tickformat": ".0%", "rangemode": "tozero", "anchor": "x"},
+        yaxis2={
+            "title": {"text": "share of values"}, "domain": [0, 0.3], "tickformat": ".0%", "rangemode": "tozero",
+            "anchor": "x",
+        },  # fmt: skip
+            "title": {"text": "share of values"},
+            "domain": [0, 0.3],
+            "tickformat": ".0%",
+            "rangemode": "tozero",
+            "anchor": "x",
+        },
     )
     figure.add_scatter(
         x=info.value, y=info.value, mode="lines", name="z itself", line=theme.ORIGINAL.line(ink, 1.5),

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from sdqviz.array import Array, Index
 from sdqviz.bounds.statement import CZAJA_NA, number_tex
@@ -44,12 +43,8 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     """Draw coefficients, levels and state along the walk, with play, slow motion and a slider."""
     size, delta = run.frame.size, run.step
     n = np.arange(1, size + 1)
-    figure = make_subplots(rows=3, cols=1, shared_xaxes=True, row_heights=[0.08, 0.46, 0.46], vertical_spacing=0.035)
-    base = theme.figure(ink, height=510, margin={"l": 62, "r": 12, "t": 62, "b": 50, "autoexpand": False})
-    figure.update_layout(base.layout)
-    axes = base.layout.xaxis.to_plotly_json(), base.layout.yaxis.to_plotly_json()
-    figure.update_xaxes(axes[0])
-    figure.update_yaxes(axes[1])
+    figure = theme.panes(ink, height=510, rows=3, row_heights=[0.08, 0.46, 0.46], vertical_spacing=0.035)
+    figure.update_layout(margin={"t": 62})
     markers = "lines+markers" if size <= 40 else "lines"
     kept = len(n)
 
