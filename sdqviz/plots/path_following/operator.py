@@ -47,14 +47,8 @@ def draw_operator(run: WalkRun, ink: Ink) -> Panel:
         yaxis2={
             "title": {"text": "share of values"}, "domain": [0, 0.3], "tickformat": ".0%", "rangemode": "tozero",
             "anchor": "x",
-        },  # fmt: skip
-            "title": {"text": "share of values"},
-            "domain": [0, 0.3],
-            "tickformat": ".0%",
-            "rangemode": "tozero",
-            "anchor": "x",
         },
-    )
+    )  # fmt: skip
     figure.add_scatter(
         x=info.value, y=info.value, mode="lines", name="z itself", line=theme.ORIGINAL.line(ink, 1.5),
         hoverinfo="skip",
