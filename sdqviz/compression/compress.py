@@ -286,15 +286,15 @@ def _report(
         original_bytes=sum(item.weight_count for item in layers) * FLOAT_BITS // 8 + kept_bytes,
         seconds=sum(item.seconds for item in layers),
         version=__version__,
-        note=_note(original, measurement),
+        note=_note(original, layers, measurement),
         **dataclasses.asdict(spent),
     )
 
 
-def _note(network: Network, measurement: Measurement | None) -> str:
+def _note(network: Network, layers: tuple[CompressedLayer, ...], measurement: Measurement | None) -> str:
     unused = () if measurement is None else measurement.unused
     said = f"no error is measured where the forward pass takes no part: {', '.join(unused)}" if unused else ""
-    return "; ".join(part for part in (network.note, said) if part)
+    return "; ".join(part for part in (network.note, *(item.note for item in layers), said) if part)
 
 
 def _layer_report(item: CompressedLayer, measurement: Measurement | None) -> LayerReport:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.explore.what_if import Answer
-from sdqviz.methods.frame_quantization import walk_states
+from sdqviz.methods.frame_states import walk_states
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

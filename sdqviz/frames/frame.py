@@ -229,6 +229,11 @@ class FrameChoice(Choice):
         raise NotImplementedError
 
     @classmethod
+    def sums_to_zero(cls, dimension: int) -> bool:
+        """Return whether Σe_n = 0 in this dimension whatever N: first-order ΣΔ then ends on a tie where N is odd."""
+        return False
+
+    @classmethod
     def admissible_size(cls, dimension: int, at_least: int) -> int:
         """Return the smallest N ≥ ``at_least`` for which the family has a frame of R^d.
 

@@ -53,6 +53,11 @@ class Harmonic(FrameChoice):
         """Return the smallest N ≥ ``at_least``: d+1 and up for d even, d and up for d odd."""
         return max(at_least, dimension + 1 if dimension % 2 == 0 else dimension)
 
+    @classmethod
+    def sums_to_zero(cls, dimension: int) -> bool:
+        """Return whether d is even: an odd d has a constant coordinate."""
+        return dimension % 2 == 0
+
     def build(self, seed: int = 0) -> Frame:
         """Return the frame; it does not depend on the seed."""
         return Frame(HarmonicOperator(self.dimension, self.size), self.dimension, self.size, tight=True)

@@ -50,6 +50,11 @@ class RootsOfUnity(FrameChoice):
             raise InputError(f"dimension must be 2 for roots of unity, got {dimension}")
         return max(at_least, 3)
 
+    @classmethod
+    def sums_to_zero(cls, dimension: int) -> bool:
+        """Return True."""
+        return True
+
     def build(self, seed: int = 0) -> Frame:
         """Return the frame; it does not depend on the seed."""
         return Frame(HarmonicOperator(2, self.size), 2, self.size, tight=True)

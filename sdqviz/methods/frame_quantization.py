@@ -11,29 +11,38 @@ from typing import Any
 import numpy as np
 
 from sdqviz import memory
-from sdqviz.array import FLOAT_BITS, Array
+from sdqviz.array import Array
 from sdqviz.bounds.layer import layer_bounds
+from sdqviz.bounds.spreading import layer_bound_rounding
+from sdqviz.bounds.statement import Bound, Hypothesis
 from sdqviz.choice import PerLayer, field
 from sdqviz.error import InputError
 from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
-from sdqviz.frames.walk import Walk, Walked
-from sdqviz.frames.walk import walked as walk_through
 from sdqviz.methods import METHODS
+from sdqviz.methods.frame_vectors import (
+    Carrier,
+    build,
+    chunks,
+    fitted_steps,
+    quantize,
+    reach,
+    walk_through,
+)  # fmt: skip
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, check_layer_names, join_bias, split_bias
+from sdqviz.path_following.beam import MOST_PATHS
 from sdqviz.progress import report, stop_if
-from sdqviz.quantizers.alphabet import MAXIMUM_BITS, nearest_index
-from sdqviz.sigma_delta.recursion import walk_rows
-from sdqviz.storage.bits import Packed, step_up
+from sdqviz.quantizers.alphabet import MAXIMUM_BITS
+from sdqviz.storage.bits import Packed, pack_steps, step_up, unpack_steps
 
-STEP_RULES = ("norm-global", "norm-layer", "range-layer", "range-column")
+SHORT, SHORT_FACTOR = 16, {1: 3.0, 2: 1.6}
+"""Length up to which vectors are too short to spread, and what multiplies their redundancy at order 0, by bits."""
+
+STEP_RULES = ("norm-global", "norm-layer", "range-layer", "range-column", "fitted")
 DEFAULT_REDUNDANCY = 4.0
 PARAMETER_BITS = 8 + 32 + 32
 """What names a layer's frame: a family code, N and the seed."""
-
-CHUNK = 1 << 21
-"""Coefficients in flight at once: small enough for the last-level cache and for stopping within 100 ms."""
 
 KEPT = 1 << 25
 """Coefficients that are kept between finding the step and quantizing, rather than computed twice."""
@@ -42,10 +51,13 @@ KEPT = 1 << 25
 @METHODS.register
 @dataclasses.dataclass(frozen=True)
 class FrameQuantization(MethodChoice):
-    """First-order ΣΔ quantization of weight matrices over a finite frame.
+    """ΣΔ quantization of weight matrices over a finite frame; order 0 rounds each coefficient by itself.
 
     N is given either as ``size``, the same in every layer as the paper does, or as ``redundancy`` N/d; with neither,
-    the redundancy is 4. A ``redundancy`` is rounded up to the next N for which the family has a frame.
+    the redundancy is 4. A ``redundancy`` is rounded up to the next N for which the family has a frame, and to an even
+    one where first-order ΣΔ would end on a tie (Σe_n = 0). At order 0 the redundancy of layers with d ≤ 16 is three
+    times as large (at 2 bits and more 1.6 times): their vectors are too short to spread, and few. The half-frequency
+    family exists for even d; where d is odd the harmonic one, which then exists from N = d on too, takes its place.
 
     Notes
     -----
@@ -82,8 +94,9 @@ class FrameQuantization(MethodChoice):
     step_rule: str = field(
         "range-layer",
         label="Step rule",
-        help="How δ is chosen: from the largest column norm (the paper's condition) over all layers or per layer, or "
-        "from the largest frame coefficient per layer or per column (one stored scale each).",
+        help="How δ is chosen: from the largest column norm (the paper's condition) over all layers or per layer; "
+        "from the largest frame coefficient per layer or per column (one stored scale each); or fitted, per column "
+        "the one with the smallest error: values then leave the range, and the a-priori bound lapses.",
         options=STEP_RULES,
     )
     step: float | None = field(
@@ -92,6 +105,35 @@ class FrameQuantization(MethodChoice):
         help="Overrides the rule. Too small a δ overloads the quantizer; that is counted and shown.",
         minimum=1e-12,
         maximum=1e12,
+        advanced=True,
+    )
+    signs: bool = field(
+        False,
+        label="Random signs",
+        help="Change the signs of the vectors' coordinates at random (from the seed): the coefficients then come out "
+        "alike whatever the weights, and every bound stays.",
+    )
+    order: int = field(
+        1,
+        label="Order of ΣΔ",
+        help="0 rounds each coefficient by itself (frame rounding); 1 feeds each error to the next.",
+        minimum=0,
+        maximum=1,
+    )
+    paths: int = field(
+        8,
+        label="Paths of the beam",
+        help="Of order 0 with N above d: so many ways through the coefficients are followed, and the one with the "
+        "smallest error is taken where it beats plain rounding. 1 for rounding alone.",
+        minimum=1,
+        maximum=MOST_PATHS,
+        advanced=True,
+    )
+    step_bits: str = field(
+        "32",
+        label="Bits of a step",
+        help="Steps are stored as floats of so many bits, rounded up so that no bound is lost.",
+        options=("16", "32"),
         advanced=True,
     )
     permutation: str = field(
@@ -166,13 +208,18 @@ class FrameQuantization(MethodChoice):
                 total += 1e-9 * size**2 * dimension
         return total
 
-    def frame_choice(self, dimension: int, size: float | None) -> Any:
+    def frame_choice(self, dimension: int, size: float | None, bits: int) -> FrameChoice:
         """Return the frame's choice for vectors of length ``dimension``; ``size`` is the layer's own N, if any."""
-        family = FRAMES[self.frame]
+        odd_half_frequency = self.frame == "half-frequency" and dimension % 2 == 1
+        family = FRAMES["harmonic" if odd_half_frequency else self.frame]
         chosen = size if size is not None else self.size
         if chosen is None:
             redundancy = DEFAULT_REDUNDANCY if self.redundancy is None else self.redundancy
+            if self.order == 0 and dimension <= SHORT:
+                redundancy *= SHORT_FACTOR[min(bits, 2)]
             chosen = family.admissible_size(dimension, int(np.ceil(redundancy * dimension - 1e-9)))
+            if self.order == 1 and family.sums_to_zero(dimension):
+                chosen = family.admissible_size(dimension, chosen + chosen % 2)
         return family(dimension=dimension, size=int(chosen))
 
     @classmethod
@@ -193,11 +240,11 @@ class FrameQuantization(MethodChoice):
                 f"levels must have shape {(count, chosen.size)} and their frame dimension {dimension}, got "
                 f"{levels.values.shape} and {chosen.dimension}"
             )
-        frame = chosen.build(seed=parameters["seed"])
+        frame = build(chosen, parameters["seed"], bool(parameters.get("signs", False)))
         half = 2 ** (levels.bits - 1)
-        step = np.broadcast_to(stored["step"].values.astype(float).reshape(-1, 1), (len(levels.values), 1))
+        step = np.broadcast_to(unpack_steps(stored["step"]).reshape(-1, 1), (len(levels.values), 1))
         vectors = np.empty((len(levels.values), frame.dimension))
-        for rows in _chunks(*levels.values.shape):
+        for rows in chunks(*levels.values.shape):
             vectors[rows] = frame.synthesize((levels.values[rows].astype(float) - half + 0.5) * step[rows])
         bias = None
         if parameters["bias"]:
@@ -218,7 +265,7 @@ class _Work:
             self.vectors = join_bias(self.vectors, layer.bias, layer.groups, choice.axis)
         self.largest_norm = float(np.linalg.norm(self.vectors, axis=1).max())
         try:
-            self.frame_choice = choice.frame_choice(self.vectors.shape[1], size)
+            self.frame_choice = choice.frame_choice(self.vectors.shape[1], size, bits)
         except InputError as error:
             raise InputError(f"layer {layer.name}: {error}") from None
         memory.require(
@@ -230,106 +277,105 @@ class _Work:
 
         begun = time.perf_counter()
         task, choice = self.task, self.choice
-        walked = _walk(self.frame_choice, choice.permutation, task)
-        frame, order = walked.frame, walked.order
-        half = 2 ** (self.bits - 1)
-        radius = half - 0.5
-
-        chunks = list(_chunks(len(self.vectors), frame.size))
-        keep = len(self.vectors) * frame.size <= KEPT
-        kept: list[Array] = []
-        largest = np.empty(len(self.vectors))
-        for rows in chunks:
-            stop_if(task.should_stop)
-            coefficients = frame.analyze(self.vectors[rows])
-            largest[rows] = np.maximum(coefficients.max(axis=1), -coefficients.min(axis=1))
-            if keep:
-                kept.append(coefficients)
-        step = step_up(self._step(largest, global_norm) / radius if choice.step is None else np.asarray(choice.step))
+        walked = walk_through(
+            self.frame_choice, choice.permutation, task.seed, choice.signs, task.progress, task.should_stop
+        )
+        frame = walked.frame
+        pieces = list(chunks(len(self.vectors), frame.size))
+        step, largest, kept = self._step(walked, pieces, global_norm)
         steps = np.ascontiguousarray(np.broadcast_to(step, len(self.vectors)))
-
         levels = np.empty((len(self.vectors), frame.size), np.uint8 if self.bits <= 8 else np.uint16)
         vectors = np.empty_like(self.vectors)
         overload = 0
         kept.reverse()
-        for rows in chunks:
+        for rows in pieces:
             stop_if(task.should_stop)
-            values = kept.pop() if keep else frame.analyze(self.vectors[rows])
-            overload += int(walk_rows(values, self.bits, steps[rows], order=order, out=values).sum())
-            levels[rows] = nearest_index(values, steps[rows, None], half) + half
-            vectors[rows] = frame.synthesize(values)
+            values = kept.pop() if kept else frame.analyze(self.vectors[rows])
+            levels[rows], vectors[rows], over = quantize(
+                walked, self.vectors[rows], values, self.bits, steps[rows], choice.order, choice.paths, task.should_stop
+            )
+            overload += int(over.sum())
             progress(rows.stop)
-        unstable = largest > radius * steps
-
+        unstable = largest > reach(self.bits, choice.order) * steps
         weights, bias = split_bias(vectors, self.layer.groups, choice.axis) if self.with_bias else (vectors, None)
         return CompressedLayer(
             layer=self.layer,
             weight=from_vectors(weights, self.layer.weight.shape, self.layer.groups, choice.axis),
             bias=bias,
-            stored={"levels": Packed(levels, self.bits), "step": Packed(step.reshape(-1), FLOAT_BITS)},
+            stored={
+                "levels": Packed(levels, self.bits),
+                "step": pack_steps(step.reshape(-1), int(choice.step_bits)),
+            },
             parameters={
                 "frame": self.frame_choice.to_dict(),
                 "seed": task.seed,
+                "signs": choice.signs,
+                "order": choice.order,
                 "permutation": choice.permutation,
                 "axis": choice.axis,
                 "bias": self.with_bias,
             },
             parameter_bits=PARAMETER_BITS,
-            bounds=layer_bounds(walked.walk, steps, ~unstable),
+            bounds=self._bounds(walked, steps, unstable),
             step=step.reshape(-1),
-            levels=2 * half,
+            levels=2**self.bits,
             size=frame.size,
             overload=overload,
             unstable=int(unstable.sum()),
             seconds=time.perf_counter() - begun,
+            note=self._note(walked),
         )
 
-    def _step(self, largest: Array, global_norm: float) -> Array:
-        """Return the range that the alphabet must cover, per layer (a scalar) or per vector."""
-        rule = self.choice.step_rule
-        if rule == "norm-global":
-            return np.asarray(global_norm)
-        if rule == "norm-layer":
-            return np.asarray(self.largest_norm)
-        return np.asarray(largest.max()) if rule == "range-layer" else largest
+    def _step(self, walked: Carrier, pieces: list[slice], global_norm: float) -> tuple[Array, Array, list[Array]]:
+        """Return δ for the layer (a scalar) or for each vector, each largest |coefficient|, and what was analysed."""
+        choice, bits, width = self.choice, self.bits, int(self.choice.step_bits)
+        keep = len(self.vectors) * walked.frame.size <= KEPT
+        kept: list[Array] = []
+        largest, fitted = np.empty(len(self.vectors)), np.empty(len(self.vectors))
+        fit = choice.step_rule == "fitted" and choice.step is None
+        for rows in pieces:
+            stop_if(self.task.should_stop)
+            values = walked.frame.analyze(self.vectors[rows])
+            largest[rows] = np.maximum(values.max(axis=1), -values.min(axis=1))
+            if fit:
+                fitted[rows] = fitted_steps(
+                    walked, self.vectors[rows], values, bits, choice.order, width, choice.paths, self.task.should_stop
+                )
+            if keep:
+                kept.append(values)
+        try:
+            if choice.step is not None:
+                return step_up(np.asarray(choice.step), width), largest, kept
+            if fit:
+                return fitted, largest, kept
+            wanted = {
+                "norm-global": np.asarray(global_norm),
+                "norm-layer": np.asarray(self.largest_norm),
+                "range-layer": np.asarray(largest.max()),
+                "range-column": largest,
+            }[choice.step_rule]
+            return step_up(wanted / reach(bits, choice.order), width), largest, kept
+        except InputError as error:
+            raise InputError(f"layer {self.layer.name}: {error}") from None
 
+    def _bounds(self, walked: Carrier, steps: Array, unstable: Array) -> tuple[Bound, ...]:
+        inside: Hypothesis | Array = ~unstable
+        if self.choice.step_rule == "fitted" and self.choice.step is None and unstable.any():
+            inside = Hypothesis(
+                "range",
+                "every column stays in the quantizer's range",
+                f"the step is fitted, and {int(unstable.sum())} of {len(unstable)} columns leave the quantizer's "
+                "range, so the a-priori bound lapses",
+                False,
+            )
+        if self.choice.order == 0:
+            return (layer_bound_rounding(walked.walk, steps, inside),)
+        return layer_bounds(walked.walk, steps, inside)
 
-def _walk(choice: FrameChoice, permutation: str, task: Task) -> Walked:
-    return walk_through(choice, PERMUTATIONS[permutation](), task.seed, task.progress, task.should_stop)
-
-
-def _chunks(rows: int, length: int) -> Iterator[slice]:
-    size = max(1, CHUNK // length)
-    for start in range(0, rows, size):
-        yield slice(start, min(start + size, rows))
-
-
-def walk_states(result: CompressedLayer, rows: slice = slice(None)) -> tuple[Walk, Array]:
-    """Return the walk of a layer this method compressed and its states u_n, rebuilt from what was stored.
-
-    Parameters
-    ----------
-    result : CompressedLayer
-        The layer.
-    rows : slice
-        Which of its vectors; all by default.
-
-    Returns
-    -------
-    walk : Walk
-        The geometry of the frame in the order that was used.
-    states : ndarray, shape (M, N)
-        u_n of each vector; column n is the state after the n-th visit.
-    """
-    from sdqviz.networks.layer import to_vectors
-
-    parameters = result.parameters
-    task = Task((result.layer,), parameters["seed"])
-    walked = _walk(FRAMES.from_dict(parameters["frame"]), parameters["permutation"], task)
-    vectors = to_vectors(result.layer.weight, result.layer.groups, parameters["axis"])
-    if parameters["bias"]:
-        vectors = join_bias(vectors, result.layer.bias, result.layer.groups, parameters["axis"])
-    step = np.broadcast_to(result.step.reshape(-1, 1), (len(vectors), 1))[rows]
-    levels = result.stored["levels"].values[rows].astype(float) - result.levels // 2 + 0.5
-    residual = walked.frame.analyze(vectors[rows]) - levels * step
-    return walked.walk, np.cumsum(residual if walked.order is None else residual[:, walked.order], axis=1)
+    def _note(self, walked: Carrier) -> str:
+        if self.choice.order == 0 or not walked.tied:
+            return ""
+        return (
+            f"layer {self.layer.name}: Σe_n = 0 and N = {walked.frame.size} is odd, so ΣΔ ends on a tie; the last "
+            "level is the one with the smaller true error (an even N has no tie)"
+        )

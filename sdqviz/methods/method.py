@@ -175,6 +175,8 @@ class CompressedLayer:
     weight_bits : int
         Bits of the whole numbers that the weights are, apart from a scale for each neuron or the layer: arithmetic
         could run on these. 32 where weights are real numbers, whatever their storage takes.
+    note : str
+        What whoever reads the report must know of this layer; part of a sentence, empty for nothing.
     """
 
     layer: Layer
@@ -192,6 +194,7 @@ class CompressedLayer:
     seconds: float
     path: PathRecord | None = None
     weight_bits: int = FLOAT_BITS
+    note: str = ""
 
     @property
     def bits(self) -> int:

@@ -196,18 +196,54 @@ def unpack_runs(data: Array, count: int) -> Array:
 # -- files ------------------------------------------------------------------------------------------------
 
 
-def step_up(step: Array) -> Array:
-    """Round steps δ to the float32 that is stored, upwards, so that a stability condition met stays met.
+STEP_BITS = (16, 32)
+"""Widths of a stored step: half and single precision."""
+
+
+def step_up(step: Array, bits: int = FLOAT_BITS) -> Array:
+    """Round steps δ to the floats that are stored, upwards, so that a stability condition met stays met.
 
     Parameters
     ----------
     step : ndarray
         Non-negative steps; 0 stays 0.
+    bits : {16, 32}
+        Bits of a stored step.
 
     Returns
     -------
     ndarray of float64
-        Values that float32 represents exactly, each at least as large as what was given.
+        Values that such a float represents exactly, each larger than what was given.
+
+    Raises
+    ------
+    InputError
+        If a step is beyond the largest number of 16 bits.
     """
-    rounded = np.nextafter(np.asarray(step, np.float32), np.float32(np.inf))
-    return np.where(np.asarray(step) > 0, rounded, 0.0).astype(float)
+    given = np.asarray(step, float)
+    if bits == FLOAT_BITS:
+        rounded = np.nextafter(given.astype(np.float32), np.float32(np.inf))
+        return np.where(given > 0, rounded, 0.0).astype(float)
+    largest = float(np.finfo(np.float16).max)
+    if (given >= largest).any():
+        raise InputError(f"steps stored in 16 bits must be below {largest:.0f}, got {given.max():.4g}")
+    near = given.astype(np.float16)
+    rounded = np.where(near.astype(float) > given, near, np.nextafter(near, np.float16(np.inf)))
+    return np.where(given > 0, rounded, 0.0).astype(float)
+
+
+def pack_steps(step: Array, bits: int = FLOAT_BITS) -> Packed:
+    """Return steps that `step_up` gave as they are stored: float32, or the patterns of 16-bit floats."""
+    if bits == FLOAT_BITS:
+        return Packed(step.astype(np.float32), FLOAT_BITS)
+    return Packed(step.astype(np.float16).view(np.uint16), 16)
+
+
+def unpack_steps(packed: Packed) -> Array:
+    """Invert `pack_steps`; float64."""
+    if packed.bits == FLOAT_BITS:
+        return packed.values.astype(float)
+    steps: Array = packed.values.astype(np.uint16).view(np.float16).astype(float)
+    if packed.bits != 16 or not (steps >= 0).all() or not np.isfinite(steps).all():
+        raise InputError("steps must be floats of 16 or 32 bits, finite and not negative, got others")
+    return steps

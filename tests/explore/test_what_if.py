@@ -12,7 +12,7 @@ from sdqviz.explore import what_if
 from sdqviz.explore.comparison import Comparison, rounding_bits_per_weight
 from sdqviz.explore.spread import over_seeds
 from sdqviz.explore.weight_vector import vector
-from sdqviz.methods.frame_quantization import walk_states
+from sdqviz.methods.frame_states import walk_states
 
 
 def asked(network="mnist-fnn", calibration=64, **method):

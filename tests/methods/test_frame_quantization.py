@@ -139,7 +139,7 @@ def test_fewer_than_three_rows_makes_the_papers_lemma_inapplicable_but_not_the_s
 
 
 def test_walk_states_are_those_of_the_run():
-    from sdqviz.methods.frame_quantization import walk_states
+    from sdqviz.methods.frame_states import walk_states
 
     network = one_layer()
     result = sq.compress(network, sq.METHODS["frame"](size=32, bits=1, permutation="random"), seed=5)

@@ -16,6 +16,17 @@ SMALL = {
         {"size": 40, "bits": 3, "step_rule": "range-column", "biases": "quantized"},
         {"redundancy": 3.0, "bits": 2, "step_rule": "norm-global", "axis": "rows", "biases": "quantized"},
         {"redundancy": 1.5, "bits": 4, "frame": "half-frequency", "permutation": "random", "step_rule": "norm-layer"},
+        {
+            "redundancy": 1.25,
+            "bits": 2,
+            "frame": "half-frequency",
+            "signs": True,
+            "order": 0,
+            "step_bits": "16",
+            "step_rule": "range-column",
+        },
+        {"redundancy": 1.0, "bits": 1, "signs": True, "order": 0, "step_rule": "fitted", "biases": "quantized"},
+        {"size": 21, "bits": 2, "signs": True, "step_rule": "fitted", "step_bits": "16"},
     ],
     "round-to-nearest": [
         {"bits": 3},

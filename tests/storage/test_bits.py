@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sdqviz.error import InputError
-from sdqviz.storage.bits import Packed, pack_runs, step_up, unpack_runs
+from sdqviz.storage.bits import Packed, pack_runs, pack_steps, step_up, unpack_runs, unpack_steps
 from sdqviz.tensor_file import open_tensors
 
 
@@ -96,3 +96,24 @@ def test_bfloat16_is_read_as_torch_reads_it():
     assert metadata == {"made": "here"} and tensors["a"].shape == (3, 5) and tensors["a"].size == 15
     np.testing.assert_array_equal(tensors["a"].array(), values.bfloat16().float().numpy())
     np.testing.assert_array_equal(tensors["b"].array(), values.half().numpy())
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+@given(steps=arrays(np.float64, st.integers(1, 20), elements=st.floats(0, 60000)))
+def test_stored_steps_are_never_smaller_and_hardly_larger(bits, steps):
+    stored = step_up(steps, bits)
+    assert ((stored > steps) | (steps == 0)).all() and (stored[steps == 0] == 0).all()
+    unit, tiny = (2.0**-10, 2.0**-24) if bits == 16 else (2.0**-22, 2.0**-148)
+    assert (stored - steps <= unit * steps + tiny).all()
+    packed = pack_steps(stored, bits)
+    assert packed.byte_count == len(steps) * bits // 8
+    again = Packed.from_bytes(packed.to_bytes(), packed.values.shape, packed.bits)
+    np.testing.assert_array_equal(unpack_steps(again), stored)
+
+
+def test_steps_that_are_no_steps_are_refused():
+    with pytest.raises(InputError, match="16 bits must be below 65504"):
+        step_up(np.array([65504.0]), 16)
+    for pattern in (np.inf, np.nan, -1.0):
+        with pytest.raises(InputError, match="steps must be floats"):
+            unpack_steps(Packed(np.array([pattern], np.float16).view(np.uint16), 16))

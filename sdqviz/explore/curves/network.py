@@ -179,7 +179,7 @@ def _only(item: CompressedLayer, name: str) -> CompressedLayer:
 
 def _facts(result: Compression) -> dict[str, float]:
     """Return what the rates need: limits that the walks of all layers keep to, and the largest dimension."""
-    from sdqviz.methods.frame_quantization import walk_states
+    from sdqviz.methods.frame_states import walk_states
 
     walks = [walk_states(item, slice(0, 1))[0] for item in result.layers]
     facts = [walk_facts(one) for one in walks]

@@ -1,0 +1,229 @@
+"""Vectors through a frame and back: coefficients, their levels by ΣΔ or plain rounding, steps, and the last level."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+
+from sdqviz import memory
+from sdqviz.array import Array, Index
+from sdqviz.frames.frame import Frame, FrameChoice
+from sdqviz.frames.permutations import PERMUTATIONS
+from sdqviz.frames.signs import signed
+from sdqviz.frames.walk import Walked, walked
+from sdqviz.path_following.beam import beam_walk
+from sdqviz.path_following.factor import Factor, factorize
+from sdqviz.progress import Progress, ShouldStop, stop_if
+from sdqviz.quantizers.alphabet import nearest_index
+from sdqviz.sigma_delta.recursion import walk_rows
+from sdqviz.storage.bits import step_up
+
+CHUNK = 1 << 21
+"""Coefficients in flight at once: small enough for the last-level cache and for stopping within 100 ms."""
+
+BEAM_DAMPING = 0.05
+"""Damping of the beam through redundant coefficients, as a share of the mean of the diagonal."""
+
+ALONG = 8.0
+"""How many times more the part of an error along its vector counts where a step is fitted."""
+
+SMALL = 64
+"""N up to which steps are fitted with all paths of the beam; beyond it with one."""
+
+FITTED = np.geomspace(0.5, 2.0, 12)
+"""Multiples of the step for Gaussian coefficients among which the fitted step is found."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Carrier(Walked):
+    """A walked frame that carries the vectors of a layer."""
+
+    @functools.cached_property
+    def factor(self) -> Factor:
+        """Factor of (d/N)EEᵀ: how roundings of redundant coefficients can make up for each other."""
+        size = self.frame.size
+        memory.require("the Gram matrix of the frame", size**2, "use one path, or a smaller N")
+        vectors = self.frame.vectors
+        return factorize(self.frame.dimension / size * (vectors @ vectors.T), BEAM_DAMPING)
+
+    @property
+    def tied(self) -> bool:
+        """Whether first-order ΣΔ ends on a tie: Σe_n = 0 and N odd, so |u_N| = δ/2 exactly."""
+        return self.walk.zero_sum and self.frame.size % 2 == 1
+
+
+def walk_through(
+    choice: FrameChoice, permutation: str, seed: int, signs: bool, progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Carrier:  # fmt: skip
+    """Return a frame in the order of that name with its walk's geometry, which random signs leave as it is."""
+    found = walked(choice, PERMUTATIONS[permutation](), seed, progress, should_stop)
+    return Carrier(signed(found.frame, seed) if signs else found.frame, found.order, found.walk)
+
+
+def build(choice: FrameChoice, seed: int, signs: bool) -> Frame:
+    """Return the frame of a choice, with random signs on its coordinates if asked for."""
+    frame = choice.build(seed=seed)
+    return signed(frame, seed) if signs else frame
+
+
+def chunks(rows: int, length: int) -> Iterator[slice]:
+    """Yield slices of ``rows`` vectors with at most `CHUNK` coefficients each."""
+    size = max(1, CHUNK // length)
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))
+
+
+def reach(bits: int, order: int) -> float:
+    """Return the largest |coefficient|, in steps, up to which every |u_n| ≤ δ/2: K for rounding, K − ½ for ΣΔ.
+
+    Parameters
+    ----------
+    bits : int
+        Bits per level; K = 2^(bits−1).
+    order : {0, 1}
+        0 for plain rounding, 1 for first-order ΣΔ.
+    """
+    return 2 ** (bits - 1) - 0.5 * order
+
+
+def gaussian_step(bits: int) -> float:
+    """Return about the best step of 2^bits levels for Gaussian values of variance 1, 4√(ln L)/L."""
+    levels = 2.0**bits
+    return float(4 * np.sqrt(np.log(levels)) / levels)
+
+
+def quantize(
+    carrier: Carrier, vectors: Array, coefficients: Array, bits: int, steps: Array, order: int, paths: int = 1,
+    should_stop: ShouldStop | None = None,
+) -> tuple[Array, Array, Index]:  # fmt: skip
+    """Quantize the frame coefficients of vectors, a row each.
+
+    Parameters
+    ----------
+    carrier : Carrier
+        The frame and the order of the walk.
+    vectors : ndarray, shape (M, d)
+        The vectors.
+    coefficients : ndarray, shape (M, N)
+        Their frame coefficients; overwritten with the levels' values q.
+    bits : int
+        Bits per level.
+    steps : ndarray, shape (M,)
+        δ of each vector.
+    order : {0, 1}
+        0 for plain rounding, 1 for first-order ΣΔ.
+    paths : int
+        Of order 0 and N > d: paths of a beam through the coefficients. A vector takes the beam's levels where they
+        leave a smaller error than rounding, so that the bound of rounding stays; 1 for rounding alone.
+
+    Returns
+    -------
+    levels : ndarray of uint8 or uint16, shape (M, N)
+        What is stored: q = (level − K + ½)δ.
+    quantized : ndarray, shape (M, d)
+        The vectors that the levels give.
+    overload : ndarray of int, shape (M,)
+        Values of each vector that the alphabet clipped.
+    """
+    half = 2 ** (bits - 1)
+    if order:
+        overload = walk_rows(coefficients, bits, steps, order=carrier.order, out=coefficients)
+        index = nearest_index(coefficients, steps[:, None], half)
+    else:
+        overload = (np.abs(coefficients) > half * steps[:, None]).sum(axis=1)
+        index = nearest_index(coefficients, steps[:, None], half)
+        if paths > 1 and carrier.frame.size > carrier.frame.dimension:
+            _improve(carrier, vectors, coefficients, index, bits, steps, paths, should_stop)
+        np.multiply(index + 0.5, steps[:, None], out=coefficients)
+    quantized = carrier.frame.synthesize(coefficients)
+    if order and carrier.tied:
+        _settle_ties(carrier, vectors, coefficients, index, quantized, steps, half)
+    return (index + half).astype(np.uint8 if bits <= 8 else np.uint16), quantized, overload
+
+
+def _improve(
+    carrier: Carrier, vectors: Array, coefficients: Array, index: Array, bits: int, steps: Array, paths: int,
+    should_stop: ShouldStop | None,
+) -> None:  # fmt: skip
+    """Let a beam choose the levels of those vectors for which it leaves a smaller error than rounding; in place."""
+    half = 2 ** (bits - 1)
+    values = beam_walk(carrier.factor, np.ascontiguousarray(coefficients.T), bits, steps, paths, should_stop).T
+    found = nearest_index(values, steps[:, None], half)
+    errors = [
+        ((vectors - carrier.frame.synthesize((chosen + 0.5) * steps[:, None])) ** 2).sum(axis=1)
+        for chosen in (found, index)
+    ]
+    better = errors[0] < errors[1]
+    index[better] = found[better]
+
+
+def _settle_ties(
+    carrier: Carrier, vectors: Array, values: Array, index: Array, quantized: Array, steps: Array, half: int
+) -> None:  # fmt: skip
+    """Give the last level of each vector the one of its two values that leaves the smaller true error; in place.
+
+    Where Σe_n = 0 and N is odd, u_N = −Σq_n is an odd multiple of δ/2, so without overload the last argument lies
+    exactly between two levels, and rounding noise alone would decide. Both choices have |u_N| = δ/2, so every bound
+    stays. A fixed choice would push all vectors the same way along the last frame vector.
+    """
+    frame = carrier.frame
+    last = frame.size - 1 if carrier.order is None else int(carrier.order[-1])
+    vector = frame.operator.rows(np.array([last]))[0]
+    twice = -(2 * index + 1).sum(axis=1)  # 2u_N/δ, a whole number
+    move = np.sign(twice)
+    moved = index[:, last] + move
+    free = (np.abs(twice) == 1) & (moved >= -half) & (moved < half)
+    jump = steps * frame.dimension / frame.size
+    change = free & (2 * move * ((vectors - quantized) @ vector) > jump)
+    if change.any():
+        index[change, last] = moved[change]
+        values[change, last] = (moved[change] + 0.5) * steps[change]
+        quantized[:] = frame.synthesize(values)  # all of them: decoding will transform the same rows together
+
+
+def fitted_steps(
+    carrier: Carrier, vectors: Array, coefficients: Array, bits: int, order: int, step_bits: int, paths: int = 1,
+    should_stop: ShouldStop | None = None, among: Array = FITTED,
+) -> Array:  # fmt: skip
+    """Return for each vector the step with the smallest error among multiples of its rms coefficient.
+
+    The smallest error alone shrinks every vector (at one bit to 2/π of it), and what shrinks alike adds up over
+    vectors and layers: the part of an error along the vector itself therefore counts `ALONG` times more.
+
+    Parameters
+    ----------
+    carrier, vectors, coefficients, bits, order, paths
+        As for `quantize`; nothing is overwritten.
+    step_bits : {16, 32}
+        How steps are stored; they are rounded up to that before they are tried.
+    among : ndarray
+        Multiples of the Gaussian step; the stable step is tried too, so no vector fares worse than with it.
+
+    Returns
+    -------
+    ndarray, shape (M,)
+    """
+    largest = np.abs(coefficients).max(axis=1)
+    rms = np.sqrt((coefficients**2).mean(axis=1))
+    best = step_up(largest / reach(bits, order), step_bits)
+    few = paths if carrier.frame.size <= SMALL else min(paths, 2)
+    least = _errors(carrier, vectors, coefficients, bits, best, order, few)
+    for multiple in among:
+        stop_if(should_stop)
+        tried = step_up(multiple * gaussian_step(bits) * rms, step_bits)
+        missed = _errors(carrier, vectors, coefficients, bits, tried, order, few)
+        best, least = np.where(missed < least, tried, best), np.minimum(missed, least)
+    return best
+
+
+def _errors(
+    carrier: Carrier, vectors: Array, coefficients: Array, bits: int, steps: Array, order: int, paths: int
+) -> Array:  # fmt: skip
+    error = vectors - quantize(carrier, vectors, coefficients.copy(), bits, steps, order, paths)[1]
+    squares = (vectors**2).sum(axis=1)
+    along = (error * vectors).sum(axis=1) ** 2 / np.where(squares > 0, squares, 1.0)
+    return np.asarray((error**2).sum(axis=1) + ALONG * along)

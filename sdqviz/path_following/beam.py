@@ -1,0 +1,107 @@
+"""Walks through a Gram matrix with feedback: one path a vector, or a beam of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.error import InputError
+from sdqviz.kernels import beam, kernel
+from sdqviz.path_following.factor import Factor, error_terms
+from sdqviz.path_following.walk import BLOCK, walk
+from sdqviz.progress import ShouldStop, stop_if
+from sdqviz.quantizers import QUANTIZERS
+from sdqviz.quantizers.quantizer import Grid
+
+MOST_PATHS = 256
+"""Paths a vector may have."""
+
+HISTORY = 1 << 23
+"""Errors of all paths that are kept at once; vectors are taken in such portions."""
+
+
+def greedy_walk(factor: Factor, base: Array, bits: int, step: Array, should_stop: ShouldStop | None = None) -> Array:
+    """Round value after value to its nearest midrise level, with the feedback of all errors so far.
+
+    Parameters
+    ----------
+    factor : Factor
+        Of the Gram matrix, size N.
+    base : ndarray, shape (N, M)
+        y, a column per vector.
+    bits : int
+        Bits per level.
+    step : ndarray, shape (M,)
+        δ of each vector; 0 makes all its levels 0.
+
+    Returns
+    -------
+    ndarray, shape (N, M)
+        q.
+    """
+    grid, keys = Grid.finite("midrise", bits, step), np.zeros(base.shape[1], np.uint64)
+    ones = np.ones(len(base))
+    return walk(base, factor.feedback, ones, QUANTIZERS["nearest"](), grid, keys, should_stop=should_stop).quantized
+
+
+def beam_walk(
+    factor: Factor, base: Array, bits: int, step: Array, paths: int, should_stop: ShouldStop | None = None
+) -> Array:
+    """Keep the ``paths`` paths of least Σ D_t(v_t − q_t)², and return of them and the greedy one the best.
+
+    Parameters
+    ----------
+    factor, base, bits, step
+        As for `greedy_walk`.
+    paths : int
+        How many paths each vector keeps, 1 to `MOST_PATHS`; 1 is the greedy walk.
+
+    Returns
+    -------
+    ndarray, shape (N, M)
+        q.
+
+    Raises
+    ------
+    InputError
+        If ``paths`` is out of range.
+    """
+    if not 1 <= paths <= MOST_PATHS:
+        raise InputError(f"paths must be between 1 and {MOST_PATHS}, got {paths}")
+    best = greedy_walk(factor, base, bits, step, should_stop)
+    if paths == 1:
+        return best
+    length, vectors = base.shape
+    together = max(1, HISTORY // (length * paths))
+    for first in range(0, vectors, together):
+        part = slice(first, first + together)
+        own = np.ascontiguousarray(base[:, part])
+        found = own - _beam(factor, own, 2 ** (bits - 1), np.ascontiguousarray(step[part]), paths, should_stop)
+        # a level's value, free of the rounding of the differences it was formed from
+        size = np.where(step[part] > 0, step[part], 1.0)
+        found = (np.rint(found / size - 0.5) + 0.5) * step[part]
+        costs = [error_terms(factor, own - levels).sum(axis=0) for levels in (found, best[:, part])]
+        best[:, part] = np.where(costs[0] < costs[1], found, best[:, part])
+    return best
+
+
+def _beam(
+    factor: Factor, base: Array, half: int, step: Array, paths: int, should_stop: ShouldStop | None
+) -> Array:  # fmt: skip
+    """Return the errors y − q of the best path of each vector, shape (N, M)."""
+    length, vectors = base.shape
+    history = np.zeros((length, vectors, paths))
+    cost, alive = np.zeros((vectors, paths)), np.ones(vectors, np.int64)
+    ancestor = np.zeros((vectors, paths), np.int64)
+    for start in range(0, length, BLOCK):
+        stop_if(should_stop)
+        stop = min(start + BLOCK, length)
+        past = history[:start].reshape(start, vectors * paths)
+        earlier = (factor.feedback[start:stop, :start] @ past).reshape(stop - start, vectors, paths)
+        kernel.run(
+            beam.beam_block, base, earlier, factor.feedback, factor.pivots, start, half, step, alive, cost,
+            history[start:stop], ancestor,
+        )  # fmt: skip
+        history[:start] = np.take_along_axis(history[:start], ancestor[None], axis=2)
+    best = np.argmin(np.where(np.arange(paths) < alive[:, None], cost, np.inf), axis=1)
+    return np.take_along_axis(history, best[None, :, None], axis=2)[:, :, 0]

@@ -1,0 +1,33 @@
+"""What frame quantization without data reaches on the shipped networks (``-m slow -s`` shows the table)."""
+
+import numpy as np
+import pytest
+
+import sdqviz as sq
+
+pytestmark = pytest.mark.slow
+
+SPREAD = {"frame": "half-frequency", "redundancy": 1.0, "signs": True, "order": 0, "step_bits": "16"}
+REACHED = {
+    # network, step rule, bits: mean test accuracy over three trained networks, stored bits a weight
+    ("mnist-fnn", "fitted", 1): (0.968, 1.1),
+    ("mnist-fnn", "fitted", 2): (0.980, 2.1),
+    ("mnist-fnn", "range-column", 2): (0.977, 2.1),
+    ("mnist-residual", "fitted", 1): (0.965, 1.1),
+    ("mnist-residual", "fitted", 2): (0.982, 2.1),
+}
+
+
+@pytest.mark.parametrize(("network", "rule", "bits"), REACHED)
+def test_spread_frames_without_data(network, rule, bits):
+    method = sq.METHODS["frame"](**SPREAD, bits=bits, step_rule=rule)
+    reports = [
+        sq.compress(sq.NETWORKS[network](seed=seed).load(), method, calibration=0, seed=0).report for seed in range(3)
+    ]
+    accuracy = np.array([report.accuracy_after for report in reports])
+    stored = max(report.bits_per_weight for report in reports)
+    print(f"{network} {rule} {bits} bits: {100 * accuracy.round(4)} % mean {100 * accuracy.mean():.2f} at {stored:.3f}")
+    least, most = REACHED[network, rule, bits]
+    assert accuracy.mean() >= least and stored <= most
+    if rule == "range-column":
+        assert all(row.bound_holds for report in reports for row in report.layers)

@@ -1,0 +1,150 @@
+"""Levels of frame coefficients: rounding, ties, fitted steps and steps of 16 bits."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import sdqviz as sq
+from sdqviz.methods.frame_states import walk_states
+from sdqviz.methods.frame_vectors import fitted_steps, quantize, reach, walk_through
+from sdqviz.quantizers.alphabet import nearest_index
+
+FRAME = sq.METHODS["frame"]
+
+
+def network(rows=8, columns=9, seed=0):
+    torch.manual_seed(seed)
+    return sq.Network(nn.Sequential(nn.Linear(columns, rows, bias=False)), torch.randn(4, columns))
+
+
+def through(family, dimension, size, permutation="identity", signs=True):
+    return walk_through(sq.FRAMES[family](dimension=dimension, size=size), permutation, 0, signs)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("rule", ["range-column", "range-layer"])
+def test_order_0_rounds_each_coefficient_and_keeps_its_bound(bits, rule):
+    given = network()
+    method = FRAME(frame="half-frequency", size=11, bits=bits, order=0, signs=True, step_rule=rule, paths=1)
+    result = sq.compress(given, method, seed=2)
+    frame = walk_through(sq.FRAMES["half-frequency"](dimension=8, size=11), "identity", 2, True).frame
+    coefficients = given.layers[0].weight.T @ frame.vectors.T
+    largest = np.abs(coefficients).max(axis=1) if rule == "range-column" else np.full(9, np.abs(coefficients).max())
+    half = 2 ** (bits - 1)
+    np.testing.assert_allclose(np.broadcast_to(result.layers[0].step, 9), largest / half, rtol=3e-7)
+    step = np.broadcast_to(result.layers[0].step, 9)[:, None]
+    levels = (np.clip(np.floor(coefficients / step), -half, half - 1) + 0.5) * step
+    np.testing.assert_allclose(result.layers[0].weight, (8 / 11) * (levels @ frame.vectors).T, atol=1e-12)
+    row = result.report.layers[0]
+    assert row.bound_holds and row.overload == 0 and row.error <= row.bound
+    assert row.bound == pytest.approx(np.sqrt(8) / 2 * np.linalg.norm(step))
+    _, states = walk_states(result.layers[0])
+    np.testing.assert_allclose(states, coefficients - levels, atol=1e-12)
+
+
+def test_beam_never_errs_more_than_rounding():
+    rng = np.random.default_rng(0)
+    walked, vectors = through("half-frequency", 10, 17), rng.standard_normal((40, 10))
+    coefficients = walked.frame.analyze(vectors)
+    steps = np.abs(coefficients).max(axis=1) / 2
+    errors = [
+        np.linalg.norm(vectors - quantize(walked, vectors, coefficients.copy(), 2, steps, 0, paths)[1], axis=1)
+        for paths in (1, 8)
+    ]
+    assert (errors[1] <= errors[0]).all() and errors[1].mean() < 0.8 * errors[0].mean()
+
+
+@pytest.mark.parametrize("permutation", ["identity", "random"])
+@pytest.mark.parametrize(("dimension", "size"), [(2, 3), (8, 9), (8, 33), (64, 65)])
+def test_zero_sum_frames_of_odd_size_end_on_a_tie_that_the_true_error_settles(dimension, size, permutation):
+    rng = np.random.default_rng(size)
+    vectors = rng.standard_normal((30, dimension))
+    walked = through("harmonic", dimension, size, permutation)
+    assert walked.tied
+    coefficients = walked.frame.analyze(vectors)
+    steps = np.abs(coefficients).max(axis=1) / reach(2, 1) * 1.001
+    levels, quantized, overload = quantize(walked, vectors, coefficients.copy(), 2, steps, 1)
+    assert overload.sum() == 0
+    last = -((levels.astype(int) * 2 - 3).sum(axis=1))  # 2u_N/δ
+    assert set(np.abs(last)) == {1}
+    np.testing.assert_allclose(quantized, walked.frame.synthesize((levels - 1.5) * steps[:, None]), atol=1e-12)
+    place = size - 1 if walked.order is None else walked.order[-1]
+    other = levels.astype(int)
+    other[:, place] += np.sign(last)
+    inside = (other[:, place] >= 0) & (other[:, place] < 4)
+    swapped = walked.frame.synthesize((other - 1.5) * steps[:, None])
+    errors = [np.linalg.norm(vectors - one, axis=1) for one in (quantized, swapped)]
+    assert inside.any() and (errors[0] <= errors[1] + 1e-12)[inside].all()
+
+
+def test_both_arithmetics_agree_on_every_level_once_ties_are_settled():
+    vectors = np.random.default_rng(5).standard_normal((60, 16))
+    walked = through("harmonic", 16, 17)
+    steps = np.abs(walked.frame.analyze(vectors)).max(axis=1) / reach(2, 1) * 1.001
+    fast, dense = (
+        quantize(walked, vectors, values, 2, steps, 1)[0]
+        for values in (walked.frame.analyze(vectors), vectors @ walked.frame.vectors.T)
+    )
+    np.testing.assert_array_equal(fast, dense)
+
+
+def test_redundancy_gives_an_even_size_where_an_odd_one_would_tie_and_a_given_odd_size_says_so():
+    even = sq.compress(network(), FRAME(redundancy=1.0, bits=2, step_rule="range-column")).report
+    assert even.layers[0].size == 10 and "tie" not in even.note
+    odd = sq.compress(network(), FRAME(size=9, bits=2, step_rule="range-column")).report
+    assert odd.layers[0].size == 9 and "layer 0: Σe_n = 0 and N = 9 is odd" in odd.note
+    free = sq.compress(network(), FRAME(size=9, bits=2, order=0)).report
+    assert free.note == ""
+
+
+def test_fitted_steps_of_one_bit_err_less_than_the_stable_ones_and_the_lapse_is_said():
+    given = network(rows=32, columns=40)
+    common = {"frame": "half-frequency", "redundancy": 1.0, "signs": True, "order": 0, "bits": 1}
+    stable = sq.compress(given, FRAME(**common, step_rule="range-column")).report.layers[0]
+    fitted = sq.compress(given, FRAME(**common, step_rule="fitted")).report.layers[0]
+    assert fitted.weight_error < stable.weight_error and fitted.overload > 0
+    assert stable.bound_holds and not fitted.bound_holds
+    assert "the step is fitted" in fitted.bound_because and "a-priori bound lapses" in fitted.bound_because
+
+
+def test_fitted_step_of_one_bit_comes_near_the_one_found_by_a_fine_search():
+    vectors = np.random.default_rng(3).standard_normal((5, 32))
+    walked = through("half-frequency", 32, 32)
+    coefficients = walked.frame.analyze(vectors)
+    steps = fitted_steps(walked, vectors, coefficients, 1, 0, 32)
+    for vector, own, step in zip(vectors, coefficients, steps, strict=True):
+
+        def cost(size, own=own, vector=vector):
+            error = vector - walked.frame.synthesize((nearest_index(own, size, 1) + 0.5) * size)
+            return error @ error + 8 * (error @ vector) ** 2 / (vector @ vector)
+
+        fine = min(cost(size) for size in np.linspace(0.2, 1.5, 400) * np.abs(own).max())
+        assert cost(step) <= 1.05 * fine
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_steps_of_16_bits_are_counted_and_decoded_bit_for_bit(order):
+    given = network(rows=10, columns=21)
+    method = FRAME(redundancy=1.2, bits=3, signs=True, order=order, step_bits="16", step_rule="range-column")
+    result = sq.compress(given, method, seed=3)
+    item = result.layers[0]
+    assert item.stored["step"].bits == 16 and item.stored["step"].byte_count == 42
+    np.testing.assert_array_equal(item.step, item.step.astype(np.float16))
+    weight, _ = method.decode(item.stored, item.parameters, item.layer.weight.shape, 1)
+    np.testing.assert_array_equal(weight, item.weight)
+    assert result.report.layers[0].bound_holds and result.report.layers[0].overload == 0
+
+
+def test_odd_dimensions_take_the_harmonic_frame_in_place_of_half_frequencies():
+    report = sq.compress(network(rows=7), FRAME(frame="half-frequency", redundancy=1.0, signs=True)).report
+    assert report.layers[0].size == 7
+
+
+def test_steps_too_large_for_16_bits_are_refused_by_layer():
+    given = network()
+    with torch.no_grad():
+        given.module[0].weight.mul_(1e6)
+    given = sq.Network(given.module, torch.zeros(1, 9))
+    with pytest.raises(sq.InputError, match=r"layer 0: steps stored in 16 bits must be below 65504"):
+        sq.compress(given, FRAME(step_bits="16"))
