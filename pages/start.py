@@ -59,5 +59,9 @@ with screen.page(
         "- **The tour matters.** In Frames, the same vectors visited in a bad order make the error bound useless.\n"
         "- **Nothing is free.** Bits are counted per *original* weight, and plain rounding stands beside every result."
     )
+    st.subheader("Results", anchor=False)
+    show.texts("results")
+    st.subheader("Good to know", anchor=False)
+    show.texts("guide")
     st.subheader("Worked examples", anchor=False)
     show.tiles({page.url_path: page for page in main.entries()}, examples.tile_numbers)

@@ -213,6 +213,14 @@ def proof(name: str) -> None:
             st.markdown(file.read_text(encoding="utf-8"))
 
 
+def texts(folder: str) -> None:
+    """Draw the texts of a folder of ``assets/texts``, each in a fold under its own heading."""
+    for file in sorted((asset.folder() / "texts" / folder).glob("*.md")):
+        heading, _, text = file.read_text(encoding="utf-8").partition("\n")
+        with st.expander(heading.removeprefix("# ")):
+            st.markdown(text)
+
+
 def bounds(found: Sequence[Bound], measured: float) -> None:
     """Draw a table of bounds beside the measured value; those that do not apply say why."""
     st.markdown("**All bounds on this error**")

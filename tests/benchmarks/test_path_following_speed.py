@@ -215,7 +215,7 @@ import json, resource, sys
 import numpy as np, torch
 from torch import nn
 import sdqviz as sq
-from sdqviz.calibration import Calibration
+from sdqviz.methods.calibrated.calibration import Calibration
 
 torch.manual_seed(0)
 module = nn.Sequential(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3))

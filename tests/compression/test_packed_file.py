@@ -13,9 +13,9 @@ from safetensors import safe_open
 from torch import nn
 
 import sdqviz as sq
+from sdqviz import tensor_file
 from sdqviz.compression import packed_file, packing
 from sdqviz.compression.packing import checksum
-from sdqviz.storage import bits as storage
 
 WAYS = {
     "frame": {"bits": 1, "redundancy": 2.0},
@@ -161,7 +161,7 @@ def test_truncated_and_foreign_files_are_refused(tmp_path):
         refused(data[:length], "must be a file that sdqviz saved")
     refused(data + b"\0", "got .* bytes")
     refused(b"PK\x03\x04" + bytes(1000), "must be a file that sdqviz saved")
-    refused(storage.write_tensors({"weight": np.zeros((2, 2), np.float32)}, {}), "hold a recipe, got none")
+    refused(tensor_file.write_tensors({"weight": np.zeros((2, 2), np.float32)}, {}), "hold a recipe, got none")
     for path, reason in ((tmp_path / "none.sdq", "No such file"), (tmp_path, "directory")):
         with pytest.raises(sq.InputError, match=f"must be a file that can be read, got .*{reason}"):
             packed_file.read(path)
@@ -259,7 +259,7 @@ import resource, sys
 sys.path.insert(0, sys.argv[1])
 import test_packed_file as tests
 import sdqviz as sq, torch, torchvision
-from sdqviz import packed_file, packing, storage
+from sdqviz.compression import packed_file
 data = tests.compressed().to_bytes()
 data = tests.altered(data, tests.lie(("network", "choice"), {"name": "vit_h_14"}))
 pages = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

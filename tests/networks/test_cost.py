@@ -131,7 +131,7 @@ def test_torchvision_by_torchs_own_counter(name):
 
 def test_counting_does_not_load_the_compiler():
     code = (
-        "import sys, sdqviz as sq; from sdqviz import cost; choice = sq.NETWORKS['vit-tiny']();"
+        "import sys, sdqviz as sq; from sdqviz.networks import cost; choice = sq.NETWORKS['vit-tiny']();"
         "cost.count(choice.wrap(choice.build())); assert 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -204,3 +204,12 @@ def test_navigation_lists_the_files_that_exist():
     assert {file for file, _, _ in listed} >= set(PAGES.values())
     assert all((ROOT / "pages" / file).is_file() for file in PAGES.values())
     assert not (Path(MAIN).parent / "pages").exists()  # a neighbour of that name breaks deep links
+
+
+def test_start_shows_the_results_and_the_limits():
+    from sdqviz import asset
+
+    shown = {fold.label: fold.markdown[0].value for fold in visit().expander}
+    for file in sorted((asset.folder() / "texts").glob("*/*.md")):
+        title, _, text = file.read_text("utf-8").partition("\n")
+        assert shown[title.removeprefix("# ")] == text.strip()
