@@ -68,8 +68,10 @@ def field(
     return dataclasses.field(default=default, metadata={"spec": spec})
 
 
-def field_of(other: type[Choice], name: str, default: Any) -> Any:
-    """Declare a field with the label, range and help of another choice's, and a default of its own."""
+def field_of(other: type[Choice], name: str, default: Any = dataclasses.MISSING) -> Any:
+    """Declare a field with the label, range and help of another choice's, and its default or one of its own."""
+    if default is dataclasses.MISSING:
+        default = other.defaults()[name]
     return dataclasses.field(default=default, metadata={"spec": other.specs()[name]})
 
 

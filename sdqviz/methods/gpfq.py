@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from sdqviz.array import Array
 from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
-from sdqviz.methods.calibrated.path_following import ALIGNMENTS, PathFollowing, Prepared, align
-from sdqviz.path_following.feedback import path_gain
-from sdqviz.path_following.gram import Gram
-from sdqviz.progress import ShouldStop
+from sdqviz.methods.calibrated.along_path import ALIGNMENTS, AlongPath
+from sdqviz.methods.calibrated.path_following import PathFollowing
+from sdqviz.methods.calibrated.plan import Plan
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import QuantizerChoice
 
@@ -74,23 +72,18 @@ class Gpfq(PathFollowing):
                 f"pruning_ratio must be given together with a threshold, got {self.pruning_ratio} and {self.threshold}"
             )
 
-    def prepared(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Prepared:
-        """Align, then walk along the inputs."""
-        aligned = align(gram, weights, self.alignment, self.order, should_stop)
-        return Prepared(aligned, aligned, gram.inputs, path_gain(gram), aligned)
+    def plan(self) -> Plan:
+        """Align, then walk along the inputs, rounding to nearest, perhaps behind a threshold."""
+        return Plan(
+            AlongPath(self.alignment, self.order),
+            self.finite_alphabet,
+            self.finite_alphabet,
+            self._operator,
+            self.pruning_ratio or 0.0,
+            self.refinement,
+        )
 
-    def quantizer(self, threshold: float) -> QuantizerChoice:
-        """Return nearest rounding, perhaps behind a threshold."""
+    def _operator(self, threshold: float) -> QuantizerChoice:
         if self.threshold == "none":
             return QUANTIZERS["nearest"]()
         return QUANTIZERS.from_dict({"name": f"{self.threshold}-threshold", "threshold": threshold})
-
-    @property
-    def target_ratio(self) -> float:
-        """The pruning ratio."""
-        return self.pruning_ratio or 0.0
-
-    @property
-    def refinements(self) -> int:
-        """The refining sweeps."""
-        return self.refinement

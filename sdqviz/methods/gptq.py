@@ -6,9 +6,12 @@ import dataclasses
 
 import numpy as np
 
-from sdqviz.array import Array
+from sdqviz.array import Array, Index
+from sdqviz.choice import field, field_of
 from sdqviz.methods import METHODS
-from sdqviz.methods.calibrated.path_following import ErrorFeedback, Prepared
+from sdqviz.methods.calibrated.path_following import PathFollowing
+from sdqviz.methods.calibrated.plan import Plan, Start
+from sdqviz.methods.gpfq import Gpfq
 from sdqviz.path_following.feedback import conditional_feedback
 from sdqviz.path_following.gram import Gram
 from sdqviz.progress import ShouldStop
@@ -16,7 +19,7 @@ from sdqviz.progress import ShouldStop
 
 @METHODS.register
 @dataclasses.dataclass(frozen=True)
-class Gptq(ErrorFeedback):
+class Gptq(PathFollowing):
     """GPTQ (OPTQ): weights rounded to nearest in turn, errors fed back optimally to the later ones.
 
     It aims at X̃w, what the layer itself makes of its inputs in the network compressed so far.
@@ -30,11 +33,35 @@ class Gptq(ErrorFeedback):
     name = "gptq"
     title = "GPTQ"
 
-    def prepared(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Prepared:
-        """Factorise H in the order of the walk."""
-        order = self.walk_order(gram)
-        seen = gram if order is None else gram.visited(order)
+    damping: float = field(
+        0.01,
+        label="Damping",
+        help="Added to the diagonal of H, as a share of its mean.",
+        minimum=0.0,
+        maximum=100.0,
+        advanced=True,
+    )
+    visit: str = field(
+        "largest-first",
+        label="Order of the weights",
+        help="As they are, or inputs with the largest norm first, while there are many weights left to make up.",
+        options=("as-is", "largest-first"),
+        advanced=True,
+    )
+    refinement: int = field_of(Gpfq, "refinement")
+
+    def plan(self) -> Plan:
+        """Factorise H, then walk rounding to nearest."""
+        return Plan(self._start, self.finite_alphabet, self.finite_alphabet, refinements=self.refinement)
+
+    def _start(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Start:
+        order = walk_order(gram, self.visit)
+        feedback, damping = conditional_feedback(gram.visited(order), self.damping)
         aligned = np.where(gram.alive[:, None], weights, 0.0)
-        base = aligned if order is None else np.ascontiguousarray(aligned[order])
-        feedback, damping = conditional_feedback(seen, self.damping)
-        return Prepared(base, base, feedback, np.ones(len(base)), aligned, order, damping)
+        base = np.ascontiguousarray(aligned[order])
+        return Start(base, base, feedback, np.ones(len(base)), aligned, order, damping)
+
+
+def walk_order(gram: Gram, visit: str) -> Index:
+    """Return the order of the walk: the inputs as they are, or those with the largest norm first."""
+    return np.argsort(-gram.squares, kind="stable") if visit == "largest-first" else np.arange(len(gram.squares))

@@ -13,7 +13,8 @@ import numpy as np
 from sdqviz.array import Array
 from sdqviz.choice import field
 from sdqviz.methods import METHODS
-from sdqviz.methods.calibrated.path_following import SCALES, decode_layer, fitted_step
+from sdqviz.methods.calibrated.path_following import decode_layer
+from sdqviz.methods.calibrated.scale import SCALES, ScaleFit, fitted_step
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, join_bias, split_bias
 from sdqviz.progress import report, stop_if
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS
@@ -120,7 +121,9 @@ class MagnitudePruning(MethodChoice):
             return neurons.astype(np.float32).astype(float), None, np.zeros_like(neurons, bool)
         bits = self.bits
         step = step_up(
-            fitted_step(neurons, neurons != 0, lambda steps: Grid.finite("midrise", bits, steps), self.scale, "mse")
+            fitted_step(
+                neurons, neurons != 0, lambda steps: Grid.finite("midrise", bits, steps), ScaleFit(self.scale, "mse")
+            )
         )
         grid = Grid.finite("midrise", bits, step)
         rounded = np.where(neurons == 0, 0.0, grid.nearest(neurons.T).T)

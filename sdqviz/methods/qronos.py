@@ -7,8 +7,11 @@ import dataclasses
 import numpy as np
 
 from sdqviz.array import Array
+from sdqviz.choice import field_of
 from sdqviz.methods import METHODS
-from sdqviz.methods.calibrated.path_following import ErrorFeedback, Prepared
+from sdqviz.methods.calibrated.path_following import PathFollowing
+from sdqviz.methods.calibrated.plan import Plan, Start
+from sdqviz.methods.gptq import Gptq, walk_order
 from sdqviz.path_following.alignment import least_squares
 from sdqviz.path_following.feedback import conditional_feedback
 from sdqviz.path_following.gram import Gram
@@ -17,7 +20,7 @@ from sdqviz.progress import ShouldStop
 
 @METHODS.register
 @dataclasses.dataclass(frozen=True)
-class Qronos(ErrorFeedback):
+class Qronos(PathFollowing):
     """Qronos: corrects errors already made in earlier layers and weights, and shapes the later weights.
 
     It aims at Xw, the original network's outputs. The first weight is rounded with the others as they are; these then
@@ -32,17 +35,24 @@ class Qronos(ErrorFeedback):
     name = "qronos"
     title = "Qronos"
 
-    def prepared(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Prepared:
-        """Solve the least-squares problem, and factorise H in the order of the walk."""
-        order = self.walk_order(gram)
-        seen = gram if order is None else gram.visited(order)
+    damping: float = field_of(Gptq, "damping")
+    visit: str = field_of(Gptq, "visit")
+    refinement: int = field_of(Gptq, "refinement")
+
+    def plan(self) -> Plan:
+        """Solve the least-squares problem, factorise H, then walk rounding to nearest."""
+        return Plan(self._start, self.finite_alphabet, self.finite_alphabet, refinements=self.refinement)
+
+    def _start(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Start:
+        order = walk_order(gram, self.visit)
+        seen = gram.visited(order)
         feedback, damping = conditional_feedback(seen, self.damping)
         aligned = least_squares(gram, weights, damping)
-        reference = aligned if order is None else np.ascontiguousarray(aligned[order])
+        reference = np.ascontiguousarray(aligned[order])
         base = reference.copy()
-        if len(base) and seen.alive[0] and gram.cross is not None:
-            ordered = weights if order is None else weights[order]
-            aimed = (seen.cross[0] if seen.cross is not None else seen.inputs[0]) @ ordered + damping * ordered[0]
+        if len(base) and seen.alive[0] and seen.cross is not None:
+            ordered = weights[order]
+            aimed = seen.cross[0] @ ordered + damping * ordered[0]
             alive = seen.alive[1:]
             base[0] = (aimed - (seen.inputs[0, 1:] * alive) @ ordered[1:]) / (seen.squares[0] + damping)
-        return Prepared(base, reference, feedback, np.ones(len(base)), aligned, order, damping)
+        return Start(base, reference, feedback, np.ones(len(base)), aligned, order, damping)

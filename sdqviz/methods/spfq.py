@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from sdqviz.array import Array
-from sdqviz.choice import field
+from sdqviz.choice import field, field_of
 from sdqviz.methods import METHODS
-from sdqviz.methods.calibrated.path_following import ALIGNMENTS, PathFollowing, Prepared, align
-from sdqviz.path_following.feedback import path_gain
-from sdqviz.path_following.gram import Gram
-from sdqviz.progress import ShouldStop
+from sdqviz.methods.calibrated.along_path import AlongPath
+from sdqviz.methods.calibrated.path_following import PathFollowing
+from sdqviz.methods.calibrated.plan import Plan
+from sdqviz.methods.gpfq import Gpfq
 from sdqviz.quantizers import QUANTIZERS
-from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
+from sdqviz.quantizers.quantizer import QuantizerChoice
 
 
 @METHODS.register
@@ -29,20 +28,8 @@ class Spfq(PathFollowing):
     name = "spfq"
     title = "SPFQ"
 
-    alignment: str = field(
-        "sweeps",
-        label="Alignment",
-        help="How the weights are first moved to suit the activations of the network compressed so far: by sweeps, by "
-        "least squares, or by the linear program of the smallest range (small layers).",
-        options=ALIGNMENTS,
-    )
-    order: int = field(
-        1,
-        label="Order r",
-        help="Sweeps of the alignment; more of them come closer to least squares.",
-        minimum=1,
-        maximum=1000,
-    )
+    alignment: str = field_of(Gpfq, "alignment")
+    order: int = field_of(Gpfq, "order")
     finite: bool = field(
         True,
         label="Finite alphabet",
@@ -50,15 +37,11 @@ class Spfq(PathFollowing):
         advanced=True,
     )
 
-    def prepared(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Prepared:
-        """Align, then walk along the inputs."""
-        aligned = align(gram, weights, self.alignment, self.order, should_stop)
-        return Prepared(aligned, aligned, gram.inputs, path_gain(gram), aligned)
+    def plan(self) -> Plan:
+        """Align, then walk along the inputs, rounding at random."""
+        alphabet = self.finite_alphabet if self.finite else self.endless_alphabet
+        return Plan(AlongPath(self.alignment, self.order), self.finite_alphabet, alphabet, _stochastic)
 
-    def quantizer(self, threshold: float) -> QuantizerChoice:
-        """Return stochastic rounding."""
-        return QUANTIZERS["stochastic"]()
 
-    def grid(self, bits: int, step: Array) -> Grid:
-        """Return the alphabet that weights are quantized to."""
-        return self.finite_grid(bits, step) if self.finite else Grid.infinite(self.alphabet, step)
+def _stochastic(threshold: float) -> QuantizerChoice:
+    return QUANTIZERS["stochastic"]()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 from sdqviz.array import Array
-from sdqviz.choice import field
+from sdqviz.choice import field, field_of
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
-from sdqviz.methods.calibrated.path_following import ALIGNMENTS, PathFollowing, Prepared, align
-from sdqviz.path_following.feedback import path_gain
-from sdqviz.path_following.gram import Gram
-from sdqviz.progress import ShouldStop
+from sdqviz.methods.calibrated.along_path import AlongPath
+from sdqviz.methods.calibrated.path_following import PathFollowing
+from sdqviz.methods.calibrated.plan import Plan
+from sdqviz.methods.gpfq import Gpfq
+from sdqviz.methods.spfq import Spfq
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
 
@@ -67,26 +68,9 @@ class Unified(PathFollowing):
         options=("own", "largest"),
         advanced=True,
     )
-    alignment: str = field(
-        "sweeps",
-        label="Alignment",
-        help="How the weights are first moved to suit the activations of the network compressed so far: by sweeps, by "
-        "least squares, or by the linear program of the smallest range (small layers).",
-        options=ALIGNMENTS,
-    )
-    order: int = field(
-        1,
-        label="Order r",
-        help="Sweeps of the alignment; more of them come closer to least squares.",
-        minimum=1,
-        maximum=1000,
-    )
-    finite: bool = field(
-        True,
-        label="Finite alphabet",
-        help="Off: the levels go on beyond the range, as the theorems assume; what they take is counted.",
-        advanced=True,
-    )
+    alignment: str = field_of(Gpfq, "alignment")
+    order: int = field_of(Gpfq, "order")
+    finite: bool = field_of(Spfq, "finite")
 
     def check(self) -> None:
         """Ask for a ratio where the operator prunes, and for a zero among the levels."""
@@ -101,28 +85,24 @@ class Unified(PathFollowing):
     def _prunes(self) -> bool:
         return self.operator in ("prune", "quantize-prune")
 
-    def prepared(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Prepared:
-        """Align, then walk along the inputs with C."""
-        aligned = align(gram, weights, self.alignment, self.order, should_stop)
-        return Prepared(aligned, aligned, gram.inputs, path_gain(gram, self.scaling, self.placement), aligned)
+    def plan(self) -> Plan:
+        """Align, then walk along the inputs with C and the operator."""
+        ends = self.finite or self.operator == "one-bit"
+        fitted = _one_bit if self.operator == "one-bit" else self.finite_alphabet
+        return Plan(
+            AlongPath(self.alignment, self.order, self.scaling, self.placement),
+            fitted,
+            fitted if ends else self.endless_alphabet,
+            self._operator,
+            (self.pruning_ratio or 0.0) if self._prunes else 0.0,
+            scaling=self.scaling,
+        )
 
-    def quantizer(self, threshold: float) -> QuantizerChoice:
-        """Return the operator."""
+    def _operator(self, threshold: float) -> QuantizerChoice:
         if self._prunes:
             return QUANTIZERS.from_dict({"name": self.operator, "threshold": threshold})
         return QUANTIZERS["stochastic" if self.operator == "quantize" else "one-bit"]()
 
-    def finite_grid(self, bits: int, step: Array) -> Grid:
-        """Return the alphabet that the scale is fitted to: two levels for one bit."""
-        return Grid.finite("midrise", 1, step) if self.operator == "one-bit" else super().finite_grid(bits, step)
 
-    def grid(self, bits: int, step: Array) -> Grid:
-        """Return the alphabet that weights are quantized to."""
-        if self.finite or self.operator == "one-bit":
-            return self.finite_grid(bits, step)
-        return Grid.infinite(self.alphabet, step)
-
-    @property
-    def target_ratio(self) -> float:
-        """The pruning ratio, for an operator that prunes."""
-        return (self.pruning_ratio or 0.0) if self._prunes else 0.0
+def _one_bit(bits: int, step: Array) -> Grid:
+    return Grid.finite("midrise", 1, step)

@@ -178,7 +178,7 @@ def run(choice: WalkChoice, seed: int) -> WalkRun:
             paths.append(Path(name, kept, _states(data, kept), clipped))
             continue
         method = choice.method(name)
-        start = method.prepared(gram, data.weights, None)
+        start = method.plan().start(gram, data.weights, None)
         rule = {"spfq": QUANTIZERS["stochastic"](), "unified": quantizer}.get(name, QUANTIZERS["nearest"]())
         walk = recursion.walk(
             start.base, start.feedback, start.gain, rule, own, keys, reference=start.reference, alive=gram.alive

@@ -96,7 +96,7 @@ def test_every_layer_is_what_the_recursion_over_samples_gives(make, name, choice
         step = np.broadcast_to(item.step, len(rows))
         for group in range(groups):
             part = slice(group * size, (group + 1) * size)
-            grid = method.grid(method.bits, step[part])
+            grid = method.plan().alphabet(method.bits, step[part])
             aligned = naive.align(original[group], inputs[group], rows[part].T, getattr(method, "order", 1))
             expected, _ = naive.quantize(
                 inputs[group], aligned, quantizer, grid, keys[part], getattr(method, "scaling", 1.0)

@@ -1,0 +1,120 @@
+"""One group of a layer on its way: its inputs, its weights, and walks through it with this or that scale."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.error import InputError
+from sdqviz.kernels import draws
+from sdqviz.methods.calibrated.plan import Plan, Start
+from sdqviz.methods.method import Task
+from sdqviz.networks.layer import Layer, to_vectors
+from sdqviz.path_following.gram import Gram, Moments
+from sdqviz.path_following.walk import Walk, refine, walk
+from sdqviz.progress import ShouldStop
+from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GroupWork:
+    """The weights of one group of a layer and all that their walk needs; columns are neurons.
+
+    Attributes
+    ----------
+    part : slice
+        Which of the layer's neurons these are.
+    weights : ndarray, shape (N, M)
+        w, with the biases as a last row where they are quantized like weights.
+    moments : Moments
+        Sums over the layer's inputs.
+    gram : Gram
+        What the walk knows of them.
+    start : Start
+        What the walk starts from.
+    keys, trial_keys : ndarray of uint64, shape (M,)
+        Keys of the random numbers: of the walk, and of walks that only look for a scale, so that the former stay
+        independent of what was found with the latter.
+    """
+
+    part: slice
+    weights: Array
+    moments: Moments
+    gram: Gram
+    start: Start
+    keys: Array
+    trial_keys: Array
+
+    def walk(
+        self, plan: Plan, operator: QuantizerChoice, grid: Grid, keys: Array, should_stop: ShouldStop | None
+    ) -> Walk:
+        """Follow the path with the layer's alphabets, then refine; the result is in the order of the weights."""
+        own = dataclasses.replace(grid, step=grid.step[self.part])
+        start, order = self.start, self.start.order
+        found = walk(
+            start.base, start.feedback, start.gain, operator, own, keys, reference=start.reference,
+            alive=self.gram.alive if order is None else self.gram.alive[order], names=order, should_stop=should_stop,
+        )  # fmt: skip
+        if order is not None:
+            back = np.argsort(order)
+            found = Walk(found.quantized[back], found.error[back], found.overload)
+        for _ in range(plan.refinements):
+            again = refine(self.gram, self.weights, found.quantized, operator, own, keys, should_stop)
+            found = Walk(again.quantized, start.aligned - again.quantized, again.overload)
+        return found
+
+    def errors(self, quantized: Array) -> Array:
+        """Return ‖Xw − X̃q‖² of every neuron, shape (M,), for q of shape (N, M)."""
+        return self.gram.error(self.weights, quantized, self._aimed)
+
+    @functools.cached_property
+    def _aimed(self) -> Array:
+        return self.gram.aimed(self.weights)
+
+
+def group_works(plan: Plan, biases: str, layer: Layer, moments: tuple[Moments, ...], task: Task) -> list[GroupWork]:
+    """Align every group of a layer and make ready for its walk.
+
+    Parameters
+    ----------
+    plan : Plan
+        How.
+    biases : {"float", "corrected", "quantized"}
+        Whether inputs are seen less their means, or with a constant 1 as one more.
+    layer : Layer
+        The layer.
+    moments : tuple of Moments
+        Of each of its groups.
+    task : Task
+        Its seed decides the random numbers.
+
+    Raises
+    ------
+    InputError
+        If the weights cannot be aligned as asked for; the layer is named.
+    """
+    rows = to_vectors(layer.weight, layer.groups, "rows")
+    bias = np.zeros(len(rows)) if layer.bias is None else layer.bias
+    keys = draws.neuron_keys(draws.layer_key(task.seed, layer.name), len(rows))
+    trial = draws.neuron_keys(draws.layer_key(task.seed, f"{layer.name}|scale"), len(rows))
+    size = len(rows) // layer.groups
+    found = []
+    for group, sums in enumerate(moments):
+        part = slice(group * size, (group + 1) * size)
+        weights = np.ascontiguousarray(rows[part].T)
+        if layer.bias is None or biases == "float":
+            gram = sums.plain()
+        elif biases == "quantized":
+            gram = sums.extended(weights, bias[part])
+            weights = np.vstack([weights, bias[part]])
+        else:
+            gram = sums.centred(weights)
+        try:
+            start = plan.start(gram, weights, task.should_stop)
+        except InputError as error:
+            raise InputError(f"layer {layer.name}: {error}") from None
+        found.append(GroupWork(part, weights, sums, gram, start, keys[part], trial[part]))
+    return found

@@ -1,0 +1,94 @@
+"""What tells one calibrated method from another: how a walk starts, the operator, the alphabets."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+from sdqviz.array import Array, Index
+from sdqviz.path_following.gram import Gram
+from sdqviz.progress import ShouldStop
+from sdqviz.quantizers import QUANTIZERS
+from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Start:
+    """What the walk of one group starts from; rows are inputs in the order of the walk, columns neurons.
+
+    Attributes
+    ----------
+    base, reference, feedback, gain
+        As `sdqviz.path_following.walk.walk` takes them.
+    aligned : ndarray, shape (N, M)
+        w̃, in the order of the weights.
+    order : ndarray of int or None, shape (N,)
+        The order of the walk, if it is not that of the weights.
+    damping : float
+        λ, in units of H.
+    """
+
+    base: Array
+    reference: Array
+    feedback: Array
+    gain: Array
+    aligned: Array
+    order: Index | None = None
+    damping: float = 0.0
+
+
+class Starting(Protocol):
+    """Aligns the weights of one group, shape (N, M), and finds how their errors are fed back."""
+
+    def __call__(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Start:
+        """Return what the walk starts from."""
+
+
+class Operators(Protocol):
+    """Gives the operator T for a threshold, which is 0 without a pruning ratio."""
+
+    def __call__(self, threshold: float) -> QuantizerChoice:
+        """Return T."""
+
+
+class Alphabets(Protocol):
+    """Gives the alphabets of a number of bits for steps δ, shape (out,)."""
+
+    def __call__(self, bits: int, step: Array) -> Grid:
+        """Return the alphabet of each neuron."""
+
+
+def nearest(threshold: float) -> QuantizerChoice:
+    """Return rounding to nearest, whatever the threshold: an operator that does not prune."""
+    return QUANTIZERS["nearest"]()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """How a method quantizes a layer.
+
+    Attributes
+    ----------
+    start : Starting
+        Aligns, and finds the feedback.
+    fitted : Alphabets
+        What the scale is fitted to: finite alphabets.
+    alphabet : Alphabets
+        What weights are quantized to.
+    operator : Operators
+        T.
+    ratio : float
+        Share of the weights that are to become zero; 0 for no pruning.
+    refinements : int
+        How often the quantized weights are visited again.
+    scaling : float
+        C.
+    """
+
+    start: Starting
+    fitted: Alphabets
+    alphabet: Alphabets
+    operator: Operators = nearest
+    ratio: float = 0.0
+    refinements: int = 0
+    scaling: float = 1.0
