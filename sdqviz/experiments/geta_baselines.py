@@ -193,7 +193,7 @@ def fine_tuned(
     from torch.nn.modules.batchnorm import _BatchNorm
 
     from sdqviz.methods.geta.batches import Batches
-    from sdqviz.networks.network import main_tensor
+    from sdqviz.networks.forward import main_tensor
 
     if network.dataset is None:
         raise InputError("dataset must be given to the network to train it, got none")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sdqviz.array import FLOAT_BITS
-from sdqviz.networks.network import Network, run
+from sdqviz.networks.network import Network
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,7 +105,7 @@ def count(network: Network) -> Macs:
             counted[name] += macs
 
     with _watched(add):
-        run(network.module, network.example_input, "float32")
+        network.forward(network.example_input)
     inputs = _inputs(network.example_input)
     return Macs({name: macs / inputs for name, macs in counted.items()}, others / inputs)
 

@@ -6,9 +6,8 @@ import copy
 import dataclasses
 import functools
 import hashlib
-import math
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,8 +15,11 @@ import numpy as np
 from sdqviz.array import Array, Index
 from sdqviz.error import InputError
 from sdqviz.networks import structure
+from sdqviz.networks.batch import batch_size, batches
 from sdqviz.networks.dataset import Dataset
+from sdqviz.networks.forward import Forward
 from sdqviz.networks.layer import Layer, compressible_kinds, find_layers
+from sdqviz.networks.recorder import Recorder, shadow
 from sdqviz.networks.structure import Structure
 from sdqviz.progress import ShouldStop, stop_if
 
@@ -27,11 +29,9 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "float64"]
 """The arithmetic of a forward pass: the module as it is, or its copy in double precision."""
 
-BATCH = 2000
-"""Inputs passed through a network together at most: fewer, larger products keep all threads busy."""
-
-BATCH_VALUES = 1 << 21
-"""Input values passed through together at most, so that the activations of a large network fit."""
+TEST_BATCH, TEST_VALUES = 2000, 1 << 21
+"""Inputs, and input values, that pass through together where only outputs are kept: large products keep all threads
+busy."""
 
 
 class Network:
@@ -118,6 +118,7 @@ class Network:
         self.seed = seed
         self.note = note
         self.choice = dict(choice)
+        self.passes = Forward()
         self._exact = exact
         self._predictions: dict[int | None, Index] = {}
 
@@ -166,16 +167,14 @@ class Network:
         read = structure.read(self.module)
         if not read.applicable:
             return read
-        shapes: dict[str, tuple[int, ...]] = {}
-        module = self.shadow()
-        for name in [name for node in read.nodes for name in _layer_names(node)]:
-            module.get_submodule(name).register_forward_pre_hook(functools.partial(_keep_shape, shapes, name))
-        run(module, self.example_input, "float32")
-        for name, shape in shapes.items():
-            if len(shape) != 2:
-                return structure.refused(
-                    f"layer {name} acts on inputs of shape {shape}; the theorems speak of one vector per input"
-                )
+        recorder = Recorder(self.module, [name for node in read.nodes for name in _layer_names(node)], outputs=False)
+        recording = recorder.run(lambda module: self.passes.raw(module, self.example_input))
+        for name, calls in recording.calls.items():
+            for shape in (tuple(call.entered.shape) for call in calls):
+                if len(shape) != 2:
+                    return structure.refused(
+                        f"layer {name} acts on inputs of shape {shape}; the theorems speak of one vector per input"
+                    )
         return read
 
     @property
@@ -207,12 +206,12 @@ class Network:
         """
         if self.example_input is None:
             raise InputError(f"network {self.name} must have a forward pass for this, got weights alone")
-        return run(self._of(dtype), inputs, dtype)
+        return self.passes(self.of(dtype), inputs)
 
     def outputs(self, inputs: Any, dtype: Precision = "float32", should_stop: ShouldStop | None = None) -> Array:
         """Return the outputs for many inputs, computed in batches, shape (n, ...)."""
         parts: list[Array] = []
-        for batch in batches(inputs, _batch_size(inputs)):
+        for batch in batches(inputs, batch_size(inputs, TEST_BATCH, TEST_VALUES)):
             stop_if(should_stop)
             parts.append(_to_numpy(self.forward(batch, dtype)))
         return np.concatenate(parts)
@@ -246,13 +245,8 @@ class Network:
         return float((predictions == labels).mean())
 
     def shadow(self, dtype: Precision = "float32") -> nn.Module:
-        """Return a copy of the module that shares its parameters and buffers: hooks on it concern nobody else.
-
-        Several threads may so measure one network at once.
-        """
-        module = self._of(dtype)
-        shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-        return copy.deepcopy(module, shared)
+        """Return a copy of the module that shares its parameters and buffers: hooks on it concern nobody else."""
+        return shadow(self.of(dtype))
 
     # -- a changed copy ---------------------------------------------------------------------------
 
@@ -290,44 +284,15 @@ class Network:
         network._set(module, self.example_input, self.dataset, self.name, self.seed, exact, self.note, self.choice)
         return network
 
-    def _of(self, dtype: Precision) -> nn.Module:
+    def of(self, dtype: Precision) -> nn.Module:
+        """Return the module in a precision: as it is, or in double."""
         if dtype not in ("float32", "float64"):
             raise InputError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         return self.module if dtype == "float32" else self.module64
 
 
-def batches(inputs: Any, size: int) -> Iterator[Any]:
-    """Cut an array, a tensor, or a tuple or dict of these into batches along the first axis."""
-    if isinstance(inputs, Mapping):
-        for start in range(0, _length(inputs.values()), size):
-            yield {key: value[start : start + size] for key, value in inputs.items()}
-    elif isinstance(inputs, tuple | list):
-        for start in range(0, _length(inputs), size):
-            yield tuple(value[start : start + size] for value in inputs)
-    else:
-        for start in range(0, _length([inputs]), size):
-            yield inputs[start : start + size]
-
-
-def _batch_size(inputs: Any) -> int:
-    parts = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple | list) else [inputs]
-    values = sum(math.prod(part.shape[1:]) for part in parts)
-    return max(1, min(BATCH, BATCH_VALUES // max(values, 1)))
-
-
-def _length(parts: Collection[Any]) -> int:
-    lengths = {len(part) for part in parts}
-    if len(lengths) != 1 or 0 in lengths:
-        raise InputError(f"inputs must all have the same first axis, at least 1 long, got lengths {sorted(lengths)}")
-    return lengths.pop()
-
-
 def _layer_names(node: structure.DenseNode | structure.ResidualNode) -> tuple[str, ...]:
     return (node.layer,) if isinstance(node, structure.DenseNode) else (node.inner, node.outer)
-
-
-def _keep_shape(shapes: dict[str, tuple[int, ...]], name: str, _: nn.Module, arguments: tuple[Any, ...]) -> None:
-    shapes[name] = tuple(arguments[0].shape)
 
 
 def _checked_example(example: Any) -> Any:
@@ -346,51 +311,6 @@ def _checked_example(example: Any) -> Any:
     if isinstance(example, tuple | list):
         return tuple(copied(value) for value in example)
     return copied(example)
-
-
-def run(module: nn.Module, inputs: Any, dtype: Precision) -> Tensor:
-    """Pass one batch through a module, without gradients, and return its main output; see `Network` for which.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        In the precision that ``dtype`` says.
-    inputs : tensor, ndarray, tuple or dict of these
-        Floating inputs are converted.
-    dtype : {"float32", "float64"}
-        Precision of the pass.
-    """
-    import torch
-
-    anchor = next(iter([*module.parameters(), *module.buffers()]), torch.zeros(0))
-    own = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    wanted = torch.float64 if dtype == "float64" else own
-
-    def ready(value: Any) -> Tensor:
-        tensor = torch.as_tensor(np.array(value)) if isinstance(value, np.ndarray) else torch.as_tensor(value)
-        return tensor.to(device=anchor.device, dtype=wanted if tensor.is_floating_point() else None)
-
-    with torch.no_grad():
-        if isinstance(inputs, Mapping):
-            result = module(**{key: ready(value) for key, value in inputs.items()})
-        elif isinstance(inputs, tuple | list):
-            result = module(*(ready(value) for value in inputs))
-        else:
-            result = module(ready(inputs))
-    return main_tensor(result)
-
-
-def main_tensor(result: Any) -> Tensor:
-    """Return the output of a module that counts; see `Network` for which."""
-    import torch
-
-    if isinstance(result, Mapping) and result:
-        return main_tensor(result["logits"] if "logits" in result else next(iter(result.values())))
-    if isinstance(result, tuple | list) and result:
-        return main_tensor(result[0])
-    if isinstance(result, torch.Tensor):
-        return result
-    raise InputError(f"module must return a tensor, or a tuple or dict of tensors, got {type(result).__name__}")
 
 
 def _to_numpy(tensor: Tensor) -> Array:

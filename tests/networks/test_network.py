@@ -11,8 +11,8 @@ from torch import nn
 
 import sdqviz as sq
 from sdqviz import asset
+from sdqviz.networks.batch import batches
 from sdqviz.networks.dataset import Dataset
-from sdqviz.networks.network import batches
 from sdqviz.networks.training import read_record
 
 LEAST_ACCURACY = {
@@ -250,11 +250,11 @@ def test_outputs_do_not_depend_on_batches_and_can_be_stopped(monkeypatch):
     network = sq.Network(nn.Sequential(nn.Linear(5, 3), nn.Tanh()), random(1, 5))
     inputs = random(23, 5)
     whole = network.outputs(inputs, "float64")
-    monkeypatch.setattr("sdqviz.networks.network.BATCH", 4)
+    monkeypatch.setattr("sdqviz.networks.network.TEST_BATCH", 4)
     assert np.allclose(network.outputs(inputs, "float64"), whole, rtol=0, atol=1e-14)
     with pytest.raises(sq.Stopped):
         network.outputs(inputs, should_stop=lambda: True)
-    with pytest.raises(sq.InputError, match="inputs must all have the same first axis"):
+    with pytest.raises(sq.InputError, match="inputs must hold at least one sample"):
         network.outputs(inputs[:0])
     with pytest.raises(sq.InputError, match="dtype must be 'float32' or 'float64', got 'half'"):
         network.outputs(inputs, "half")

@@ -104,23 +104,20 @@ def _of_network(name: str, place: int, samples: int, neurons: int, seed: int) ->
 
 def _rows_before(network: object, name: str, images: Array, count: int, seed: int) -> Array:
     """Return ``count`` rows that a layer's weight matrix multiplies (the first group's), float64."""
-    import torch
-
+    from sdqviz.networks.batch import batches
     from sdqviz.networks.layer import input_rows
     from sdqviz.networks.network import Network
+    from sdqviz.networks.recorder import Recorder
 
     if not isinstance(network, Network):
         raise InputError(f"network must be a Network, got {type(network).__name__}")
-    module = network.shadow()
-    seen: list[torch.Tensor] = []
-    part = module.get_submodule(name)
-    handle = part.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].detach()))
-    try:
-        with torch.no_grad():
-            module(torch.from_numpy(np.ascontiguousarray(images)))
-    finally:
-        handle.remove()
-    rows = np.concatenate([piece[0].cpu().numpy() for piece in input_rows(part, seen[0])])
+    recorder = Recorder(network.module, [name], outputs=False)
+    part = recorder.module.get_submodule(name)
+    pieces: list[Array] = []
+    for batch in batches(images):
+        entered = recorder.reach(functools.partial(network.passes.raw, inputs=batch), name)
+        pieces.extend(piece[0].cpu().numpy() for piece in input_rows(part, entered))
+    rows = np.concatenate(pieces)
     if len(rows) > count:
         rows = rows[np.sort(np.random.default_rng([seed, 4]).choice(len(rows), count, replace=False))]
     return rows

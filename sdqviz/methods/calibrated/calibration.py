@@ -18,21 +18,18 @@ from sdqviz import memory
 from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.kernels import draws
-from sdqviz.methods.calibrated.streams import Rerun, Stream, Traced, normalisations, trace
+from sdqviz.methods.calibrated.streams import Rerun, Stream, Traced, normalisations
 from sdqviz.methods.calibrated.sums import Sums, in_numpy
+from sdqviz.networks.batch import batches
 from sdqviz.networks.layer import Layer, input_rows, position_count, to_vectors
-from sdqviz.networks.network import Network, batches
+from sdqviz.networks.network import Network
+from sdqviz.networks.recorder import Recorder
+from sdqviz.networks.tracing import trace
 from sdqviz.path_following.gram import Moments
 from sdqviz.progress import ShouldStop, stop_if
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-BATCH = 256
-"""Samples that go through the network together at most."""
-
-BATCH_VALUES = 1 << 18
-"""Input values that go through together at most: the activations of a large network are many times these."""
 
 STORE_BYTES = 512 * 1024**2
 """Activations kept in memory; the rest waits in a file."""
@@ -94,14 +91,16 @@ class Calibration:
         self._original, self._compressed = original, compressed
         wanted = {*self._layers, *normalisations(original)}
         self._agree = True
-        self._stream: Stream = Rerun(original, compressed, self._data, wanted)
-        graph = trace(original)
-        if graph is not None:
-            traced = Traced(graph, original, compressed, self._data, wanted, store_bytes)
-            if traced.reproduces(self._data[0]):
-                self._stream = traced
-        self.stops: tuple[str, ...] = self._stream.stops
+        recorder = Recorder(original, wanted, outputs=False)
+        recording = recorder.run(lambda module: network.passes.raw(module, self._data[0]))
+        self.stops: tuple[str, ...] = tuple(recording.calls)
         """Layers and batch normalisations, in the order in which the data meet them."""
+        self._stream: Stream = Rerun(original, compressed, self._data, self.stops, network.passes)
+        followed = trace(original, wanted)
+        if followed is not None:
+            traced = Traced(followed, original, compressed, self._data, wanted, store_bytes)
+            if traced.holds(self.stops) and traced.reproduces(self._data[0], recording.output):
+                self._stream = traced
 
     @property
     def traced(self) -> bool:
@@ -287,17 +286,10 @@ def _device(name: str) -> Any:
 def _batches(inputs: Any, network: Network) -> list[Any]:
     import torch
 
-    if isinstance(inputs, np.ndarray | torch.Tensor):
-        if inputs.ndim == 0 or len(inputs) == 0:
-            raise InputError("calibration must hold at least one sample, got none")
-        size = max(1, min(BATCH, BATCH_VALUES // max(1, int(np.prod(inputs.shape[1:])))))
-        data = list(batches(inputs, size))
-    elif isinstance(inputs, list):
-        data = inputs
-    else:
-        data = [inputs]
-    if not data:
+    empty = inputs.ndim == 0 or len(inputs) == 0 if isinstance(inputs, np.ndarray | torch.Tensor) else inputs == []
+    if empty:
         raise InputError("calibration must hold at least one sample, got none")
+    data = list(batches(inputs))
     try:
         network.forward(data[0])
     except InputError:

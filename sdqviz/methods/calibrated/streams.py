@@ -9,19 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
-from sdqviz.error import InputError
-from sdqviz.networks.layer import compressible_kinds
+from sdqviz.networks.batch import arguments
+from sdqviz.networks.forward import Forward
+from sdqviz.networks.recorder import Recorder
+from sdqviz.networks.tracing import Trace
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
 class Stream(Protocol):
-    """Gives a layer's inputs in both networks, batch after batch; layers are asked for in the order of ``stops``."""
-
-    stops: tuple[str, ...]
+    """Gives a layer's inputs in both networks, batch after batch; layers are asked for in the order of the data."""
 
     def inputs(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the layer's inputs in the original and in the compressed network, a batch at a time."""
@@ -33,32 +31,20 @@ class Stream(Protocol):
         """Let go of all activations."""
 
 
-class _ReachedError(Exception):
-    """Ends a forward pass at the layer that is being looked at."""
-
-
 class Rerun:
     """For modules that cannot be traced: every layer starts from the input, and the pass ends where it is reached."""
 
-    def __init__(self, original: nn.Module, compressed: nn.Module, data: Sequence[Any], wanted: set[str]) -> None:
-        self._modules, self._data, self._agree = (original, compressed), data, True
-        met: dict[str, None] = {}
-        hooks = [
-            original.get_submodule(name).register_forward_pre_hook(functools.partial(_note, met, name))
-            for name in wanted
-        ]
-        try:
-            _forward(original, data[0])
-        finally:
-            for hook in hooks:
-                hook.remove()
-        self.stops = tuple(met)
+    def __init__(
+        self, original: nn.Module, compressed: nn.Module, data: Sequence[Any], wanted: Sequence[str], passes: Forward
+    ) -> None:
+        self._recorders = tuple(Recorder(module, wanted, outputs=False) for module in (original, compressed))
+        self._data, self._passes, self._agree = data, passes, True
 
     def inputs(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Run every batch as far as the layer."""
         for batch in self._data:
-            first = self._reach(self._modules[0], name, batch)
-            yield first, first if self._agree else self._reach(self._modules[1], name, batch)
+            first = self._reach(0, name, batch)
+            yield first, first if self._agree else self._reach(1, name, batch)
 
     def part(self) -> None:
         """Run the compressed network too from here on."""
@@ -67,55 +53,40 @@ class Rerun:
     def close(self) -> None:
         """Nothing is kept."""
 
-    @staticmethod
-    def _reach(module: nn.Module, name: str, batch: Any) -> Tensor:
-        seen: list[Tensor] = []
-
-        def stop(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-            seen.append(arguments[0].detach().clone())
-            raise _ReachedError
-
-        hook = module.get_submodule(name).register_forward_pre_hook(stop)
-        try:
-            _forward(module, batch)
-        except _ReachedError:
-            pass
-        finally:
-            hook.remove()
-        if not seen:
-            raise InputError(f"layer {name!r} must be reached by every batch, got one that passes it by")
-        return seen[0]
-
-
-def _note(met: dict[str, None], name: str, _: nn.Module, arguments: tuple[Any, ...]) -> None:
-    if arguments:
-        met.setdefault(name)
+    def _reach(self, which: int, name: str, batch: Any) -> Tensor:
+        return self._recorders[which].reach(lambda module: self._passes.raw(module, batch), name)
 
 
 class Traced:
     """Runs the traced graph of a module piece by piece; between the pieces each batch's live values are stored."""
 
     def __init__(
-        self, graph: Any, original: nn.Module, compressed: nn.Module, data: Sequence[Any], wanted: set[str],
+        self, trace: Trace, original: nn.Module, compressed: nn.Module, data: Sequence[Any], wanted: set[str],
         store_bytes: int,
     ) -> None:  # fmt: skip
         self._modules, self._data = (original, compressed), data
-        self._nodes = list(graph.nodes)
+        self._constants = trace.constants
+        self._nodes = list(trace.graph.nodes)
         self._last_use = {used: node for node in self._nodes for used in node.all_input_nodes}
-        self._place: dict[str, int] = {}
+        self._place: dict[str, tuple[int, str]] = {}
         for place, node in enumerate(self._nodes):
-            if node.op == "call_module" and node.target in wanted and node.args:
-                self._place.setdefault(node.target, place)
-        self.stops = tuple(self._place)
+            if node.op == "call_module":
+                for name in wanted:
+                    if name == node.target or name.startswith(f"{node.target}."):
+                        self._place.setdefault(name, (place, name[len(node.target) + 1 :]))
+        self._opened: dict[tuple[int, str], Recorder] = {}
         self._at = 0
         self._agree = True
         self._store = _Store(store_bytes)
 
-    def reproduces(self, batch: Any) -> bool:
+    def holds(self, names: Sequence[str]) -> bool:
+        """Whether all layers that the data meet are in the graph."""
+        return all(name in self._place for name in names)
+
+    def reproduces(self, batch: Any, expected: Any) -> bool:
         """Whether the graph gives what the module gives; tracing may freeze what depends on the data."""
         import torch
 
-        expected = _forward(self._modules[0], batch)
         try:
             values = self._run(0, 0, len(self._nodes), self._start(batch), keep_output=True)
         except Exception:  # a graph that does not run is no use, whatever the reason
@@ -124,9 +95,8 @@ class Traced:
 
     def inputs(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Run every batch on from where it waits to the layer."""
-        place = self._place[name]
-        begin, argument = self._at, self._nodes[place].args[0]
-        self._at = place
+        place, inner = self._place[name]
+        begin, self._at = self._at, place
         for number, batch in enumerate(self._data):
             kept = self._store.take(number) if begin else None
             first, second = (self._start(batch), None) if kept is None else kept
@@ -136,8 +106,24 @@ class Traced:
             if second is not None:
                 second = self._run(1, begin, place, second)
             # values that change in place later must not change what is handed out, and are not: it is read at once
-            yield first[argument], first[argument] if second is None else second[argument]
+            entering = self._entering(0, place, inner, first)
+            yield entering, entering if second is None else self._entering(1, place, inner, second)
             self._store.put(number, (first, second))
+
+    def _entering(self, which: int, place: int, inner: str, values: dict[Any, Any]) -> Tensor:
+        """Return what enters a layer: an operation of the graph, or a part of one, such as attention's projection."""
+        from torch.fx.node import map_arg
+
+        node = self._nodes[place]
+        positional, named = map_arg(node.args, values.__getitem__), map_arg(node.kwargs, values.__getitem__)
+        if not inner:
+            found: Tensor = (*positional, *named.values())[0]
+            return found
+        if (which, node.target) not in self._opened:
+            parts = [name[len(node.target) + 1 :] for name, (at, _) in self._place.items() if at == place]
+            module = self._modules[which].get_submodule(node.target)
+            self._opened[which, node.target] = Recorder(module, parts, outputs=False)
+        return self._opened[which, node.target].reach(lambda module: module(*positional, **named), inner)
 
     def part(self) -> None:
         """Run the compressed network too from here on."""
@@ -150,15 +136,11 @@ class Traced:
     def _start(self, batch: Any) -> dict[Any, Any]:
         """Bind a batch to the placeholders, copied: a network may change its input in place."""
         holders = [node for node in self._nodes if node.op == "placeholder"]
-        positional, named = _arguments(self._modules[0], batch)
+        positional, named = arguments(self._modules[0], batch)
         values = dict(zip(holders, positional, strict=False))
         for node in holders:
-            if node in values:
-                values[node] = values[node].clone()
-            elif node.target in named:
-                values[node] = named[node.target].clone()
-            else:
-                values[node] = node.args[0] if node.args else None
+            if node not in values:
+                values[node] = named.get(node.target, node.args[0] if node.args else None)
         return values
 
     def _run(self, which: int, begin: int, end: int, values: dict[Any, Any], keep_output: bool = False) -> Any:
@@ -176,7 +158,9 @@ class Traced:
                 if node.op == "output":
                     return arguments[0] if keep_output else values
                 if node.op == "get_attr":
-                    values[node] = functools.reduce(getattr, node.target.split("."), module)
+                    constant = self._constants.get(node.target)
+                    path = node.target.split(".")
+                    values[node] = functools.reduce(getattr, path, module) if constant is None else constant
                 elif node.op == "call_function":
                     values[node] = node.target(*arguments, **keywords)
                 elif node.op == "call_method":
@@ -253,53 +237,11 @@ def _bytes_of(values: tuple[dict[Any, Any], dict[Any, Any] | None]) -> int:
     return sum(tensors.values())
 
 
-def trace(module: nn.Module) -> Any:
-    """Return the module's graph with layers and normalisations as its leaves, or None if it cannot be traced."""
-    from torch import fx
-    from torch.nn.modules.batchnorm import _BatchNorm
-
-    leaves = (*compressible_kinds(), _BatchNorm)
-
-    class Tracer(fx.Tracer):
-        def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-            return isinstance(m, leaves) or super().is_leaf_module(m, module_qualified_name)
-
-    try:
-        return Tracer().trace(module)
-    except Exception:  # a user's forward may fail on symbols in any way; it is then run as it is
-        return None
-
-
 def normalisations(module: nn.Module) -> list[str]:
     """Name the batch normalisations of a module."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
     return [name for name, part in module.named_modules() if isinstance(part, _BatchNorm)]
-
-
-def _arguments(module: nn.Module, batch: Any) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-    import torch
-
-    anchor = next(iter([*module.parameters(), *module.buffers()]), torch.zeros(0))
-    own = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-
-    def ready(value: Any) -> Tensor:
-        tensor = torch.as_tensor(np.array(value)) if isinstance(value, np.ndarray) else torch.as_tensor(value)
-        return tensor.to(device=anchor.device, dtype=own if tensor.is_floating_point() else None)
-
-    if isinstance(batch, Mapping):
-        return (), {key: ready(value) for key, value in batch.items()}
-    if isinstance(batch, tuple | list):
-        return tuple(ready(value) for value in batch), {}
-    return (ready(batch),), {}
-
-
-def _forward(module: nn.Module, batch: Any) -> Any:
-    import torch
-
-    positional, named = _arguments(module, batch)
-    with torch.no_grad():
-        return module(*(part.clone() for part in positional), **{key: part.clone() for key, part in named.items()})
 
 
 def _same(first: Any, second: Any) -> bool:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from sdqviz.error import InputError
 from sdqviz.methods.geta.settings import Settings
+from sdqviz.networks.batch import batches
 from sdqviz.networks.learned_quantizer import QUANTIZED, LearnedQuantizer, quantize_input, quantize_weight
 from sdqviz.networks.network import Network
-from sdqviz.networks.network import batches as cut_up
-from sdqviz.networks.network import run as forward
-
-CALIBRATION_BATCH = 256
-"""Inputs that pass through the network together."""
+from sdqviz.networks.recorder import Recorder
 
 
 def quantize(module: nn.Module, network: Network, choice: Settings, calibration: Any) -> dict[str, str]:
@@ -59,18 +56,14 @@ def observe(network: Network, calibration: Any) -> dict[str, tuple[int, float]]:
     InputError
         If there is no input, or the network does not take them.
     """
-    module = network.shadow()
+    recorder = Recorder(network.module, [layer.name for layer in network.layers], outputs=False)
     calls = {layer.name: 0 for layer in network.layers}
     largest = {layer.name: 0.0 for layer in network.layers}
-
-    def hook(name: str, _: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        calls[name] += 1
-        largest[name] = max(largest[name], float(arguments[0].abs().max()))
-
-    for name in calls:
-        module.get_submodule(name).register_forward_pre_hook(functools.partial(hook, name))
-    batches = 0
-    for batch in cut_up(calibration, CALIBRATION_BATCH):
-        batches += 1
-        forward(module, batch, "float32")
-    return {name: (round(calls[name] / batches), largest[name]) for name in calls}
+    count = 0
+    for batch in batches(calibration):
+        count += 1
+        recording = recorder.run(functools.partial(network.passes, inputs=batch))
+        for name, seen in recording.calls.items():
+            calls[name] += sum(call.called for call in seen)
+            largest[name] = max(largest[name], *(float(call.entered.abs().max()) for call in seen))
+    return {name: (round(calls[name] / count), largest[name]) for name in calls}

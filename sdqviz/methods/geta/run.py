@@ -19,7 +19,8 @@ from sdqviz.methods.geta.quantized import quantize
 from sdqviz.methods.geta.settings import Settings
 from sdqviz.methods.geta.stages import redundant_count
 from sdqviz.networks.dataset import Dataset
-from sdqviz.networks.network import Network, main_tensor
+from sdqviz.networks.forward import main_tensor
+from sdqviz.networks.network import Network
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.pruning import dependency
 

@@ -14,7 +14,7 @@ from sdqviz.methods.geta.flat import INPUT, WEIGHT
 from sdqviz.methods.geta.recording import Moment, Recording
 from sdqviz.methods.geta.run import Run
 from sdqviz.networks import cost
-from sdqviz.networks.network import main_tensor
+from sdqviz.networks.forward import main_tensor
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.version import __version__
 

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 import sdqviz as sq
 from sdqviz import memory
-from sdqviz.methods.calibrated import calibration as module_under_test
 from sdqviz.methods.calibrated.calibration import Calibration
 
 
@@ -104,7 +103,7 @@ def all_moments(network, x, replaced, **options):
 
 def test_every_way_through_the_network_sees_the_same(monkeypatch):
     """Traced, traced through files, run again for each layer: all against hooks on two whole networks."""
-    monkeypatch.setattr(module_under_test, "BATCH", 16)
+    monkeypatch.setattr("sdqviz.networks.batch.BATCH", 16)
     network, x = twisted(), inputs()
     rng = np.random.default_rng(1)
     replaced = {layer.name: layer.weight + 0.1 * rng.standard_normal(layer.weight.shape) for layer in network.layers}
@@ -144,7 +143,7 @@ def test_every_way_through_the_network_sees_the_same(monkeypatch):
 
 def test_no_layer_is_computed_twice(monkeypatch):
     """Each module of a traced network runs once a batch in each network, however many layers there are."""
-    monkeypatch.setattr(module_under_test, "BATCH", 10)
+    monkeypatch.setattr("sdqviz.networks.batch.BATCH", 10)
     torch.manual_seed(0)
     depth = 6
     network = sq.Network(nn.Sequential(*[nn.Linear(5, 5) for _ in range(depth)]), torch.zeros(1, 5))
@@ -169,7 +168,7 @@ def test_given_network_and_inputs_stay_as_they_are():
 
 
 def test_a_share_of_the_patches_is_a_fair_sample(monkeypatch):
-    monkeypatch.setattr(module_under_test, "BATCH", 64)
+    monkeypatch.setattr("sdqviz.networks.batch.BATCH", 64)
     torch.manual_seed(0)
     network = sq.Network(nn.Sequential(nn.Conv2d(2, 3, 3)), torch.zeros(1, 2, 22, 22))
     x = inputs(640, 2, 22, 22)
@@ -186,7 +185,7 @@ def test_a_share_of_the_patches_is_a_fair_sample(monkeypatch):
 
 
 def test_statistics_are_those_of_the_compressed_activations(monkeypatch):
-    monkeypatch.setattr(module_under_test, "BATCH", 16)
+    monkeypatch.setattr("sdqviz.networks.batch.BATCH", 16)
     network, x = twisted(), inputs()
     calibration = Calibration(network, x)
     first = network.layers[0]
@@ -284,7 +283,7 @@ def test_bad_devices_are_refused():
 
 def test_memory_of_sums_does_not_grow_with_the_samples(monkeypatch):
     """Python's own allocations, numpy's included; torch's are bounded by the same pieces."""
-    monkeypatch.setattr(module_under_test, "BATCH", 8)
+    monkeypatch.setattr("sdqviz.networks.batch.BATCH", 8)
     torch.manual_seed(0)
     network = sq.Network(nn.Sequential(nn.Conv2d(4, 8, 3)), torch.zeros(1, 4, 12, 12))
     peaks = []

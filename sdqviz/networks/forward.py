@@ -1,0 +1,165 @@
+"""One pass of a batch through a module: with copies of the inputs, random numbers of its own, and one output."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sdqviz.error import InputError
+from sdqviz.networks.batch import arguments
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+_LOCK = threading.Lock()
+"""Held while torch's one generator is another's: for one operation at a time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Forward:
+    """How data pass through a module and its compressed copies.
+
+    Attributes
+    ----------
+    output : str or None
+        Where in what the module returns the output is, for example ``"logits"`` or ``"0.hidden"``; None finds it, see
+        `main_tensor`.
+    random : bool
+        Whether the module draws random numbers. Each pass then draws the same ones.
+    """
+
+    output: str | None = None
+    random: bool = False
+
+    def __call__(self, module: nn.Module, inputs: Any, dtype: torch.dtype | None = None) -> Tensor:
+        """Pass one batch through, without gradients, and return its main output.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            In the precision that ``dtype`` says.
+        inputs : tensor, ndarray, tuple or mapping of these
+            Copied, and floating ones converted; what is given is not changed by a module that writes into its input.
+        dtype : torch.dtype, optional
+            Precision of the pass; the module's own by default.
+        """
+        return main_tensor(self.raw(module, inputs, dtype), self.output)
+
+    def raw(self, module: nn.Module, inputs: Any, dtype: torch.dtype | None = None) -> Any:
+        """Pass one batch through, and return all that the module returns."""
+        import torch
+
+        positional, named = arguments(module, inputs, dtype)
+        with torch.no_grad(), own_random_numbers() if self.random else contextlib.nullcontext():
+            return module(*positional, **named)
+
+
+def main_tensor(result: Any, path: str | None = None) -> Tensor:
+    """Return the output of a module that counts.
+
+    Parameters
+    ----------
+    result : object
+        A tensor, or a mapping, sequence, dataclass or other object that holds one, nested as it likes.
+    path : str, optional
+        Keys, positions and names of attributes that lead to it, joined by dots. By default a mapping or object is asked
+        for ``logits`` first; then the first floating tensor counts, or else the first tensor.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    import torch
+
+    if path is not None:
+        found = result
+        for key in path.split("."):
+            found = _entry(found, key, path)
+        if not isinstance(found, torch.Tensor):
+            raise InputError(f"output must name a tensor that the module returns, got {path!r}: {type(found).__name__}")
+        return found
+    tensors = list(_tensors(result, set()))
+    for tensor in tensors:
+        if tensor.is_floating_point():
+            return tensor
+    if tensors:
+        return tensors[0]
+    raise InputError(f"module must return a tensor, or something that holds one, got {type(result).__name__}")
+
+
+def _entries(result: Any) -> dict[str, Any]:
+    if isinstance(result, Mapping):
+        return {str(key): value for key, value in result.items()}
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return {name: getattr(result, name) for name in result._fields}
+    if isinstance(result, tuple | list):
+        return {str(place): value for place, value in enumerate(result)}
+    return {} if isinstance(result, type) else dict(getattr(result, "__dict__", {}))
+
+
+def _entry(result: Any, key: str, path: str) -> Any:
+    entries = _entries(result)
+    if key in entries:
+        return entries[key]
+    places = list(entries.values())
+    if key.isdecimal() and int(key) < len(places):
+        return places[int(key)]
+    known = ", ".join(entries) or "nothing"
+    raise InputError(f"output must name what the module returns ({known}), got {path!r}")
+
+
+def _tensors(result: Any, met: set[int]) -> Iterator[Tensor]:
+    import torch
+
+    if isinstance(result, torch.Tensor):
+        yield result
+        return
+    if id(result) in met:  # an object may hold itself
+        return
+    met.add(id(result))
+    entries = _entries(result)
+    if "logits" in entries:
+        yield from _tensors(entries["logits"], met)
+    for value in entries.values():
+        yield from _tensors(value, met)
+
+
+# -- random numbers ---------------------------------------------------------------------------------------
+
+
+def own_random_numbers(seed: int = 0) -> Any:
+    """Give every random operation of torch on this thread a generator of its own, begun at ``seed``.
+
+    A context manager; ``drawn`` of what it gives says whether numbers were drawn. The generator that everybody shares
+    is where it was after each operation, so that neither a user's own random numbers nor another thread's depend on a
+    pass.
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Own(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __init__(self) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+            self.drawn = False
+            self.state = torch.Generator().manual_seed(seed).get_state()
+
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if torch.Tag.nondeterministic_seeded not in function.tags:
+                return function(*args, **(kwargs or {}))
+            with _LOCK:
+                outside = torch.get_rng_state()
+                torch.set_rng_state(self.state)
+                try:
+                    return function(*args, **(kwargs or {}))
+                finally:
+                    after = torch.get_rng_state()
+                    self.drawn = self.drawn or not torch.equal(after, self.state)
+                    self.state = after
+                    torch.set_rng_state(outside)
+
+    return Own()
