@@ -209,7 +209,7 @@ def test_navigation_lists_the_files_that_exist():
 def test_start_shows_the_results_and_the_limits():
     from sdqviz import asset
 
-    shown = {fold.label: fold.markdown[0].value for fold in visit().expander}
+    shown = {fold.label: [text.value for text in fold.markdown] for fold in visit().expander}
     for file in sorted((asset.folder() / "texts").glob("*/*.md")):
         title, _, text = file.read_text("utf-8").partition("\n")
-        assert shown[title.removeprefix("# ")] == text.strip()
+        assert shown[title.removeprefix("# ")] == [text.strip()]
