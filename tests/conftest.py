@@ -1,11 +1,24 @@
 """What many tests share: how the suite runs in parallel, path following written out, made runs, drawn networks."""
 
+import contextlib
 import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sdqviz.kernels import draws
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -15,7 +28,11 @@ def pytest_xdist_auto_num_workers(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Start with the browser tests: one process runs them all, so nothing must wait for them at the end."""
+    """Mark the browser tests, and start with them: one process runs them all, so nothing waits for them at the end."""
+    for item in items:
+        if "browser" in item.fixturenames:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"))
     items.sort(key=lambda item: "browser" not in item.path.parts)  # stable: the rest keeps its order
 
 
@@ -28,6 +45,138 @@ def pytest_xdist_make_scheduler(config, log):
             return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
 
     return Scheduling(config, log)
+
+
+class Server:
+    """The app in a process of its own, on a free port that it keeps when it is started again."""
+
+    def __init__(self, log: Path | None = None) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return once it answers."""
+        launch = f"from sdqviz.ui.launch import launch; launch(port={self.port})"
+        with (self.log or Path(os.devnull)).open("ab") as log:
+            self.process = subprocess.Popen([sys.executable, "-c", launch], stdout=log, stderr=log)
+        for _ in range(240):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/_stcore/health", timeout=1):
+                break
+            if self.process.poll() is not None:
+                raise RuntimeError("the server ended at once")
+            time.sleep(0.25)
+
+    def memory(self) -> float:
+        """Return how much of it is in memory, in MB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+
+    def end(self, sign: int = signal.SIGTERM) -> None:
+        """End it, gently or at once."""
+        self.process.send_signal(sign)
+        self.process.wait(20)
+
+
+@contextlib.contextmanager
+def serve() -> Iterator[str]:
+    """Start a fresh server on a free port, give its address, and end it."""
+    server = Server()
+    try:
+        server.start()
+        yield server.address
+    finally:
+        server.end()
+
+
+@pytest.fixture(scope="session")
+def server():
+    with serve() as address:
+        yield address
+
+
+@pytest.fixture
+def fresh_server():
+    with serve() as address:
+        yield address
+
+
+@pytest.fixture
+def own_server(tmp_path):
+    """A fresh server that the test may end and start again; what it prints is kept."""
+    server = Server(tmp_path / "server.log")
+    server.start()
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser, server):
+    """A page whose requests to other hosts are collected in ``tab.off_host``."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    page = context.new_page()
+    page.off_host = []
+    allowed = (server, server.replace("http", "ws"), "data:", "blob:")
+    page.on("request", lambda request: None if request.url.startswith(allowed) else page.off_host.append(request.url))
+    yield page
+    context.close()
+
+
+class Slider:
+    """A slider of an open page that has the focus.
+
+    Parameters
+    ----------
+    tab : playwright.sync_api.Page
+        The page.
+    label : str
+        What the slider is called.
+    """
+
+    TEXT = "document.querySelector('[data-testid=stMain]').innerText"
+
+    def __init__(self, tab, label: str) -> None:
+        self.tab = tab
+        tab.locator(f'[role="slider"][aria-label="{label}"], input[type="range"][aria-label="{label}"]').first.focus()
+        tab.evaluate(
+            """() => { window.drawn = [];
+            new MutationObserver(seen => {
+                if (seen.some(one => one.target.closest?.('[data-testid=stMain]')))
+                    window.drawn.push(performance.now());
+            }).observe(document.body, {childList: true, subtree: true, attributes: true}); }"""
+        )
+
+    def press(self, key: str = "ArrowRight") -> float:
+        """Press a key, wait until the page says something else and rests, return the ms to what was drawn last."""
+        before = self.tab.evaluate(self.TEXT)
+        begun = self.tab.evaluate("() => { window.drawn = []; return performance.now(); }")
+        self.tab.keyboard.press(key)
+        self.tab.wait_for_function(
+            f"""before => window.drawn.length && performance.now() - window.drawn.at(-1) > 200
+                && {self.TEXT} !== before""",
+            arg=before,
+            timeout=30_000,
+            polling=20,
+        )
+        return self.tab.evaluate("() => window.drawn.at(-1)") - begun
+
+
+@pytest.fixture(scope="session")
+def slider():
+    return Slider
 
 
 class NaivePath:

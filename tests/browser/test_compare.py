@@ -1,9 +1,6 @@
 """Compare in a real browser: a cold start, upload, the brush, A and B by clicks, the report without a network."""
 
-import os
 import re
-import sys
-import time
 
 import pytest
 
@@ -84,14 +81,7 @@ def test_cold_server_paints_the_link_it_is_asked_for(browser, fresh_server):
     page = browser.new_page()
     outside = []
     page.on("request", lambda one: outside.append(one.url) if not one.url.startswith((fresh_server, "data:")) else None)
-    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    begun = time.perf_counter()
     page.goto(f"{fresh_server}/compare?loss_axis=error&budget=3.0&methods=frame,gpfq&v=0.2.0")
-    page.wait_for_selector("h1")
-    heading = time.perf_counter() - begun
-    page.wait_for_selector(PLOT)
-    figure = time.perf_counter() - begun
-    print(f"\ncompare, cold: heading {heading:.2f} s, first figure {figure:.2f} s, load {busy:.1f}", file=sys.stderr)
     settled(page)
     assert page.inner_text("h1") == "Compare" and "methods=frame%2Cgpfq" in page.url and "loss_axis=error" in page.url
     assert page.locator('[data-testid="stException"], [data-testid="stDialog"]').count() == 0

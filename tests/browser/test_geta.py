@@ -1,8 +1,5 @@
 """The GETA page in a real browser: a cold start, the slider without the server, training with Cancel and Resume."""
 
-import sys
-import time
-
 import pytest
 
 PLOT = ".js-plotly-plot .main-svg"
@@ -28,18 +25,11 @@ def test_cold_server_paints_a_recorded_run(browser, fresh_server):
     page = browser.new_page()
     outside = []
     page.on("request", lambda one: outside.append(one.url) if "127.0.0.1" not in one.url else None)
-    begun = time.perf_counter()
     page.goto(f"{fresh_server}/geta")
-    page.wait_for_selector("h1")
-    heading = time.perf_counter() - begun
-    page.wait_for_selector(PLOT)
-    figure = time.perf_counter() - begun
     settled(page)
-    print(f"\ncold server: heading after {heading:.2f} s, first figure after {figure:.2f} s", file=sys.stderr)
     assert page.inner_text("h1") == "GETA" and page.locator(METRICS).count() == 3
     assert page.locator('[data-testid="stException"], [data-testid="stDialog"]').count() == 0
     assert [url for url in outside if url.startswith("http")] == []
-    assert figure <= 20  # 4 on an idle machine
     page.close()
 
 
@@ -85,10 +75,8 @@ def test_training_is_live_and_can_be_stopped_and_resumed(tab, server):
         arg=first,
         timeout=60_000,
     )
-    begun = time.perf_counter()
     tab.get_by_role("button", name="Cancel").click()
     tab.get_by_role("button", name="Resume").wait_for(timeout=20_000)
-    print(f"\nidle {time.perf_counter() - begun:.2f} s after Cancel", file=sys.stderr)
     settled(tab)
     assert "Stopped after" in tab.inner_text('[data-testid="stMain"]')
     tab.get_by_role("button", name="Resume").click()
