@@ -84,14 +84,14 @@ def _tried(topic: str, look: Callable[[], str]) -> Finding:
 def _kernels() -> str:
     import numpy as np
 
-    from sdqviz.kernels import kernel
+    from sdqviz.kernels.threads import threading_layer, threads
     from sdqviz.sigma_delta.recursion import SigmaDelta
 
-    layer = kernel.threading_layer()
+    layer = threading_layer()
     found = SigmaDelta(bits=1, step=1.0).run([0.2, 0.2, -0.4]).quantized
     if not np.array_equal(found, [0.5, -0.5, 0.5]):
         raise ArithmeticError(f"ΣΔ of 0.2, 0.2, −0.4 must be 0.5, −0.5, 0.5, got {found}")
-    return f"compiled, {kernel.threads()} threads, threading layer {layer}"
+    return f"compiled, {threads()} threads, threading layer {layer}"
 
 
 def _torch() -> str:

@@ -130,12 +130,12 @@ def work(job: Job, cancelled: Callable[[], bool], alone: bool) -> Run:
     import torch
 
     from sdqviz.compression.compress import compress
-    from sdqviz.kernels import kernel
+    from sdqviz.kernels.threads import set_threads
 
     if job.version != engine():
         raise InputError(f"workers must have sdqviz {job.version} as the sweep has, got {engine()}")
     torch.set_num_threads(1)
-    kernel.set_threads(1)
+    set_threads(1)
     guard = _Guard(job.limits, cancelled)
     report, problem, begun = None, "", time.perf_counter()
     try:

@@ -80,21 +80,23 @@ class _HadamardOperator:
         self._size = size
 
     def analyze(self, x: Array) -> Array:
-        from sdqviz.kernels import kernel
+        from sdqviz.kernels.threads import run
+        from sdqviz.kernels.walsh_hadamard import walsh_hadamard
 
         values = np.zeros((len(x), self._size))
         values[:, self._columns] = x * self._signs
-        kernel.run(kernel.walsh_hadamard, values, 0, len(values))
+        run(walsh_hadamard, values, 0, len(values))
         return values
 
     def adjoint(self, c: Array) -> Array:
-        from sdqviz.kernels import kernel
+        from sdqviz.kernels.threads import run
+        from sdqviz.kernels.walsh_hadamard import walsh_hadamard
 
         x = np.empty((len(c), len(self._columns)))
         together = max(1, ITEMS_AT_ONCE // self._size)
         for start in range(0, len(c), together):
             values = np.array(c[start : start + together], order="C")
-            kernel.run(kernel.walsh_hadamard, values, 0, len(values))
+            run(walsh_hadamard, values, 0, len(values))
             x[start : start + together] = values[:, self._columns] * self._signs
         return x
 

@@ -106,12 +106,12 @@ class _EvenSize(_HalfFrequencies):
     def analyze(self, x: Array) -> Array:
         from scipy import fft
 
-        from sdqviz.kernels import kernel
+        from sdqviz.kernels.threads import threads
 
         spectrum = np.zeros((len(x), self._half), complex)
         spectrum.real[:, self._place] = x[:, ::2] * (self._scale * self._half)
         spectrum.imag[:, self._place] = x[:, 1::2] * (self._sign * self._scale * self._half)
-        wave = fft.ifft(spectrum, axis=1, workers=kernel.threads(), overwrite_x=True)
+        wave = fft.ifft(spectrum, axis=1, workers=threads(), overwrite_x=True)
         wave *= self._twist
         y = np.empty((len(x), self._size))
         y[:, : self._half] = wave.real
@@ -121,13 +121,13 @@ class _EvenSize(_HalfFrequencies):
     def adjoint(self, c: Array) -> Array:
         from scipy import fft
 
-        from sdqviz.kernels import kernel
+        from sdqviz.kernels.threads import threads
 
         wave = np.empty((len(c), self._half), complex)
         wave.real = c[:, : self._half]
         np.negative(c[:, self._half :], out=wave.imag)
         wave *= np.conj(self._twist)
-        spectrum = fft.fft(wave, axis=1, workers=kernel.threads(), overwrite_x=True)[:, self._place]
+        spectrum = fft.fft(wave, axis=1, workers=threads(), overwrite_x=True)[:, self._place]
         x = np.empty((len(c), 2 * len(self._k)))
         x[:, ::2] = spectrum.real * self._scale
         x[:, 1::2] = spectrum.imag * (self._sign * self._scale)
@@ -145,22 +145,22 @@ class _OddSize(_HalfFrequencies):
     def analyze(self, x: Array) -> Array:
         from scipy import fft
 
-        from sdqviz.kernels import kernel
+        from sdqviz.kernels.threads import threads
 
         spectrum = np.zeros((len(x), self._size // 2 + 1), complex)
         amplitude = self._scale * self._size / 2
         spectrum.real[:, self._place] = x[:, ::2] * amplitude
         spectrum.imag[:, self._place] = x[:, 1::2] * amplitude
-        y = fft.irfft(spectrum, n=self._size, axis=1, workers=kernel.threads(), overwrite_x=True)
+        y = fft.irfft(spectrum, n=self._size, axis=1, workers=threads(), overwrite_x=True)
         y *= self._alternating
         return y
 
     def adjoint(self, c: Array) -> Array:
         from scipy import fft
 
-        from sdqviz.kernels import kernel
+        from sdqviz.kernels.threads import threads
 
-        spectrum = fft.rfft(c * self._alternating, axis=1, workers=kernel.threads(), overwrite_x=True)[:, self._place]
+        spectrum = fft.rfft(c * self._alternating, axis=1, workers=threads(), overwrite_x=True)[:, self._place]
         x = np.empty((len(c), 2 * len(self._k)))
         x[:, ::2] = spectrum.real * self._scale
         x[:, 1::2] = spectrum.imag * self._scale

@@ -85,22 +85,22 @@ class HarmonicOperator:
         """Map vectors, shape (M, d), to coefficients, shape (M, N), by one inverse real FFT a row."""
         from scipy import fft
 
-        from sdqviz.kernels import kernel
+        from sdqviz.kernels.threads import threads
 
         spectrum = np.empty((len(x), self._pairs + 1), complex)
         amplitude = self._scale * self._size
         # cosine and sine weights lie side by side as real and imaginary parts do: one pass writes both
         np.multiply(x[:, self._odd :], self._signs * (amplitude / 2), out=spectrum.view(float)[:, 2:])
         spectrum[:, 0] = x[:, 0] * (amplitude / np.sqrt(2)) if self._odd else 0.0
-        return fft.irfft(spectrum, n=self._size, axis=1, workers=kernel.threads())
+        return fft.irfft(spectrum, n=self._size, axis=1, workers=threads())
 
     def adjoint(self, c: Array) -> Array:
         """Map coefficients, shape (M, N), to Σ c_n e_n, shape (M, d), by one real FFT a row."""
         from scipy import fft
 
-        from sdqviz.kernels import kernel
+        from sdqviz.kernels.threads import threads
 
-        spectrum = fft.rfft(c, axis=1, workers=kernel.threads())
+        spectrum = fft.rfft(c, axis=1, workers=threads())
         x = np.empty((len(c), 2 * self._pairs + self._odd))
         parts = spectrum.view(float)[:, 2 : 2 * self._pairs + 2]
         np.multiply(parts, self._signs * self._scale, out=x[:, self._odd :])

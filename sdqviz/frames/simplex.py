@@ -76,19 +76,19 @@ class _SimplexOperator:
     def analyze(self, x: Array) -> Array:
         from scipy import fft
 
-        from sdqviz.kernels import kernel
+        from sdqviz.kernels.threads import threads
 
         spectrum = np.empty((len(x), self._size))
         spectrum[:, 0] = 0.0
         np.multiply(x, self._scale, out=spectrum[:, 1:])
-        return fft.idct(spectrum, axis=1, norm="ortho", workers=kernel.threads(), overwrite_x=True)
+        return fft.idct(spectrum, axis=1, norm="ortho", workers=threads(), overwrite_x=True)
 
     def adjoint(self, c: Array) -> Array:
         from scipy import fft
 
-        from sdqviz.kernels import kernel
+        from sdqviz.kernels.threads import threads
 
-        return fft.dct(c, axis=1, norm="ortho", workers=kernel.threads())[:, 1:] * self._scale
+        return fft.dct(c, axis=1, norm="ortho", workers=threads())[:, 1:] * self._scale
 
     def rows(self, index: Index) -> Array:
         # cos(πk(2n+1)/(2N)) depends on k(2n+1) mod 4N only

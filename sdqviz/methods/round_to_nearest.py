@@ -121,11 +121,12 @@ class RoundToNearest(MethodChoice):
         largest = np.abs(groups).max(axis=1, keepdims=True)
         if self.fit == "max":
             return largest / half
-        from sdqviz.kernels import kernel
+        from sdqviz.kernels.rounding import rounding_errors
+        from sdqviz.kernels.threads import run
 
         steps = SHRINKS * largest / (half - 0.5)
         errors = np.empty_like(steps)
-        kernel.run(kernel.rounding_errors, np.ascontiguousarray(groups), steps, half, errors)
+        run(rounding_errors, np.ascontiguousarray(groups), steps, half, errors)
         return np.take_along_axis(steps, errors.argmin(axis=1)[:, None], axis=1)
 
     @classmethod

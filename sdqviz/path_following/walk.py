@@ -7,7 +7,9 @@ import dataclasses
 import numpy as np
 
 from sdqviz.array import Array, Index
-from sdqviz.kernels import draws, kernel
+from sdqviz.kernels import draws
+from sdqviz.kernels.follow_path import follow_path
+from sdqviz.kernels.threads import run
 from sdqviz.path_following.feedback import path_gain
 from sdqviz.path_following.gram import Gram
 from sdqviz.progress import ShouldStop, stop_if
@@ -91,8 +93,8 @@ def walk(
                 overload,
             )  # fmt: skip
             continue
-        kernel.run(
-            kernel.follow_path, base, reference, earlier, feedback, gain, alive, names, start, keys,
+        run(
+            follow_path, base, reference, earlier, feedback, gain, alive, names, start, keys,
             quantizer.rule.shrink, threshold, quantizer.rule.rounding, step, float(grid.offset), float(grid.lowest),
             float(grid.highest), quantized, error, overload,
         )  # fmt: skip

@@ -6,7 +6,7 @@ import dataclasses
 
 from sdqviz.array import Array
 from sdqviz.error import InputError
-from sdqviz.kernels.kernel import ROUND_RANDOM, SHRINK_NONE
+from sdqviz.kernels.rules import ROUND_RANDOM, SHRINK_NONE
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice, Rule
 

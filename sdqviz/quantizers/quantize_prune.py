@@ -8,7 +8,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.choice import field
-from sdqviz.kernels.kernel import ROUND_RANDOM, SHRINK_RANDOM
+from sdqviz.kernels.rules import ROUND_RANDOM, SHRINK_RANDOM
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.prune import shrunk
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice, Rule

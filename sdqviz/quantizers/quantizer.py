@@ -109,7 +109,7 @@ def half_levels(alphabet: str, bits: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """A quantizer as `sdqviz.kernels.kernel.follow_path` knows it.
+    """A quantizer as `sdqviz.kernels.follow_path.follow_path` knows it.
 
     Attributes
     ----------

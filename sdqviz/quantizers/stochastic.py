@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from sdqviz.array import Array
-from sdqviz.kernels.kernel import ROUND_RANDOM, SHRINK_NONE
+from sdqviz.kernels.rules import ROUND_RANDOM, SHRINK_NONE
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice, Rule
 

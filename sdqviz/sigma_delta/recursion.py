@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from sdqviz.array import Array
 from sdqviz.error import InputError
-from sdqviz.kernels import kernel
+from sdqviz.kernels.sigma_delta import sigma_delta
+from sdqviz.kernels.threads import run
 from sdqviz.quantizers.alphabet import check_bits, nearest_index
 from sdqviz.sigma_delta.trace import Trace
 
@@ -117,8 +118,8 @@ def walk_rows(
     rows, length = coefficients.shape
     walk = np.arange(length) if order is None else order
     overload = np.zeros(rows, np.int64)
-    kernel.run(
-        kernel.sigma_delta,
+    run(
+        sigma_delta,
         coefficients,
         walk.astype(np.uint32),  # unsigned: the kernel then needs no check for negative indices
         step,

@@ -62,6 +62,6 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
 def _warm_up() -> None:
     from scipy import fft  # noqa: F401 - imported ahead of the first transform
 
-    from sdqviz.kernels import kernel
+    from sdqviz.kernels.warm_up import warm_up
 
-    kernel.warm_up()
+    warm_up()

@@ -13,7 +13,7 @@ import pytest
 
 import sdqviz as sq
 from sdqviz.array import spectral_norm
-from sdqviz.bounds import ladder
+from sdqviz.bounds import closed_forms, ladder
 from sdqviz.bounds import network as network_bound
 from sdqviz.bounds.hypotheses import stability
 from sdqviz.bounds.layer import layer_bound_states, layer_bounds, memoryless_layer_bound
@@ -269,12 +269,12 @@ def random_chain(tally, rng, inputs):
             z, compressed = activation(z), activation(compressed)
     stages = [layer.dense() for layer in layers]
     closed = [
-        lambda norm: network_bound.theorem_5_3(stages, norm),
-        lambda norm: network_bound.corollary_5_4(stages, norm),
+        lambda norm: closed_forms.theorem_5_3(stages, norm),
+        lambda norm: closed_forms.corollary_5_4(stages, norm),
     ]
     if all(layer.bias is None for layer in layers):
         closed.append(
-            lambda norm: network_bound.equation_14(
+            lambda norm: closed_forms.equation_14(
                 [stage.norm for stage in stages],
                 [layer.walk for layer in layers],
                 [layer.steps for layer in layers],
@@ -308,8 +308,8 @@ def random_residual(tally, rng, inputs):
         if kind == "quantized":
             lifted.append(
                 (
-                    network_bound.inner_with_bias(inner.weight, inner.bias),
-                    network_bound.outer_with_bias(outer.weight, outer.bias),
+                    closed_forms.inner_with_bias(inner.weight, inner.bias),
+                    closed_forms.outer_with_bias(outer.weight, outer.bias),
                 )
             )
         z, compressed = z + outer(hidden), compressed + outer.compressed(compressed_hidden)
@@ -320,11 +320,11 @@ def random_residual(tally, rng, inputs):
         nodes.append(final.rung(z, compressed))
         stages.append(final.dense())
         z, compressed = final(z), final.compressed(compressed)
-    closed = [lambda norm: network_bound.theorem_5_6(stages, norm)]
+    closed = [lambda norm: closed_forms.theorem_5_6(stages, norm)]
     if kind == "quantized" and not framed:
         parts = [part for stage in stages for part in (stage.inner, stage.outer)]
         largest, verified = max(p.error for p in parts), all(p.error_holds for p in parts)
-        closed.append(lambda norm: network_bound.theorem_5_6_biases(lifted, largest, norm, error_holds=verified))
+        closed.append(lambda norm: closed_forms.theorem_5_6_biases(lifted, largest, norm, error_holds=verified))
     check_network(tally, stages, nodes, closed, x, np.linalg.norm(z - compressed, axis=1))
 
 

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 import sdqviz as sq
-from sdqviz.kernels import draws, kernel
+from sdqviz.kernels import draws
+from sdqviz.kernels.threads import set_threads, threads
 from sdqviz.path_following.alignment import align, least_squares
 from sdqviz.path_following.feedback import conditional_feedback, path_gain
 from sdqviz.path_following.gram import Gram
@@ -78,7 +79,7 @@ def test_gpfq_against_the_recursion_over_samples(width, samples, neurons, goal):
         ours()
         seconds = min(seconds, time.perf_counter() - begun)
     ratio = naive / seconds
-    print(f"\nN={width}, m={samples}, {neurons} neurons, {kernel.threads()} threads: naive {naive:.2f} s, "
+    print(f"\nN={width}, m={samples}, {neurons} neurons, {threads()} threads: naive {naive:.2f} s, "
           f"ours {seconds:.3f} s (" + ", ".join(f"{k} {1000 * v:.0f} ms" for k, v in parts.items())
           + f"): {ratio:.1f} times (goal {goal}); {different} of {got.size} weights differ")  # fmt: skip
     assert different == 0
@@ -127,11 +128,11 @@ def relative(x, weight, original, original_x):
 
 @pytest.fixture
 def one_thread():
-    before = kernel.threads(), torch.get_num_threads()
-    kernel.set_threads(1)
+    before = threads(), torch.get_num_threads()
+    set_threads(1)
     torch.set_num_threads(1)
     yield
-    kernel.set_threads(before[0])
+    set_threads(before[0])
     torch.set_num_threads(before[1])
 
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import fft
 
 import sdqviz as sq
-from sdqviz.kernels import kernel
+from sdqviz.kernels.threads import threading_layer, threads
 from sdqviz.sigma_delta.recursion import walk_rows
 
 pytestmark = pytest.mark.slow
@@ -76,8 +76,8 @@ def test_sigma_delta_against_a_numpy_loop_dense_matrices_and_its_own_transforms(
         return scale * (numpy_walk(weights @ vectors.T, step)[0] @ vectors)
 
     def bare():
-        values = fft.irfft(spectrum, n=size, axis=1, workers=kernel.threads())
-        return fft.rfft(values, axis=1, workers=kernel.threads())
+        values = fft.irfft(spectrum, n=size, axis=1, workers=threads())
+        return fft.rfft(values, axis=1, workers=threads())
 
     np.testing.assert_allclose(ours(), dense(), atol=1e-9)
     expected, counts = numpy_walk(coefficients, step)
@@ -111,7 +111,7 @@ def test_sigma_delta_against_a_numpy_loop_dense_matrices_and_its_own_transforms(
         repeats=10,
         good=good,
     )
-    print(f"\nd={DIMENSION}, {COLUMNS} columns, N={size}, {kernel.threads()} threads, {kernel.threading_layer()}")
+    print(f"\nd={DIMENSION}, {COLUMNS} columns, N={size}, {threads()} threads, {threading_layer()}")
     for name, value in seconds.items():
         print(f"  {name:34} {1000 * value:8.2f} ms")
     for name, value in ratios(seconds).items():

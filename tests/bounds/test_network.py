@@ -6,19 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdqviz.bounds.network import (
-    Dense,
-    Residual,
+from sdqviz.bounds.closed_forms import (
     corollary_5_4,
     equation_14,
     inner_with_bias,
-    network_bound,
     outer_with_bias,
-    propagate,
     theorem_5_3,
     theorem_5_6,
     theorem_5_6_biases,
 )
+from sdqviz.bounds.network import Dense, Residual, network_bound, propagate
 from sdqviz.bounds.statement import number_tex
 from sdqviz.error import InputError
 from sdqviz.frames.walk import Walk

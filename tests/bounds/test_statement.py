@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from sdqviz.bounds import hypotheses, ladder, layer, network, statement, terms, vector
+from sdqviz.bounds import closed_forms, hypotheses, ladder, layer, network, statement, vector
 from sdqviz.frames.harmonic import Harmonic
 from sdqviz.frames.walk import Walk
 
@@ -64,7 +64,9 @@ TEXTS = pathlib.Path(__file__).parents[2] / "assets" / "texts"
 
 
 def test_every_bound_has_its_text():
-    sources = [pathlib.Path(module.__file__).read_text("utf-8") for module in (vector, layer, terms, network, ladder)]
+    sources = [
+        pathlib.Path(module.__file__).read_text("utf-8") for module in (vector, layer, network, closed_forms, ladder)
+    ]
     used = {slug for source in sources for slug in re.findall(r'text(?:: str)? ?= ?"([a-z-]+)"', source)}
     used |= {slug for source in sources for slug in re.findall(r"proved in our docs: ([a-z-]+)", source)}
     assert {"vector-bound", "spectral-form", "zero-sum", "network-bound", "a-posteriori"} <= used

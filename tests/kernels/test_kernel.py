@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdqviz.kernels import kernel
+from sdqviz.kernels.sigma_delta import BLOCK
+from sdqviz.kernels.threads import TILE, run, set_threads, threads
+from sdqviz.kernels.walsh_hadamard import walsh_hadamard
 from sdqviz.sigma_delta.recursion import walk_rows
 
 
@@ -46,8 +48,8 @@ def assert_same_walk(rows, bits, steps, order):
 
 @settings(max_examples=120, deadline=None)
 @given(
-    rows=st.integers(1, 3 * kernel.TILE + 1),
-    length=st.integers(1, 2 * kernel.BLOCK + 3),
+    rows=st.integers(1, 3 * TILE + 1),
+    length=st.integers(1, 2 * BLOCK + 3),
     bits=st.integers(1, 4),
     scale=st.sampled_from([0.05, 0.5, 3.0]),
     permuted=st.booleans(),
@@ -66,7 +68,7 @@ def test_every_shape_step_and_order_equals_the_plain_loop(rows, length, bits, sc
 @pytest.mark.parametrize("bits", [1, 2, 3])
 def test_ties_go_the_same_way(bits):
     # multiples of δ/2 put the quantizer's input on a tie or on a level at every step
-    values = np.random.default_rng(bits).integers(-3, 4, (kernel.TILE + 5, kernel.BLOCK + 9)) * 0.25
+    values = np.random.default_rng(bits).integers(-3, 4, (TILE + 5, BLOCK + 9)) * 0.25
     assert_same_walk(values, bits, np.full(len(values), 0.5), np.arange(values.shape[1]))
 
 
@@ -104,17 +106,17 @@ def test_levels_may_replace_the_coefficients_in_place():
 def test_the_number_of_threads_changes_nothing():
     values = np.random.default_rng(5).standard_normal((200, 300)) * 0.3
     steps = np.full(200, 0.7)
-    before = kernel.threads()
+    before = threads()
     results = []
     try:
         for count in (1, before):
-            kernel.set_threads(count)
-            assert kernel.threads() == count
+            set_threads(count)
+            assert threads() == count
             out = np.empty_like(values)
             walk_rows(values, 1, steps, out=out)
             results.append(out)
     finally:
-        kernel.set_threads(before)
+        set_threads(before)
     np.testing.assert_array_equal(*results)
 
 
@@ -124,14 +126,14 @@ def test_walsh_hadamard_is_its_matrix(length):
 
     values = np.random.default_rng(length).standard_normal((5, length))
     expected = values @ hadamard(length)
-    kernel.run(kernel.walsh_hadamard, values, 0, 5)
+    run(walsh_hadamard, values, 0, 5)
     np.testing.assert_allclose(values, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_walsh_hadamard_touches_only_the_rows_it_is_given():
     values = np.random.default_rng(0).standard_normal((4, 8))
     before = values.copy()
-    kernel.run(kernel.walsh_hadamard, values, 1, 3)
+    run(walsh_hadamard, values, 1, 3)
     np.testing.assert_array_equal(values[[0, 3]], before[[0, 3]])
     assert not np.array_equal(values[1:3], before[1:3])
 
@@ -139,11 +141,11 @@ def test_walsh_hadamard_touches_only_the_rows_it_is_given():
 FOUR_CALLERS = """
     import threading
     import numpy as np
-    from sdqviz.kernels import kernel
+    from sdqviz.kernels.threads import set_threads, threading_layer
     from sdqviz.sigma_delta.recursion import walk_rows
 
-    assert kernel.threading_layer() == "workqueue", kernel.threading_layer()
-    kernel.set_threads(2)
+    assert threading_layer() == "workqueue", threading_layer()
+    set_threads(2)
     values = np.random.default_rng(0).standard_normal((64, 2000)) * 0.3
     expected = np.empty_like(values)
     walk_rows(values, 1, np.full(64, 0.7), out=expected)

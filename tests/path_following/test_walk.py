@@ -6,7 +6,8 @@ import scipy
 from numpy.testing import assert_allclose, assert_array_equal
 
 import sdqviz as sq
-from sdqviz.kernels import draws, kernel
+from sdqviz.kernels import draws
+from sdqviz.kernels.threads import set_threads, threads
 from sdqviz.path_following.alignment import align, least_squares, smallest_range
 from sdqviz.path_following.feedback import conditional_feedback, path_gain
 from sdqviz.path_following.gram import Gram, Moments
@@ -95,12 +96,12 @@ def test_block_size_threads_and_the_plain_loop_change_nothing(name, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(type(quantizer), "rule", None)
         others.append(run())
-    before = kernel.threads()
+    before = threads()
     try:
-        kernel.set_threads(1)
+        set_threads(1)
         assert_array_equal(run().quantized, first.quantized)
     finally:
-        kernel.set_threads(before)
+        set_threads(before)
     for other in others:
         assert_allclose(other.quantized, first.quantized, atol=1e-12)
         assert_array_equal(other.overload, first.overload)

@@ -8,7 +8,8 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.explore.bounds.words import axis_name, signed, slope_text, why
-from sdqviz.explore.curves.curve import BoundLine, Curve, Fit, medians
+from sdqviz.explore.curves.curve import Curve
+from sdqviz.explore.curves.line import BoundLine, Fit, medians
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number, percent
 

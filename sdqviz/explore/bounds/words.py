@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from sdqviz.array import Array
-from sdqviz.explore.curves.curve import BoundLine, Curve, Fit
+from sdqviz.explore.curves.curve import Curve
+from sdqviz.explore.curves.line import BoundLine, Fit
 from sdqviz.explore.curves.point import Promise
 from sdqviz.explore.curves.walk import EQUAL_BITS
 from sdqviz.explore.wording import number, percent

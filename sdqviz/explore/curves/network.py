@@ -156,7 +156,8 @@ def _network(name: str, net: int, inputs: int, seed: int) -> tuple[Network, Any]
 
 def _a_priori(result: Compression) -> list[Bound]:
     """Carry each form of the layers' bounds through the network; and the closed forms of the paper."""
-    from sdqviz.bounds.network import Residual, corollary_5_4, network_bound, theorem_5_6
+    from sdqviz.bounds.closed_forms import corollary_5_4, theorem_5_6
+    from sdqviz.bounds.network import Residual, network_bound
     from sdqviz.compression.guarantee import stages
 
     structure = result.original.structure

@@ -53,7 +53,7 @@ class NearestNeighbour(PermutationChoice):
         Stopped
             If ``should_stop`` asks for it; it is asked about every 20 ms.
         """
-        from sdqviz.kernels import kernel
+        from sdqviz.kernels.tour import extend_walk
 
         begin = time.monotonic()
         stop_if(should_stop)
@@ -64,7 +64,7 @@ class NearestNeighbour(PermutationChoice):
             stop_if(should_stop)
             steps = max(1, int(PIECE / ((frame.size - done) * frame.dimension)))
             reached = min(done + steps, frame.size)
-            kernel.extend_walk(points, walk, done, reached)
+            extend_walk(points, walk, done, reached)
             done = reached
             report(progress, done, frame.size, f"nearest neighbour: {done} of {frame.size} vectors placed")
         left = frame.size - done

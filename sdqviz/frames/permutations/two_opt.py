@@ -87,7 +87,8 @@ class TwoOpt(PermutationChoice):
 
 def _nearest(points: Array, end: float, progress: Progress | None, should_stop: ShouldStop | None) -> Index | None:
     """Return the nearest vectors of each vector, shape (N, K), or None if time runs out."""
-    from sdqviz.kernels import kernel
+    from sdqviz.kernels.threads import run
+    from sdqviz.kernels.tour import nearest_lists
 
     size, dimension = points.shape
     width = size - 1 if size <= COMPLETE else max(LEAST_NEIGHBOURS, COMPLETE**2 // size)
@@ -99,7 +100,7 @@ def _nearest(points: Array, end: float, progress: Progress | None, should_stop: 
         if time.monotonic() > end:
             return None
         products = points[start : start + together] @ points.T
-        kernel.run(kernel.nearest_lists, products, squares, start, nearest)
+        run(nearest_lists, products, squares, start, nearest)
         report(progress, start, size, f"2-opt: near vectors of {start} of {size} found")
     return nearest
 
@@ -108,7 +109,7 @@ def _shorten(
     points: Array, nearest: Index, walk: Index, end: float, progress: Progress | None, should_stop: ShouldStop | None
 ) -> bool:
     """Shorten ``walk`` in place; return whether a local optimum was reached before the time limit."""
-    from sdqviz.kernels import kernel
+    from sdqviz.kernels.shorten import shorten_walk
 
     size, dimension = points.shape
     position = np.empty_like(walk)
@@ -122,7 +123,7 @@ def _shorten(
             stop_if(should_stop)
             if time.monotonic() > end:
                 return False
-            kernel.shorten_walk(points, nearest, walk, position, queue, queued, ends, budget)
+            shorten_walk(points, nearest, walk, position, queue, queued, ends, budget)
             report(progress, size - int(ends[1]), size, f"2-opt: {ends[1]} of {size} vectors left to look at")
         changed = not np.array_equal(walk, before)
     return True

@@ -17,7 +17,8 @@ from sdqviz.explore.bounds.words import (
     slope_text,
     why,
 )
-from sdqviz.explore.curves.curve import BoundLine, Curve, medians
+from sdqviz.explore.curves.curve import Curve
+from sdqviz.explore.curves.line import BoundLine, medians
 from sdqviz.explore.curves.point import A_POSTERIORI
 from sdqviz.explore.curves.walk import EQUAL_BITS
 from sdqviz.explore.wording import number

@@ -13,7 +13,8 @@ from sdqviz.explore.bounds.words import (
     shown_beside,
     why,
 )
-from sdqviz.explore.curves.curve import Curve, medians
+from sdqviz.explore.curves.curve import Curve
+from sdqviz.explore.curves.line import medians
 from sdqviz.explore.curves.point import A_POSTERIORI
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme

@@ -13,7 +13,8 @@ from sdqviz.error import InputError, Stopped
 from sdqviz.explore import monte_carlo
 from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves import curve as bound_curve
-from sdqviz.explore.curves.curve import Curve, Fit, Sweep
+from sdqviz.explore.curves.curve import Curve, Sweep
+from sdqviz.explore.curves.line import Fit
 from sdqviz.explore.curves.point import A_POSTERIORI, A_PRIORI, Axis, Point
 from sdqviz.explore.curves.vector import UnitVector
 from sdqviz.explore.curves.walk import EQUAL_BITS, RANDOM_ORDER, ROUNDING

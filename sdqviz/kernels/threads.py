@@ -1,0 +1,59 @@
+"""The one way to run parallel kernels from several threads at once.
+
+Streamlit calls the engine from many threads. With numba's workqueue threading layer two parallel
+kernels running at the same time abort the process, so every parallel kernel goes through `run`,
+which takes a process-wide lock unless the layer is one that allows concurrent callers.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+TILE = 16
+"""Sequences one thread walks at once: several vector registers wide."""
+
+REORDER = {"reassoc", "contract", "nsz"}
+"""Licence to sum in any order, which vector instructions need; NaN and infinity stay what they are."""
+
+_lock = threading.Lock()
+_concurrent_layer: bool | None = None
+
+
+def run(kernel: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a parallel kernel safely from any thread."""
+    global _concurrent_layer  # noqa: PLW0603 - decided once for the process, under the lock
+    if _concurrent_layer:
+        return kernel(*arguments)
+    with _lock:
+        result = kernel(*arguments)
+        if _concurrent_layer is None:
+            _concurrent_layer = numba.threading_layer() in {"omp", "tbb"}
+    return result
+
+
+@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _start(values):  # type: ignore[no-untyped-def]
+    for place in numba.prange(len(values)):
+        values[place] = place
+
+
+def threading_layer() -> str:
+    """Return numba's threading layer, starting it if no kernel has run yet."""
+    run(_start, np.empty(2))
+    return str(numba.threading_layer())
+
+
+def threads() -> int:
+    """Return how many threads a parallel kernel uses."""
+    return int(numba.get_num_threads())
+
+
+def set_threads(count: int) -> None:
+    """Limit the threads of parallel kernels in this process (sweep workers use one)."""
+    numba.set_num_threads(max(1, min(count, os.cpu_count() or 1)))

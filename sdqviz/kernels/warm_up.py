@@ -1,0 +1,32 @@
+"""Compiles every kernel, or loads it from numba's cache, before somebody waits for it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sdqviz.kernels.follow_path import follow_path
+from sdqviz.kernels.rounding import rounding_errors
+from sdqviz.kernels.shorten import shorten_walk
+from sdqviz.kernels.sigma_delta import sigma_delta
+from sdqviz.kernels.threads import run
+from sdqviz.kernels.tour import extend_walk, nearest_lists
+from sdqviz.kernels.walsh_hadamard import walsh_hadamard
+
+
+def warm_up() -> None:
+    """Compile, or load from numba's cache, every kernel; costs seconds once per machine."""
+    tiny = np.zeros((1, 2))
+    order = np.arange(2, dtype=np.uint32)
+    counts = np.zeros(1, np.int64)
+    run(sigma_delta, tiny, order, np.ones(1), 1, 0, 1, tiny.copy(), tiny.copy(), True, counts)
+    run(walsh_hadamard, np.zeros((1, 2)), 0, 1)
+    run(rounding_errors, tiny, np.ones((1, 1)), 1, np.empty((1, 1)))
+    points, walk, nearest = np.eye(2), np.arange(2), np.zeros((2, 1), np.int32)
+    one, two = np.ones(1), np.zeros((2, 1))
+    run(
+        follow_path, two, two, two, np.zeros((2, 2)), np.ones(2), np.ones(2, np.bool_), np.arange(2), 0,
+        np.zeros(1, np.uint64), 0, one, 1, one, 0.5, -1.0, 0.0, two.copy(), two.copy(), np.zeros(1, np.int64)
+    )  # fmt: skip
+    extend_walk(points, walk, 1, 2)
+    run(nearest_lists, np.eye(2), np.ones(2), 0, nearest)
+    shorten_walk(points, nearest, walk, np.argsort(walk), np.arange(2), np.ones(2, np.bool_), np.array([0, 2]), 1)
