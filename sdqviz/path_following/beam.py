@@ -6,7 +6,8 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.error import InputError
-from sdqviz.kernels import beam, kernel
+from sdqviz.kernels import beam
+from sdqviz.kernels.threads import run
 from sdqviz.path_following.factor import Factor, error_terms
 from sdqviz.path_following.walk import BLOCK, walk
 from sdqviz.progress import ShouldStop, stop_if
@@ -98,7 +99,7 @@ def _beam(
         stop = min(start + BLOCK, length)
         past = history[:start].reshape(start, vectors * paths)
         earlier = (factor.feedback[start:stop, :start] @ past).reshape(stop - start, vectors, paths)
-        kernel.run(
+        run(
             beam.beam_block, base, earlier, factor.feedback, factor.pivots, start, half, step, alive, cost,
             history[start:stop], ancestor,
         )  # fmt: skip
