@@ -150,6 +150,5 @@ def vector_bounds(walk: Walk, step: float, stable: Stability) -> tuple[Bound, ..
         variation_bound(walk, step, stable),
         variation_bound_zero_sum(walk, step, stable),
         spectral_bound(walk, step, stable),
-        variation_bound_any_start(walk, step, stable),
         corollary_3_3(walk, step, stable),
     )

@@ -100,7 +100,7 @@ def test_dashed_where_a_hypothesis_fails_and_the_hover_names_it(overloaded):
     for fails, text, symbol in zip(failing, spectral.customdata, spectral.marker.symbol, strict=True):
         assert ("leaves its range" in text.replace("<br>", " ")) == fails == (symbol == "x-thin-open")
     assert "dashed" in panel.look and "leaves its range" in tables.bound_table(overloaded)
-    assert "(n/a)" in str(ladder.draw_ladder(overloaded, 0, Ink()).figure.layout.yaxis.ticktext)
+    assert "(n/a)" in str(draw_ladder(overloaded, 0, Ink()).figure.layout.yaxis.ticktext)
 
 
 def test_the_fitted_line_is_drawn_where_it_was_fitted(overloaded):
