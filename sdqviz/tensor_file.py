@@ -1,9 +1,8 @@
-"""Files of tensors (safetensors) and strict JSON, read without trusting anything they say."""
+"""Files of tensors (safetensors), read without trusting anything they say."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.error import InputError
+from sdqviz.strict_json import read_json, shortened
 
 LONGEST_HEADER = 32 << 20
 """Bytes of the largest table of tensors that is read."""
@@ -119,58 +119,6 @@ def is_shape(value: object) -> bool:
         and len(value) <= 8
         and all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= 1 << 48 for n in value)
     )
-
-
-def shortened(value: object) -> str:
-    """Return a value of a file as text for a message, cut where it is long."""
-    text = value if isinstance(value, str) else repr(value)
-    printable = "".join(letter if letter.isprintable() else "?" for letter in text[:64])
-    return printable + ("…" if len(text) > 64 else "")
-
-
-def read_json(text: bytes | str, need: str, deepest: int = 16) -> dict[str, Any]:
-    """Read a JSON object that may come from anywhere.
-
-    Parameters
-    ----------
-    text : bytes or str
-        What was read; its length is limited by the caller.
-    need : str
-        How the message begins: ``"a file must have a table"``.
-    deepest : int
-        How far objects and lists may lie in one another.
-
-    Raises
-    ------
-    InputError
-        If it is no such object, has a name twice, holds NaN or an infinity, or is nested deeper.
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a name occurs twice")
-        return found
-
-    def refuse(name: str) -> float:
-        raise ValueError(f"{name} is not a number of JSON")
-
-    try:
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
-        why = "it is nested too deep" if isinstance(error, RecursionError) else shortened(str(error))
-        raise InputError(f"{need} in JSON, got something else: {why}") from None
-    if not isinstance(value, dict) or _deeper(value, deepest):
-        raise InputError(f"{need} that is a JSON object, at most {deepest} deep, got something else")
-    return value
-
-
-def _deeper(value: Any, levels: int) -> bool:
-    """Whether a JSON value is nested deeper than so many levels, looking no further than that."""
-    if not isinstance(value, dict | list):
-        return False
-    inside = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_deeper(entry, levels - 1) for entry in inside)
 
 
 def write_tensors(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:

@@ -224,7 +224,7 @@ def made_run():
     """Return a function that makes a run with given figures, for what sorts, filters and draws runs."""
     import dataclasses
 
-    from sdqviz.experiments.run_store import Run, run_key
+    from sdqviz.experiments.run import Run, run_key
     from sdqviz.report import LayerReport, Report
 
     def filled(cls, **given):

@@ -11,6 +11,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
+import typer
+
 from sdqviz import asset
 from sdqviz.error import InputError
 from sdqviz.version import __version__
@@ -130,3 +132,17 @@ def _assets() -> Iterator[Finding]:
     for name, problem in wrong.items():
         yield Finding(f"assets/{name}", "damaged", problem)
     yield Finding("assets", f"{len(verified) - len(wrong)} of {len(verified)} files have the right SHA-256")
+
+
+def diagnose() -> None:
+    """Show versions, threads and whether every shipped file is whole; exit with 1 if something is wrong."""
+    problems = []
+    for finding in examine():
+        mark = "ok" if finding.problem is None else "WRONG"
+        typer.echo(f"{mark:5}  {finding.topic:14} {finding.value}")
+        if finding.problem is not None:
+            problems.append(finding.problem)
+    for problem in problems:
+        typer.echo(f"sdqviz: {problem}", err=True)
+    if problems:
+        raise typer.Exit(1)

@@ -29,7 +29,8 @@ from sdqviz.networks.layer import compressible_kinds
 from sdqviz.networks.network import Network
 from sdqviz.storage.bits import Packed
 from sdqviz.storage.codes import MOST_BITS
-from sdqviz.tensor_file import Stored, is_shape, open_tensors, read_json, shortened
+from sdqviz.strict_json import read_json, shortened
+from sdqviz.tensor_file import Stored, is_shape, open_tensors
 
 if TYPE_CHECKING:
     from torch import nn

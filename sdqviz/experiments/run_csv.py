@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import math
 from collections.abc import Iterable
 from typing import Any
 
 from sdqviz.error import InputError
-from sdqviz.experiments.run_store import Run
+from sdqviz.experiments.run import Run
 from sdqviz.report import Report
+from sdqviz.strict_json import read_json, write_json
 
 MOST_ROWS = 20_000
 """The most rows that are read."""
@@ -43,7 +43,7 @@ def write_csv(runs: Iterable[Run]) -> bytes:
     writer.writerow([*_OWN, *map(_column, _FIGURES)])
     for run in runs:
         own = [getattr(run, name) for name in _OWN]
-        own[1:3] = [json.dumps(dict(value), ensure_ascii=False) for value in own[1:3]]
+        own[1:3] = [write_json(dict(value)) for value in own[1:3]]
         figures = ["" if run.report is None else _written(getattr(run.report, name)) for name in _FIGURES]
         writer.writerow([*own, *figures])
     return out.getvalue().encode()
@@ -82,7 +82,7 @@ def _read(row: dict[str, Any]) -> Run:
     if None in row or None in row.values():
         raise ValueError("a row that is longer or shorter than the header")
     values: dict[str, Any] = {name: row[name] for name in _OWN}
-    values |= {name: json.loads(row[name]) for name in ("network", "method")}
+    values |= {name: read_json(row[name], f"{name} must be") for name in ("network", "method")}
     values |= {name: int(row[name]) for name in ("calibration", "seed")}
     values["seconds"] = float(row["seconds"])
     values["report"] = None

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sdqviz.error import InputError
-from sdqviz.experiments.run_store import Run, RunStore, fingerprint, run_key
-from sdqviz.experiments.sweep_plan import Plan, Planned
+from sdqviz.experiments.run import Run, fingerprint, question_key
+from sdqviz.experiments.run_store import RunStore
+from sdqviz.experiments.sweep_plan import Plan
 from sdqviz.experiments.sweep_worker import Job, Limits, engine, work
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 
-__all__ = ["Limits", "Plan", "Planned", "Sweep", "run"]
+__all__ = ["Limits", "Plan", "Sweep", "run"]
 
 MOST_JOBS = 256
 """Worker processes of one sweep."""
@@ -129,11 +130,11 @@ def run(
     def finish(job: Job, row: Run) -> None:
         store.put(row)
         rows[job.key] = row
-        report(progress, len(rows), len(planned), f"run {len(rows)} of {len(planned)}: {job}")
+        report(progress, len(rows), len(planned), f"run {len(rows)} of {len(planned)}: {job.question}")
 
     for job in planned:
         if job.key in reasons and job.key not in rows:
-            finish(job, job.row(None, reasons[job.key]))
+            finish(job, job.refused(reasons[job.key]))
     todo = [job for job in planned if job.key not in rows]
     if todo and dask is not None:
         _on_cluster(todo, dask, finish, should_stop)
@@ -151,15 +152,13 @@ def _planned(
     """
     weights: dict[NetworkChoice, tuple[str, str]] = {}
     jobs, reasons = [], {}
-    for planned in plan.runs:
-        asked = planned.question
+    for asked in plan.runs:
         if asked.network not in weights:
             stop_if(should_stop)
             weights[asked.network] = _weights(asked.network, progress, should_stop)
         digest, reason = weights[asked.network]
-        choices = asked.network.to_dict(), asked.method.to_dict()
-        key = run_key(*choices, asked.calibration, asked.seed, digest)
-        jobs.append(Job(key, *choices, asked.calibration, asked.seed, planned.label, digest, limits))
+        key = question_key(asked, digest)
+        jobs.append(Job(key, asked, digest, limits))
         if reason:
             reasons[key] = reason
     return jobs, reasons
@@ -182,13 +181,13 @@ def _on_this_computer(jobs: Sequence[Job], workers: int, finish: Finish, should_
     """Run jobs in worker processes; one whose process dies even when it is alone becomes a failed row."""
     waiting = deque(jobs)
     while waiting:
-        suspects = deque(_attempt(waiting, workers, workers + 1, finish, should_stop))
+        suspects = deque(_until_one_dies(waiting, workers, workers + 1, finish, should_stop))
         while suspects:  # one after the other, so that the next process to die tells which it was
-            for culprit in _attempt(suspects, 1, 1, finish, should_stop):
-                finish(culprit, culprit.row(None, DIED))
+            for culprit in _until_one_dies(suspects, 1, 1, finish, should_stop):
+                finish(culprit, culprit.refused(DIED))
 
 
-def _attempt(
+def _until_one_dies(
     waiting: deque[Job], workers: int, most: int, finish: Finish, should_stop: ShouldStop | None
 ) -> list[Job]:  # fmt: skip
     """Take jobs from the left until none is left or a worker process dies; return those then in flight.
@@ -293,7 +292,7 @@ def _gathered(future: Any, job: Job, address: str) -> Run:
     try:
         return future.result()
     except distributed.scheduler.KilledWorker:
-        return job.row(None, DIED)
+        return job.refused(DIED)
     except (concurrent.futures.CancelledError, OSError) as error:
         raise InputError(f"dask must be the address of a scheduler that stays, got {address!r}: {error}") from None
 

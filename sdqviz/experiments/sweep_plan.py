@@ -36,21 +36,13 @@ KEYS = ("label", *SHARED, "choices")
 
 
 @dataclasses.dataclass(frozen=True)
-class Planned:
-    """One run of a plan: what is asked, and what people call it."""
-
-    question: Question
-    label: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Plan:
     """Runs to be done, each once, in the order of the file.
 
     Attributes
     ----------
-    runs : tuple of Planned
-        What is asked.
+    runs : tuple of Question
+        What is asked, with what people call it.
     title : str
         What the sweep is called.
 
@@ -86,7 +78,7 @@ class Plan:
     (10, 'frame: redundancy=4')
     """
 
-    runs: tuple[Planned, ...]
+    runs: tuple[Question, ...]
     title: str = ""
 
     def __len__(self) -> int:
@@ -125,7 +117,7 @@ class Plan:
         groups = values.get("runs", [])
         if not isinstance(groups, list) or not groups or not all(isinstance(group, Mapping) for group in groups):
             raise InputError("a plan must have at least one table [[runs]], got none")
-        found: dict[Question, Planned] = {}
+        found: dict[Question, Question] = {}
         count = 0
         for number, own in enumerate(groups, 1):
             where = f"runs {number}"
@@ -135,8 +127,8 @@ class Plan:
                 count += group.count
                 if count > MOST_RUNS:
                     raise InputError(f"a plan must have at most {MOST_RUNS:,} runs, got {count:,} or more")
-                for planned in group.expanded():
-                    found.setdefault(planned.question, planned)
+                for asked in group.expanded():
+                    found.setdefault(asked, asked)
             except InputError as error:
                 raise InputError(f"{where}: {error}") from None
         return cls(tuple(found.values()), _text("title", values.get("title", "")))
@@ -175,7 +167,7 @@ class _Group:
         axes = [self.networks, self.methods, self.calibrations, self.seeds]
         return math.prod(map(len, [*axes, *self.network_choices.values(), *self.choices.values()]))
 
-    def expanded(self) -> Iterator[Planned]:
+    def expanded(self) -> Iterator[Question]:
         calibrations = [_whole("calibration", value, MOST_INPUTS) for value in self.calibrations]
         seeds = [_whole("seed", value, LARGEST_SEED) for value in self.seeds]
         networks = [
@@ -189,7 +181,7 @@ class _Group:
             for fields in _combinations(self.choices)
         ]
         for network, method, calibration, seed in itertools.product(networks, methods, calibrations, seeds):
-            yield Planned(Question(network, method, calibration, seed), self._label(method))
+            yield Question(network, method, calibration, seed, self._label(method))
 
     def _label(self, method: MethodChoice) -> str:
         """Return the group's label with what differs between its methods."""

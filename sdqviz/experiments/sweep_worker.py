@@ -10,15 +10,13 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sdqviz import version
+from sdqviz.compression.question import Attempt, Question, attempt
 from sdqviz.error import InputError, Stopped
-from sdqviz.experiments.run_store import Run, fingerprint
-from sdqviz.methods import METHODS
-from sdqviz.networks.catalogue import NETWORKS
+from sdqviz.experiments.run import Run, fingerprint
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
-from sdqviz.report import Report
 
 if TYPE_CHECKING:
     from sdqviz.networks.network import Network
@@ -58,18 +56,14 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One run on its way to a worker, in plain types.
+    """A question on its way to a worker.
 
     Attributes
     ----------
     key : str
-        Of the run, see `sdqviz.experiments.run_store.run_key`.
-    network, method : dict
-        The choices.
-    calibration, seed : int
-        Calibration inputs and seed.
-    label : str
-        What people call the run.
+        Of the run, see `sdqviz.experiments.run.question_key`.
+    question : Question
+        What to run.
     weights : str
         Fingerprint of the network's weights; empty if it has none.
     limits : Limits
@@ -79,23 +73,14 @@ class Job:
     """
 
     key: str
-    network: dict[str, Any]
-    method: dict[str, Any]
-    calibration: int
-    seed: int
-    label: str
+    question: Question
     weights: str
     limits: Limits
     version: str = version.__version__
 
-    def __str__(self) -> str:
-        """Show the network and the label."""
-        return f"{self.network['name']} {self.network.get('seed', 0)}, {self.label}"
-
-    def row(self, report: Report | None, problem: str = "", seconds: float = 0.0) -> Run:
-        """Return the finished run."""
-        asked = (self.key, self.network, self.method, self.calibration, self.seed)
-        return Run(*asked, report, problem, seconds, self.version, self.label)
+    def refused(self, problem: str, seconds: float = 0.0) -> Run:
+        """Return the row of a run that came to nothing, with the reason."""
+        return Run.of(Attempt(self.question, None, problem, seconds), self.weights)
 
 
 def engine() -> str:
@@ -129,35 +114,33 @@ def work(job: Job, cancelled: Callable[[], bool], alone: bool) -> Run:
     """
     import torch
 
-    from sdqviz.compression.compress import compress
     from sdqviz.kernels.threads import set_threads
 
     if job.version != engine():
         raise InputError(f"workers must have sdqviz {job.version} as the sweep has, got {engine()}")
     torch.set_num_threads(1)
     set_threads(1)
-    guard = _Guard(job.limits, cancelled)
-    report, problem, begun = None, "", time.perf_counter()
-    try:
-        network = _network(NETWORKS.from_dict(job.network), job.weights)
-        calibration = None if network.dataset is None else job.calibration
-        method = METHODS.from_dict(job.method)
-        guard.begin()
-        begun = time.perf_counter()
-        with _memory_limited(job.limits if alone else Limits()):
-            report = compress(network, method, calibration, job.seed, None, guard).report
-    except Stopped:
-        if not guard.reason:
-            raise
-        problem = guard.reason
-    except InputError as error:
-        problem = str(error)
-    except Exception as error:  # a defect that one run meets must not end the others: its row names it
-        problem = _out_of_memory(error, job.limits) or f"the run must not fail, got {type(error).__name__}: {error}"
-    return job.row(report, problem, time.perf_counter() - begun)
+    guard = Guard(job.limits, cancelled)
+    with contextlib.ExitStack() as limited:
+
+        def network() -> Network:
+            found = _network(job.question.network, job.weights)
+            guard.begin()
+            limited.enter_context(memory_limited(job.limits if alone else Limits()))
+            return found
+
+        try:
+            return Run.of(attempt(job.question, network, None, guard), job.weights)
+        except Stopped:
+            if not guard.reason:
+                raise
+            problem = guard.reason
+        except Exception as error:  # a defect that one run meets must not end the others: its row names it
+            problem = out_of_memory(error, job.limits) or f"the run must not fail, got {type(error).__name__}: {error}"
+    return job.refused(problem, guard.seconds)
 
 
-class _Guard:
+class Guard:
     """Says whether a run has to end, and why."""
 
     def __init__(self, limits: Limits, cancelled: Callable[[], bool]) -> None:
@@ -170,7 +153,13 @@ class _Guard:
         self._begun, self._next = time.monotonic(), 0.0
         self._held = 0.0 if self._limits.memory is None else _resident()
 
+    @property
+    def seconds(self) -> float:
+        """Time since the run began."""
+        return time.monotonic() - self._begun
+
     def __call__(self) -> bool:
+        """Return whether the run has to end; looks only now and then."""
         now = time.monotonic()
         if now < self._next:
             return False
@@ -196,7 +185,7 @@ def _resident() -> float:
 
 
 @contextlib.contextmanager
-def _memory_limited(limits: Limits) -> Iterator[None]:
+def memory_limited(limits: Limits) -> Iterator[None]:
     """Make an allocation fail that goes beyond the limit, before a look at the memory would see it."""
     if limits.memory is None:
         yield
@@ -214,7 +203,7 @@ def _memory_limited(limits: Limits) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
-def _out_of_memory(error: Exception, limits: Limits) -> str:
+def out_of_memory(error: Exception, limits: Limits) -> str:
     """Return the reason if the error is a failed allocation; torch has no class of its own for that."""
     if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
         return ""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sdqviz.array import Array, Index
+from sdqviz.compression.question import Question, attempt
 from sdqviz.error import InputError
-from sdqviz.experiments.run_store import Run, fingerprint, run_key
+from sdqviz.experiments.run import Run, fingerprint, question_key
 from sdqviz.methods import METHODS
-from sdqviz.methods.method import MethodChoice
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 
@@ -118,27 +116,6 @@ class Aim:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Trial:
-    """One run that was tried.
-
-    Attributes
-    ----------
-    run : Run
-        The run; its report has the accuracy on the test inputs, on which nothing is decided.
-    held_out : float
-        Accuracy on the held-out inputs; NaN if the run failed.
-    """
-
-    run: Run
-    held_out: float
-
-    @property
-    def size(self) -> float:
-        """Bits per original weight; infinite if the run failed."""
-        return math.inf if self.run.report is None else self.run.report.bits_per_weight
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Search:
     """What a search found, and everything it tried.
 
@@ -146,36 +123,49 @@ class Search:
     ----------
     aim : Aim
         What was looked for.
-    trials : tuple of Trial
-        In the order they were tried.
+    trials : tuple of Run
+        In the order they were tried; see `held_out`.
     needed : float
         Accuracy on the held-out inputs that counts as enough: that of the network in float, less what the aim allows
         to lose on the test inputs.
-    best : Trial or None
+    best : Run or None
         The smallest that was enough.
     skipped : mapping of str to str
         Methods that were not searched, and why.
+    complete : bool
+        Whether every line was searched to its end.
     """
 
     aim: Aim
-    trials: tuple[Trial, ...]
+    trials: tuple[Run, ...]
     needed: float
-    best: Trial | None
+    best: Run | None
     skipped: Mapping[str, str]
+    complete: bool = True
 
     @property
     def met(self) -> bool:
         """Whether the best keeps the accuracy on the test inputs too."""
-        report = None if self.best is None else self.best.run.report
+        report = None if self.best is None else self.best.report
         return report is not None and (report.accuracy_after or 0.0) >= self.aim.accuracy
 
-    def enough(self, trial: Trial) -> bool:
+    def enough(self, trial: Run) -> bool:
         """Whether a trial keeps enough on the held-out inputs."""
-        return trial.held_out >= self.needed
+        return held_out(trial) >= self.needed
 
 
-Memory = MutableMapping[str, Trial]
+Memory = MutableMapping[str, Run]
 """Trials by the key of their run and the number of held-out inputs: what a search goes on from."""
+
+
+def held_out(trial: Run) -> float:
+    """Return the accuracy on the held-out inputs; NaN if the run failed. Nothing is decided on that of the report."""
+    return trial.measured.get("held_out", math.nan)
+
+
+def size(trial: Run) -> float:
+    """Return the bits per original weight; infinite if the run failed."""
+    return math.inf if trial.report is None else trial.report.bits_per_weight
 
 
 def lines(method: str) -> tuple[Line, ...]:
@@ -194,6 +184,7 @@ def find(
     memory: Memory | None = None,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
+    so_far: Callable[[Search], None] | None = None,
 ) -> Search:
     """Search the smallest size that keeps an accuracy.
 
@@ -213,19 +204,24 @@ def find(
         search that was stopped goes on where it was.
     progress, should_stop : callable, optional
         As everywhere.
+    so_far : callable, optional
+        Given, after every trial, what the search would return if it ended now.
 
     Raises
     ------
     InputError
         If the network has no data, or is worse in float than the accuracy asked for.
     Stopped
-        If asked to stop; finished trials are in ``memory``.
+        If asked to stop; finished trials are in ``memory``, and what they say was given to ``so_far``.
     """
     found = {} if memory is None else memory
     report(progress, 0, 1, "loading the network")
     bench = _Bench(aim, should_stop)
-    total, trials = most_runs(aim), dict[str, Trial]()
-    best: Trial | None = None
+    total, trials = most_runs(aim), dict[str, Run]()
+    best: Run | None = None
+    skipped = {
+        name: TRAINS if name in LINES else "it has no bits to search over" for name in aim.methods if not lines(name)
+    }
     for name, line in _every_line(aim):
         low, high = 0, len(line.values)
         while low < high:
@@ -233,16 +229,15 @@ def find(
             stop_if(should_stop)
             report(progress, min(len(trials), total - 1), total, f"{name}, {line.field} {line.values[middle]}")
             trial = bench.trial(name, line, middle, found, should_stop)
-            trials[trial.run.key] = trial
-            enough = trial.held_out >= bench.needed
-            if enough and (best is None or trial.size < best.size):
+            trials[trial.key] = trial
+            enough = held_out(trial) >= bench.needed
+            if enough and (best is None or size(trial) < size(best)):
                 best = trial
-            larger = best is not None and trial is not best and best.size <= trial.size < math.inf
+            larger = best is not None and trial is not best and size(best) <= size(trial) < math.inf
             low, high = (low, middle) if enough or larger else (middle + 1, high)
+            if so_far is not None:
+                so_far(Search(aim, tuple(trials.values()), bench.needed, best, skipped, complete=False))
     report(progress, total, total, "done")
-    skipped = {
-        name: TRAINS if name in LINES else "it has no bits to search over" for name in aim.methods if not lines(name)
-    }
     return Search(aim, tuple(trials.values()), bench.needed, best, skipped)
 
 
@@ -273,29 +268,18 @@ class _Bench:
         allowed = in_float - aim.accuracy
         self.needed = _accuracy(self._network, *self._held, should_stop) - allowed
 
-    def trial(self, name: str, line: Line, place: int, memory: Memory, should_stop: ShouldStop | None) -> Trial:
+    def trial(self, name: str, line: Line, place: int, memory: Memory, should_stop: ShouldStop | None) -> Run:
         """Return the trial of one choice of a line, from the memory or run now."""
         aim = self._aim
         method = METHODS[name](**{**line.fixed, line.field: line.values[place]})
-        key = run_key(aim.network.to_dict(), method.to_dict(), aim.calibration, aim.seed, self._weights)
-        known = f"{key} {aim.held_out}"
+        asked = Question(aim.network, method, aim.calibration, aim.seed, "target")
+        known = f"{question_key(asked, self._weights)} {aim.held_out}"
         if known not in memory:
-            memory[known] = self._run(key, method, should_stop)
+            tried = attempt(asked, self._network, None, should_stop)
+            made = tried.compression
+            accuracy = math.nan if made is None else _accuracy(made.network, *self._held, should_stop)
+            memory[known] = Run.of(tried, self._weights, held_out=accuracy)
         return memory[known]
-
-    def _run(self, key: str, method: MethodChoice, should_stop: ShouldStop | None) -> Trial:
-        from sdqviz.compression.compress import compress
-
-        aim, begun = self._aim, time.perf_counter()
-        run: Callable[..., Run] = functools.partial(
-            Run, key, aim.network.to_dict(), method.to_dict(), aim.calibration, aim.seed, label="target"
-        )
-        try:
-            done = compress(self._network, method, aim.calibration, aim.seed, None, should_stop)
-        except InputError as error:
-            return Trial(run(None, str(error), time.perf_counter() - begun), math.nan)
-        seconds = time.perf_counter() - begun
-        return Trial(run(done.report, "", seconds), _accuracy(done.network, *self._held, should_stop))
 
 
 def _accuracy(network: Network, inputs: Array, labels: Index, should_stop: ShouldStop | None) -> float:

@@ -21,7 +21,8 @@ from sdqviz.networks.dataset import Dataset, from_npz
 from sdqviz.networks.network import Network
 from sdqviz.networks.state_file import fill, read_state
 from sdqviz.progress import Progress, ShouldStop
-from sdqviz.tensor_file import Stored, open_tensors, shortened
+from sdqviz.strict_json import shortened
+from sdqviz.tensor_file import Stored, open_tensors
 
 if TYPE_CHECKING:
     from torch import nn

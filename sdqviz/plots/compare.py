@@ -12,7 +12,8 @@ import numpy as np
 
 from sdqviz import asset
 from sdqviz.array import Array, Index
-from sdqviz.experiments.run_store import Run, read_runs
+from sdqviz.experiments.run import Run
+from sdqviz.experiments.run_file import read_runs
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme

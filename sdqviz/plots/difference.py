@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.experiments.run_store import Run
+from sdqviz.experiments.run import Run
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number, percent, size
 from sdqviz.plots import theme

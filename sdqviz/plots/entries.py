@@ -13,7 +13,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.error import InputError
-from sdqviz.experiments.run_store import Run
+from sdqviz.experiments.run import Run
 from sdqviz.explore.wording import number, percent, size
 from sdqviz.methods import METHODS
 from sdqviz.report import LayerReport, Report

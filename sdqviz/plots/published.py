@@ -42,7 +42,7 @@ def published(points: Sequence[Entry], network: str) -> tuple[Published, ...]:
     network : str
         Name of the network.
     """
-    from sdqviz.experiments.reproduce import FNN, PUBLISHED, RESIDUAL
+    from sdqviz.experiments.paper.plan import FNN, PUBLISHED, RESIDUAL
 
     table = PUBLISHED.get({FNN: "table3", RESIDUAL: "table4"}.get(network, ""), {})
     reports = (run.report for one in points if one.network == network for run in one.runs)

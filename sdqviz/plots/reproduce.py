@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from sdqviz.experiments.reproduce import Result
+from sdqviz.experiments.paper.result import Result
 from sdqviz.plots import theme
 
 RULE_DASHES = ("solid", "dash", "dashdot", "dot")
@@ -39,7 +39,7 @@ def figure(result: Result, ink: theme.Ink | None = None) -> go.Figure:
     Parameters
     ----------
     result : Result
-        From `sdqviz.experiments.reproduce.run`.
+        From `sdqviz.experiments.paper.reproduce.run`.
     ink : Ink, optional
         Colours of the page; those of a light page by default.
     """

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.experiments.target import Search, Trial
+from sdqviz.experiments.run import Run
+from sdqviz.experiments.target import Search, held_out
+from sdqviz.experiments.target import size as size_of
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
@@ -21,33 +23,33 @@ def sentence(found: Search) -> str:
     """Say what was found, what the test inputs say to it, and what was not looked at."""
     count = f"{len(found.trials)} runs tried"
     skipped = "".join(f" Not searched: {name}, {why}." for name, why in found.skipped.items())
-    if found.best is None or found.best.run.report is None:
+    if found.best is None or found.best.report is None:
         return f"None of the {count} keeps enough: widen the methods or lower the goal.{skipped}"
-    report = found.best.run.report
+    report = found.best.report
     verdict = "kept" if found.met else "missed on the test inputs, though not on the held-out ones"
     return (
-        f"Smallest found: {_title(found.best)} with {number(found.best.size)} bits per original weight and "
+        f"Smallest found: {_title(found.best)} with {number(size_of(found.best))} bits per original weight and "
         f"{accuracy_text(report.accuracy_after or 0.0)} test accuracy (goal {accuracy_text(found.aim.accuracy)}: "
         f"{verdict}). {count}; a smaller one may exist beyond them.{skipped}"
     )
 
 
-def _title(trial: Trial) -> str:
-    one = Entry((trial.run,), "")
+def _title(trial: Run) -> str:
+    one = Entry((trial,), "")
     return f"{one.method}, {one.settings}"
 
 
 def trail(found: Search) -> dict[str, list[Any]]:
     """Return the trials in the order they were tried, as columns."""
-    rows = [(trial, Entry((trial.run,), "")) for trial in found.trials]
+    rows = [(trial, Entry((trial,), "")) for trial in found.trials]
     return {
         "method": [one.method for _, one in rows],
         "settings": [one.settings for _, one in rows],
-        "bits per weight": [_rounded(trial.size) for trial, _ in rows],
-        "held out, %": [_rounded(100 * trial.held_out) for trial, _ in rows],
+        "bits per weight": [_rounded(size_of(trial)) for trial, _ in rows],
+        "held out, %": [_rounded(100 * held_out(trial)) for trial, _ in rows],
         "enough": ["yes" if found.enough(trial) else "no" for trial, _ in rows],
         "test accuracy, %": [_rounded(100 * one.values["accuracy"]) for _, one in rows],
-        "problem": [trial.run.problem for trial, _ in rows],
+        "problem": [trial.problem for trial, _ in rows],
     }
 
 
@@ -57,9 +59,9 @@ def _rounded(value: float) -> float | None:
 
 def draw_search(found: Search, ink: Ink) -> Panel:
     """Draw every trial, what was needed, and the best."""
-    done = [trial for trial in found.trials if trial.run.report is not None]
-    x = place("bits", [trial.size for trial in done])
-    y = place("accuracy", [trial.held_out for trial in done])
+    done = [trial for trial in found.trials if trial.report is not None]
+    x = place("bits", [size_of(trial) for trial in done])
+    y = place("accuracy", [held_out(trial) for trial in done])
     needed = float(place("accuracy", [found.needed])[0])
     figure = theme.figure(ink, height=400, x="bits per original weight", y="accuracy on held-out inputs")
     figure.update_layout(
@@ -70,18 +72,18 @@ def draw_search(found: Search, ink: Ink) -> Panel:
         annotation={"text": f"enough: {accuracy_text(found.needed)}", "font": {"color": ink.text, "size": 12},
                     "xanchor": "left", "x": 0.005, "yanchor": "bottom"},
     )  # fmt: skip
-    methods = [str(trial.run.method["name"]) for trial in done]
+    methods = [str(trial.method["name"]) for trial in done]
     for method in sorted(set(methods), key=order_of):
         own = [place_ for place_, name in enumerate(methods) if name == method]
         figure.add_scatter(
             x=x[own], y=y[own], mode="markers", name=method, marker=look_of(method).marker(ink, 9),
-            text=[f"{place_ + 1}. {_title(done[place_])}<br>{number(done[place_].size)} bits, held out "
-                  f"{accuracy_text(done[place_].held_out)}" for place_ in own],
+            text=[f"{place_ + 1}. {_title(done[place_])}<br>{number(size_of(done[place_]))} bits, held out "
+                  f"{accuracy_text(held_out(done[place_]))}" for place_ in own],
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     if found.best is not None:
         figure.add_scatter(
-            x=place("bits", [found.best.size]), y=place("accuracy", [found.best.held_out]), mode="markers",
+            x=place("bits", [size_of(found.best)]), y=place("accuracy", [held_out(found.best)]), mode="markers",
             name="smallest that is enough", hoverinfo="skip",
             marker={"symbol": "circle-open", "size": 18, "color": ink.text, "line": {"width": 2}},
         )  # fmt: skip

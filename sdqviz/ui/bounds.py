@@ -9,8 +9,8 @@ from typing import Any
 
 import streamlit as st
 
-from sdqviz.experiments import paper
-from sdqviz.experiments.reproduce import Result
+from sdqviz.experiments.paper import shipped as paper
+from sdqviz.experiments.paper.result import Result
 from sdqviz.explore.bounds import link
 from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves.curve import Curve, Sweep

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from sdqviz.choice import Spec
 from sdqviz.error import InputError
-from sdqviz.experiments import run_csv, run_store
-from sdqviz.experiments.run_store import Run
+from sdqviz.experiments import run_csv, run_file
+from sdqviz.experiments.run import Run
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.plots import compare as plots
@@ -373,7 +371,7 @@ def read_file(name: str, data: bytes) -> tuple[Run, ...]:
     """
     if len(data) > UPLOAD_MEGABYTES << 20:
         raise InputError(f"file must be at most {UPLOAD_MEGABYTES} MB, got {len(data) / 2**20:.1f} MB")
-    runs = run_csv.read_csv(data) if name.lower().endswith(".csv") else run_store.read_runs(data)
+    runs = run_csv.read_csv(data) if name.lower().endswith(".csv") else run_file.read_runs(data)
     if len(runs) > MOST_IMPORTED:
         raise InputError(f"file must hold at most {MOST_IMPORTED:,} runs, got {len(runs):,}")
     entries.check(runs)
@@ -414,11 +412,8 @@ def files(shown: Shown) -> None:
 
 
 def to_json(runs: Sequence[Run]) -> bytes:
-    """Return runs as the JSON file that `sdqviz.experiments.run_store.write_runs` writes."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "runs.json"
-        run_store.write_runs(runs, file)
-        return file.read_bytes()
+    """Return runs as the JSON file that `sdqviz.experiments.run_file.write_runs` writes."""
+    return run_file.runs_as_json(runs)
 
 
 def _take_upload() -> None:

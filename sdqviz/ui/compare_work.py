@@ -19,7 +19,8 @@ import streamlit as st
 from sdqviz.choice import PerLayer, Spec
 from sdqviz.error import InputError
 from sdqviz.experiments import target
-from sdqviz.experiments.run_store import Run, RunStore
+from sdqviz.experiments.run import Run
+from sdqviz.experiments.run_store import RunStore
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.plots import search as plots
@@ -46,9 +47,9 @@ _MEMORY, _FOLDER, _SEEN = "_target memory", "_sweep folder", "_sweep seen"
 
 def collect() -> None:
     """Take what searches and sweeps have finished into this session's history."""
-    memory: dict[str, target.Trial] = st.session_state.get(_MEMORY, {})
+    memory: dict[str, Run] = st.session_state.get(_MEMORY, {})
     known = history.kept()
-    history.add([trial.run for trial in list(memory.values()) if trial.run.key not in known])
+    history.add([run for run in list(memory.values()) if run.key not in known])
     file = _store_file(make=False)
     if file is not None and file.is_file():
         with RunStore(file) as store:
@@ -280,7 +281,7 @@ def _estimate(plan: Plan, runs: Sequence[tuple[Run, str]], workers: int) -> str:
     for run, _ in runs:
         if run.report is not None:
             times.setdefault((str(run.network.get("name")), str(run.method.get("name"))), []).append(run.seconds)
-    known = [times.get((one.question.network.name, one.question.method.name)) for one in plan.runs]
+    known = [times.get((one.network.name, one.method.name)) for one in plan.runs]
     seconds = sum(statistics.median(found) for found in known if found) / workers
     missing = sum(found is None for found in known)
     if missing == len(known):

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import streamlit as st
 
 from sdqviz.error import InputError
-from sdqviz.experiments import run_store
-from sdqviz.experiments.run_store import Run
+from sdqviz.experiments import run as of_a_run
+from sdqviz.experiments.run import Run
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
 from sdqviz.report import Report
 
@@ -61,11 +61,11 @@ def remember(
         return
     st.session_state[_LAST] = report
     try:
-        weights = run_store.fingerprint(network) if fingerprint is None else fingerprint
+        weights = of_a_run.fingerprint(network) if fingerprint is None else fingerprint
     except InputError:  # the weights have gone from the cache folder: nothing to tell runs apart by
         return
     choice, method = network.to_dict(), dict(report.method)
-    key = run_store.run_key(choice, method, calibration, report.seed, weights)
+    key = of_a_run.run_key(choice, method, calibration, report.seed, weights)
     add([Run(key, choice, method, calibration, report.seed, report, seconds=seconds)])
 
 

@@ -5,7 +5,8 @@ import re
 import pytest
 
 import sdqviz as sq
-from sdqviz.experiments.run_store import Run, fingerprint, run_key, write_runs
+from sdqviz.experiments.run import Run, fingerprint, run_key
+from sdqviz.experiments.run_file import write_runs
 
 PLOT = ".js-plotly-plot .main-svg"
 UNUSUAL = 48

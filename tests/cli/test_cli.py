@@ -17,6 +17,9 @@ import sdqviz as sq
 from sdqviz import asset
 from sdqviz.cli import doctor
 from sdqviz.cli import main as cli
+from sdqviz.cli.meter import remaining
+from sdqviz.cli.settings import choice_from
+from sdqviz.cli.text import aligned
 from sdqviz.compression import export
 from sdqviz.error import InputError
 from sdqviz.networks import own_weights
@@ -89,14 +92,14 @@ def test_a_size_that_makes_no_frame_names_the_layer(capsys):
 
 
 def test_settings_become_a_method():
-    method = cli.method_from(
+    method = choice_from(
         sq.METHODS["frame"],
         ["size=1000", "bits=2", "step_rule=norm-layer", "step=0.5", "bits_by_layer.hidden1=3", "bits_by_layer.a.b=1"],
     )
     assert method == sq.METHODS["frame"](
         size=1000, bits=2, step_rule="norm-layer", step=0.5, bits_by_layer={"hidden1": 3, "a.b": 1}
     )
-    assert cli.method_from(sq.METHODS["frame"], ["size=null", "redundancy=4", 'size_by_layer={"output": 50}']) == (
+    assert choice_from(sq.METHODS["frame"], ["size=null", "redundancy=4", 'size_by_layer={"output": 50}']) == (
         sq.METHODS["frame"](redundancy=4, size_by_layer={"output": 50})
     )
 
@@ -310,11 +313,11 @@ def test_a_port_that_is_taken_is_one_sentence(capsys):
     ],
 )
 def test_the_estimate_follows_the_pace(done, left, seconds, text):
-    assert cli.remaining(done, left, seconds) == text
+    assert remaining(done, left, seconds) == text
 
 
 def test_columns_stand_under_one_another():
-    assert cli.aligned([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc  d"]
+    assert aligned([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc  d"]
 
 
 @pytest.mark.slow
@@ -341,4 +344,4 @@ def test_training_can_be_interrupted_and_goes_on(tmp_path):
 
 def test_input_errors_keep_their_type_below_the_command_line():
     with pytest.raises(InputError, match="KEY=VALUE"):
-        cli.method_from(sq.METHODS["frame"], ["=3"])
+        choice_from(sq.METHODS["frame"], ["=3"])

@@ -7,8 +7,14 @@ import math
 import pytest
 
 from sdqviz.cli import main as cli
+from sdqviz.cli.settings import plan_file
+from sdqviz.cli.text import sweep_text
+from sdqviz.compression.question import Attempt
 from sdqviz.experiments import pareto, sweep
-from sdqviz.experiments.run_store import Run, RunStore, read_runs
+from sdqviz.experiments.pareto_table import BUDGETS
+from sdqviz.experiments.run import Run, fingerprint
+from sdqviz.experiments.run_file import read_runs
+from sdqviz.experiments.run_store import RunStore, default_path
 from sdqviz.experiments.sweep_plan import Plan
 from sdqviz.methods import METHODS
 from sdqviz.report import Report
@@ -32,7 +38,7 @@ def call(capsys, *arguments):
 def test_a_sweep_is_told_as_a_table_with_its_failures():
     failed = dataclasses.replace(RUN, report=None, problem="there is no such frame", label="frame: size=256")
     untested = dataclasses.replace(RUN, report=dataclasses.replace(REPORT, accuracy_after=None))
-    text = cli.sweep_text(sweep.Sweep((RUN, failed, untested), 2, 1, 3.14))
+    text = sweep_text(sweep.Sweep((RUN, failed, untested), 2, 1, 3.14))
     head, first, second, *rest = text.splitlines()
     assert " ".join(head.split()) == "network run seed inputs accuracy bits/weight sparsity rel. error seconds"
     assert " ".join(first.split()) == "mnist-fnn 2 gptq: bits=2 3 512 96.31% 2.17 0.25 0.123 0.75"
@@ -41,7 +47,7 @@ def test_a_sweep_is_told_as_a_table_with_its_failures():
         "failed: mnist-fnn, frame: size=256: there is no such frame",
         "3 runs: 2 done now in 3.1 s, 1 from the store, 1 failed",
     ]
-    assert cli.sweep_text(sweep.Sweep((failed,), 1, 0, 1)).startswith("failed: ")
+    assert sweep_text(sweep.Sweep((failed,), 1, 0, 1)).startswith("failed: ")
 
 
 @pytest.mark.parametrize(
@@ -61,28 +67,28 @@ def test_a_mistake_is_one_sentence(capsys, arguments, sentence):
 
 
 def test_the_shipped_example_is_known_by_name_and_its_runs_are_written(capsys, tmp_path, monkeypatch):
-    def instantly(jobs, workers, finish, _):
-        assert workers == 3
-        for job in jobs:
-            finish(job, job.row(REPORT, "", 0.5))
-
-    monkeypatch.setattr(sweep, "_on_this_computer", instantly)
     monkeypatch.setenv("SDQVIZ_CACHE", str(tmp_path / "cache"))
+    with RunStore(default_path()) as store:  # as if they had been done before
+        for asked in Plan.read(plan_file("example")).runs:
+            tried = Attempt(asked, None, "there is no such frame", 0.5)
+            store.put(dataclasses.replace(Run.of(tried, fingerprint(asked.network)), report=REPORT, problem=""))
     file = tmp_path / "runs.json.gz"
     code, out, err = call(capsys, "sweep", "example", "--jobs", "3", "--json", str(file))
-    assert code == 0 and "14 runs: 14 done now" in out and "14 runs; kept in" in err
+    assert (
+        code == 0
+        and "14 runs: 0 done now in" in out
+        and "14 from the store, 0 failed" in out
+        and "14 runs; kept in" in err
+    )
     runs = read_runs(file)
-    assert [run.label for run in runs] == [p.label for p in Plan.read(cli._plan_file("example")).runs]
-    with RunStore(tmp_path / "cache" / "runs.sqlite") as store:
-        assert len(store) == 14
-    assert "0 done now" in call(capsys, "sweep", "example", "--jobs", "1")[1]
+    assert [run.label for run in runs] == [p.label for p in Plan.read(plan_file("example")).runs]
 
 
 def test_a_file_of_ones_own_comes_before_a_shipped_one_of_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert cli._plan_file("example").is_absolute()
+    assert plan_file("example").is_absolute()
     (tmp_path / "example").write_text("")
-    assert not cli._plan_file("example").is_absolute() and not cli._plan_file("other.toml").is_absolute()
+    assert not plan_file("example").is_absolute() and not plan_file("other.toml").is_absolute()
 
 
 def test_the_pareto_table_is_printed_and_written(capsys, tmp_path, monkeypatch):
@@ -91,7 +97,7 @@ def test_the_pareto_table_is_printed_and_written(capsys, tmp_path, monkeypatch):
     assert code == 0 and "| rounding, max | none fits | none fits | **" in out
     assert f"written to {tmp_path / 'new'}: pareto.md/.json" in out
     values = json.loads((tmp_path / "new" / "pareto.json").read_text())
-    assert [cell["budget"] for cell in values["cells"]] == list(pareto.BUDGETS)
+    assert [cell["budget"] for cell in values["cells"]] == list(BUDGETS)
     (tmp_path / "file").write_text("")
     code, _, err = call(capsys, "reproduce", "pareto", "--output", str(tmp_path / "file"))
     assert code == 2 and err.startswith("sdqviz: output must be a folder that can be written")

@@ -10,6 +10,7 @@ import pytest
 import sdqviz as sq
 from sdqviz.error import InputError, Stopped
 from sdqviz.experiments import pareto
+from sdqviz.experiments.pareto_table import SLACK, Cell, Table
 from sdqviz.experiments.run_store import RunStore
 from sdqviz.methods import METHODS
 
@@ -33,17 +34,11 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("pareto")
 
 
-@pytest.fixture
-def few(monkeypatch):
-    monkeypatch.setattr(pareto, "LINES", FEW)
-
-
 @pytest.fixture(scope="module")
 def table(folder):
     """Two budgets, one network, few settings."""
-    with pytest.MonkeyPatch.context() as patch, RunStore(folder / "runs.sqlite") as store:
-        patch.setattr(pareto, "LINES", FEW)
-        return pareto.run(store, budgets=(1, 2), nets=1)
+    with RunStore(folder / "runs.sqlite") as store:
+        return pareto.run(store, settings=FEW, budgets=(1, 2), nets=1)
 
 
 def test_a_cell_holds_the_best_setting_that_keeps_the_budget(table):
@@ -56,7 +51,7 @@ def test_a_cell_holds_the_best_setting_that_keeps_the_budget(table):
     assert picks["magnitude pruning", 2] is None
     assert table.tried == 8
     for cell in table.cells:
-        assert all(bits <= cell.budget + pareto.SLACK for bits in cell.bits)
+        assert all(bits <= cell.budget + SLACK for bits in cell.bits)
 
 
 def test_a_cell_holds_the_accuracy_and_the_size_of_the_compressed_network(table):
@@ -71,7 +66,7 @@ def test_a_cell_holds_the_accuracy_and_the_size_of_the_compressed_network(table)
 
 def test_settings_are_judged_on_training_images_that_calibration_does_not_see(table):
     network = sq.NETWORKS["mnist-fnn"]().load()
-    held = pareto._judged_on_training_images(network)
+    held = pareto.judged_on_training_images(network)
     full = network.dataset
     assert (held.dataset.calibration_size, held.dataset.test_size) == (50_000, 10_000)
     np.testing.assert_array_equal(held.dataset.test_labels, full.calibration_labels[50_000:])
@@ -81,20 +76,20 @@ def test_settings_are_judged_on_training_images_that_calibration_does_not_see(ta
     assert cell.tuned == sq.compress(held, cell.method, 0).report.accuracy_after != cell.mean
 
 
-def test_everything_is_resumed_from_the_store(table, folder, few, monkeypatch):
+def test_everything_is_resumed_from_the_store(table, folder, monkeypatch):
     monkeypatch.setattr("sdqviz.compression.compress.compress", None)  # whoever compressed would fail
     told = []
     with RunStore(folder / "runs.sqlite") as store:
-        again = pareto.run(store, budgets=(1, 2), nets=1, progress=lambda *at: told.append(at))
+        again = pareto.run(store, settings=FEW, budgets=(1, 2), nets=1, progress=lambda *at: told.append(at))
     assert again == table
     assert told[0] == (0, 16, "mnist-fnn 0, round-to-nearest: bits=1") and told[-1][0] < 16
 
 
-def test_a_stop_keeps_what_is_finished(tmp_path, few):
+def test_a_stop_keeps_what_is_finished(tmp_path):
     done = []
     with RunStore(tmp_path / "runs.sqlite") as store:
         with pytest.raises(Stopped):
-            pareto.run(store, progress=lambda at, *_: done.append(at), should_stop=lambda: len(done) > 1)
+            pareto.run(store, settings=FEW, progress=lambda at, *_: done.append(at), should_stop=lambda: len(done) > 1)
         assert len(store) >= 1 and store.runs()[0].network == {"name": "mnist-fnn", "seed": 0, "judged": "held-out"}
 
 
@@ -116,14 +111,14 @@ def test_the_table_tells_numbers_sizes_settings_and_losses(table, tmp_path):
 
 
 def test_a_loss_is_called_a_loss_and_a_mean_has_its_deviation():
-    worse = pareto.Cell("frame quantization", 1, METHODS["frame"](), 0.5, (0.5, 0.7), (1.1, 1.1))
-    better = pareto.Cell("rounding, max", 1, METHODS["round-to-nearest"](bits=1), 0.8, (0.8, 0.9), (1.0, 1.0))
+    worse = Cell("frame quantization", 1, METHODS["frame"](), 0.5, (0.5, 0.7), (1.1, 1.1))
+    better = Cell("rounding, max", 1, METHODS["round-to-nearest"](bits=1), 0.8, (0.8, 0.9), (1.0, 1.0))
     close = dataclasses.replace(better, accuracies=(0.62, 0.6))
     assert (
         "60.00 against 61.00 (rounding, max), a difference within the spread."
-        in pareto.Table((close, worse), (0.98, 0.99), 2).to_markdown()
+        in Table((close, worse), (0.98, 0.99), 2).to_markdown()
     )
-    text = pareto.Table((better, worse), (0.98, 0.99), 2).to_markdown()
+    text = Table((better, worse), (0.98, 0.99), 2).to_markdown()
     assert "At a budget of 1 frame quantization loses to plain rounding: 60.00 against 85.00 (rounding, max). " in text
     assert " The best of all is rounding, max: 85.00." in text and "within the spread" not in text
     assert "**85.00 ± 7.07** (1.00)" in text and "60.00 ± 14.14 (1.10)" in text

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,9 @@ from hypothesis import strategies as st
 
 import sdqviz as sq
 from sdqviz.error import InputError, Stopped
-from sdqviz.experiments import reproduce
+from sdqviz.experiments.paper import plan as paper
+from sdqviz.experiments.paper import reproduce
+from sdqviz.experiments.run_store import RunStore
 from sdqviz.plots.reproduce import alt_text, figure, write_html
 
 RULES = ("norm-global", "range-column")
@@ -29,17 +33,18 @@ def network():
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     """Table 3 over two networks, two sizes and two rules, computed once for all tests that look at it."""
-    (target,) = reproduce.plan("table3", sizes=[300, 1000]).targets
-    chosen = reproduce.Plan((dataclasses.replace(target, rules=RULES),), nets=2)
+    (target,) = paper.plan("table3", sizes=[300, 1000]).targets
+    chosen = paper.Plan((dataclasses.replace(target, rules=RULES),), nets=2)
     return reproduce.run(chosen, tmp_path_factory.mktemp("table"))[0]
 
 
 def cells_in(folder):
-    return [json.loads(line)["key"] for line in (folder / "cells.jsonl").read_text().splitlines()]
+    with RunStore(folder / reproduce.STORE) as store:
+        return [run.to_dict() for run in store.runs()]
 
 
 def run(folder, what, **choices):
-    return reproduce.run(reproduce.plan(what, **choices), folder)
+    return reproduce.run(paper.plan(what, **choices), folder)
 
 
 def start(folder, *arguments):
@@ -49,7 +54,7 @@ def start(folder, *arguments):
 
 def wait_for_cells(process, folder, count):
     for _ in range(1200):
-        if (folder / "cells.jsonl").is_file() and len(cells_in(folder)) >= count:
+        if (folder / reproduce.STORE).is_file() and len(cells_in(folder)) >= count:
             return
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
@@ -112,9 +117,9 @@ def test_a_size_that_makes_no_frame_is_said_to_be_none(tmp_path):
 def test_bits_are_enough_and_one_less_is_not(norm, step):
     if norm > (2**15 - 0.5) * step:
         with pytest.raises(InputError, match="for 16 bits"):
-            reproduce.bits_needed(norm, step)
+            paper.bits_needed(norm, step)
         return
-    bits = reproduce.bits_needed(norm, step)
+    bits = paper.bits_needed(norm, step)
     assert (2 ** (bits - 1) - 0.5) * step >= norm
     assert bits == 1 or (2 ** (bits - 2) - 0.5) * step < norm
 
@@ -123,11 +128,11 @@ def test_bits_are_enough_and_one_less_is_not(norm, step):
 
 
 def test_the_whole_plan_shares_its_cells():
-    whole = reproduce.plan("all", nets=3)
-    assert [target.name for target in whole.targets] == [*reproduce.NAMES]
+    whole = paper.plan("all", nets=3)
+    assert [target.name for target in whole.targets] == [*paper.NAMES]
     assert len(whole.cells) == len(set(whole.cells))
     # tables 3 and 4: 7 sizes × 4 rules; table 2: 5 × 5 steps; table 1 and both figures share theirs
-    sizes = set(reproduce.GRID_SIZES) | set(reproduce.FIGURE_SIZES)
+    sizes = set(paper.GRID_SIZES) | set(paper.FIGURE_SIZES)
     assert len(whole.cells) == 3 * (2 * 7 * 4 + 5 * 5 + len(sizes) * 5)
 
 
@@ -143,7 +148,7 @@ def test_the_whole_plan_shares_its_cells():
 )
 def test_a_plan_that_cannot_be_is_refused(choices, sentence):
     with pytest.raises(InputError, match=sentence):
-        reproduce.plan(**choices)
+        paper.plan(**choices)
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
@@ -155,25 +160,37 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
 # -- stopping and going on ----------------------------------------------------------------------------
 
 
-def test_a_cell_is_found_again_unless_what_it_depends_on_changed(tmp_path, monkeypatch):
-    cell = reproduce.Cell("mnist-fnn", 0, 300, "norm-global", None)
-    store = reproduce.Store(tmp_path / "cells.jsonl")
-    store.add(cell, {"accuracy": 0.5})
-    assert reproduce.Store(tmp_path / "cells.jsonl")[cell] == {"accuracy": 0.5}
-    monkeypatch.setattr(reproduce, "__version__", "999")
-    assert cell not in reproduce.Store(tmp_path / "cells.jsonl")
+BEFORE = pathlib.Path(__file__).parents[1] / "data" / "0.2" / "cells.jsonl"
+"""Cells that `sdqviz reproduce table3 --nets 1 --sizes 256,300` of version 0.2.0 finished."""
 
 
-def test_a_line_cut_short_costs_that_line_only(tmp_path):
-    cells = [reproduce.Cell("mnist-fnn", seed, 300, "norm-global", None) for seed in range(3)]
-    path = tmp_path / "cells.jsonl"
-    for cell in cells[:2]:
-        reproduce.Store(path).add(cell, {"accuracy": 0.5})
-    path.write_bytes(path.read_bytes()[:-20])
-    assert cells[0] in reproduce.Store(path) and cells[1] not in reproduce.Store(path)
-    for cell in cells[1:]:
-        reproduce.Store(path).add(cell, {"accuracy": 0.25})
-    assert all(cell in reproduce.Store(path) for cell in cells)
+def test_cells_of_before_are_taken_as_they_are(tmp_path):
+    shutil.copy(BEFORE, tmp_path / reproduce.BEFORE)
+    told = []
+    chosen = paper.plan("table3", nets=1, sizes=[256, 300])
+    (result,) = reproduce.run(chosen, tmp_path, lambda done, total, message: told.append(message))
+    assert told == ["done"] and cells_in(tmp_path) == []
+    lines = BEFORE.read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    keys = [json.loads(row["key"]) for row in rows]
+    for rule in paper.RULES:
+        (expected,) = [
+            row["figures"]["accuracy"]
+            for row, key in zip(rows, keys, strict=True)
+            if (key["rule"], key["size"]) == (rule, 300)
+        ]
+        line = next(line for line in result.lines if line.label.startswith(f"ours, {rule}"))
+        assert line.values == {300: (100 * expected,)} and line.refused[256][0] == "not a frame"
+    assert "8 cells were computed by sdqviz 0.2.0 and stand as they were." in result.notes
+
+
+def test_cells_of_before_that_are_cut_short_or_of_another_recipe_are_computed(tmp_path):
+    lines = BEFORE.read_text("utf-8").splitlines()
+    file = tmp_path / reproduce.BEFORE
+    file.write_text("\n".join([lines[0].replace("epochs", "passes"), lines[1], lines[2][:-20], "[1]", "{}"]), "utf-8")
+    found = reproduce.read_before(file)
+    assert len(found) == 1 and next(iter(found)).rule == json.loads(json.loads(lines[1])["key"])["rule"]
+    assert reproduce.read_before(tmp_path / "none") == {}
 
 
 def test_progress_grows_and_a_stop_keeps_what_is_finished(tmp_path):
@@ -185,11 +202,11 @@ def test_progress_grows_and_a_stop_keeps_what_is_finished(tmp_path):
             asked.append(True)
 
     with pytest.raises(Stopped):
-        reproduce.run(reproduce.plan("table3", nets=1, sizes=[300]), tmp_path, progress, lambda: bool(asked))
+        reproduce.run(paper.plan("table3", nets=1, sizes=[300]), tmp_path, progress, lambda: bool(asked))
     assert len(cells_in(tmp_path)) == 2
     assert seen == sorted(seen) and 0 < seen[-1] < 1
     run(tmp_path, "table3", nets=1, sizes=[300])
-    assert len(cells_in(tmp_path)) == len(set(cells_in(tmp_path))) == 4
+    assert len(cells_in(tmp_path)) == 4
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
@@ -198,19 +215,17 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     wait_for_cells(killed, tmp_path, 2)
     killed.kill()
     killed.communicate()
-    kept = (tmp_path / "cells.jsonl").read_bytes()
-    assert 2 <= kept.count(b"\n") < 12, "the kill must come in mid-run"
-    (tmp_path / "cells.jsonl").write_bytes(kept + b'{"key": "half a li')  # as a kill during a write leaves it
+    kept = cells_in(tmp_path)
+    assert 2 <= len(kept) < 12, "the kill must come in mid-run"
 
     second = start(tmp_path, *arguments)
     out, err = second.communicate(timeout=300)
     assert second.returncode == 0, err
-    after = (tmp_path / "cells.jsonl").read_bytes()
-    assert after.startswith(kept), "finished cells are kept as they are"
-    keys = [json.loads(line)["key"] for line in after.splitlines() if not line.startswith(b'{"key": "half')]
-    assert len(keys) == len(set(keys)) == 12, "no cell is computed twice"
+    after = cells_in(tmp_path)
+    assert after[: len(kept)] == kept, "finished cells are kept as they are, times included"
+    assert len(after) == 12, "no cell is computed twice"
     assert "| ours, range-column, 1 network |" in out
-    assert {path.name for path in tmp_path.iterdir()} == {"cells.jsonl", "table3.md", "table3.json", "table3.html"}
+    assert {path.name for path in tmp_path.iterdir()} == {"cells.sqlite", "table3.md", "table3.json", "table3.html"}
 
 
 def test_ctrl_c_ends_cleanly(tmp_path):
@@ -227,7 +242,7 @@ def test_ctrl_c_ends_cleanly(tmp_path):
 def test_more_networks_than_are_shipped_are_trained_once(tmp_path, monkeypatch):
     monkeypatch.setenv("SDQVIZ_CACHE", str(tmp_path / "cache"))
     seen = []
-    chosen = reproduce.plan("table3", nets=4, sizes=[300])
+    chosen = paper.plan("table3", nets=4, sizes=[300])
     (result,) = reproduce.run(chosen, tmp_path, lambda done, total, message: seen.append((done / total, message)))
     assert len(result.lines[0].values[300]) == 4
     assert any("training" in message for _, message in seen)

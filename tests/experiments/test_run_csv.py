@@ -4,8 +4,8 @@ import pytest
 
 import sdqviz as sq
 from sdqviz.error import InputError
+from sdqviz.experiments.run import Run
 from sdqviz.experiments.run_csv import read_csv, write_csv
-from sdqviz.experiments.run_store import Run
 
 
 def plain(run):

@@ -17,8 +17,9 @@ import pytest
 
 import sdqviz as sq
 from sdqviz.error import InputError
-from sdqviz.experiments import run_store
-from sdqviz.experiments.run_store import Run, RunStore, read_runs, run_key, write_runs
+from sdqviz.experiments.run import Run, fingerprint, run_key
+from sdqviz.experiments.run_file import MOST_BYTES, read_runs, write_runs
+from sdqviz.experiments.run_store import RunStore
 from sdqviz.report import LayerReport, Report
 
 NETWORK = {"name": "mnist-fnn", "seed": 0}
@@ -83,7 +84,7 @@ def test_the_key_depends_on_everything_and_on_no_order():
 
 def test_a_fingerprint_needs_no_loading_and_follows_the_weights():
     code = (
-        "import sys, sdqviz as sq; from sdqviz.experiments.run_store import fingerprint;"
+        "import sys, sdqviz as sq; from sdqviz.experiments.run import fingerprint;"
         "print([fingerprint(sq.NETWORKS['mnist-fnn'](seed=s)) for s in (0, 0, 1)], 'torch' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -94,7 +95,7 @@ def test_a_fingerprint_needs_no_loading_and_follows_the_weights():
 def test_a_network_that_must_be_trained_has_no_fingerprint_yet(tmp_path, monkeypatch):
     monkeypatch.setattr("sdqviz.networks.training.cache_folder", lambda: tmp_path)
     with pytest.raises(InputError, match="network mnist-fnn with seed 77 must be trained first, got no weights"):
-        run_store.fingerprint(sq.NETWORKS["mnist-fnn"](seed=77))
+        fingerprint(sq.NETWORKS["mnist-fnn"](seed=77))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,8 @@ def test_processes_write_into_one_new_file_at_the_same_time(tmp_path):
 def test_a_killed_writer_loses_nothing_that_it_had_put(tmp_path):
     file = tmp_path / "runs.sqlite"
     code = (
-        "import sys; from sdqviz.experiments.run_store import Run, RunStore; store = RunStore(sys.argv[1]); n = 0\n"
+        "import sys; from sdqviz.experiments.run import Run\n"
+        "from sdqviz.experiments.run_store import RunStore; store = RunStore(sys.argv[1]); n = 0\n"
         "while True:\n"
         "    store.put(Run(str(n), {}, {}, 0, n, None, 'none')); print(n, flush=True); n += 1"
     )
@@ -272,20 +274,20 @@ def test_a_file_of_runs_comes_back_and_is_the_same_each_time(tmp_path, name):
 
 
 def bomb():
-    return gzip.compress(b"\0" * (run_store.MOST_BYTES + 1))
+    return gzip.compress(b"\0" * (MOST_BYTES + 1))
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
         (lambda: b"", "Expecting value"),
-        (lambda: b"[1, 2]", "no 'sdqviz runs 1'"),
+        (lambda: b"[1, 2]", "JSON object"),
         (lambda: b'{"format": "sdqviz runs 1"}', "runs"),
         (lambda: b'{"format": "sdqviz runs 1", "runs": 3}', "not iterable"),
         (lambda: b'{"format": "sdqviz runs 1", "runs": [{}]}', "report"),
         (lambda: gzip.compress(b"{}")[:-9], "cut short"),
         (lambda: b"\x1f\x8b" + b"?" * 50, "compress"),
-        (lambda: b"[" * 100_000, "recursion"),
+        (lambda: b"[" * 100_000, "nested too deep"),
         (bomb, "more than 256 MiB"),
         (lambda: b"\x80\x81{}", "decode"),
     ],

@@ -58,11 +58,11 @@ def test_it_finds_what_trying_everything_finds_with_fewer_runs(network, everythi
     assert found.needed == pytest.approx(needed)
     enough = [row for row in rows if row[1] >= needed]
     smallest = min(enough, key=lambda row: row[0])
-    assert found.best.size == smallest[0] and found.best.held_out == pytest.approx(smallest[1])
-    assert found.best.run.report.accuracy_after == smallest[2].accuracy_after
+    assert target.size(found.best) == smallest[0] and target.held_out(found.best) == pytest.approx(smallest[1])
+    assert found.best.report.accuracy_after == smallest[2].accuracy_after
     assert found.met == (smallest[2].accuracy_after >= accuracy)
     assert len(found.trials) <= target.most_runs(found.aim) < len(rows)
-    assert all(found.enough(trial) == (trial.held_out >= needed) for trial in found.trials)
+    assert all(found.enough(trial) == (target.held_out(trial) >= needed) for trial in found.trials)
 
 
 @pytest.mark.usefixtures("few_lines")
@@ -84,7 +84,7 @@ def test_a_stopped_search_goes_on_where_it_was(network):
     assert len(memory) == size and all(trial in begun for trial in again.trials)
     assert again.best is found.best
     other = target.find(aim(network, held_out=300), memory)  # decided on other inputs: judged anew
-    assert len(memory) > size and other.best.size > 0
+    assert len(memory) > size and target.size(other.best) > 0
 
 
 def test_held_out_inputs_are_none_of_the_calibration_inputs():
@@ -104,9 +104,9 @@ def test_a_choice_that_does_not_fit_is_a_trial_with_its_reason(network, monkeypa
     lines = {"frame": (Line("size", (64, 300), {"bits": 1}),)}
     monkeypatch.setattr(target, "LINES", lines)
     found = target.find(aim(network, 0.05, ("frame",)))
-    assert found.best.run.method["size"] == 300 and found.met
-    failed = next(trial for trial in found.trials if trial.run.report is None)
-    assert "size must be at least 257" in failed.run.problem and failed.size == np.inf and not found.enough(failed)
+    assert found.best.method["size"] == 300 and found.met
+    failed = next(trial for trial in found.trials if trial.report is None)
+    assert "size must be at least 257" in failed.problem and target.size(failed) == np.inf and not found.enough(failed)
 
 
 def test_nothing_is_found_where_nothing_is_enough(network, monkeypatch):

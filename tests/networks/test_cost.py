@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 import sdqviz as sq
-from sdqviz.cli.main import report_text
+from sdqviz.cli.text import report_text
 from sdqviz.networks import cost
 from sdqviz.networks.cost import Macs, bops, compare, count
 from sdqviz.networks.learned_quantizer import LearnedQuantizer, quantize_input

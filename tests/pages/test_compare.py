@@ -281,7 +281,7 @@ def test_a_sweep_is_built_written_down_and_run():
     assert any(one.value.startswith("**2 runs**") for one in page.markdown)
     text = next(code.value for code in page.code if "[[runs]]" in code.value)
     plan = Plan.from_dict(tomllib.loads(text))
-    assert [(one.question.method.bits, one.question.method.fit) for one in plan.runs] == [(2, "mse"), (3, "mse")]
+    assert [(one.method.bits, one.method.fit) for one in plan.runs] == [(2, "mse"), (3, "mse")]
     before = int(numbers(page)[0])
     next(button for button in page.button if button.label == "Run the sweep").click().run()
     settled(page)

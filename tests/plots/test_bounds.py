@@ -5,8 +5,10 @@ import numpy as np
 import plotly.io
 import pytest
 
-from sdqviz.experiments import paper
-from sdqviz.experiments.reproduce import Result
+from sdqviz.experiments.paper import plan, reproduce
+from sdqviz.experiments.paper import shipped as paper
+from sdqviz.experiments.paper.result import Result
+from sdqviz.experiments.run_store import RunStore
 from sdqviz.explore import preset
 from sdqviz.explore.bounds import link, tables, words
 from sdqviz.explore.curves.curve import Curve, Sweep
@@ -217,9 +219,7 @@ def test_a_result_survives_json():
 
 
 def test_a_cell_of_the_shipped_figures_is_the_recomputed_one(tmp_path):
-    from sdqviz.experiments import reproduce
-
-    small = reproduce.plan("figure2", nets=1, sizes=(320,), steps=(0.25,))
+    small = plan.plan("figure2", nets=1, sizes=(320,), steps=(0.25,))
     (result,) = reproduce.run(small, tmp_path)
     line = next(line for line in paper.shipped("figure2").lines if "δ = 0.25" in line.label)
     np.testing.assert_allclose(result.lines[0].values[320][0], line.values[320][0], rtol=1e-4)
@@ -232,8 +232,9 @@ def test_computing_them_anew_keeps_finished_cells_and_stops_when_asked(tmp_path,
     done = []
     with pytest.raises(Stopped):
         paper.compute("figure1", lambda *told: done.append(told), lambda: len(done) >= 2)
-    cells = (paper.folder() / "cells.jsonl").read_text(encoding="utf-8").splitlines()
-    assert len(cells) in (1, 2) and paper.folder().parent == tmp_path
+    with RunStore(paper.folder() / reproduce.STORE) as store:
+        assert len(store) in (1, 2)
+    assert paper.folder().parent == tmp_path
 
 
 def test_sweeps_are_hashable_so_that_results_find_their_question():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sdqviz as sq
-from sdqviz.experiments.reproduce import PUBLISHED
+from sdqviz.experiments.paper.plan import PUBLISHED
 from sdqviz.plots import compare, coordinates, difference, entries, run_table
 from sdqviz.plots.published import one_bit_cost, published
 from sdqviz.plots.theme import Ink
@@ -123,7 +123,7 @@ def test_published_marks_stand_at_the_bits_of_our_widths():
 
 
 def _run(report):
-    from sdqviz.experiments.run_store import Run
+    from sdqviz.experiments.run import Run
 
     return Run("k", {"name": report.network, "seed": 0}, report.method, 0, 0, report)
 

@@ -1,8 +1,9 @@
+import dataclasses
 import json
 
 import pytest
 
-from sdqviz.experiments.target import Aim, Search, Trial
+from sdqviz.experiments.target import Aim, Search
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.plots import search
 from sdqviz.plots.theme import Ink
@@ -15,7 +16,8 @@ def found(made_run):
         made_run("gpfq", bits=2.0, accuracy=0.972),
         made_run("frame", problem="size must be larger"),
     ]
-    trials = tuple(Trial(run, held) for run, held in zip(runs, (0.995, 0.99, float("nan")), strict=True))
+    judged = zip(runs, (0.995, 0.99, float("nan")), strict=True)
+    trials = tuple(dataclasses.replace(run, measured={"held_out": held}) for run, held in judged)
     aim = Aim(NETWORKS["mnist-fnn"](), 0.975, ("gpfq", "frame", "geta"))
     return Search(aim, trials, 0.992, trials[0], {"geta": "it trains"})
 
@@ -28,7 +30,7 @@ def test_the_sentence_tells_size_accuracy_goal_and_limits(found):
 
 
 def test_a_goal_missed_on_the_test_inputs_is_said(found, made_run):
-    low = Trial(made_run("gpfq", bits=2.5, accuracy=0.97), 0.993)
+    low = dataclasses.replace(made_run("gpfq", bits=2.5, accuracy=0.97), measured={"held_out": 0.993})
     missed = Search(found.aim, (*found.trials, low), 0.992, low, {})
     assert "missed on the test inputs" in search.sentence(missed) and not missed.met
 

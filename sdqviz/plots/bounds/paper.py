@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdqviz.experiments import reproduce
-from sdqviz.experiments.reproduce import Result
+from sdqviz.experiments.paper.plan import SOURCE
+from sdqviz.experiments.paper.result import Result
 from sdqviz.explore.formula import Formula
 from sdqviz.plots import reproduce as drawn
 from sdqviz.plots.panel import Panel
@@ -58,7 +58,7 @@ def draw_paper(result: Result, ink: Ink, *, live: bool = False) -> Panel:
         look=f"{_law(result)} {known} Ours: mean over {result.nets} networks, bars one standard deviation.",
         alt=drawn.alt_text(result),
         figure=figure,
-        formulas=[Formula(LAWS[result.name], [("", "note", note) for note in result.notes], reproduce.SOURCE)],
+        formulas=[Formula(LAWS[result.name], [("", "note", note) for note in result.notes], SOURCE)],
         table=lambda: {
             "N": np.array(result.sizes),
             **{line.label: np.array([line.mean(size) for size in result.sizes]) for line in result.lines},

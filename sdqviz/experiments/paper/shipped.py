@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 
 from sdqviz import asset
-from sdqviz.experiments import reproduce
-from sdqviz.experiments.reproduce import Plan, Result
+from sdqviz.experiments.paper import plan as paper
+from sdqviz.experiments.paper import reproduce
+from sdqviz.experiments.paper.plan import Plan
+from sdqviz.experiments.paper.result import Result
 from sdqviz.networks import training
 from sdqviz.progress import Progress, ShouldStop
+from sdqviz.strict_json import read_json
 
 SHOWN = ("figure1", "figure2", "table3", "table4")
 """What the page offers; tables 1 and 2 have no published numbers known to us, and no law to look at."""
@@ -22,7 +24,7 @@ NETS = 3
 
 def plan(name: str) -> Plan:
     """Return what has to be computed for a figure or table."""
-    return reproduce.plan(name, nets=NETS)
+    return paper.plan(name, nets=NETS)
 
 
 def seconds(name: str) -> float:
@@ -39,7 +41,9 @@ def shipped(name: str) -> Result:
     InputError
         If the file is missing.
     """
-    return Result.from_dict(json.loads(asset.path(f"figures/{name}.json").read_text(encoding="utf-8")))
+    return Result.from_dict(
+        read_json(asset.path(f"figures/{name}.json").read_bytes(), f"asset figures/{name}.json must be")
+    )
 
 
 def compute(name: str, progress: Progress | None = None, should_stop: ShouldStop | None = None) -> Result:

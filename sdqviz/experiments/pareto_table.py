@@ -1,0 +1,199 @@
+"""The table of accuracy against size: a cell for each method and budget, and the sentences it proves."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdqviz.experiments.sweep_plan import describe
+from sdqviz.methods.method import MethodChoice
+from sdqviz.strict_json import write_json
+from sdqviz.version import __version__
+
+NETWORK = "mnist-fnn"
+BUDGETS = (1.0, 1.5, 2.0, 3.0, 4.0)
+SLACK = 0.2
+"""A budget of x bits per original weight is kept by what costs at most x + 0.2, everything counted."""
+
+HELD_OUT = 10_000
+"""Training images on which settings are judged; calibration inputs are drawn from the other 50,000 meanwhile."""
+
+TUNED_ON = 0
+"""The training run of the network whose settings serve the others too."""
+
+ROUNDINGS, FRAME = ("rounding, max", "rounding, MSE"), "frame quantization"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What a method reaches within a budget.
+
+    Attributes
+    ----------
+    line : str
+        The method, a key of `LINES`.
+    budget : float
+        Bits per original weight, to be kept up to `SLACK`.
+    method : MethodChoice or None
+        The settings with the highest accuracy on the held-out training images; None if none keeps the budget.
+    tuned : float
+        That accuracy, 0 … 1.
+    accuracies, bits : tuple of float
+        Test accuracy and bits per original weight of each training run of the network.
+    """
+
+    line: str
+    budget: float
+    method: MethodChoice | None
+    tuned: float = math.nan
+    accuracies: tuple[float, ...] = ()
+    bits: tuple[float, ...] = ()
+
+    @property
+    def mean(self) -> float:
+        """Mean test accuracy."""
+        return float(np.mean(self.accuracies)) if self.accuracies else math.nan
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the test accuracy over the training runs, n − 1 in the denominator."""
+        return float(np.std(self.accuracies, ddof=1)) if len(self.accuracies) > 1 else math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON types; NaN as None."""
+        return {
+            "line": self.line,
+            "budget": self.budget,
+            "method": None if self.method is None else self.method.to_dict(),
+            "tuned": None if math.isnan(self.tuned) else self.tuned,
+            "accuracies": list(self.accuracies),
+            "bits": list(self.bits),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The table: a cell for each method and budget.
+
+    Attributes
+    ----------
+    cells : tuple of Cell
+        Method by method, within a method by budget.
+    exact : tuple of float
+        Test accuracy of each training run before compression.
+    tried : int
+        Settings that were tried, over all methods.
+    """
+
+    cells: tuple[Cell, ...]
+    exact: tuple[float, ...]
+    tried: int
+
+    def cell(self, line: str, budget: float) -> Cell:
+        """Return one cell."""
+        return next(cell for cell in self.cells if (cell.line, cell.budget) == (line, budget))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The methods."""
+        return tuple(dict.fromkeys(cell.line for cell in self.cells))
+
+    @property
+    def budgets(self) -> tuple[float, ...]:
+        """The budgets."""
+        return tuple(dict.fromkeys(cell.budget for cell in self.cells))
+
+    def to_markdown(self) -> str:
+        """Return the table, what it says, and the settings that were chosen."""
+        best = {budget: self._best(budget) for budget in self.budgets}
+        head = ["method", *(f"budget {budget:g}" for budget in self.budgets)]
+        rows = [
+            [line, *(_text(self.cell(line, budget), best[budget] == line) for budget in self.budgets)]
+            for line in self.lines
+        ]
+        notes = [
+            f"Test accuracy in percent on {NETWORK}, mean ± standard deviation of {len(self.exact)} training runs "
+            f"(in float {100 * np.mean(self.exact):.2f}); in brackets the bits per original weight, everything "
+            f"counted, scales as 32-bit floats. A budget of x bits allows x + {SLACK:g}. The best of a column is bold.",
+            f"{self.tried} settings were judged by the accuracy on {HELD_OUT:,} training images with the network of "
+            f"seed {TUNED_ON}; test images took no part.",
+            *self._verdicts(),
+        ]
+        chosen = [
+            f"- {cell.line}, {cell.budget:g}: {describe(cell.method)}" for cell in self.cells if cell.method is not None
+        ]
+        table = [" | ".join(cells) for cells in [head, ["---"] * len(head), *rows]]
+        title = f"## Accuracy against size, {NETWORK}"
+        return "\n".join(
+            [
+                title,
+                "",
+                *(f"| {row} |" for row in table),
+                "",
+                *(f"{note}\n" for note in notes),
+                "Settings:",
+                "",
+                *chosen,
+            ]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain JSON types."""
+        return {
+            "network": NETWORK,
+            "version": __version__,
+            "slack": SLACK,
+            "exact": list(self.exact),
+            "tried": self.tried,
+            "cells": [cell.to_dict() for cell in self.cells],
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write ``pareto.md`` and ``pareto.json``."""
+        (folder / "pareto.md").write_text(self.to_markdown() + "\n", encoding="utf-8")
+        (folder / "pareto.json").write_text(write_json(self.to_dict(), 1) + "\n", "utf-8")
+
+    def _best(self, budget: float) -> str:
+        return max(self.lines, key=lambda line: _or_nothing(self.cell(line, budget).mean))
+
+    def _verdicts(self) -> Iterator[str]:
+        """Say where frame quantization wins and loses against plain rounding."""
+        if FRAME not in self.lines or not set(ROUNDINGS) & set(self.lines):
+            return
+        for budget in self.budgets:
+            frame = self.cell(FRAME, budget)
+            other = max(
+                (self.cell(line, budget) for line in ROUNDINGS if line in self.lines),
+                key=lambda cell: _or_nothing(cell.mean),
+            )
+            if frame.accuracies and other.accuracies:
+                verb = "beats" if frame.mean > other.mean else "loses to"
+                spread = max(_or_nothing(frame.deviation), _or_nothing(other.deviation))
+                within = ", a difference within the spread" if abs(frame.mean - other.mean) < spread else ""
+                best = self._best(budget)
+                first = "" if best == FRAME else f" The best of all is {best}: {_percent(self.cell(best, budget))}."
+                yield (
+                    f"At a budget of {budget:g} frame quantization {verb} plain rounding: {_percent(frame)} against "
+                    f"{_percent(other)} ({other.line}){within}.{first}"
+                )
+
+
+def _percent(cell: Cell) -> str:
+    return f"{100 * cell.mean:.2f}"
+
+
+def _or_nothing(value: float) -> float:
+    return -math.inf if math.isnan(value) else value
+
+
+def _text(cell: Cell, best: bool) -> str:
+    if cell.method is None:
+        return "none fits"
+    spread = "" if math.isnan(cell.deviation) else f" ± {100 * cell.deviation:.2f}"
+    number = f"{_percent(cell)}{spread}"
+    return f"{f'**{number}**' if best else number} ({np.mean(cell.bits):.2f})"

@@ -1,0 +1,86 @@
+"""Strict JSON: read without trusting what it says, written so that every program can read it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sdqviz.error import InputError
+
+WORDS = ("NaN", "Infinity", "-Infinity")
+"""What `spelled` writes for numbers that JSON does not know; ``float`` reads them."""
+
+
+def read_json(text: bytes | str, need: str, deepest: int = 16) -> dict[str, Any]:
+    """Read a JSON object that may come from anywhere.
+
+    Parameters
+    ----------
+    text : bytes or str
+        What was read; its length is limited by the caller.
+    need : str
+        How the message begins: ``"a file must have a table"``.
+    deepest : int
+        How far objects and lists may lie in one another.
+
+    Raises
+    ------
+    InputError
+        If it is no such object, has a name twice, holds NaN or an infinity, or is nested deeper.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a name occurs twice")
+        return found
+
+    def refuse(name: str) -> float:
+        raise ValueError(f"{name} is not a number of JSON")
+
+    try:
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deep" if isinstance(error, RecursionError) else shortened(str(error))
+        raise InputError(f"{need} in JSON, got something else: {why}") from None
+    if not isinstance(value, dict) or _deeper(value, deepest):
+        raise InputError(f"{need} that is a JSON object, at most {deepest} deep, got something else")
+    return value
+
+
+def write_json(value: Any, indent: int | None = None) -> str:
+    """Write JSON, compact unless indented; letters stay letters.
+
+    Raises
+    ------
+    ValueError
+        If it holds NaN or an infinity, which JSON does not know; `spelled` writes those as words.
+    """
+    separators = (",", ":") if indent is None else (",", ": ")
+    return json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False, separators=separators)
+
+
+def spelled(value: Any) -> Any:
+    """Return a value with the numbers that JSON does not know as words, and every sequence as a list."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {key: spelled(item) for key, item in value.items()}
+    return [spelled(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def shortened(value: object) -> str:
+    """Return a value of a file as text for a message, cut where it is long."""
+    text = value if isinstance(value, str) else repr(value)
+    printable = "".join(letter if letter.isprintable() else "?" for letter in text[:64])
+    return printable + ("…" if len(text) > 64 else "")
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether a JSON value is nested deeper than so many levels, looking no further than that."""
+    if not isinstance(value, dict | list):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(entry, levels - 1) for entry in inside)
