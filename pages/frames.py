@@ -24,7 +24,7 @@ with screen.page(
 
     found = page.compute(explored.build, dimension=family.dimension, size=family.size)
     frame = found.frame
-    page.code(explored.code(page.choices, found))
+    page.code(explored.code(page.shown, found))
 
     lower, upper = frame.bounds
     show.headlines(
@@ -46,10 +46,10 @@ with screen.page(
 
     show.panels([tour.draw_tour(found, page.ink), gram.draw_gram(found, page.ink)], page)
     below = [tour.draw_running(found, page.ink)]
-    if family.any_dimension:
+    if found.choice.any_dimension:
         grown = page.compute(explored.growth, dimension=family.dimension, size=family.size)
         below.append(orderings.draw_growth(found, grown, page.ink))
-    if family.size <= explored.COMPARED_UP_TO or anyway:
+    if frame.size <= explored.COMPARED_UP_TO or anyway:
         compared = page.compute(explored.compare_orderings, dimension=family.dimension, size=family.size)
         below.append(orderings.draw_orderings(found, compared, walk.name, page.ink))
     else:

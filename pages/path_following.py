@@ -28,7 +28,7 @@ with screen.page(
     run = page.compute(link.build)
     aligned = page.compute(link.align)
     widths = page.compute(link.widen)
-    page.code(link.code(page.choices, run))
+    page.code(link.code(page.shown, run))
 
     holds, told = words.bound_verdict(run)
     show.headlines(

@@ -31,7 +31,7 @@ with screen.page(
     page.pick(sq.PERMUTATIONS, "permutation", "identity", where="how", prefix="permutation_", **show.QUICK)
 
     run = page.compute(lab.build)
-    page.code(lab.code(page.choices, run))
+    page.code(lab.code(page.shown, run))
 
     show.headlines(
         show.Headline(

@@ -30,6 +30,9 @@ STEP_BITS = 32
 LONGEST = 1024
 """Entries of a pasted vector."""
 
+LARGEST = 1e100
+"""The largest pasted number: squares of a thousand of them are still finite."""
+
 
 def weight_files() -> tuple[str, ...]:
     """Return the names of the weight files of the shipped networks for handwritten digits."""
@@ -132,7 +135,7 @@ def parse_vector(text: str, least: int = 2) -> Array:
     array([ 1. ,  2.5, -0.3])
     """
     words = [word for word in re.split(r"[\s,;\[\]()]+", text) if word]
-    if not least <= len(words) <= LONGEST:
+    if len(words) > LONGEST:
         raise InputError(f"the vector must have {least} to {LONGEST} numbers, got {len(words)}")
     values = np.empty(len(words))
     for place, word in enumerate(words):
@@ -140,8 +143,12 @@ def parse_vector(text: str, least: int = 2) -> Array:
             values[place] = float(word)
         except ValueError:
             raise InputError(f"numbers must be written out, got {word[:20]!r} as entry {place + 1}") from None
-        if not np.isfinite(values[place]):
-            raise InputError(f"numbers must be finite, got {word[:20]!r} as entry {place + 1}")
+        if not abs(values[place]) <= LARGEST:
+            raise InputError(f"numbers must be finite and at most {LARGEST:g}, got {word[:20]!r} as entry {place + 1}")
+        if 0 < abs(values[place]) < 1 / LARGEST:
+            raise InputError(f"numbers must be 0 or at least {1 / LARGEST:g}, got {word[:20]!r} as entry {place + 1}")
+    if len(words) < least:
+        raise InputError(f"the vector must have {least} to {LONGEST} numbers, got {len(words)}")
     return values
 
 
@@ -186,7 +193,8 @@ def weight_column(network: str, layer: int, column: int) -> Array:
     """
     name, matrix = weight_matrix(network, layer)
     if not 0 <= column < matrix.shape[1]:
-        raise InputError(f"column must be between 0 and {matrix.shape[1] - 1} in layer {name}, got {column}")
+        last = matrix.shape[1] - 1
+        raise InputError(f"column must be between 0 and {last} in layer {name}, got {column}", column=last)
     return np.array(matrix[:, column])
 
 
@@ -197,7 +205,8 @@ def weight_matrix(network: str, layer: int) -> tuple[str, Array]:
     """
     matrices = _weight_matrices(network)
     if not 1 <= layer <= len(matrices):
-        raise InputError(f"layer must be between 1 and {len(matrices)} for {network}, got {layer}")
+        most = len(matrices)
+        raise InputError(f"layer must be between 1 and {most} for {network}, got {layer}", layer=most)
     return matrices[layer - 1]
 
 

@@ -80,7 +80,7 @@ class Ink:
     @property
     def page(self) -> str:
         """Colour behind the figure, for outlines of markers."""
-        return "#0e1117" if self.dark else "#ffffff"
+        return "#171614" if self.dark else "#ffffff"
 
 
 ORIGINAL = Look("#7a7a7a", "#a8a8a8", "circle", "solid")

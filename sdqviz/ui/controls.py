@@ -147,7 +147,11 @@ class Controls:
                 values[name] = self._draw(
                     prefix + name, default, kind, narrowed, where.get(name), on_change=moves.get(name)
                 )
-        return cls(**values)
+        try:
+            return cls(**values)
+        except InputError as error:
+            error.remedy = {prefix + name: value for name, value in error.remedy.items()}
+            raise
 
     def pick(
         self, registry: Registry[C], key: str, default: str, *, where: str = "what", label: str = "", **form: Any
@@ -239,9 +243,15 @@ class Controls:
             rows = self._draw("vectors", _as_text(cls.defaults()["vectors"]), str, cls.specs()["vectors"], "what")
             fixed["vectors"] = self.attempt(lambda: parse_rows(rows), lambda: cls.defaults()["vectors"])
             fixed |= {"size": len(fixed["vectors"]), "dimension": len(fixed["vectors"][0])}
-        return self.attempt(
-            lambda: self.choose(cls, limits=limits, fixed=fixed, defaults=defaults, moves={"dimension": move}), cls
-        )
+
+        def chosen() -> FrameChoice:
+            try:
+                return self.choose(cls, limits=limits, fixed=fixed, defaults=defaults, moves={"dimension": move})
+            except InputError as error:
+                error.remedy = error.remedy or _fitting(cls, self._link.values, dimension)
+                raise
+
+        return self.attempt(chosen, cls)
 
     # -- drawing -------------------------------------------------------------------------------------
 
@@ -266,6 +276,10 @@ class Controls:
         names = spec.option_names()
         usual = "how" if kind in (bool, str) else "how much"
         box = self.group(where or ("more" if spec.advanced else usual))
+        default = nearest(default, spec)
+        self._link.take(key, kind, spec)
+        if key in st.session_state and nearest(st.session_state[key], spec) != st.session_state[key]:
+            self._mend(key, default, spec)
         given: dict[str, Any] = {"key": key, "help": spec.help, "bind": "query-params", "on_change": on_change}
         value: Any
         if kind is bool:
@@ -279,11 +293,22 @@ class Controls:
         self._link.declare(key, value, default, kind, spec)
         return value
 
+    def _mend(self, key: str, default: Any, spec: Spec) -> None:
+        """Move a value that other choices have made impossible to the nearest one there is, and say so."""
+        before = st.session_state[key]
+        near = nearest(before, spec)
+        st.session_state[key] = default if near is None else near
+        self._link.problems.append(f"{spec.label} was {before}, which does not go with the other choices; it is now "
+                                   f"{st.session_state[key]}.")  # fmt: skip
+
     def _number(
         self, box: DeltaGenerator, key: str, default: Any, kind: type, spec: Spec, given: dict[str, Any]
     ) -> Any:
         low = None if spec.minimum is None else kind(spec.minimum)
         high = None if spec.maximum is None else kind(spec.maximum)
+        if low is not None and high is not None and low >= high:  # nothing to choose: said, and not asked
+            box.text_input(spec.label, f"{low:g}", disabled=True, help=spec.help, key=f"_only {key}")
+            return low
         typed = default is None or low is None or high is None or high - low > (1000 if kind is float else 10**7)
         if kind is float and low is not None and high is not None and not typed:
             typed = 0 < default - low < (high - low) / 200  # a slider's hundredth would step over it
@@ -326,6 +351,42 @@ class Controls:
             args=(key, companion, given["on_change"]),
         )
         return value
+
+
+def nearest(value: Any, spec: Spec) -> Any:
+    """Return the value a control may show that is nearest to one: within its range, or the first of its options.
+
+    Examples
+    --------
+    >>> nearest(300, Spec("Inputs", "", 16, 40)), nearest("conv1", Spec("Layer", "", options=("hidden1", "hidden2")))
+    (40, 'hidden1')
+    """
+    names = spec.option_names()
+    if value is None or isinstance(value, bool):
+        return value
+    if names is not None:
+        return value if value in names or not names else names[0]
+    if isinstance(value, int | float):
+        kind = type(value)
+        if spec.minimum is not None and value < spec.minimum:
+            return kind(spec.minimum)
+        if spec.maximum is not None and value > spec.maximum:
+            return kind(spec.maximum)
+    return value
+
+
+def _fitting(cls: type[FrameChoice], values: Mapping[str, Any], dimension: int | None) -> dict[str, Any]:
+    """Return a size, and if need be a dimension, that a family of frames has nearest above those asked for."""
+    wanted = values.get("dimension", dimension) if dimension is None else dimension
+    if wanted is None or "size" not in values:
+        return {}
+    for near in (wanted,) if dimension is not None else (wanted, wanted + 1):
+        for at_least in (values["size"], 1):
+            try:
+                return {"dimension": near, "size": cls.admissible_size(near, at_least)}
+            except InputError:
+                continue
+    return {}
 
 
 def _follow(key: str, companion: str, afterwards: Callable[[], None] | None) -> None:

@@ -22,7 +22,7 @@ from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
 from sdqviz.plots import geta as plots
 from sdqviz.progress import Progress, ShouldStop
-from sdqviz.ui import history, job, link, show
+from sdqviz.ui import history, job, kept, show
 from sdqviz.ui.screen import Page
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def run(page: Page, asked: Asked) -> Shown | None:
             st.button(
                 "Train this here",
                 icon=":material/play_circle:",
-                on_click=link.apply,
+                on_click=kept.apply,
                 args=(_choices(shown),),
                 help="Fills the form with what made this recording; training starts when you press Run.",
             )

@@ -11,6 +11,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import streamlit as st
 
 from sdqviz.choice import Spec
+from sdqviz.ui import kept
 from sdqviz.version import __version__
 
 VERSION_KEY = "v"
@@ -69,6 +70,8 @@ class Link:
     incoming : dict of str
         The link's parameters, copied before the first widget: Streamlit replaces a bad value by the
         default without a word and erases it, so the notice has to come from here.
+    new : bool
+        Whether the page has just been opened.
     values, defaults : dict
         Of every control drawn so far.
     problems : list of str
@@ -77,14 +80,24 @@ class Link:
 
     page: str
     incoming: dict[str, str]
+    new: bool = False
     values: dict[str, Any] = dataclasses.field(default_factory=dict)
     defaults: dict[str, Any] = dataclasses.field(default_factory=dict)
     problems: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod
     def open(cls, page: str) -> Link:
-        """Copy the parameters of the link; to be called before the first widget."""
-        return cls(page, {key: st.query_params[key] for key in st.query_params})
+        """Copy the parameters of the link, or take up the page's own choices; before the first widget."""
+        incoming = {key: st.query_params[key] for key in st.query_params}
+        new = kept.arrive(page, linked=bool(incoming))
+        return cls(page, incoming, new)
+
+    def take(self, key: str, kind: type, spec: Spec) -> None:
+        """Give a control the value the link has for it: Streamlit does so only once in a session."""
+        if self.new and key in self.incoming and key not in st.session_state:
+            value, reason = parse(key, self.incoming[key], kind, spec)
+            if reason is None:
+                st.session_state[key] = value
 
     def declare(self, key: str, value: Any, default: Any, kind: type, spec: Spec) -> None:
         """Record a control, and check what the link gave for it."""
@@ -110,27 +123,23 @@ class Link:
                     )
             else:
                 self.problems.append(f"{key[:40]} is not a control of this page with these choices; it is ignored.")
-            del st.query_params[key]
+            if key in st.query_params:
+                del st.query_params[key]
         memory = f"_notices {self.page}"
-        if self.problems:
-            st.session_state[memory] = (self.problems, dict(self.values))
-        kept, when = st.session_state.get(memory, ([], None))
-        return kept if when == self.values else []
+        told = [*self.problems, *kept.told(self.page)]
+        if told:
+            st.session_state[memory] = (told, dict(self.values))
+        before, when = st.session_state.get(memory, ([], None))
+        return before if when == self.values else []
 
     def reset(self) -> None:
         """Set every control of the page to its default (a widget callback)."""
-        apply(self.defaults)
+        kept.apply(self.defaults)
 
     def address(self) -> str:
         """Return the complete link: every choice, the seed and the engine version."""
         parts = urlsplit(str(st.context.url or "http://127.0.0.1:8501/"))
         return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(query(self.values)), ""))
-
-
-def apply(values: dict[str, Any]) -> None:
-    """Set controls to values; only from a widget callback."""
-    for key, value in values.items():
-        st.session_state[key] = value
 
 
 def query(values: Mapping[str, Any]) -> dict[str, str]:

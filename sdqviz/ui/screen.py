@@ -16,8 +16,10 @@ from sdqviz.explore import preset
 from sdqviz.plots import html_report
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
+from sdqviz.ui import kept
 from sdqviz.ui.controls import Controls
-from sdqviz.ui.link import Link, apply, query
+from sdqviz.ui.kept import apply
+from sdqviz.ui.link import Link, query
 
 R = TypeVar("R")
 
@@ -32,6 +34,13 @@ NARROW = """<style>
 [data-testid="stMetricValue"] {font-size: 1.7rem}
 [data-testid="stMetricLabel"] [data-testid="stMarkdownContainer"] p {white-space: normal !important}
 </style>"""
+
+
+STALE = """<style id="stale">
+[data-testid="stMain"] :is([data-testid="stPlotlyChart"], [data-testid="stMetric"], [data-testid="stTable"],
+[data-testid="stDataFrame"]) {opacity: .35}
+</style>"""
+"""Dims what belongs to an earlier choice."""
 
 
 class Page(Controls):
@@ -51,6 +60,8 @@ class Page(Controls):
         The panels shown so far, for the report.
     tables : dict
         Further tables for the report: by title, columns by name.
+    said : list of str
+        Verdicts and warnings shown so far, Markdown, for the report.
     """
 
     def __init__(self, address: str, link: Link, groups: Mapping[str, DeltaGenerator], *, seeded: bool) -> None:
@@ -61,6 +72,10 @@ class Page(Controls):
         self.link = link
         self.ink = Ink(dark=st.context.theme.type == "dark")
         self.lines = ""
+        self.said: list[str] = []
+        self.computed: dict[str, dict[str, Any]] = {}
+        self.refused: InputError | None = None
+        self.stale = False
         self.seed = 0
         if seeded:
             self.seed = self.ask(
@@ -90,6 +105,8 @@ class Page(Controls):
     def compute(self, function: Callable[[Mapping[str, Any]], R], **more: Any) -> R:
         """Call ``function(choices)`` with the page's choices; the last results are kept.
 
+        Where the choices cannot be used, the page says so and goes on with those that worked last, dimmed.
+
         Parameters
         ----------
         function : callable
@@ -102,11 +119,74 @@ class Page(Controls):
         InputError
             If the form holds something that cannot be used.
         """
-        self.check()
+        name = f"{function.__module__}.{function.__qualname__}"
         choices = self.choices | more
         choices.pop("picture", None)
-        result: R = _computed(function, f"{function.__module__}.{function.__qualname__}", json.dumps(choices), choices)
-        return result
+        if self.refused is None:
+            try:
+                self.check()
+                known = kept.refused(self.address, self.choices)
+                if known is not None:
+                    raise known
+                result: R = _computed(function, name, json.dumps(choices), choices)
+            except InputError as error:
+                self.refuse(error, name)
+            else:
+                self.computed[name] = choices
+                return result
+        worked = kept.worked(self.address)
+        choices = worked.get(name) or next(iter(worked.values()))
+        self.computed[name] = choices
+        earlier: R = _computed(function, name, json.dumps(choices), choices)
+        return earlier
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The choices of what is drawn: those that worked last where the page's cannot be used."""
+        if self.refused is None:
+            return self.choices
+        return {name: value for one in self.computed.values() for name, value in one.items()}
+
+    def refuse(self, error: InputError, name: str = "") -> None:
+        """Do the best there is with choices that cannot be used.
+
+        Controls whose remedy is known move there; else, with the ``name`` of what was computed, the page goes on with
+        what worked last; else, as after a bad link, it shows its defaults.
+
+        Raises
+        ------
+        InputError
+            If nothing is left to try.
+        """
+        values = self.link.values
+        if self.refused is not None:
+            raise error
+        kept.know(self.address, self.link.defaults)
+        moves = {key: value for key, value in error.remedy.items() if key in values and values[key] != value}
+        if moves:
+            now = " and ".join(f"{key} = {value}" for key, value in moves.items())
+            if kept.move(self.address, moves, f"{error}. Now {now}."):
+                return
+        if name and kept.worked(self.address):
+            if self.computed:  # something of these choices is drawn already
+                kept.refuse(self.address, values, error)
+            self.refused = error
+            st.error(f"{error}. Change it at the left; below stands the last choice that works.")
+            self.dim()
+            return
+        defaults = {key: value for key, value in self.link.defaults.items() if values.get(key) != value}
+        if (
+            defaults
+            and kept.is_new(self.address)
+            and kept.move(self.address, defaults, f"{error}. The page's defaults are shown instead.")
+        ):
+            return
+        raise error
+
+    def dim(self) -> None:
+        """Dim the plots and numbers of this page: they belong to an earlier choice."""
+        self.stale = True
+        st.html(STALE)
 
     def code(self, lines: str) -> None:
         """Give the lines that compute this page's numbers; they can be copied from the sidebar."""
@@ -154,8 +234,16 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
         yield opened
         opened.check()
     except InputError as error:
-        groups["how much"].error(str(error))
-        st.error(f"{error}. Change it at the left; nothing else is lost.")
+        try:
+            opened.refuse(error)
+        except InputError:
+            groups["how much"].error(str(error))
+            st.error(f"{error}. Change it at the left; nothing else is lost.")
+    if opened.refused is None:
+        kept.has_worked(address, opened.computed)
+    else:
+        groups["how much"].error(str(opened.refused))
+    kept.remember(address, link.values)
     told = link.notices()
     if told:
         notices.warning("\n".join(f"- {sentence}" for sentence in told) if len(told) > 1 else told[0])
@@ -201,15 +289,24 @@ def _use_preset(address: str, key: str) -> None:
 
 def _foot(foot: DeltaGenerator, opened: Page, title: str, question: str) -> None:
     link = opened.link
-    defaults = f"_defaults {opened.address}"
-    st.session_state[defaults] = st.session_state.get(defaults, {}) | link.defaults
-    foot.button(
+    kept.know(opened.address, link.defaults)
+    reset, undo = foot.columns(2, gap="small")
+    reset.button(
         "Reset",
         icon=":material/restart_alt:",
         width="stretch",
         on_click=apply,
         args=(link.defaults,),
         help="Set every control of this page to its default.",
+    )
+    undo.button(
+        "Undo",
+        icon=":material/undo:",
+        width="stretch",
+        on_click=kept.undo,
+        args=(opened.address,),
+        disabled=not kept.can_undo(opened.address),
+        help="Take back the last choice; each press one more. There is nothing to take back as long as it is grey.",
     )
     with foot.popover("Copy link", icon=":material/link:", width="stretch"):
         st.caption(

@@ -145,10 +145,13 @@ class WalkChoice(Choice):
         if self.operator == "quantize-prune" and self.bits == 1:
             raise InputError(
                 "bits must be at least 2 for the operator quantize-prune, got 1: one bit has no room for a zero "
-                "between two signs; use the operator one-bit"
+                "between two signs; use the operator one-bit",
+                bits=2,
             )
         if self.operator == "prune" and self.threshold == 0:
-            raise InputError("threshold must be above 0 for the operator prune, got 0: nothing would be pruned")
+            raise InputError(
+                "threshold must be above 0 for the operator prune, got 0: nothing would be pruned", threshold=0.01
+            )
 
     @property
     def prunes(self) -> bool:

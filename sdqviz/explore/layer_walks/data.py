@@ -80,7 +80,7 @@ def _of_network(name: str, place: int, samples: int, neurons: int, seed: int) ->
     network = NETWORKS[name]().load()
     layers = network.layers
     if not 1 <= place <= len(layers):
-        raise InputError(f"layer must be between 1 and {len(layers)} for {name}, got {place}")
+        raise InputError(f"layer must be between 1 and {len(layers)} for {name}, got {place}", layer=len(layers))
     layer = layers[place - 1]
     rounded = {}
     for earlier in layers[: place - 1]:

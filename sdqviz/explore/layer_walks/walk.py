@@ -159,7 +159,8 @@ def run(choice: WalkChoice, seed: int) -> WalkRun:
     if choice.seeds > max(most, 1):
         raise InputError(
             f"seeds must be at most {max(most, 1)} for {neurons} neurons of {length} inputs, got {choice.seeds}: "
-            "take fewer seeds or neurons"
+            "take fewer seeds or neurons",
+            seeds=max(most, 1),
         )
     gram = data.gram
     largest = float(np.abs(data.weights[gram.alive]).max(initial=0.0))
