@@ -46,8 +46,9 @@ def greedy_walk(factor: Factor, base: Array, bits: int, step: Array, should_stop
 
 
 def beam_walk(
-    factor: Factor, base: Array, bits: int, step: Array, paths: int, should_stop: ShouldStop | None = None
-) -> Array:
+    factor: Factor, base: Array, bits: int, step: Array, paths: int, should_stop: ShouldStop | None = None,
+    greedy: Array | None = None,
+) -> Array:  # fmt: skip
     """Keep the ``paths`` paths of least Σ D_t(v_t − q_t)², and return of them and the greedy one the best.
 
     Parameters
@@ -56,6 +57,8 @@ def beam_walk(
         As for `greedy_walk`.
     paths : int
         How many paths each vector keeps, 1 to `MOST_PATHS`; 1 is the greedy walk.
+    greedy : ndarray, shape (N, M), optional
+        The greedy walk, where it is known already.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def beam_walk(
     """
     if not 1 <= paths <= MOST_PATHS:
         raise InputError(f"paths must be between 1 and {MOST_PATHS}, got {paths}")
-    best = greedy_walk(factor, base, bits, step, should_stop)
+    best = greedy_walk(factor, base, bits, step, should_stop) if greedy is None else greedy.copy()
     if paths == 1:
         return best
     length, vectors = base.shape

@@ -1,0 +1,145 @@
+"""Calibrated ΣΔ of neurons: the Cholesky factor of the inputs' Gram matrix in a frame takes the difference's place."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.path_following.beam import beam_walk, greedy_walk
+from sdqviz.path_following.factor import Factor, factorize, walk_values
+from sdqviz.path_following.gram import Gram
+from sdqviz.path_following.row_frame import RowFrame
+from sdqviz.progress import ShouldStop, stop_if
+from sdqviz.storage.bits import step_up
+
+MULTIPLES = {1: np.geomspace(1.12, 4.0, 6), 2: np.geomspace(0.5, 1.5, 6)}
+"""Multiples of the rms coordinate that are tried as steps, by bits; `multiples` continues them."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class QuantizedRows:
+    """Neurons as levels in a frame.
+
+    Attributes
+    ----------
+    levels : ndarray of uint8, shape (M, N)
+        Coordinates are (level − 2^(bits−1) + ½)δ.
+    step : ndarray, shape (M,)
+        δ of each neuron, a number of 16 bits.
+    neurons : ndarray, shape (M, d)
+        What these decode to.
+    overload : ndarray of int, shape (M,)
+        Values that the alphabet clipped.
+    damping : float
+        λ that was added to the diagonal of the Gram matrix in the frame.
+    """
+
+    levels: Array
+    step: Array
+    neurons: Array
+    overload: Array
+    damping: float
+
+
+def decode_rows(frame: RowFrame, levels: Array, step: Array, bits: int) -> Array:
+    """Return the neurons, shape (M, d), that levels (M, N) and steps (M,) stand for."""
+    return frame.synthesize((levels.astype(float) - 2 ** (bits - 1) + 0.5) * step[:, None])
+
+
+def multiples(bits: int) -> Array:
+    """Return the steps to try, in units of the rms coordinate."""
+    if bits in MULTIPLES:
+        return MULTIPLES[bits]
+    levels = 2.0**bits
+    return np.geomspace(0.55, 1.7, 6) * 4 * np.sqrt(np.log(levels)) / levels
+
+
+def quantize_rows(
+    gram: Gram, weights: Array, target: Array, frame: RowFrame, bits: int, paths: int = 1, damping: float = 0.1,
+    should_stop: ShouldStop | None = None,
+) -> QuantizedRows:  # fmt: skip
+    """Quantize neurons so that the layer's output on the calibration inputs changes least.
+
+    Parameters
+    ----------
+    gram : Gram
+        The layer's inputs, d of them; all are used.
+    weights, target : ndarray, shape (d, M)
+        The neurons; and what the walk aims at, the neurons themselves or aligned ones.
+    frame : RowFrame
+        Of R^d.
+    bits : int
+        Bits of a level, 1 to 8.
+    paths : int
+        Paths of the beam; 1 for the greedy walk.
+    damping : float
+        λ as a share of the mean of the diagonal.
+    should_stop : callable, optional
+        Polled between blocks.
+
+    Returns
+    -------
+    QuantizedRows
+
+    Notes
+    -----
+    With G = E H Eᵀ and G + λI = U D Uᵀ the walk rounds v_n = y_n + Σ_{k<n} U_kn(y_k − q_k). Whatever it rounds to,
+    Σ_n D_n(v_n − q_n)² is the damped error exactly (`sdqviz.path_following.factor.error_terms`). Each neuron keeps,
+    of six steps, the one with the smallest error.
+    """
+    matrix = frame.gram(gram.inputs)
+    factor = factorize(matrix, damping)
+    base = coordinates(frame, gram, matrix, factor, target)
+    rms = np.sqrt((base**2).mean(axis=0))
+    aimed = gram.aimed(weights)
+
+    def walked(step: Array, width: int) -> tuple[Array, Array, Array]:
+        found = greedy_walk(factor, base, bits, step, should_stop)
+        if width > 1:
+            found = beam_walk(factor, base, bits, step, width, should_stop, found)
+        divisor = np.where(step > 0, step, 1.0)
+        levels = np.where(step > 0, np.rint(found / divisor - 0.5), 0.0).T + 2 ** (bits - 1)
+        neurons = decode_rows(frame, levels, step, bits)
+        return levels, neurons, gram.error(weights, neurons.T, aimed)
+
+    best: tuple[Array, Array, Array, Array] | None = None
+    for multiple in multiples(bits):
+        stop_if(should_stop)
+        step = step_up(multiple * rms, 16)
+        best = _better(best, (*walked(step, 1), step))
+    assert best is not None
+    if paths > 1:
+        best = _better(best, (*walked(best[3], paths), best[3]))
+    levels, neurons, _, step = best
+    quantized = ((levels - 2 ** (bits - 1) + 0.5) * step[:, None]).T
+    clipped = np.abs(walk_values(factor, base, quantized)) > 2 ** (bits - 1) * step * (1 + 1e-9)
+    return QuantizedRows(levels.astype(np.uint8), step, neurons, clipped.sum(axis=0), factor.damping)
+
+
+def coordinates(frame: RowFrame, gram: Gram, matrix: Array, factor: Factor, target: Array) -> Array:
+    """Return y, shape (N, M): E w, or of N < d vectors the y whose Eᵀy comes nearest to w on the inputs."""
+    if not frame.undersampled:
+        return np.ascontiguousarray(frame.analyze(np.ascontiguousarray(target.T)).T)
+    from scipy.linalg import solve
+
+    damped = matrix + factor.damping * np.eye(len(matrix))
+    right = frame.analyze(np.ascontiguousarray((gram.inputs @ target).T)).T
+    return np.ascontiguousarray(solve(damped, right, assume_a="pos", check_finite=False))
+
+
+def _better(
+    old: tuple[Array, Array, Array, Array] | None, new: tuple[Array, Array, Array, Array]
+) -> tuple[Array, Array, Array, Array]:
+    """Keep of two (levels, neurons, error, step) for each neuron what has the smaller error."""
+    if old is None:
+        return new
+    better = new[2] < old[2]
+    row = better[:, None]
+    return (
+        np.where(row, new[0], old[0]),
+        np.where(row, new[1], old[1]),
+        np.where(better, new[2], old[2]),
+        np.where(better, new[3], old[3]),
+    )

@@ -1,0 +1,101 @@
+"""Neurons in the coordinates of a spread frame: harmonic with random signs, N near d, scaled so that EᵀE = I."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from sdqviz import memory
+from sdqviz.array import Array
+from sdqviz.error import InputError
+from sdqviz.frames.frame import Frame
+from sdqviz.frames.half_frequency import HalfFrequency
+from sdqviz.frames.harmonic import Harmonic
+from sdqviz.frames.signs import signed
+
+LEAST_REDUNDANCY, MOST_REDUNDANCY = 0.25, 8.0
+
+
+@dataclasses.dataclass(frozen=True)
+class RowFrame:
+    """The frame that carries neurons of d inputs.
+
+    Attributes
+    ----------
+    dimension : int
+        d.
+    redundancy : float
+        N/d; N is rounded up. Below 1 there are only N < d orthonormal vectors: no frame of R^d, but a basis of a
+        random subspace.
+    seed : int
+        Of the signs.
+    signs : bool
+        Whether the coordinates get random signs.
+
+    Notes
+    -----
+    Half-frequency harmonic for d even and harmonic for d odd: tight from N = d on. Names, N and seed decide all of it.
+    """
+
+    dimension: int
+    redundancy: float = 1.0
+    seed: int = 0
+    signs: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what is no frame."""
+        if self.dimension < 1:
+            raise InputError(f"dimension must be at least 1, got {self.dimension}")
+        if not LEAST_REDUNDANCY <= self.redundancy <= MOST_REDUNDANCY:
+            raise InputError(
+                f"redundancy must be between {LEAST_REDUNDANCY} and {MOST_REDUNDANCY:g}, got {self.redundancy}"
+            )
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return max(1, math.ceil(self.redundancy * self.dimension - 1e-9))
+
+    @property
+    def undersampled(self) -> bool:
+        """Whether N < d: the vectors do not span R^d."""
+        return self.size < self.dimension
+
+    @functools.cached_property
+    def frame(self) -> Frame:
+        """The whole frame, of which an undersampled one takes the first N vectors."""
+        family = HalfFrequency if self.dimension % 2 == 0 else Harmonic
+        frame = family(dimension=self.dimension, size=max(self.size, self.dimension)).build()
+        return signed(frame, self.seed) if self.signs else frame
+
+    @property
+    def _scale(self) -> float:
+        return math.sqrt(self.dimension / self.frame.size)
+
+    def analyze(self, vectors: Array) -> Array:
+        """Map vectors, shape (M, d), to coordinates E w, shape (M, N)."""
+        coordinates = self.frame.analyze(vectors)
+        coordinates *= self._scale
+        return np.ascontiguousarray(coordinates[:, : self.size]) if self.undersampled else coordinates
+
+    def synthesize(self, coordinates: Array) -> Array:
+        """Map coordinates, shape (M, N), to vectors Eᵀq, shape (M, d); undoes `analyze` unless undersampled."""
+        whole = coordinates
+        if self.undersampled:
+            whole = np.zeros((len(coordinates), self.frame.size))
+            whole[:, : self.size] = coordinates
+        vectors = self.frame.adjoint(whole)
+        vectors *= self._scale
+        return vectors
+
+    def gram(self, inputs: Array) -> Array:
+        """Return E H Eᵀ, shape (N, N), of a symmetric H, shape (d, d), by two passes of the transform."""
+        memory.require(
+            "the Gram matrix in the frame", self.size**2, "use a smaller redundancy or groups of fewer inputs"
+        )
+        half = np.ascontiguousarray(self.analyze(inputs).T)
+        whole = self.analyze(half)
+        return np.asarray((whole + whole.T) / 2)
