@@ -27,6 +27,7 @@ from sdqviz.quantizers.quantizer import QuantizerChoice
 
 MATRIX_ERROR = "‖W−Q‖₂"
 PATH_ERROR = "max ‖Xw−X̃q‖₂"
+OUTPUT_ERROR = "‖X̃(W−Q)ᵀ‖_F/√m"
 
 FAILURE = 0.05
 """Probability with which the bound on a layer that path following quantized may fail, over the random numbers."""
@@ -39,9 +40,12 @@ def layer_error(item: CompressedLayer) -> float:
     """Return the measured quantity that a layer's bound is about; `error_name` says which.
 
     After path following it is the largest ‖Xw − X̃q‖₂ of the layer's neurons over the calibration inputs (the rows
-    that were looked at, with the biases as they are after compression). Otherwise it is ‖W−Q‖₂, or ‖[W b]−[Q c]‖₂
+    that were looked at, with the biases as they are after compression). After a walk in a frame's coordinates it is
+    the error of the layer's output on those inputs, per sample. Otherwise it is ‖W−Q‖₂, or ‖[W b]−[Q c]‖₂
     if the biases are compressed.
     """
+    if item.output is not None:
+        return item.output.error
     if item.path is not None:
         return float(item.path.errors.max(initial=0.0))
     return spectral_norm(_matrix(item, item.layer.weight, item.layer.bias) - _matrix(item, item.weight, item.bias))
@@ -49,6 +53,8 @@ def layer_error(item: CompressedLayer) -> float:
 
 def error_name(item: CompressedLayer) -> str:
     """Name what `layer_error` measures."""
+    if item.output is not None:
+        return OUTPUT_ERROR
     return MATRIX_ERROR if item.path is None else PATH_ERROR
 
 
@@ -208,7 +214,7 @@ def output_bound(network: Network, layers: Sequence[CompressedLayer], input_norm
     skipped = [layer.name for layer in network.layers if layer.name not in done]
     if skipped:
         return not_applicable("network", "Through all layers", f"layer {skipped[0]} was not compressed")
-    walked = [item.layer.name for item in layers if item.path is not None]
+    walked = [item.layer.name for item in layers if item.path is not None or item.output is not None]
     if walked:
         reason = (
             f"the bound of layer {walked[0]} speaks of the inputs it was calibrated on and of that layer alone, not of "

@@ -95,6 +95,28 @@ class PathRecord:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class OutputRecord:
+    """What a method saw of a layer's output on the calibration inputs; the layer's bounds are then about ``error``.
+
+    Attributes
+    ----------
+    error : float
+        ‖X̃(T − Q)ᵀ‖_F/√m: how far the layer's output is from what was aimed at, per sample; T = W unless aligned.
+    damped : float
+        The same with λ‖T − Q‖_F²/m added under the root, as the identity Σ_t D_t‖v_t − q_t‖² gives it.
+    samples : int
+        m, the rows that were looked at.
+    damping : float
+        The largest λ added, in units of the Gram matrix.
+    """
+
+    error: float
+    damped: float
+    samples: int
+    damping: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class LeftAlone:
     """A layer that a method did not compress.
 
@@ -172,6 +194,8 @@ class CompressedLayer:
         Time spent.
     path : PathRecord or None
         What path following saw; None for other methods.
+    output : OutputRecord or None
+        What the bounds are about, where that is the output on the calibration inputs instead of ‖W−Q‖₂.
     weight_bits : int
         Bits of the whole numbers that the weights are, apart from a scale for each neuron or the layer: arithmetic
         could run on these. 32 where weights are real numbers, whatever their storage takes.
@@ -195,6 +219,7 @@ class CompressedLayer:
     path: PathRecord | None = None
     weight_bits: int = FLOAT_BITS
     note: str = ""
+    output: OutputRecord | None = None
 
     @property
     def bits(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from sdqviz.path_following.factor import Factor, factorize, walk_values
 from sdqviz.path_following.gram import Gram
 from sdqviz.path_following.row_frame import RowFrame
 from sdqviz.progress import ShouldStop, stop_if
-from sdqviz.storage.bits import step_up
 
 MULTIPLES = {1: np.geomspace(1.12, 4.0, 6), 2: np.geomspace(0.5, 1.5, 6)}
 """Multiples of the rms coordinate that are tried as steps, by bits; `multiples` continues them."""
@@ -27,11 +27,13 @@ class QuantizedRows:
     levels : ndarray of uint8, shape (M, N)
         Coordinates are (level − 2^(bits−1) + ½)δ.
     step : ndarray, shape (M,)
-        δ of each neuron, a number of 16 bits.
+        δ of each neuron, as it is stored.
     neurons : ndarray, shape (M, d)
         What these decode to.
     overload : ndarray of int, shape (M,)
         Values that the alphabet clipped.
+    pivots : ndarray, shape (N,)
+        D.
     damping : float
         λ that was added to the diagonal of the Gram matrix in the frame.
     """
@@ -40,6 +42,7 @@ class QuantizedRows:
     step: Array
     neurons: Array
     overload: Array
+    pivots: Array
     damping: float
 
 
@@ -57,8 +60,8 @@ def multiples(bits: int) -> Array:
 
 
 def quantize_rows(
-    gram: Gram, weights: Array, target: Array, frame: RowFrame, bits: int, paths: int = 1, damping: float = 0.1,
-    should_stop: ShouldStop | None = None,
+    gram: Gram, target: Array, errors: Callable[[Array], Array], stored: Callable[[Array], Array], frame: RowFrame,
+    bits: int, paths: int = 1, damping: float = 0.1, should_stop: ShouldStop | None = None,
 ) -> QuantizedRows:  # fmt: skip
     """Quantize neurons so that the layer's output on the calibration inputs changes least.
 
@@ -66,8 +69,12 @@ def quantize_rows(
     ----------
     gram : Gram
         The layer's inputs, d of them; all are used.
-    weights, target : ndarray, shape (d, M)
-        The neurons; and what the walk aims at, the neurons themselves or aligned ones.
+    target : ndarray, shape (d, M)
+        What the walk aims at: the neurons themselves, or aligned ones.
+    errors : callable
+        Returns the square error of each neuron, shape (M,), for quantized ones, shape (d, M).
+    stored : callable
+        Rounds steps to those that are stored.
     frame : RowFrame
         Of R^d.
     bits : int
@@ -93,7 +100,6 @@ def quantize_rows(
     factor = factorize(matrix, damping)
     base = coordinates(frame, gram, matrix, factor, target)
     rms = np.sqrt((base**2).mean(axis=0))
-    aimed = gram.aimed(weights)
 
     def walked(step: Array, width: int) -> tuple[Array, Array, Array]:
         found = greedy_walk(factor, base, bits, step, should_stop)
@@ -102,12 +108,12 @@ def quantize_rows(
         divisor = np.where(step > 0, step, 1.0)
         levels = np.where(step > 0, np.rint(found / divisor - 0.5), 0.0).T + 2 ** (bits - 1)
         neurons = decode_rows(frame, levels, step, bits)
-        return levels, neurons, gram.error(weights, neurons.T, aimed)
+        return levels, neurons, errors(neurons.T)
 
     best: tuple[Array, Array, Array, Array] | None = None
     for multiple in multiples(bits):
         stop_if(should_stop)
-        step = step_up(multiple * rms, 16)
+        step = stored(multiple * rms)
         best = _better(best, (*walked(step, 1), step))
     assert best is not None
     if paths > 1:
@@ -115,7 +121,7 @@ def quantize_rows(
     levels, neurons, _, step = best
     quantized = ((levels - 2 ** (bits - 1) + 0.5) * step[:, None]).T
     clipped = np.abs(walk_values(factor, base, quantized)) > 2 ** (bits - 1) * step * (1 + 1e-9)
-    return QuantizedRows(levels.astype(np.uint8), step, neurons, clipped.sum(axis=0), factor.damping)
+    return QuantizedRows(levels.astype(np.uint8), step, neurons, clipped.sum(axis=0), factor.pivots, factor.damping)
 
 
 def coordinates(frame: RowFrame, gram: Gram, matrix: Array, factor: Factor, target: Array) -> Array:

@@ -31,3 +31,29 @@ def test_spread_frames_without_data(network, rule, bits):
     assert accuracy.mean() >= least and stored <= most
     if rule == "range-column":
         assert all(row.bound_holds for report in reports for row in report.layers)
+
+
+CALIBRATED = {
+    # network, choice: mean test accuracy over three trained networks, stored bits a weight
+    ("mnist-fnn", ()): (0.980, 0.90),
+    ("mnist-fnn", (("redundancy", 0.8),)): (0.975, 0.70),
+    ("mnist-fnn", (("redundancy", 0.49),)): (0.955, 0.45),
+    ("mnist-residual", ()): (0.983, 0.95),
+}
+
+
+@pytest.mark.parametrize(("network", "choice"), CALIBRATED)
+def test_calibrated_frames_below_one_bit(network, choice):
+    method = sq.METHODS["frame-calibrated"](**dict(choice))
+    reports = [
+        sq.compress(sq.NETWORKS[network](seed=seed).load(), method, calibration=1024, seed=0).report
+        for seed in range(3)
+    ]
+    accuracy = np.array([report.accuracy_after for report in reports])
+    stored = max(report.bits_per_weight for report in reports)
+    print(
+        f"{network} calibrated {dict(choice)}: {100 * accuracy.round(4)} % mean {100 * accuracy.mean():.2f} at "
+        f"{stored:.3f} bits, {reports[-1].seconds:.2f} s"
+    )
+    least, most = CALIBRATED[network, choice]
+    assert accuracy.mean() >= least and stored <= most

@@ -21,7 +21,15 @@ from sdqviz.bounds.layer import (
     step_norm,
 )
 from sdqviz.bounds.statement import condition, not_applicable, number_tex, tightest
-from sdqviz.bounds.vector import corollary_3_3, spectral_bound, variation_bound, variation_bound_any_start, variation_bound_zero_sum, vector_bounds, wang_variation_bound
+from sdqviz.bounds.vector import (
+    corollary_3_3,
+    spectral_bound,
+    variation_bound,
+    variation_bound_any_start,
+    variation_bound_zero_sum,
+    vector_bounds,
+    wang_variation_bound,
+)
 from sdqviz.error import InputError
 from sdqviz.frames.frame import DenseOperator, Frame
 from sdqviz.frames.harmonic import Harmonic

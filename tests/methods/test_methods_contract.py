@@ -28,6 +28,11 @@ SMALL = {
         {"redundancy": 1.0, "bits": 1, "signs": True, "order": 0, "step_rule": "fitted", "biases": "quantized"},
         {"size": 21, "bits": 2, "signs": True, "step_rule": "fitted", "step_bits": "16"},
     ],
+    "frame-calibrated": [
+        {"bits": 3},
+        {"redundancy": 0.5, "paths": 4, "biases": "corrected", "batch_norm": "estimated"},
+        {"bits": 2, "redundancy": 1.5, "signs": False, "alignment": "none", "keep_dead": True, "patches": 0.5},
+    ],
     "round-to-nearest": [
         {"bits": 3},
         {"bits": 2, "scale": "per-layer", "fit": "mse", "biases": "quantized"},
@@ -78,6 +83,7 @@ SMALL["geta"] = [
 ]  # fmt: skip
 FINE = {
     "frame": {"redundancy": 4.0, "bits": 12, "step_rule": "range-column"},
+    "frame-calibrated": {"bits": 8, "redundancy": 8.0, "damping": 0.001},
     "round-to-nearest": {"bits": 14},
     "gpfq": {"bits": 14},
     "spfq": {"bits": 16},
@@ -89,7 +95,7 @@ FINE = {
 TRAINING = {"geta"}
 """Methods that train, and prune in any case: near no alphabet are they the identity, and they need labels."""
 DATA_FREE = {"frame", "round-to-nearest", "magnitude-pruning"}
-BOUNDED = {"frame", "round-to-nearest", "spfq", "unified"}
+BOUNDED = {"frame", "frame-calibrated", "round-to-nearest", "spfq", "unified"}
 """Methods with a bound on a layer; no theorem here bounds walks that draw nothing, or pruning by size."""
 CASES = [(name, choice) for name, choices in SMALL.items() for choice in choices]
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.choice import PerLayer, field
-from sdqviz.error import InputError
 from sdqviz.methods.calibrated.group_work import group_works
+from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
 from sdqviz.methods.calibrated.layer_work import LayerWork
 from sdqviz.methods.calibrated.plan import Plan
 from sdqviz.methods.calibrated.scale import FITS, SCALES, ScaleFit
@@ -28,7 +28,6 @@ from sdqviz.methods.method import (
     split_bias,
 )
 from sdqviz.networks.layer import Layer, from_vectors
-from sdqviz.progress import report, stop_if
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS
 from sdqviz.quantizers.quantizer import ALPHABETS, Grid, half_levels
 from sdqviz.storage import codes as coding
@@ -163,34 +162,14 @@ class PathFollowing(MethodChoice):
 
     def compress_layers(self, task: Task) -> Iterator[CompressedLayer | LeftAlone | NewTensors]:
         """Compress the layers in the order in which the data meet them."""
-        from sdqviz.methods.calibrated.calibration import Calibration
-
         bits_by_layer = check_layer_names("bits_by_layer", self.bits_by_layer, task.layers)
-        if task.network is None or task.inputs is None:
-            raise InputError(f"calibration must hold at least one sample for the method {self.name}, got none")
-        layers = {layer.name: layer for layer in task.layers}
-        total, done = sum(layer.weight.size for layer in task.layers), 0
-        stop_if(task.should_stop)
-        with Calibration(task.network, task.inputs, self.device, should_stop=task.should_stop) as calibration:
-            for name in calibration.stops:
-                if name not in layers:
-                    if self.batch_norm == "estimated":
-                        buffers = calibration.renew_statistics(name)
-                        if buffers:
-                            yield NewTensors(name, buffers)
-                    continue
-                layer = layers.pop(name)
-                report(task.progress, done, total, name)
-                reason = calibration.too_large(layer)
-                if reason is not None:
-                    yield LeftAlone(name, reason)
-                else:
-                    item = self._compressed(calibration, layer, int(bits_by_layer.get(name, self.bits)), task)
-                    calibration.replace(name, item.weight, item.bias)
-                    yield item
-                done += layer.weight.size
-        for name in layers:
-            yield LeftAlone(name, "the data do not pass through it as a module of its own")
+        return layer_by_layer(
+            self.name,
+            task,
+            self.device,
+            self.batch_norm,
+            lambda data, layer: self._compressed(data, layer, int(bits_by_layer.get(layer.name, self.bits)), task),
+        )
 
     def _compressed(self, calibration: Calibration, layer: Layer, bits: int, task: Task) -> CompressedLayer:
         """Collect what the data say of a layer, then walk."""

@@ -1,0 +1,68 @@
+"""The way of calibration data from layer to layer, for every method that compresses each with what has reached it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from sdqviz.error import InputError
+from sdqviz.methods.method import CompressedLayer, LeftAlone, NewTensors, Task
+from sdqviz.networks.layer import Layer
+from sdqviz.progress import report, stop_if
+
+if TYPE_CHECKING:
+    from sdqviz.methods.calibrated.calibration import Calibration
+
+
+def layer_by_layer(
+    name: str,
+    task: Task,
+    device: str,
+    batch_norm: str,
+    compressed: Callable[[Calibration, Layer], CompressedLayer | LeftAlone],
+) -> Iterator[CompressedLayer | LeftAlone | NewTensors]:
+    """Compress the layers in the order in which the data meet them.
+
+    Parameters
+    ----------
+    name : str
+        The method, for messages.
+    task : Task
+        The run.
+    device : {"auto", "cpu", "cuda"}
+        Where forward passes and sums are computed.
+    batch_norm : {"kept", "estimated"}
+        Whether statistics of batch normalisations are estimated anew.
+    compressed : callable
+        Compresses one layer, given the data that have come up to it.
+
+    Raises
+    ------
+    InputError
+        If there are no calibration data.
+    """
+    from sdqviz.methods.calibrated.calibration import Calibration
+
+    if task.network is None or task.inputs is None:
+        raise InputError(f"calibration must hold at least one sample for the method {name}, got none")
+    layers = {layer.name: layer for layer in task.layers}
+    total, done = sum(layer.weight.size for layer in task.layers), 0
+    stop_if(task.should_stop)
+    with Calibration(task.network, task.inputs, device, should_stop=task.should_stop) as calibration:
+        for stop in calibration.stops:
+            if stop not in layers:
+                if batch_norm == "estimated":
+                    buffers = calibration.renew_statistics(stop)
+                    if buffers:
+                        yield NewTensors(stop, buffers)
+                continue
+            layer = layers.pop(stop)
+            report(task.progress, done, total, stop)
+            reason = calibration.too_large(layer)
+            item = LeftAlone(stop, reason) if reason is not None else compressed(calibration, layer)
+            if isinstance(item, CompressedLayer):
+                calibration.replace(stop, item.weight, item.bias)
+            yield item
+            done += layer.weight.size
+    for left in layers:
+        yield LeftAlone(left, "the data do not pass through it as a module of its own")
