@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sdqviz.networks.catalogue import NETWORKS
     from sdqviz.networks.dataset import Dataset
     from sdqviz.networks.network import Network
+    from sdqviz.sigma_delta.duals import DUALS
     from sdqviz.sigma_delta.recursion import Pcm, SigmaDelta
 
 # Short kernels of numba alternate with the threads of the FFT and of torch: OpenMP threads that spin while they wait
@@ -30,6 +31,7 @@ _HOME = {
     "FRAMES": "sdqviz.frames",
     "PERMUTATIONS": "sdqviz.frames.permutations",
     "METHODS": "sdqviz.methods",
+    "DUALS": "sdqviz.sigma_delta.duals",
     "NETWORKS": "sdqviz.networks.catalogue",
     "SigmaDelta": "sdqviz.sigma_delta.recursion",
     "Pcm": "sdqviz.sigma_delta.recursion",
@@ -43,6 +45,7 @@ _HOME = {
 }
 
 __all__ = [
+    "DUALS",
     "FRAMES",
     "METHODS",
     "NETWORKS",

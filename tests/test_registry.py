@@ -11,8 +11,16 @@ import sdqviz as sq
 from sdqviz.choice import Choice
 from sdqviz.error import InputError
 from sdqviz.registry import Registry, UnknownNameError
+from sdqviz.sigma_delta.filters import FILTERS
 
-REGISTRIES = {"frame": sq.FRAMES, "permutation": sq.PERMUTATIONS, "method": sq.METHODS, "network": sq.NETWORKS}
+REGISTRIES = {
+    "frame": sq.FRAMES,
+    "permutation": sq.PERMUTATIONS,
+    "method": sq.METHODS,
+    "network": sq.NETWORKS,
+    "dual": sq.DUALS,
+    "filter": FILTERS,
+}
 ENTRIES = [(noun, name) for noun, registry in REGISTRIES.items() for name in sorted(registry)]
 
 

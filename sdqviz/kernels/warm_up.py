@@ -7,7 +7,7 @@ import numpy as np
 from sdqviz.kernels.follow_path import follow_path
 from sdqviz.kernels.rounding import rounding_errors
 from sdqviz.kernels.shorten import shorten_walk
-from sdqviz.kernels.sigma_delta import sigma_delta
+from sdqviz.kernels.sigma_delta import noise_shaping, sigma_delta
 from sdqviz.kernels.threads import run
 from sdqviz.kernels.tour import extend_walk, nearest_lists
 from sdqviz.kernels.walsh_hadamard import walsh_hadamard
@@ -19,6 +19,10 @@ def warm_up() -> None:
     order = np.arange(2, dtype=np.uint32)
     counts = np.zeros(1, np.int64)
     run(sigma_delta, tiny, order, np.ones(1), 1, 0, 1, tiny.copy(), tiny.copy(), True, counts)
+    run(
+        noise_shaping, tiny, order, np.ones(1), 1, np.ones(1, np.int64), np.ones(1), 0.0, tiny.copy(), tiny.copy(),
+        True, counts, counts.copy(),
+    )  # fmt: skip
     run(walsh_hadamard, np.zeros((1, 2)), 0, 1)
     run(rounding_errors, tiny, np.ones((1, 1)), 1, np.empty((1, 1)))
     points, walk, nearest = np.eye(2), np.arange(2), np.zeros((2, 1), np.int32)

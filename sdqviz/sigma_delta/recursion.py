@@ -1,23 +1,30 @@
-"""First-order ΣΔ quantization, and memoryless rounding (PCM) of the same coefficients beside it."""
+"""ΣΔ quantization of any order, and memoryless rounding (PCM) of the same coefficients beside it."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sdqviz.array import Array
 from sdqviz.error import InputError
-from sdqviz.kernels.sigma_delta import sigma_delta
+from sdqviz.kernels.sigma_delta import noise_shaping, sigma_delta
 from sdqviz.kernels.threads import run
 from sdqviz.quantizers.alphabet import check_bits, nearest_index
+from sdqviz.sigma_delta.filters import FILTERS
+from sdqviz.sigma_delta.filters.filter import FilterChoice
+from sdqviz.sigma_delta.taps import FIRST, ROUNDING, Taps
 from sdqviz.sigma_delta.trace import Trace
+
+TIE = 1e-9
+"""Share of max(|v|, δ) within which a bare coefficient's walk counts as on a threshold: far above rounding noise."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SigmaDelta:
-    """First-order ΣΔ with the midrise alphabet: q_n = Q(u_{n−1}+x_n), u_n = u_{n−1}+x_n−q_n, u_0 = 0.
+    """ΣΔ with the midrise alphabet: q_n = Q(v_n), v_n = x_n + Σ_j h_j u_{n−n_j}, u_n = v_n − q_n, started at 0.
 
     Parameters
     ----------
@@ -25,10 +32,16 @@ class SigmaDelta:
         Bits per level; the alphabet has 2K levels, K = 2^(bits−1).
     step : float
         δ, in the units of the coefficients.
+    order : int
+        r, 0 to 4: how often the errors are differences. 0 rounds each coefficient by itself, 1 is the paper's.
+    filter : str or FilterChoice
+        h: the name of a filter in `sdqviz.sigma_delta.filters.FILTERS`, or one with settings of its own.
 
     Notes
     -----
-    If every |x_n| ≤ (K−½)δ then every |u_n| ≤ δ/2. Czaja & Na (arXiv 2404.08131), Definition 3.1.
+    If every |x_n| ≤ (K − ‖h‖₁/2)δ then every |u_n| ≤ δ/2; for order 1 that is (K − ½)δ. Czaja & Na (arXiv
+    2404.08131), Definition 3.1. Arguments within 1e-9·max(|v|, δ) of a threshold go up and are counted, so that levels
+    do not hang on how the coefficients were rounded.
 
     Examples
     --------
@@ -37,23 +50,34 @@ class SigmaDelta:
     array([ 0.5, -0.5,  0.5])
     >>> trace.state.round(12), trace.stable
     (array([-0.3,  0.4, -0.5]), True)
+    >>> SigmaDelta(bits=1, step=1.0, order=2, filter="minimal-support").run([0.2, 0.2, 0.2]).quantized
+    array([ 0.5, -0.5,  0.5])
     """
 
     bits: int
     step: float
+    order: int = 1
+    filter: str | FilterChoice = "greedy"
 
     def __post_init__(self) -> None:
-        """Refuse a bit depth or a step that makes no alphabet."""
+        """Refuse a bit depth or a step that makes no alphabet, and an order that is not stable with it."""
         _check(self.bits, self.step)
+        _ = self.taps
+
+    @functools.cached_property
+    def taps(self) -> Taps:
+        """The filter h."""
+        chosen = FILTERS[self.filter]() if isinstance(self.filter, str) else self.filter
+        return chosen.taps(self.order, self.bits)
 
     def run(self, coefficients: ArrayLike) -> Trace:
         """Quantize sequences of coefficients, shape (..., N), walking along the last axis."""
         x = _finite(coefficients)
         rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
-        quantized, state = np.empty_like(rows), np.empty_like(rows)
+        quantized, state, ties = np.empty_like(rows), np.empty_like(rows), np.zeros(len(rows), np.int64)
         step = np.full(len(rows), float(self.step))
-        overload = walk_rows(rows, self.bits, step, out=quantized, state=state)
-        return _trace(x, quantized, state, self.bits, self.step, overload)
+        overload = shape_rows(rows, self.bits, step, self.taps, out=quantized, state=state, tie=TIE, ties=ties)
+        return _trace(x, quantized, state, self.bits, self.step, self.taps.reach(self.bits), overload, ties)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +105,8 @@ class Pcm:
         half = 2 ** (self.bits - 1)
         quantized = (nearest_index(x, self.step, half) + 0.5) * self.step
         overload = (np.abs(x) > half * self.step).sum(axis=-1)
-        return _trace(x, quantized, np.cumsum(x - quantized, axis=-1), self.bits, self.step, np.asarray(overload))
+        state = np.cumsum(x - quantized, axis=-1)
+        return _trace(x, quantized, state, self.bits, self.step, half - 0.5, np.asarray(overload), None)
 
 
 def walk_rows(
@@ -134,6 +159,49 @@ def walk_rows(
     return overload
 
 
+def shape_rows(
+    coefficients: Array,
+    bits: int,
+    step: Array,
+    taps: Taps,
+    *,
+    order: NDArray[np.int64] | None = None,
+    out: Array,
+    state: Array | None = None,
+    tie: float = 0.0,
+    ties: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
+    """Run ΣΔ with any filter along each row, in compiled code on all threads.
+
+    Parameters
+    ----------
+    coefficients, bits, step, order, out, state
+        As for `walk_rows`.
+    taps : Taps
+        The filter h.
+    tie : float
+        Share of max(|v|, δ) within which an argument counts as on a threshold and goes up.
+    ties : ndarray of int, shape (M,), optional
+        Receives how often that was so.
+
+    Returns
+    -------
+    ndarray of int, shape (M,)
+        Steps at which each row left the quantizer's range.
+    """
+    if taps == FIRST and not tie:
+        return walk_rows(coefficients, bits, step, order=order, out=out, state=state)
+    rows, length = coefficients.shape
+    walk = np.arange(length) if order is None else order
+    overload = np.zeros(rows, np.int64)
+    counted = np.zeros(rows, np.int64) if ties is None else ties
+    run(
+        noise_shaping, coefficients, walk.astype(np.uint32), step, 2 ** (bits - 1), *taps.arrays(), tie, out,
+        out if state is None else state, state is not None, overload, counted,
+    )  # fmt: skip
+    return overload
+
+
 def _check(bits: int, step: float) -> None:
     check_bits(bits)
     if not (np.isfinite(step) and step > 0):
@@ -149,11 +217,15 @@ def _finite(coefficients: ArrayLike) -> Array:
     return np.array(x)
 
 
-def _trace(x: Array, quantized: Array, state: Array, bits: int, step: float, overload: NDArray[np.int64]) -> Trace:
-    radius = (2 ** (bits - 1) - 0.5) * step
+def _trace(
+    x: Array, quantized: Array, state: Array, bits: int, step: float, reach: float, overload: NDArray[np.int64],
+    ties: NDArray[np.int64] | None,
+) -> Trace:  # fmt: skip
+    radius = reach * step
     largest = float(np.abs(x).max())
-    stable = largest <= radius
+    stable = largest <= radius * (1 + ROUNDING)
     sign = "≤" if stable else ">"
+    levels = "K" if reach == 2 ** (bits - 1) else f"(K−{2 ** (bits - 1) - reach:.4g})".replace("K−0.5", "K−½")
     return Trace(
         coefficients=x,
         quantized=quantized.reshape(x.shape),
@@ -161,6 +233,7 @@ def _trace(x: Array, quantized: Array, state: Array, bits: int, step: float, ove
         bits=bits,
         step=np.full(x.shape[:-1], float(step)),
         stable=stable,
-        reason=f"max|x_n| = {largest:.4g} {sign} (K−½)δ = {radius:.4g}",
+        reason=f"max|x_n| = {largest:.4g} {sign} {levels}δ = {radius:.4g}",
         overload=overload.reshape(x.shape[:-1]),
+        ties=(np.zeros(overload.shape, np.int64) if ties is None else ties).reshape(x.shape[:-1]),
     )

@@ -21,11 +21,13 @@ class Trace:
     step : ndarray, shape (...)
         δ of each sequence.
     stable : bool
-        Whether every |coefficient| ≤ (K−½)δ, which guarantees |u_n| ≤ δ/2.
+        Whether every |coefficient| ≤ (K−‖h‖₁/2)δ, which guarantees |u_n| ≤ δ/2.
     reason : str
         One sentence saying why it is or is not stable.
     overload : ndarray of int, shape (...)
         Steps at which the quantizer's input lay outside [−Kδ, Kδ].
+    ties : ndarray of int, shape (...)
+        Steps at which it lay on a decision threshold, up to rounding, and went up.
     """
 
     coefficients: Array
@@ -36,8 +38,9 @@ class Trace:
     stable: bool
     reason: str
     overload: Index
+    ties: Index
 
     def __post_init__(self) -> None:
         """Make the arrays read-only: a trace is a record."""
-        for array in (self.coefficients, self.quantized, self.state, self.step, self.overload):
+        for array in (self.coefficients, self.quantized, self.state, self.step, self.overload, self.ties):
             array.setflags(write=False)
