@@ -11,10 +11,11 @@ from sdqviz.explore import vector
 
 
 def plain_loop(x, bits, step):
-    """First-order ΣΔ written out, one step after the other."""
+    """First-order ΣΔ written out, one step after the other; what lies on a threshold up to rounding goes up."""
     half, u, levels = 2 ** (bits - 1), 0.0, []
     for value in x:
-        k = min(max(np.floor((u + value) / step), -half), half - 1)
+        near = 1e-9 * max(abs(u + value), step)
+        k = min(max(np.floor((u + value + near) / step), -half), half - 1)
         levels.append((k + 0.5) * step)
         u = u + value - levels[-1]
     return np.array(levels)
