@@ -2,9 +2,10 @@
 
 import streamlit as st
 
+from sdqviz.experiments.compared.front import headlines
 from sdqviz.plots import compare as plots
 from sdqviz.plots import coordinates
-from sdqviz.ui import compare, compare_work, screen, show
+from sdqviz.ui import compare, compare_files, compare_pair, compare_work, screen, show
 
 with screen.page(
     "compare",
@@ -13,8 +14,8 @@ with screen.page(
     seeded=False,
 ) as page:
     shown = compare.ask(page)
-    page.code(compare.code(shown))
-    show.headlines(*(show.Headline(*told) for told in plots.headlines(shown.points, shown.total, shown.info)))
+    page.code(compare_pair.code(shown))
+    show.headlines(*(show.Headline(*told) for told in headlines(shown.points, shown.total, shown.info)))
 
     marked = {run.key: letter for letter, run in (("A", shown.first), ("B", shown.second)) if run is not None}
     if not shown.points:
@@ -33,7 +34,7 @@ with screen.page(
             compare.table(page, shown)
     if pair.open:
         with pair:
-            compare.pair(page, shown)
+            compare_pair.pair(page, shown)
     if smallest.open:
         with smallest:
             compare_work.smallest(page)
@@ -42,4 +43,4 @@ with screen.page(
             compare.sweep(page)
     if files.open:
         with files:
-            compare.files(shown)
+            compare_files.files(shown.points)

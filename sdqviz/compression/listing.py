@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from sdqviz.compression.packed_file import PackedFile, Part
+from sdqviz.compression.packed_file import PackedFile
+from sdqviz.compression.packed_parts import Part
 
 
 def head(file: PackedFile) -> list[tuple[str, str]]:

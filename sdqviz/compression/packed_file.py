@@ -11,7 +11,6 @@ import contextlib
 import copy
 import dataclasses
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdqviz import memory
-from sdqviz.array import FLOAT_BITS, Array
+from sdqviz.array import Array
+from sdqviz.compression.packed_parts import Row, checked_row
 from sdqviz.compression.packing import FORMAT, RECIPE, checksum, kept_names
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
@@ -27,10 +27,8 @@ from sdqviz.methods.method import MethodChoice
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.networks.layer import compressible_kinds
 from sdqviz.networks.network import Network
-from sdqviz.storage.bits import Packed
-from sdqviz.storage.codes import MOST_BITS
 from sdqviz.strict_json import read_json, shortened
-from sdqviz.tensor_file import Stored, is_shape, open_tensors
+from sdqviz.tensor_file import Stored, open_tensors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,57 +50,6 @@ OPTIONAL: dict[str, type] = {"cut": dict, "input_quantizers": list}
 
 
 # -- reading: the file alone --------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Part:
-    """One packed array of a layer, not yet unpacked.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Shape of the array.
-    bits : int
-        Bits per entry.
-    runs : bool
-        Whether these are flags stored by the lengths of their runs.
-    data : memoryview
-        The packed bytes; without runs exactly as many as shape and bits need.
-    """
-
-    shape: tuple[int, ...]
-    bits: int
-    runs: bool
-    data: memoryview
-
-    def unpack(self) -> Packed:
-        """Return the array."""
-        return Packed.from_bytes(np.frombuffer(self.data, np.uint8), self.shape, self.bits, self.runs)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Row:
-    """What a file holds of one layer.
-
-    Attributes
-    ----------
-    name : str
-        The layer.
-    shape : tuple of int
-        Shape of its weight.
-    groups : int
-        Groups of a convolution, else 1.
-    parts : dict of str to Part
-        What is stored.
-    parameters : dict
-        What decoding needs besides.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    groups: int
-    parts: Mapping[str, Part]
-    parameters: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -244,7 +191,7 @@ def _checked(data: bytes, name: str) -> PackedFile:
         raise InputError("its checksum must be that of its contents, got another: it was changed or damaged")
     if recipe["numbers"] < 1 or not 0 <= recipe["seed"] < 1 << 63:
         raise InputError("its count of numbers and its seed must be in range, got others")
-    rows = tuple(_checked_row(row, tensors) for row in recipe["layers"])
+    rows = tuple(checked_row(row, tensors) for row in recipe["layers"])
     if len({row.name for row in rows}) != len(rows):
         raise InputError("its layers must have names of their own, got one twice")
     kept = {}
@@ -256,45 +203,6 @@ def _checked(data: bytes, name: str) -> PackedFile:
     if used != len(tensors):
         raise InputError(f"its tensors must be those that the recipe names, got {len(tensors)} for {used}")
     return PackedFile(name, recipe, rows, kept, len(data))
-
-
-def _checked_row(row: Any, tensors: Mapping[str, Stored]) -> Row:
-    """Hold what a recipe says of a layer against the tensors that are there."""
-    kinds = {"name": str, "shape": list, "groups": int, "stored": dict, "parameters": dict}
-    if (
-        not isinstance(row, dict)
-        or set(row) != set(kinds)
-        or not all(isinstance(row[entry], kind) for entry, kind in kinds.items())
-    ):
-        raise InputError("each layer must have a name, shape, groups, stored parts and parameters, got something else")
-    name, shape, groups = row["name"], row["shape"], row["groups"]
-    if not is_shape(shape) or not 2 <= len(shape) <= 4 or 0 in shape:
-        raise InputError(f"layer {shortened(name)} must have the shape of a weight, got {shortened(shape)}")
-    if groups is True or groups < 1 or shape[0] % groups:
-        raise InputError(f"layer {shortened(name)} must have groups that divide its outputs, got {shortened(groups)}")
-    most = math.prod(shape) + shape[0]  # all weights and biases
-    parts = {key: _checked_part(f"{name}:{key}", part, tensors, most) for key, part in row["stored"].items()}
-    return Row(name, tuple(shape), groups, parts, row["parameters"])
-
-
-def _checked_part(key: str, part: Any, tensors: Mapping[str, Stored], most: int) -> Part:
-    where = f"part {shortened(key)} must"
-    if not isinstance(part, dict) or not {"shape", "bits"} <= set(part) <= {"shape", "bits", "runs"}:
-        raise InputError(f"{where} have a shape and bits, got something else")
-    shape, bits, runs = part["shape"], part["bits"], part.get("runs", False)
-    if not is_shape(shape) or isinstance(bits, bool) or bits not in {*range(1, MOST_BITS + 1), FLOAT_BITS}:
-        raise InputError(f"{where} have a shape, and bits from 1 to {MOST_BITS} or 32, got {shortened(part)}")
-    if not isinstance(runs, bool) or (runs and bits != 1):
-        raise InputError(f"{where} store runs of flags of one bit, got {shortened(part)}")
-    if key not in tensors or tensors[key].dtype != "U8":
-        raise InputError(f"{where} be among the tensors as bytes, got none")
-    data, count = tensors[key].data, math.prod(shape)
-    if runs:  # a few bytes can stand for any number of flags, so the layer itself has to have room for them
-        if count > most:
-            raise InputError(f"{where} have at most {most} flags, a flag a weight, got {count}")
-    elif len(data) != -(-count * bits // 8):
-        raise InputError(f"{where} take {-(-count * bits // 8)} bytes for shape {tuple(shape)}, got {len(data)}")
-    return Part(tuple(shape), bits, runs, data)
 
 
 @contextlib.contextmanager

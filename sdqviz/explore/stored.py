@@ -21,7 +21,7 @@ PAGE_MODULES = {
     "frames": "sdqviz.explore.frames",
     "path-following": "sdqviz.explore.layer_walks.link",
     "network": "sdqviz.explore.network.link",
-    "compare": "sdqviz.plots.compare",
+    "compare": "sdqviz.experiments.compared.link",
     "geta": "sdqviz.plots.geta",
     "bounds": "sdqviz.explore.bounds.link",
 }

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
+from sdqviz.experiments.compared.entry import Entry
+from sdqviz.experiments.compared.figures import FIGURES, place, ticks, value_at
+from sdqviz.experiments.compared.filters import BRUSHED, Range, thinned
 from sdqviz.explore.formula import Formula
 from sdqviz.plots import theme
 from sdqviz.plots.compare import look_of, order_of
-from sdqviz.plots.entries import BRUSHED, FIGURES, Entry, Range, place, thinned, ticks, value_at
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
@@ -31,7 +33,7 @@ class Coordinates:
     heights : ndarray, shape (points, axes)
         0 … 1 along each axis; NaN where a point has no such figure.
     ends : mapping of str to (float, float)
-        The positions of each axis's ends, see `sdqviz.plots.entries.place`.
+        The positions of each axis's ends, see `sdqviz.experiments.compared.figures.place`.
     methods : tuple of str
         Names on the axis of methods, from below.
     """
@@ -44,7 +46,7 @@ class Coordinates:
 
 
 def coordinates_info(points: Sequence[Entry]) -> Coordinates:
-    """Place points on the axes of `sdqviz.plots.entries.BRUSHED`; an axis on which none has a figure is left out."""
+    """Place points on the axes that can be brushed; one on which none has a figure is left out."""
     drawn = tuple(one for one in points if not one.failed)
     methods = tuple(sorted({one.method for one in drawn}, key=order_of, reverse=True))
     columns: dict[str, Array] = {}

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
+from sdqviz.experiments.compared.entry import Entry, changed_fields
+from sdqviz.experiments.compared.figures import FIGURES
 from sdqviz.experiments.run import Run
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number, percent, size
 from sdqviz.plots import theme
 from sdqviz.plots.compare import look_of
-from sdqviz.plots.entries import FIGURES, Entry, changed_fields
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 from sdqviz.report import LayerReport

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
+from sdqviz.experiments.compared.entry import Entry
+from sdqviz.experiments.compared.figures import accuracy_text, place, ticks
 from sdqviz.experiments.run import Run
 from sdqviz.experiments.target import Search, held_out
 from sdqviz.experiments.target import size as size_of
@@ -14,7 +16,6 @@ from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.compare import look_of, order_of
-from sdqviz.plots.entries import Entry, accuracy_text, place, ticks
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,26 +10,21 @@ import streamlit as st
 
 from sdqviz.choice import Spec
 from sdqviz.error import InputError
-from sdqviz.experiments import run_csv, run_file
+from sdqviz.experiments.compared import link
+from sdqviz.experiments.compared.entry import SESSION, SHIPPED, Entry
+from sdqviz.experiments.compared.figures import FIGURES, LOSSES, SIZES
+from sdqviz.experiments.compared.filters import ALL, AVERAGED, brushed, parse_brush, write_brush
+from sdqviz.experiments.compared.front import Pareto, pareto_info
+from sdqviz.experiments.compared.link import DEFAULTS, filter_of
+from sdqviz.experiments.compared.published import published
+from sdqviz.experiments.compared.table import shown_table
 from sdqviz.experiments.run import Run
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.plots import compare as plots
-from sdqviz.plots import coordinates, difference, entries
-from sdqviz.plots.entries import ALL, AVERAGED, FIGURES, LOSSES, SESSION, SHIPPED, SIZES, Entry
-from sdqviz.plots.published import published
-from sdqviz.plots.run_table import shown_table
-from sdqviz.ui import compare_work, history, show
+from sdqviz.plots import coordinates, difference
+from sdqviz.ui import compare_files, compare_work, history, show
 from sdqviz.ui.screen import Page
-
-UPLOAD_MEGABYTES = 8
-"""The largest file of runs that is taken."""
-
-MOST_IMPORTED = 5000
-"""The most imported runs of a session."""
-
-LONGEST_NAME = 40
-"""Characters of a file's name that are shown."""
 
 VIEWS = ("Runs", "A against B", "Smallest size", "Sweep", "Files")
 """What is shown below the plots, one at a time."""
@@ -38,7 +32,7 @@ VIEWS = ("Runs", "A against B", "Smallest size", "Sweep", "Files")
 KEY_LENGTH = 12
 """Digits of a run's key in the link."""
 
-_IMPORTED, _ROWS = "_compare imported", "_compare rows"
+_ROWS = "_compare rows"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,7 +57,7 @@ class Shown:
     filtered: tuple[Entry, ...]
     points: tuple[Entry, ...]
     coordinates: coordinates.Coordinates
-    info: plots.Pareto
+    info: Pareto
     first: Run | None
     second: Run | None
 
@@ -71,8 +65,8 @@ class Shown:
 def all_runs() -> list[tuple[Run, str]]:
     """Return every run at hand with its origin: this session's, imported ones, and the shipped sweeps."""
     found = [(run, SESSION) for run in history.runs()]
-    found += [(run, name) for name, runs in _imported().items() for run in runs]
-    return found + [(run, SHIPPED) for run in plots.shipped()]
+    found += [(run, name) for name, runs in compare_files.imported().items() for run in runs]
+    return found + [(run, SHIPPED) for run in link.shipped()]
 
 
 def why_empty(shown: Shown) -> str:
@@ -88,41 +82,33 @@ def why_empty(shown: Shown) -> str:
 
 
 def ask(page: Page) -> Shown:
-    """Draw the filters and return what passes them.
-
-    Raises
-    ------
-    InputError
-        If the brush cannot be read.
-    """
+    """Draw the filters and return what passes them."""
     compare_work.collect()
     runs = all_runs()
     _filters(page, runs)
     page.ask(
-        "loss_axis", plots.DEFAULTS["loss_axis"], label="Upwards", options=LOSSES, where="how",
+        "loss_axis", DEFAULTS["loss_axis"], label="Upwards", options=LOSSES, where="how",
         help="What is lost or kept.\n\n" + _told(LOSSES),
     )  # fmt: skip
     page.ask(
-        "size_axis", plots.DEFAULTS["size_axis"], label="To the right", options=SIZES, where="how",
+        "size_axis", DEFAULTS["size_axis"], label="To the right", options=SIZES, where="how",
         help="What it costs.\n\n" + _told(SIZES),
     )  # fmt: skip
     page.ask(
-        "published", plots.DEFAULTS["published"], label="Published figures",
+        "published", DEFAULTS["published"], label="Published figures",
         help="The accuracies that Czaja and Na print for one bit (arXiv 2404.08131, Tables 3 and 4), as hollow marks. "
         "Drawn for accuracy against bits of mnist-fnn and mnist-residual.",
     )  # fmt: skip
     page.ask(
-        "budget", plots.DEFAULTS["budget"], label="Budget, bits", minimum=0.5, maximum=16.0, where="how much",
+        "budget", DEFAULTS["budget"], label="Budget, bits", minimum=0.5, maximum=16.0, where="how much",
         help="Bits per original weight that may be spent: the third headline names the most accurate run within it.",
     )  # fmt: skip
-    text = _brush(page)
-    nothing: dict[str, entries.Range | frozenset[str]] = {}
-    brush = page.attempt(lambda: entries.parse_brush(text), lambda: nothing)
+    brush = parse_brush(_brush(page))
     page.check()
-    filtered = plots.filter_of(page.choices).chosen(runs)
-    points = entries.brushed(filtered, brush)
+    filtered = filter_of(page.choices).chosen(runs)
+    points = brushed(filtered, brush)
     chosen = page.choices
-    info = plots.pareto_info(points, chosen["size_axis"], chosen["loss_axis"], chosen["budget"])
+    info = pareto_info(points, chosen["size_axis"], chosen["loss_axis"], chosen["budget"])
     first, second = _pair(page, filtered, info)
     return Shown(len({run.key for run, _ in runs}), filtered, points, coordinates.coordinates_info(filtered), info,
                  first, second)  # fmt: skip
@@ -135,7 +121,7 @@ def _told(names: Sequence[str]) -> str:
 def _filters(page: Page, runs: Sequence[tuple[Run, str]]) -> None:
     names = sorted({*NETWORKS, *(str(run.network.get("name")) for run, _ in runs)})
     page.ask(
-        "network", plots.DEFAULTS["network"], label="Network", options=(ALL, *names), where="what",
+        "network", DEFAULTS["network"], label="Network", options=(ALL, *names), where="what",
         help="Runs of one network share a front. With all of them, look at the accuracy lost.",
     )  # fmt: skip
     known = sorted({*METHODS, *(str(run.method.get("name")) for run, _ in runs)}, key=plots.order_of)
@@ -180,14 +166,25 @@ def _brush(page: Page) -> str:
         "What the boxes drawn over the axes stand for; it can be written too: `bits=1..2.5; accuracy=0.97..; "
         f"method=frame,gpfq`. Names: method, {', '.join(FIGURES)}."
     )
-    box = page.group("how much")
-    text = box.text_input(
-        "Brush", key="brush", max_chars=300, placeholder="everything", bind="query-params", help=help_
+    box, text = page.group("how much"), _linked(page, "brush")
+    try:
+        parse_brush(text)
+    except InputError as error:
+        page.link.problems.append(f"{error}; every run is kept.")
+        text = st.session_state["brush"] = ""
+    st.session_state["_brush"] = text
+    box.text_input(
+        "Brush", key="_brush", max_chars=300, placeholder="everything", help=help_, on_change=follow, args=("brush",)
     )
-    page.link.declare("brush", text, "", str, Spec("Brush", help_))
+    _write_linked(page, "brush", text, Spec("Brush", help_))
     if text:
         box.button("Clear the brush", on_click=_set, args=("brush", ""), help="Keep every run again.", width="stretch")
     return text
+
+
+def follow(key: str) -> None:
+    """Take over what was chosen in a box that the link does not hold itself (a callback)."""
+    st.session_state[key] = st.session_state[f"_{key}"]
 
 
 def _set(key: str, value: Any) -> None:
@@ -222,7 +219,7 @@ def views(page: Page) -> Sequence[Any]:
 # -- A and B ----------------------------------------------------------------------------------------
 
 
-def _pair(page: Page, points: Sequence[Entry], info: plots.Pareto) -> tuple[Run | None, Run | None]:
+def _pair(page: Page, points: Sequence[Entry], info: Pareto) -> tuple[Run | None, Run | None]:
     """Return A and B: those of the link, or the best in the budget and the best rounding."""
     usable = {run.key[:KEY_LENGTH]: run for run in difference.usable(points)}
     front = [info.points[index].run for index in info.front]
@@ -273,43 +270,10 @@ def take_boxes(shown: Shown) -> Callable[[str], None]:
 
     def take(key: str) -> None:
         boxes = st.session_state[key].selection.box
-        before = (
-            entries.parse_brush(st.session_state.get("brush", "")) if boxes else {}
-        )  # a double click takes all away
-        st.session_state["brush"] = entries.write_brush(before | coordinates.brush_of(boxes, drawn))
+        before = parse_brush(st.session_state.get("brush", "")) if boxes else {}  # a double click takes all away
+        st.session_state["brush"] = write_brush(before | coordinates.brush_of(boxes, drawn))
 
     return take
-
-
-def pair(page: Page, shown: Shown) -> None:
-    """Draw the boxes that choose A and B, what differs, and the layers side by side."""
-    runs = {run.key[:KEY_LENGTH]: run for run in difference.usable(shown.filtered)}
-    if shown.first is None or shown.second is None:
-        st.info("Two runs with figures are needed; widen the filters, or compress something on the Network page.")
-        return
-    for column, key, run in zip(st.columns(2), "ab", (shown.first, shown.second), strict=True):
-        st.session_state[f"_{key}"] = run.key[:KEY_LENGTH]
-        column.selectbox(
-            key.upper(), list(runs), key=f"_{key}", on_change=_follow, args=(key,),
-            format_func=lambda short: f"{Entry((runs[short],), '').title} · {short[:6]}",
-            help="Click a point of the first plot, or select rows of the table, to choose too.",
-        )  # fmt: skip
-    info = difference.difference_info(shown.first, shown.second)
-    st.markdown(difference.sentence(info))
-    st.markdown("**What differs**")
-    differing = page.tables["A against B, what differs"] = difference.settings_columns(info)
-    st.dataframe(differing, hide_index=True, key="_table differing")
-    if not info.layers:
-        st.caption("These runs came without layers (a CSV file has none).")
-        return
-    show.panels([difference.draw_errors(info, page.ink), difference.draw_bits(info, page.ink)], page)
-    st.markdown("**Layer by layer**")
-    columns = page.tables["A against B, layer by layer"] = difference.shown_table(info)
-    st.dataframe(columns, hide_index=True, key="_table difference")
-
-
-def _follow(key: str) -> None:
-    st.session_state[key] = st.session_state[f"_{key}"]
 
 
 # -- the table --------------------------------------------------------------------------------------
@@ -344,121 +308,3 @@ def sweep(page: Page) -> None:
     spec = Spec("Methods", "Each has its own fields below; a field left empty keeps its default.")
     methods = many(page, right, "sweep_methods", sorted(METHODS, key=plots.order_of), spec, "choose")
     compare_work.sweep(page, networks or ((chosen,) if chosen in NETWORKS else ()), methods, all_runs())
-
-
-# -- files ------------------------------------------------------------------------------------------
-
-
-def _imported() -> dict[str, tuple[Run, ...]]:
-    found: dict[str, tuple[Run, ...]] = st.session_state.setdefault(_IMPORTED, {})
-    return found
-
-
-def read_file(name: str, data: bytes) -> tuple[Run, ...]:
-    """Read an uploaded file of runs and check that its figures can be drawn.
-
-    Parameters
-    ----------
-    name : str
-        Its name: the ending says whether it is CSV.
-    data : bytes
-        What is in it.
-
-    Raises
-    ------
-    InputError
-        If it is too large, damaged, or something else.
-    """
-    if len(data) > UPLOAD_MEGABYTES << 20:
-        raise InputError(f"file must be at most {UPLOAD_MEGABYTES} MB, got {len(data) / 2**20:.1f} MB")
-    runs = run_csv.read_csv(data) if name.lower().endswith(".csv") else run_file.read_runs(data)
-    if len(runs) > MOST_IMPORTED:
-        raise InputError(f"file must hold at most {MOST_IMPORTED:,} runs, got {len(runs):,}")
-    entries.check(runs)
-    return runs
-
-
-def files(shown: Shown) -> None:
-    """Draw import and export."""
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.markdown("**Import runs**")
-        st.file_uploader(
-            f"JSON, packed JSON or CSV of runs, at most {UPLOAD_MEGABYTES} MB", type=["json", "gz", "csv"],
-            key="_compare upload", max_upload_size=UPLOAD_MEGABYTES, on_change=_take_upload,
-            help="What this page, `sdqviz sweep` or a colleague exported. Read as data only, kept for this session "
-            "alone, never written to disk.",
-        )  # fmt: skip
-        problem = st.session_state.get("_compare problem")
-        if problem:
-            st.error(problem)
-        for name, imported in _imported().items():
-            st.caption(f"{_safe(name)}: {len(imported):,} runs.")
-        if _imported():
-            st.button("Forget imported runs", on_click=_imported().clear, help="The shipped sweep and this session's "
-                      "runs stay.")  # fmt: skip
-    with right:
-        st.markdown("**Export the runs shown**")
-        runs = [run for one in shown.points for run in one.runs]
-        st.download_button(
-            "JSON, everything", lambda: to_json(runs), "sdqviz-runs.json", "application/json", on_click="ignore",
-            width="stretch", help="Choices and reports with every layer; this page reads it again.",
-        )  # fmt: skip
-        st.download_button(
-            "CSV, a row a run", lambda: run_csv.write_csv(runs), "sdqviz-runs.csv", "text/csv", on_click="ignore",
-            width="stretch", help="For a spreadsheet; layers are left out. This page reads it again.",
-        )  # fmt: skip
-        st.caption(f"{len(runs):,} runs. The HTML report of this view is in the sidebar.")
-
-
-def to_json(runs: Sequence[Run]) -> bytes:
-    """Return runs as the JSON file that `sdqviz.experiments.run_file.write_runs` writes."""
-    return run_file.runs_as_json(runs)
-
-
-def _take_upload() -> None:
-    upload = st.session_state["_compare upload"]
-    st.session_state["_compare problem"] = ""
-    if upload is None:
-        return
-    name = upload.name[-LONGEST_NAME:]
-    try:
-        runs = read_file(name, upload.getvalue())
-        others = sum(len(found) for other, found in _imported().items() if other != name)
-        if others + len(runs) > MOST_IMPORTED:
-            raise InputError(f"imported runs must be at most {MOST_IMPORTED:,} together, got {others + len(runs):,}")
-        _imported()[name] = runs
-    except InputError as error:
-        st.session_state["_compare problem"] = f"{error}."
-
-
-def _safe(text: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in " .-_," else "?" for letter in text)
-
-
-# -- code -------------------------------------------------------------------------------------------
-
-
-def code(shown: Shown) -> str:
-    """Return the lines that give the page's numbers: the front of the shipped sweep, and A and B run anew."""
-    lines = [
-        "import sdqviz as sq",
-        "from sdqviz.plots import compare",
-        "",
-        "numbers = compare.summary({})     # with the parameters of this page's link in the braces",
-    ]
-    for letter, run in zip("AB", (shown.first, shown.second), strict=True):
-        if run is not None:
-            network, method = dict(run.network), entries.changed_fields(run.method)
-            told = ", ".join(f"{name}={value!r}" for name, value in method.items())
-            lines += [
-                "",
-                f"# {letter}",
-                f"network = sq.NETWORKS[{network.pop('name', '')!r}]"
-                f"({', '.join(f'{name}={value!r}' for name, value in network.items())}).load()",
-                f"method = sq.METHODS[{run.method.get('name', '')!r}]({told})",
-                f"report = sq.compress(network, method, calibration={run.calibration}, seed={run.seed}).report",
-                f"report.bits_per_weight, report.accuracy_after   # "
-                f"{'' if run.report is None else json.dumps([run.report.bits_per_weight, run.report.accuracy_after])}",
-            ]
-    return "\n".join(lines)

@@ -19,12 +19,12 @@ import streamlit as st
 from sdqviz.choice import PerLayer, Spec
 from sdqviz.error import InputError
 from sdqviz.experiments import target
+from sdqviz.experiments.compared.filters import ALL
 from sdqviz.experiments.run import Run
 from sdqviz.experiments.run_store import RunStore
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.plots import search as plots
-from sdqviz.plots.entries import ALL
 from sdqviz.progress import Progress, ShouldStop
 from sdqviz.ui import history, job, show
 from sdqviz.ui.screen import Page

@@ -15,11 +15,11 @@ import sdqviz as sq
 from sdqviz.asset import ROOT
 from sdqviz.error import InputError
 from sdqviz.experiments import run_csv, target
+from sdqviz.experiments.compared import link
 from sdqviz.experiments.sweep_plan import Plan
 from sdqviz.explore import preset
 from sdqviz.explore.wording import number
-from sdqviz.plots import compare as plots
-from sdqviz.ui import compare, compare_work
+from sdqviz.ui import compare, compare_files, compare_work
 from sdqviz.ui.launch import MAIN
 
 
@@ -44,7 +44,7 @@ def runs(made_run):
 
 @pytest.fixture(autouse=True)
 def shipped(runs, monkeypatch):
-    monkeypatch.setattr(plots, "shipped", lambda: runs)
+    monkeypatch.setattr(link, "shipped", lambda: runs)
 
 
 def opened(context=None, **parameters):
@@ -67,7 +67,7 @@ def charts(page):
     return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
 
 
-def link(page):
+def link_of(page):
     (text,) = [code.value for code in page.code if code.value.startswith("http")]
     return dict(parse_qsl(urlsplit(text).query, keep_blank_values=True))
 
@@ -115,21 +115,21 @@ def test_every_control_has_help_and_is_in_the_link(view):
     controls = [*page.selectbox, *page.number_input, *page.slider, *page.text_input, *page.toggle, *page.multiselect]
     assert all(control.help for control in controls)
     own = {control.key for control in controls if control.key and not control.key.startswith("_")}
-    assert own | {"methods", "view", "a", "b"} <= set(link(page)) and link(page)["view"] == view
+    assert own | {"methods", "view", "a", "b"} <= set(link_of(page)) and link_of(page)["view"] == view
 
 
 def test_the_link_gives_the_same_page_in_a_fresh_session():
     page = opened(loss_axis="error", budget=4.5)
     page.multiselect(key="_methods").set_value(["frame", "gpfq"]).run()
     page.selectbox(key="seeds").set_value("1").run()
-    page.text_input(key="brush").set_value("bits=..3").run()
-    assert numbers(page)[0] == "4" and link(page)["methods"] == "frame,gpfq"
+    page.text_input(key="_brush").set_value("bits=..3").run()
+    assert numbers(page)[0] == "4" and link_of(page)["methods"] == "frame,gpfq"
     assert page.query_params["methods"] in ("frame,gpfq", ["frame,gpfq"])
-    again = opened(**link(page))
-    assert not again.warning and numbers(again) == numbers(page) and link(again) == link(page)
+    again = opened(**link_of(page))
+    assert not again.warning and numbers(again) == numbers(page) and link_of(again) == link_of(page)
     assert charts(again) == charts(page)
     next(button for button in page.button if button.label == "Reset").click().run()
-    assert numbers(page) == numbers(opened()) and link(page)["methods"] == ""
+    assert numbers(page) == numbers(opened()) and link_of(page)["methods"] == ""
 
 
 def test_filters_narrow_what_is_shown():
@@ -156,7 +156,6 @@ def test_averaging_is_said_and_can_be_turned_off():
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
-        ({"brush": "bits=two"}, "brush must be written like"),
         ({"view": "Sweep", "sweep_methods": "gpfq", "sweep.gpfq.bits": "many"}, "bits must be numbers separated"),
         ({"view": "Sweep", "sweep_methods": "gpfq", "sweep.gpfq.bits": "77"}, "bits must be at most 16, got 77"),
         ({"view": "Sweep", "sweep_methods": "gpfq", "sweep_seeds": ""}, "seeds must have at least one value"),
@@ -173,7 +172,18 @@ def test_bad_values_of_a_link_become_defaults_with_a_notice():
     for part in ("network must be", "methods must be among", "'magic'", "a must be the key of a run", "budget must be",
                  "colour is not a control"):  # fmt: skip
         assert part in told, part
-    assert link(page)["methods"] == "frame"
+    assert link_of(page)["methods"] == "frame"
+
+
+@pytest.mark.parametrize("brush", ["{}", "bits=two", "bits=3..1", "method", "nonsense=1..2; bits=1..2"])
+def test_a_brush_that_cannot_be_read_keeps_every_run_and_is_said(brush):
+    page = opened(brush=brush)
+    assert not page.error and numbers(page)[0] == "19"
+    told = " ".join(one.value for one in page.warning)
+    assert "brush must be written like bits=1..2.5" in told and "every run is kept" in told
+    assert page.text_input(key="_brush").value == "" and "brush" not in page.query_params
+    page.text_input(key="_brush").set_value(brush).run()  # written on the page: the same
+    assert not page.error and numbers(page)[0] == "19"
 
 
 # -- A and B ------------------------------------------------------------------------------------------
@@ -189,8 +199,8 @@ def test_a_and_b_are_the_best_and_the_best_rounding_and_can_be_chosen(runs):
     assert len(charts(page)) == 4
     other = next(run for run in runs if run.method == {"name": "frame", "bits": 4})
     page.selectbox(key="_b").set_value(other.key[:12]).run()
-    assert link(page)["b"] == other.key[:12] and not page.exception
-    again = opened(**link(page))
+    assert link_of(page)["b"] == other.key[:12] and not page.exception
+    again = opened(**link_of(page))
     assert next(box.value for box in again.selectbox if box.key == "_b") == other.key[:12]
     assert charts(again) == charts(page)
 
@@ -204,10 +214,10 @@ def imported(page, name, runs_found):
 
 
 def test_files_survive_the_way_out_and_in(runs, tmp_path):
-    whole = compare.to_json(runs)
-    assert [run.to_dict() for run in compare.read_file("runs.json", whole)] == [run.to_dict() for run in runs]
-    assert len(compare.read_file("runs.json.gz", gzip.compress(whole))) == len(runs)
-    assert len(compare.read_file("RUNS.CSV", run_csv.write_csv(runs))) == len(runs)
+    whole = compare_files.to_json(runs)
+    assert [run.to_dict() for run in compare_files.read_file("runs.json", whole)] == [run.to_dict() for run in runs]
+    assert len(compare_files.read_file("runs.json.gz", gzip.compress(whole))) == len(runs)
+    assert len(compare_files.read_file("RUNS.CSV", run_csv.write_csv(runs))) == len(runs)
 
 
 @pytest.mark.parametrize(
@@ -220,20 +230,20 @@ def test_files_survive_the_way_out_and_in(runs, tmp_path):
         ("a.gz", gzip.compress(b"{" * 1000, mtime=0)),
         ("a.gz", gzip.compress(b"x", mtime=0)[:-9]),
         ("a.csv", b"key,network\n1,2\n"),
-        ("a.json", b"x" * ((compare.UPLOAD_MEGABYTES << 20) + 1)),
+        ("a.json", b"x" * ((compare_files.UPLOAD_MEGABYTES << 20) + 1)),
         ("bomb.json.gz", gzip.compress(b" " * (300 << 20), 9, mtime=0)),
     ],
 )
 def test_bad_files_are_refused_in_one_sentence(name, data):
     with pytest.raises(InputError) as caught:
-        compare.read_file(name, data)
+        compare_files.read_file(name, data)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
 def test_too_many_runs_are_refused(made_run, monkeypatch):
-    monkeypatch.setattr(compare, "MOST_IMPORTED", 3)
+    monkeypatch.setattr(compare_files, "MOST_IMPORTED", 3)
     with pytest.raises(InputError, match="file must hold at most 3 runs, got 4"):
-        compare.read_file("a.json", compare.to_json([made_run(bits=float(k)) for k in range(4)]))
+        compare_files.read_file("a.json", compare_files.to_json([made_run(bits=float(k)) for k in range(4)]))
 
 
 def test_imported_runs_are_shown_and_forgotten_and_belong_to_one_session(made_run):
@@ -323,7 +333,7 @@ def test_reset_works_from_every_view():
     page = opened(view="Sweep", sweep_methods="gpfq", budget=3.0, **{"sweep.gpfq.bits": "2"})
     next(button for button in page.button if button.label == "Reset").click().run()
     assert not page.exception and not page.warning and not page.error
-    assert link(page)["view"] == "Runs" and link(page)["budget"] == "2.2"
+    assert link_of(page)["view"] == "Runs" and link_of(page)["budget"] == "2.2"
 
 
 @pytest.mark.parametrize("name", sorted(preset.of_page("compare")))
@@ -333,7 +343,7 @@ def test_presets_show_their_stored_numbers(name, monkeypatch):
     page = opened()
     page.selectbox(key="_preset compare").set_value(name).run()
     assert not page.exception and not page.error and not page.warning
-    shown = link(page)
+    shown = link_of(page)
     assert {key: shown[key] for key in stored.choices} == {key: str(value) for key, value in stored.choices.items()}
     assert numbers(page) == [
         f"{stored.result['runs']:,}", f"{number(stored.result['bits_per_weight'])} bits", stored.result["best"]
@@ -348,7 +358,7 @@ def test_presets_show_their_stored_numbers(name, monkeypatch):
 
 def test_what_is_shipped_is_enough_to_be_alive(monkeypatch):
     monkeypatch.undo()
-    runs = plots.shipped()
+    runs = link.shipped()
     assert len(runs) >= 300 and {run.network["name"] for run in runs} >= {"mnist-fnn", "mnist-residual", "mnist-lenet"}
     page = opened()
     assert int(numbers(page)[0]) >= 100 and not page.info

@@ -7,16 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sdqviz as sq
+from sdqviz.experiments.compared.entry import Entry, entries
+from sdqviz.experiments.compared.filters import brushed
+from sdqviz.experiments.compared.front import front, headlines, pareto_info, rounding_verdict
+from sdqviz.experiments.compared.published import one_bit_cost, published
+from sdqviz.experiments.compared.table import shown_table
 from sdqviz.experiments.paper.plan import PUBLISHED
-from sdqviz.plots import compare, coordinates, difference, entries, run_table
-from sdqviz.plots.published import one_bit_cost, published
+from sdqviz.plots import compare, coordinates, difference
 from sdqviz.plots.theme import Ink
 
 DRAWN = (Ink(), Ink(dark=True))
 
 
 def points(*runs):
-    return entries.entries(((run, "here") for run in runs), averaged=False)
+    return entries(((run, "here") for run in runs), averaged=False)
 
 
 def naive_front(sizes, losses):
@@ -41,14 +45,14 @@ FEW = st.sampled_from([0.0, 1.0, 1.5, 2.0, 3.0, math.nan])  # few values, so tha
 @given(st.lists(st.tuples(FEW, FEW), max_size=30))
 def test_the_front_is_the_naive_one(pairs):
     sizes, losses = np.array([p[0] for p in pairs], float), np.array([p[1] for p in pairs], float)
-    found = compare.front(sizes, losses)
+    found = front(sizes, losses)
     assert sorted(found.tolist()) == naive_front(sizes, losses)
     assert (np.diff(sizes[found]) >= 0).all()
 
 
 def test_the_front_of_many_random_points_is_the_naive_one():
     sizes, losses = np.random.default_rng(3).normal(size=(2, 400))
-    assert sorted(compare.front(sizes, losses).tolist()) == naive_front(sizes, losses)
+    assert sorted(front(sizes, losses).tolist()) == naive_front(sizes, losses)
 
 
 def test_info_by_hand(made_run):
@@ -59,27 +63,41 @@ def test_info_by_hand(made_run):
         made_run("frame", bits=3.5, accuracy=0.977),
         made_run("frame", problem="no"),
     )
-    info = compare.pareto_info(some, "bits", "accuracy", 2.5)
+    info = pareto_info(some, "bits", "accuracy", 2.5)
     assert [info.points[i].values["bits"] for i in info.front] == [2.0, 3.0]
     assert [info.points[i].values["bits"] for i in info.rounding] == [2.1, 3.0]
     assert info.unharmed.values["bits"] == 2.0  # 0.98 - 0.976 is within half a point
     assert (info.best.method, info.best_rounding.values["accuracy"]) == ("gpfq", 0.95)
-    assert compare.rounding_verdict(info) == "Plain rounding wins at 3 bits: 1 of the 2 points of the front is its own."
-    told = compare.headlines(some, 9, info)
+    assert rounding_verdict(info) == "Plain rounding wins at 3 bits: 1 of the 2 points of the front is its own."
+    told = headlines(some, 9, info)
+    assert "97.60 % with 2 bits; rounding nearest in size: 95.00 % with 2.1 bits" in told[2][2]
     assert [value for _, value, _, _ in told] == ["5", "2 bits", "gpfq"]
-    assert told[0][2] == "of 9; 3 methods, 1 failed" and "rounding 95.00 %" in told[2][2]
+    assert told[0][2] == "of 9; 3 methods, 1 failed"
+
+
+def test_rounding_beside_the_best_is_the_nearest_in_size_not_the_dearest_within_the_budget(made_run):
+    some = points(
+        made_run("gpfq", bits=2.15, accuracy=0.97),
+        made_run("round-to-nearest", bits=1.1, accuracy=0.58),
+        made_run("round-to-nearest", bits=2.23, accuracy=0.9),  # 3 % beyond the budget, and nearest in size
+        made_run("round-to-nearest", bits=2.24, accuracy=0.92, choices={"bits": 2, "fit": "mse"}),  # as near
+        made_run("round-to-nearest", bits=2.15, accuracy=0.6, network="mnist-lenet"),  # of another network
+    )
+    info = pareto_info(some, "bits", "accuracy", 2.2)
+    assert info.best.method == "gpfq" and info.best_rounding.values["bits"] == 2.24
+    assert pareto_info(some[:1], "bits", "accuracy", 2.2).best_rounding is None
 
 
 def test_where_rounding_wins_nowhere_or_is_missing_the_page_says_so(made_run):
-    low = compare.pareto_info(points(made_run(), made_run("round-to-nearest", accuracy=0.5)), "bits", "accuracy", 4)
-    assert compare.rounding_verdict(low).startswith("Plain rounding is nowhere on the front")
-    none = compare.pareto_info(points(made_run()), "bits", "error", 4)
-    assert compare.rounding_verdict(none).startswith("No run of plain rounding")
+    low = pareto_info(points(made_run(), made_run("round-to-nearest", accuracy=0.5)), "bits", "accuracy", 4)
+    assert rounding_verdict(low).startswith("Plain rounding is nowhere on the front")
+    none = pareto_info(points(made_run()), "bits", "error", 4)
+    assert rounding_verdict(none).startswith("No run of plain rounding")
 
 
 def test_nothing_within_reach_is_said(made_run):
-    info = compare.pareto_info(points(made_run(bits=4.0, accuracy=0.5)), "bits", "accuracy", 2.0)
-    values = [value for _, value, _, _ in compare.headlines((), 1, info)]
+    info = pareto_info(points(made_run(bits=4.0, accuracy=0.5)), "bits", "accuracy", 2.0)
+    values = [value for _, value, _, _ in headlines((), 1, info)]
     assert values == ["0", "none", "none"]
 
 
@@ -90,7 +108,7 @@ def specs(panel):
 @pytest.mark.parametrize("ink", DRAWN)
 def test_drawn_methods_have_colour_marker_and_fronts_a_dash_each(made_run, ink):
     some = points(*(made_run(name, bits=1.0 + k, accuracy=0.9 + k / 100) for k, name in enumerate(sorted(sq.METHODS))))
-    panel = compare.draw_pareto(compare.pareto_info(some, "bits", "accuracy", 3), ink, marked={some[0].key: "A"})
+    panel = compare.draw_pareto(pareto_info(some, "bits", "accuracy", 3), ink, marked={some[0].key: "A"})
     traces = {trace["name"]: trace for trace in specs(panel)["data"]}
     looks = {(traces[name]["marker"]["color"], traces[name]["marker"]["symbol"]) for name in sq.METHODS}
     assert len(looks) == len(sq.METHODS)
@@ -103,7 +121,7 @@ def test_drawn_methods_have_colour_marker_and_fronts_a_dash_each(made_run, ink):
 
 def test_a_name_from_a_file_is_drawn_in_grey_and_sorted_last(made_run):
     some = points(made_run("of another program"), made_run("gptq"))
-    panel = compare.draw_pareto(compare.pareto_info(some, "bits", "error", 3), Ink())
+    panel = compare.draw_pareto(pareto_info(some, "bits", "error", 3), Ink())
     assert [trace["name"] for trace in specs(panel)["data"]][-1] == "of another program"
 
 
@@ -111,13 +129,13 @@ def test_published_marks_stand_at_the_bits_of_our_widths():
     network = sq.NETWORKS["mnist-fnn"]().load()
     report = sq.compress(network, sq.METHODS["frame"](size=1000, bits=1, step_rule="norm-global"), 0).report
     assert one_bit_cost(report, 1000) == pytest.approx(report.bits_per_weight, rel=2e-3)  # all but δ and the parameters
-    run = entries.Entry((_run(report),), "here")
+    run = Entry((_run(report),), "here")
     found = published([run], "mnist-fnn")
     assert [(one.size, round(100 * one.accuracy, 2)) for one in found] == [
         (size, mean) for size, (mean, _) in PUBLISHED["table3"].items()
     ]
     assert published([run], "mnist-lenet") == () and published([], "mnist-fnn") == ()
-    panel = compare.draw_pareto(compare.pareto_info([run], "bits", "accuracy", 3), Ink(), prints=found)
+    panel = compare.draw_pareto(pareto_info([run], "bits", "accuracy", 3), Ink(), prints=found)
     mark = next(trace for trace in specs(panel)["data"] if trace["name"].startswith("published"))
     assert mark["marker"]["symbol"].endswith("-open") and "arXiv 2404.08131" in mark["text"][0]
 
@@ -135,7 +153,7 @@ def test_the_table_has_a_row_a_point_and_tells_bounds_and_problems(made_run):
         made_run(bits=5.0),
         made_run(problem="size must be larger"),
     )
-    table = run_table.shown_table(some)
+    table = shown_table(some)
     assert table["bound holds"] == ["yes", "violated in 1", "not applicable", "not applicable"]
     assert table["problem"] == ["", "", "", "size must be larger"] and table["bits per weight"][3] is None
     assert len({len(column) for column in table.values()}) == 1
@@ -161,7 +179,7 @@ def test_a_box_over_an_axis_keeps_the_runs_whose_lines_pass_through_it(made_run)
         brush = coordinates.brush_of([{"x": [at - 0.2, at + 0.3], "y": [low, high]}], info)
         assert list(brush) == [name]
         wanted = [one.key for one, h in zip(some, info.heights[:, at], strict=True) if low <= h <= high]
-        assert [one.key for one in entries.brushed(some, brush)] == wanted and wanted
+        assert [one.key for one in brushed(some, brush)] == wanted and wanted
     both = coordinates.brush_of([{"x": [-1, 9], "y": [0.1, 0.9]}], info)
     assert set(both) == set(info.axes)
     assert coordinates.brush_of([{"x": [0.2, 0.4], "y": [0, 1]}], info) == {} == coordinates.brush_of([], info)
@@ -181,7 +199,7 @@ def test_axes_without_figures_and_without_points(made_run):
     assert "accuracy" not in coordinates.coordinates_info(untested).axes
     empty = coordinates.coordinates_info(())
     assert coordinates.draw_coordinates(empty, (), Ink()).alt.startswith("0 of 0")
-    compare.draw_pareto(compare.pareto_info((), "bits", "accuracy", 2), Ink())
+    compare.draw_pareto(pareto_info((), "bits", "accuracy", 2), Ink())
 
 
 # -- A against B -----------------------------------------------------------------------------------------
@@ -219,11 +237,11 @@ def test_a_run_against_itself_differs_in_nothing(made_run, ink):
 def test_many_points_are_thinned_and_the_plot_says_so(made_run):
     count = 2300
     some = points(*(made_run(bits=1.0 + k / 100, error=1 / (1 + k), layers=()) for k in range(count)))
-    info = compare.pareto_info(some, "bits", "error", 3)
+    info = pareto_info(some, "bits", "error", 3)
     assert len(info.front) == count  # every one beats the others: all are drawn
     worse = points(*(made_run(bits=1.0 + k / 100, error=1.0 + k) for k in range(count)))
     for panel in (
-        compare.draw_pareto(compare.pareto_info(worse, "bits", "error", 3), Ink()),
+        compare.draw_pareto(pareto_info(worse, "bits", "error", 3), Ink()),
         coordinates.draw_coordinates(coordinates.coordinates_info(worse), worse, Ink()),
     ):
         spec = specs(panel)
@@ -236,7 +254,7 @@ def test_many_points_are_thinned_and_the_plot_says_so(made_run):
 def test_three_hundred_single_runs_stay_light(made_run):
     names = sorted(sq.METHODS)
     some = points(*(made_run(names[k % 9], bits=1 + k / 50, error=0.1 + k / 1000, seed=k) for k in range(320)))
-    info = compare.pareto_info(some, "bits", "error", 3)
+    info = pareto_info(some, "bits", "error", 3)
     drawn = [
         compare.draw_pareto(info, Ink()),
         coordinates.draw_coordinates(coordinates.coordinates_info(some), some, Ink()),

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdqviz.error import InputError
+from sdqviz.experiments.compared.entry import changed_fields, check, entries
+from sdqviz.experiments.compared.figures import FIGURES, place, ticks, value_at
+from sdqviz.experiments.compared.filters import ALL, AVERAGED, Filter, brushed, parse_brush, write_brush
 from sdqviz.methods import METHODS
-from sdqviz.plots import entries
-from sdqviz.plots.entries import ALL, AVERAGED, FIGURES, Filter, brushed, parse_brush, place, value_at, write_brush
 
 
 def points(*runs, averaged=False):
-    return entries.entries(((run, "here") for run in runs), averaged)
+    return entries(((run, "here") for run in runs), averaged)
 
 
 def test_averages_join_what_differs_in_seeds_alone(made_run):
@@ -30,7 +31,7 @@ def test_averages_join_what_differs_in_seeds_alone(made_run):
 
 def test_a_run_that_comes_twice_is_one_point(made_run):
     run = made_run()
-    assert len(entries.entries([(run, "this session"), (run, "shipped")], False)) == 1
+    assert len(entries([(run, "this session"), (run, "shipped")], False)) == 1
 
 
 def test_runs_of_other_calibration_version_or_origin_are_not_averaged(made_run):
@@ -43,7 +44,7 @@ def test_runs_of_other_calibration_version_or_origin_are_not_averaged(made_run):
         dataclasses.replace(run, key="3", network={"name": "mnist-residual", "seed": 0}),
     ]
     assert len(points(run, *others, averaged=True)) == 4
-    assert len(entries.entries([(run, "a"), (dataclasses.replace(run, key="4"), "b")], True)) == 2
+    assert len(entries([(run, "a"), (dataclasses.replace(run, key="4"), "b")], True)) == 2
 
 
 def test_filters(made_run):
@@ -67,8 +68,8 @@ def test_filters(made_run):
 
 def test_settings_name_what_is_not_default_and_bits_always():
     method = METHODS["gpfq"](bits=4, fit="mse").to_dict()
-    assert entries.changed_fields(method) == {"bits": 4, "fit": "mse"}
-    assert entries.changed_fields({"name": "of another program", "knob": 3, "empty": None}) == {"knob": 3}
+    assert changed_fields(method) == {"bits": 4, "fit": "mse"}
+    assert changed_fields({"name": "of another program", "knob": 3, "empty": None}) == {"knob": 3}
 
 
 @given(
@@ -105,20 +106,20 @@ def test_ticks_lie_at_their_values(name):
         if name == "bytes"
         else {"log": (-2.0, 1.5), "share": (0.0, 3.0), "linear": (-0.2, 0.9)}[FIGURES[name].scale]
     )
-    at, texts = entries.ticks(name, low, high)
+    at, texts = ticks(name, low, high)
     assert 3 <= len(at) <= 12 and len(set(texts)) == len(texts) == len(at)
     assert all(low <= position <= high for position in at) and sorted(at) == at
     np.testing.assert_allclose(place(name, [value_at(name, position) for position in at]), at, atol=1e-9)
 
 
 def test_figures_of_strangers_are_checked(made_run):
-    entries.check([made_run(), made_run(problem="no")])
+    check([made_run(), made_run(problem="no")])
     for strange in ({"bytes": 10**400}, {"accuracy": 1.5}, {"sparsity": float("inf")}):
         with pytest.raises(InputError, match="runs must have figures that can be drawn"):
-            entries.check([made_run(**strange)])
+            check([made_run(**strange)])
     for strange in ({"shape": ("x", 3)}, {"shape": (0,)}, {"name": "x" * 999}, {"levels": 10**400}):
         with pytest.raises(InputError, match="runs must have figures that can be drawn"):
-            entries.check([made_run(layers=[{"name": "one"} | strange])])
+            check([made_run(layers=[{"name": "one"} | strange])])
     with pytest.raises(InputError, match="figures"):
-        entries.check([made_run(choices={"bits": "x" * 10_000})])
-    json.dumps(entries.changed_fields({"name": ["gpfq"]}))
+        check([made_run(choices={"bits": "x" * 10_000})])
+    json.dumps(changed_fields({"name": ["gpfq"]}))

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from sdqviz.plots.entries import Entry
+from sdqviz.experiments.compared.entry import Entry
 from sdqviz.report import Report
 
 PAPER = "Czaja & Na, arXiv 2404.08131"
