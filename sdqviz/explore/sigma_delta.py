@@ -81,6 +81,19 @@ class Spectrum:
         low = self.frequency <= 1 / 16
         return float((self.rounding[low] - self.sigma_delta[low]).mean()) if low.any() else float("nan")
 
+    @property
+    def rise(self) -> float:
+        """How many dB the error of ΣΔ rises from the lowest to the highest third of the frequencies."""
+        third = max(len(self.frequency) // 3, 1)
+        return float(self.sigma_delta[-third:].mean() - self.sigma_delta[:third].mean())
+
+
+def growth(errors: Array) -> float:
+    """Return by what factor an error grows along a walk: its median in the last quarter over that in the second."""
+    quarter = max(len(errors) // 4, 1)
+    early, late = np.median(errors[quarter : 2 * quarter + 1]), np.median(errors[-quarter:])
+    return float(late / max(early, 1e-300))
+
 
 def spectrum_info(run: VectorRun) -> Spectrum:
     """Compute the spectra of the errors along the walk; long ones are averaged over neighbours."""

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from sdqviz.array import Array
+
+SETTLED = 1e-12
+"""What is 0 but for rounding errors, as a share of the scale it is seen at."""
+
 
 def number(value: float) -> str:
     """Write a number with three significant digits, or as a power of ten if it is very large or small.
@@ -49,3 +56,14 @@ def size(count: float) -> str:
         if count >= scale:
             return f"{number(count / scale)} {unit}"
     return f"{count:.0f} B"
+
+
+def settled(values: Array, scale: float) -> Array:
+    """Return values with 0 where only rounding errors are left: below 1e-12 of a scale.
+
+    Examples
+    --------
+    >>> settled(np.array([0.5, -8.9e-16]), 1.0).tolist()
+    [0.5, 0.0]
+    """
+    return np.where(np.abs(values) < SETTLED * scale, 0.0, values)

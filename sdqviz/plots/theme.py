@@ -47,6 +47,10 @@ class Look:
         """Return the colour that suits the page."""
         return self.dark if ink.dark else self.light
 
+    def words(self, ink: Ink) -> str:
+        """Return the colour as text takes it: moved towards that of the page's text until it can be read."""
+        return legible(self.colour(ink), ink)
+
     def line(self, ink: Ink, width: float = 1.5) -> dict[str, Any]:
         """Return a Plotly line."""
         return {"color": self.colour(ink), "dash": self.dash, "width": width}
@@ -68,6 +72,11 @@ class Ink:
         return "#edebe8" if self.dark else "#2f2d2b"
 
     @property
+    def quiet(self) -> str:
+        """Colour of captions and notes."""
+        return "#b5b2ad" if self.dark else "#5f5c58"
+
+    @property
     def faint(self) -> str:
         """Colour of grids, bands and things in the background."""
         return "rgba(237,235,232,0.16)" if self.dark else "rgba(47,45,43,0.12)"
@@ -83,11 +92,47 @@ class Ink:
         return "#171614" if self.dark else "#ffffff"
 
 
+CONTRAST = 4.5
+"""Least contrast of text with the page (WCAG 2, level AA)."""
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour ``#rrggbb``, 0 … 1."""
+    rgb = np.array([int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours, 1 … 21.
+
+    Examples
+    --------
+    >>> round(contrast("#000000", "#ffffff"), 3)
+    21.0
+    """
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def legible(colour: str, ink: Ink) -> str:
+    """Return the colour nearest to one, on the way to that of the text, that can be read on the page."""
+    begin, end = (np.array([int(c[k : k + 2], 16) for k in (1, 3, 5)]) for c in (colour, ink.text))
+    for share in np.linspace(0, 1, 21):
+        mixed = "#" + "".join(f"{value:02x}" for value in np.round(begin + share * (end - begin)).astype(int))
+        if contrast(mixed, ink.page) >= CONTRAST:
+            return mixed
+    return ink.text
+
+
 ORIGINAL = Look("#7a7a7a", "#a8a8a8", "circle", "solid")
 COMPRESSED = Look("#0072B2", "#56B4E9", "square", "solid")
 ROUNDING = Look("#E69F00", "#E69F00", "diamond", "dot")
 ERROR = Look("#D55E00", "#F0773A", "x", "solid")
 BOUND = Look("#2f2d2b", "#edebe8", "line-ew-open", "dash")
+UNMET = Look("#2f2d2b", "#edebe8", "x-thin-open", "dot")
+"""A bound one of whose hypotheses fails."""
+
 SECOND_BOUND = Look("#2f2d2b", "#edebe8", "line-ew-open", "dot")
 
 METHODS: dict[str, Look] = {

@@ -221,6 +221,8 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
     link = Link.open(address)
     st.session_state[HEADLINES] = ()
     st.html(NARROW)
+    quiet = Ink(dark=st.context.theme.type == "dark").quiet
+    st.html(f'<style>[data-testid="stCaptionContainer"] :is(p, li) {{color: {quiet}; opacity: 1}}</style>')
     st.title(title, anchor=False)
     st.markdown(question)
     notices = st.container()

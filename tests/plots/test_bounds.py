@@ -90,18 +90,20 @@ def test_headlines_and_words_are_the_numbers(curve):
     assert "PCM" in sentences.look_sentence(curve) and "equal bits" not in sentences.look_sentence(curve, True)
 
 
-def test_dashed_where_a_hypothesis_fails_and_the_hover_names_it(overloaded):
+def test_dotted_where_a_hypothesis_fails_and_the_hover_names_it(overloaded):
     panel = curves.draw_curves(overloaded, Ink())
-    lines = [trace for trace in panel.figure.data if trace.mode == "lines" and trace.line.dash in ("solid", "dash")]
-    dashed = [trace for trace in lines if trace.line.dash == "dash"]
+    text = Ink().text
+    lines = [trace for trace in panel.figure.data if trace.mode == "lines" and trace.line.color == text]
+    dotted = [trace for trace in lines if trace.line.dash == "dot"]
+    assert {trace.line.dash for trace in lines} == {"dot", "dash"}
     inside = overloaded.x[overloaded.covered]
-    assert dashed and all(max(trace.x) <= inside[0] * (1 + 1e-9) for trace in dashed)
+    assert dotted and all(max(trace.x) <= inside[0] * (1 + 1e-9) for trace in dotted)
     marks = [trace for trace in panel.figure.data if trace.mode == "markers" and trace.customdata is not None]
     spectral = next(trace for trace in marks if trace.hovertemplate.startswith("Spectral form"))
     failing = ~next(line for line in overloaded.bounds if line.name == "spectral").applies
     for fails, text, symbol in zip(failing, spectral.customdata, spectral.marker.symbol, strict=True):
         assert ("leaves its range" in text.replace("<br>", " ")) == fails == (symbol == "x-thin-open")
-    assert "dashed" in panel.look and "leaves its range" in tables.bound_table(overloaded)
+    assert "dotted" in panel.look and "leaves its range" in tables.bound_table(overloaded)
     assert "(n/a)" in str(draw_ladder(overloaded, 0, Ink()).figure.layout.yaxis.ticktext)
 
 

@@ -7,6 +7,8 @@ import pytest
 from sdqviz.explore import sigma_delta as lab
 from sdqviz.plots.sigma_delta import steps
 from sdqviz.plots.sigma_delta import vector as vector_plots
+from sdqviz.plots.sigma_delta.error import draw_error
+from sdqviz.plots.sigma_delta.spectrum import draw_spectrum
 from sdqviz.plots.theme import DRAWN, Ink
 
 
@@ -44,10 +46,66 @@ def test_long_walks_are_drawn_within_the_limits_and_say_so(size):
 def test_the_animation_tells_the_recursion():
     run = lab.build({"dimension": 3, "size": 25, "bits": 1})
     figure = steps.draw_steps(run, Ink()).figure
-    assert [frame.name for frame in figure.frames] == [str(n) for n in range(1, 26)]
+    assert [frame.name for frame in figure.frames] == [*(str(n) for n in range(1, 26)), "all"]
     frame = json.loads(plotly.io.to_json(figure))["frames"][7]
     assert frame["data"][2]["y"][0] == pytest.approx(run.trace.state[7], abs=1e-8)
     assert frame["data"][0]["text"][0].startswith("n = 8:") and "new u =" in frame["data"][0]["text"][0]
+
+
+def test_the_future_is_hidden_until_it_happens_and_step_goes_one_on():
+    run = lab.build({"dimension": 3, "size": 25, "bits": 1})
+    figure = json.loads(plotly.io.to_json(steps.draw_steps(run, Ink(True)).figure))
+    cover = figure["layout"]["shapes"][0]
+    assert cover["x0"] == cover["x1"] == 25.5 and cover["fillcolor"] == Ink(True).page  # at first all is shown
+    menus = figure["layout"]["updatemenus"]
+    assert [button["label"] for menu in menus for button in menu["buttons"]] == [
+        "Step",
+        "Play",
+        "Slow",
+        "Pause",
+        "Show all",
+    ]
+    assert all(menu["y"] == 1 and menu["yanchor"] == "bottom" for menu in menus)  # above the plot
+    assert menus[0]["buttons"][0]["args"][0] == ["1"]
+    for k, frame in enumerate(figure["frames"]):
+        following = frame["layout"]["updatemenus"][0]["buttons"][0]["args"][0]
+        if frame["name"] == "all":
+            assert frame["layout"]["shapes"][0]["x0"] == 25.5 and following == ["1"]
+        else:
+            assert k + 1 < frame["layout"]["shapes"][0]["x0"] < k + 2 and following == [["all", str(k + 2)][k < 24]]
+            carried = frame["data"][3]["y"]
+            before = run.trace.state[k - 1] if k else 0.0
+            assert carried[1] - carried[0] == pytest.approx(before, abs=1e-5)
+
+
+def test_what_is_zero_but_for_rounding_errors_is_written_as_zero():
+    run = lab.build({"dimension": 8, "size": 64, "bits": 1})
+    assert 0 < abs(run.trace.state[-1]) < 1e-12 * run.step  # an even zero-sum frame: the last state vanishes
+    text = plotly.io.to_json(steps.draw_steps(run, Ink()).figure)
+    assert "e-16" not in text and "e-17" not in text and "new u = 0" in text
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [{}, {"bits": 2}, {"step_rule": "by-hand", "step": 0.2}, {"input": "sine", "dimension": 16, "size": 1024}],
+)
+def test_sentences_beside_the_plots_are_those_of_the_plots(choices):
+    run = lab.build({"dimension": 8, "size": 64, "bits": 1} | choices)
+    info = lab.spectrum_info(run)
+    third = len(info.frequency) // 3
+    high, low = info.sigma_delta[-third:].mean(), info.sigma_delta[:third].mean()
+    spectrum, error = draw_spectrum(run, Ink()).look, draw_error(run, Ink()).look
+    assert ("towards high frequencies" in spectrum) == (high - low >= 3)
+    assert ("nothing is shaped" in spectrum) == (high - low <= -3)
+    assert ("below that of rounding" in spectrum) == (info.low_gap > 0)
+    grown = np.median(run.running_error[-16:]) / np.median(run.running_error[16:33])
+    if len(run.running_error) == 64:
+        assert ("ΣΔ's error grows" in error) == (grown > 1.5) and ("ΣΔ's error falls" in error) == (grown < 0.67)
+    assert ("under the dashed bound" in error) == (
+        run.trace.stable and run.bounds[0].holds and bool((run.running_error <= run.running_bound).all())
+    )
+    told = steps.draw_steps(run, Ink()).look
+    assert ("leaves the band" in told) == (np.abs(run.trace.state).max() > run.step / 2 * (1 + 1e-9))
 
 
 def test_loss_against_plain_rounding_is_said_only_when_true():

@@ -25,19 +25,19 @@ def test_every_method_looks_different_without_colour():
     assert len(set(marks)) == len(marks)
 
 
-def luminance(colour):
-    rgb = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
 @pytest.mark.parametrize("dark", [False, True])
 def test_lines_can_be_told_from_the_page(dark):
     ink = theme.Ink(dark)
-    back = luminance(ink.page)
     for look in (theme.ORIGINAL, theme.COMPRESSED, theme.ROUNDING, theme.ERROR, theme.BOUND):
-        line = luminance(look.colour(ink))
-        assert (max(back, line) + 0.05) / (min(back, line) + 0.05) >= 2.0, look
+        assert theme.contrast(look.colour(ink), ink.page) >= 2.0, look
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_text_can_be_read_on_both_pages(dark):
+    ink = theme.Ink(dark)
+    looks = [one for one in vars(theme).values() if isinstance(one, theme.Look)]
+    for colour in (ink.text, ink.quiet, *(look.words(ink) for look in (*looks, *theme.METHODS.values()))):
+        assert theme.contrast(colour, ink.page) >= 4.5, colour
 
 
 def test_turning_a_scene_keeps_lengths_and_returns():

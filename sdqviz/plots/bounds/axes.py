@@ -12,12 +12,6 @@ from sdqviz.array import Array
 from sdqviz.explore.curves.curve import Curve
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
-from sdqviz.plots.theme import Look
-
-
-def look_of(curve: Curve) -> Look:
-    """Return the look of what is measured: the method's own, where the subject has one."""
-    return theme.METHODS.get(getattr(curve.setting, "method", ""), theme.COMPRESSED)
 
 
 def x_axis(curve: Curve) -> dict[str, Any]:
@@ -42,7 +36,8 @@ def add_bits(figure: go.Figure, curve: Curve) -> None:
     stride = -(-len(bits) // 7)
     kept = np.arange(len(bits) - 1, -1, -stride)[::-1]
     top = {
-        "overlaying": "x", "side": "top", "showgrid": False, "tickvals": curve.x[kept].tolist(), "title": {"text": ""},
+        "overlaying": "x", "side": "top", "type": "log", "range": figure.layout.xaxis.range,
+        "showgrid": False, "tickvals": curve.x[kept].tolist(), "title": {"text": ""},
         "ticktext": [number(float(bits[k])) for k in kept],
     }  # fmt: skip
     figure.update_layout(xaxis2=top)

@@ -23,7 +23,7 @@ from sdqviz.explore.curves.point import A_POSTERIORI
 from sdqviz.explore.curves.walk import EQUAL_BITS
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
-from sdqviz.plots.bounds.axes import add_bits, has_bits, last, limits, look_of, x_axis
+from sdqviz.plots.bounds.axes import add_bits, has_bits, last, limits, x_axis
 from sdqviz.plots.bounds.labels import LABELS, End, label_ends
 from sdqviz.plots.bounds.sentences import BESIDE, alt_text, look_sentence
 from sdqviz.plots.panel import Panel
@@ -40,7 +40,7 @@ def _segments(applies: Array) -> list[tuple[slice, bool]]:
             start = k
     joined = []
     for stretch, holds in found:
-        if holds:  # the dashed neighbours reach to it
+        if holds:  # the dotted neighbours reach to it
             joined.append((stretch, True))
         else:
             joined.append((slice(max(stretch.start - 1, 0), min(stretch.stop + 1, len(applies))), False))
@@ -48,13 +48,12 @@ def _segments(applies: Array) -> list[tuple[slice, bool]]:
 
 
 def _draw_bound(figure: go.Figure, curve: Curve, line: BoundLine, heights: Array, ink: Ink) -> None:
-    """Draw one bound: solid where it applies, dashed and faint where a hypothesis fails, which the hover names."""
+    """Draw one bound: dashed as everywhere, dotted and faint where a hypothesis fails, which the hover names."""
     symbol = "triangle-up-open" if line.kind == A_POSTERIORI else "circle-open"
     for stretch, holds in _segments(line.applies):
         figure.add_scatter(
             x=curve.x[stretch], y=heights[stretch].astype(np.float32), mode="lines", hoverinfo="skip",
-            opacity=0.85 if holds else 0.4,
-            line={"color": ink.text, "width": 1.3, "dash": "solid" if holds else "dash"},
+            opacity=0.85 if holds else 0.4, line=(theme.BOUND if holds else theme.UNMET).line(ink, 1.3),
         )  # fmt: skip
     told = [why(promise) for promise in line.promises]
     figure.add_scatter(
@@ -94,7 +93,7 @@ def draw_curves(curve: Curve, ink: Ink, equal: bool = False) -> Panel:
             End(
                 last(median),
                 f"{label} ({signed(fit.slope)})" if fit.count > 2 and name != EQUAL_BITS else label,
-                look.colour(ink),
+                look.words(ink),
             )
         )
     ends.append(_draw_measured(figure, curve, ink))
@@ -114,7 +113,7 @@ def draw_curves(curve: Curve, ink: Ink, equal: bool = False) -> Panel:
 
 
 def _draw_measured(figure: go.Figure, curve: Curve, ink: Ink) -> End:
-    look, median = look_of(curve), curve.median
+    look, median = theme.ERROR, curve.median
     colour = look.colour(ink)
     low, high = np.nanmin(curve.measured, axis=1), np.nanmax(curve.measured, axis=1)
     runs = curve.measured.shape[1]
@@ -140,4 +139,6 @@ def _draw_measured(figure: go.Figure, curve: Curve, ink: Ink) -> End:
             x=reach, y=fit.line(reach).astype(np.float32), mode="lines",
             line={"color": colour, "width": 2}, hoverinfo="skip",
         )  # fmt: skip
-    return End(last(median), f"<b>measured ({signed(fit.slope)})</b>" if fit.count > 2 else "<b>measured</b>", colour)
+    return End(
+        last(median), f"<b>measured ({signed(fit.slope)})</b>" if fit.count > 2 else "<b>measured</b>", look.words(ink)
+    )

@@ -18,7 +18,7 @@ from sdqviz.explore.curves.line import medians
 from sdqviz.explore.curves.point import A_POSTERIORI
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
-from sdqviz.plots.bounds.axes import limits, look_of
+from sdqviz.plots.bounds.axes import limits
 from sdqviz.plots.bounds.sentences import BESIDE
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
@@ -38,7 +38,7 @@ def draw_ladder(curve: Curve, place: int, ink: Ink, equal: bool = False) -> Pane
     height = max(400, 26 * count + 100)
     figure = theme.figure(ink, x=curve.setting.error_title, height=height, showlegend=False)
     figure.update_layout(margin={"l": 148, "r": 54, "t": 30})
-    look = look_of(curve)
+    look = theme.ERROR
     rows: list[tuple[str, float, str, str, float]] = [("measured", measured, look.colour(ink), look.symbol, 1.0)]
     rows += [(label, value, one.colour(ink), one.symbol, 1.0) for (label, one), value in besides]
     for (line, _, value), name in zip(rungs, names, strict=True):

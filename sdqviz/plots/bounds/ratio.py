@@ -39,13 +39,13 @@ def draw_ratio(curve: Curve, ink: Ink) -> Panel:
         symbol = "triangle-up-open" if line.kind == A_POSTERIORI else "circle-open"
         figure.add_scatter(
             x=curve.x, y=median.astype(np.float32), mode="lines+markers",
-            line={"color": ink.text, "width": 1.2}, marker={"symbol": symbol, "size": 6, "color": ink.text},
+            line=theme.BOUND.line(ink, 1.2), marker={"symbol": symbol, "size": 6, "color": ink.text},
             customdata=np.where(np.isfinite(least), least, np.nan), connectgaps=False,
             hovertemplate=line.title + ": median %{y:.3g}, smallest %{customdata:.3g}<extra></extra>",
         )  # fmt: skip
     figure.add_annotation(
         text="a violation would lie here", x=0.01, xref="paper", xanchor="left", y=math.log10(math.sqrt(low)),
-        yref="y", yanchor="middle", showarrow=False, font={"size": 12, "color": theme.ERROR.colour(ink)},
+        yref="y", yanchor="middle", showarrow=False, font={"size": 12, "color": theme.ERROR.words(ink)},
     )  # fmt: skip
     figure.update_yaxes(theme.log_axis(low, high))
     label_ends(

@@ -52,11 +52,11 @@ def look_sentence(curve: Curve, equal: bool = False) -> str:
     if any(line.probability < 1 for line in curve.bounds):
         least = min(line.probability for line in curve.bounds)
         parts.append(f"Bounds are stated with probability {percent(least)} each.")
-    legend = ["circles: bounds known beforehand"]
+    legend = ["dashed with circles: bounds known beforehand"]
     if any(line.kind == A_POSTERIORI for line in curve.bounds):
         legend.append("triangles: bounds that use what was measured")
     if any(not line.applies.all() for line in curve.bounds):
-        legend.append("dashed: a hypothesis fails, the hover names it")
+        legend.append("dotted: a hypothesis fails, the hover names it")
     told = "; ".join(legend)
     parts.append(f"{told[0].upper()}{told[1:]}.")
     return " ".join(parts)

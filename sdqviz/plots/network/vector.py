@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import plotly.graph_objects as go
 
+from sdqviz.array import Array
 from sdqviz.bounds.statement import CZAJA_NA
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.network.words import bits_text, title_of
 from sdqviz.explore.weight_vector import Vector, vector
 from sdqviz.explore.what_if import Answer
-from sdqviz.explore.wording import number, percent
+from sdqviz.explore.wording import number, percent, settled
 from sdqviz.plots import theme
 from sdqviz.plots.network.looks import look_of
 from sdqviz.plots.panel import Panel
@@ -24,23 +26,45 @@ def draw_vector(asked: Answer, name: str, which: str, ink: Ink) -> Panel:
     )
 
 
+READABLE = 200
+"""Steps of a walk that can be told apart; of a longer one the rest is drawn as the band it fills."""
+
+STRETCHES = 100
+"""Stretches of a long walk for each of which smallest and largest state are drawn."""
+
+
+def _envelope(figure: go.Figure, states: Array, ink: Ink) -> None:
+    """Draw the smallest and the largest state of every stretch of a long walk, and the stretch shown below."""
+    starts = np.linspace(0, len(states), STRETCHES + 1)[:-1].astype(int)
+    low, high = np.minimum.reduceat(states, starts), np.maximum.reduceat(states, starts)
+    figure.add_scatter(
+        x=np.concatenate([starts + 1, starts[::-1] + 1]), y=np.concatenate([high, low[::-1]]).astype(np.float32),
+        mode="lines", line=theme.COMPRESSED.line(ink, 1), fill="toself",
+        fillcolor=theme.faded(theme.COMPRESSED.colour(ink), 0.3), hoverinfo="skip", row=1, col=1,
+    )  # fmt: skip
+    figure.add_vrect(1, READABLE, fillcolor=ink.faint, line_width=0, row=1, col=1)
+    figure.update_xaxes(range=[0, len(states) + 1], title_text=f"all {len(states):,} steps; grey: drawn below", row=1)
+
+
 def _draw_walk(name: str, which: str, found: Vector, ink: Ink) -> Panel:
     states = np.zeros(0) if found.states is None else found.states
     steps = np.arange(1, len(states) + 1)
     delta = found.step
-    figure = theme.figure(ink, x="step n along the walk", y="state uₙ", height=430)
-    at = theme.decimate(states)
-    figure.add_hrect(-delta / 2, delta / 2, fillcolor=ink.faint, line_width=0)
+    long = len(states) > READABLE
+    figure = theme.panes(ink, height=430, rows=1 + long, shared_xaxes=False, vertical_spacing=0.16)
+    figure.update_layout(margin={"t": 14}, showlegend=False)
     for edge in (-delta / 2, delta / 2):
-        figure.add_hline(edge, line=theme.BOUND.line(ink, 1))
+        figure.add_hline(edge, line=theme.BOUND.line(ink, 1), row="all", col=1)
+    if long:
+        _envelope(figure, settled(states, delta), ink)
+    first = settled(states[:READABLE], delta)
     figure.add_scatter(
-        x=steps[at], y=states[at].astype(np.float32), mode="lines", line=theme.COMPRESSED.line(ink, 1),
-        showlegend=False,
-        hovertemplate="step %{x}: %{y:.3g}<extra></extra>",
+        x=steps[:READABLE], y=first.astype(np.float32), mode="lines", line=theme.COMPRESSED.line(ink, 1.2),
+        hovertemplate="step %{x}: %{y:.3g}<extra></extra>", row=1 + long, col=1,
     )  # fmt: skip
-    theme.mark_decimation(figure, len(states), len(at), ink)
     largest = float(np.abs(states).max(initial=0.0))
-    figure.update_yaxes(range=[-1.15 * max(largest, delta / 2), 1.15 * max(largest, delta / 2)])
+    figure.update_yaxes(range=[-1.15 * max(largest, delta / 2), 1.15 * max(largest, delta / 2)], title_text="state uₙ")
+    figure.update_xaxes(title_text="step n along the walk", row=1 + long, col=1)
     told = "stays inside its band" if found.stable else f"leaves its band: it reaches {number(largest / delta)} δ"
     return Panel(
         name="walk",
@@ -48,7 +72,7 @@ def _draw_walk(name: str, which: str, found: Vector, ink: Ink) -> Panel:
         look=f"The {found.kind} whose error is the {which} in this layer ({percent(found.relative_error)} of its "
         f"length). Its state {told}"
         + (
-            ". The dashed lines are ±δ/2."
+            ". The dashed lines are ±δ/2." + (" Above: smallest and largest state of every stretch." if long else "")
             if found.stable
             else ": δ is too small for its coefficients, and no bound applies."
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -13,8 +14,8 @@ from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
-DASHES = ("dot", "dash", "solid")
-"""Line styles of the bounds, the papers' form first, the sharpest last."""
+WIDTHS = (1.0, 1.6, 2.4)
+"""Widths of the lines of the bounds, the papers' form first, the sharpest last."""
 
 
 def draw_cloud(run: WalkRun, ink: Ink) -> Panel:
@@ -26,8 +27,8 @@ def draw_cloud(run: WalkRun, ink: Ink) -> Panel:
     figure = theme.figure(ink, x="run of the cloud", y=f"{name} of the worst neuron", height=460)
     above = measured > run.sharpest.value
     for where, look, label in (
-        (~above, theme.COMPRESSED, "measured, one mark a run"),
-        (above, theme.ERROR, "above the sharpest bound"),
+        (~above, theme.ERROR, "measured, one mark a run"),
+        (above, dataclasses.replace(theme.ERROR, symbol="triangle-up"), "above the sharpest bound"),
     ):
         chosen_runs = kept[where[kept]]
         if len(chosen_runs):
@@ -41,7 +42,7 @@ def draw_cloud(run: WalkRun, ink: Ink) -> Panel:
         label = next(short for part, short in titles.items() if one.name.endswith(part))
         figure.add_scatter(
             x=[1, len(measured)], y=[one.value] * 2, mode="lines", name=f"{label}{'' if one.holds else ' (n/a)'}",
-            line={"color": ink.text, "width": 1.8, "dash": DASHES[min(k, 2)] if one.holds else "longdashdot"},
+            line=(theme.BOUND if one.holds else theme.UNMET).line(ink, WIDTHS[min(k, 2)]),
             hovertemplate=f"{one.title}: %{{y:.4g}}<extra></extra>", opacity=1.0 if one.holds else 0.5,
         )  # fmt: skip
     values = [one.value for one in run.bounds if math.isfinite(one.value)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import plotly.graph_objects as go
 
+from sdqviz.array import Array
 from sdqviz.bounds.path import UNIFIED
 from sdqviz.explore.formula import Formula
-from sdqviz.explore.layer_walks.bands import DRAWS, operator_info
+from sdqviz.explore.layer_walks.bands import DRAWS, Drawn, operator_info
 from sdqviz.explore.layer_walks.walk import WalkRun
 from sdqviz.explore.layer_walks.words import SHORT
 from sdqviz.explore.wording import number, percent
@@ -65,24 +67,12 @@ def draw_operator(run: WalkRun, ink: Ink) -> Panel:
     )  # fmt: skip
     figure.add_scatter(
         x=info.value.astype(np.float32), y=info.mean.astype(np.float32), mode="lines", name="its mean",
-        line={"color": ink.text, "width": 1.5, "dash": "dash"}, hoverinfo="skip",
+        line=theme.COMPRESSED.line(ink, 1.8), hoverinfo="skip",
     )  # fmt: skip
-    edges = np.linspace(info.value[0], info.value[-1], BINS + 1)
-    middle = (edges[:-1] + edges[1:]) / 2
-    counts = {}
-    for name, values in (("spfq", run.plain_values), ("unified", run.values)):
-        inside = np.clip(values[run.data.gram.alive], edges[0], edges[-1])
-        counts[name] = np.histogram(inside, edges)[0] / max(inside.size, 1)
-        look = theme.METHODS[name]  # without its dash, which a staircase makes illegible
-        figure.add_scatter(
-            x=middle, y=counts[name].astype(np.float32), mode="lines", name=f"values of {SHORT[name]}", yaxis="y2",
-            line=look.line(ink, 2) | {"shape": "hvh", "dash": "solid"}, fill="tozeroy" if name == "unified" else None,
-            fillcolor=theme.faded(look.colour(ink)),
-            hovertemplate="z near %{x:.3f}: %{y:.1%}<extra>" + SHORT[name] + "</extra>",
-        )  # fmt: skip
+    middle, counts = _values(figure, run, info, ink)
     widest = float(np.abs(run.values).max())
     plain = float(np.abs(run.plain_values).max())
-    sentences = ["Blue marks are single draws, the dashed line their mean: in range T is right on average."]
+    sentences = ["Marks are single draws, the blue line their mean: in range T is right on average."]
     if run.cut > 0:
         sentences.append("In the shaded zone values become 0 or ±c.")
     sentences.append("Below, the values the walk gave it" + ("; dotted, the last levels." if finite else "."))
@@ -120,3 +110,21 @@ def draw_operator(run: WalkRun, ink: Ink) -> Panel:
             **{f"share_{name}": values for name, values in counts.items()},
         },
     )
+
+
+def _values(figure: go.Figure, run: WalkRun, info: Drawn, ink: Ink) -> tuple[Array, dict[str, Array]]:
+    """Draw which values the walks gave T; return the middles of the bars, and their shares by method."""
+    edges = np.linspace(info.value[0], info.value[-1], BINS + 1)
+    middle = (edges[:-1] + edges[1:]) / 2
+    counts: dict[str, Array] = {}
+    for name, values in (("spfq", run.plain_values), ("unified", run.values)):
+        inside = np.clip(values[run.data.gram.alive], edges[0], edges[-1])
+        counts[name] = np.histogram(inside, edges)[0] / max(inside.size, 1)
+        look = theme.METHODS[name]  # without its dash, which a staircase makes illegible
+        figure.add_scatter(
+            x=middle, y=counts[name].astype(np.float32), mode="lines", name=f"values of {SHORT[name]}", yaxis="y2",
+            line=look.line(ink, 2) | {"shape": "hvh", "dash": "solid"}, fill="tozeroy" if name == "unified" else None,
+            fillcolor=theme.faded(look.colour(ink)),
+            hovertemplate="z near %{x:.3f}: %{y:.1%}<extra>" + SHORT[name] + "</extra>",
+        )  # fmt: skip
+    return middle, counts

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import plotly.graph_objects as go
 
 from sdqviz.bounds.path import SPFQ, UNIFIED
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.layer_walks.alignment import AlignmentRun
-from sdqviz.explore.layer_walks.bands import bands
+from sdqviz.explore.layer_walks.bands import Band, bands
 from sdqviz.explore.layer_walks.walk import WalkRun
 from sdqviz.explore.layer_walks.width import WidthRun
 from sdqviz.explore.layer_walks.words import SHORT
@@ -20,37 +23,34 @@ from sdqviz.plots.path_following.operator import draw_operator
 from sdqviz.plots.path_following.width import draw_bits, draw_width
 from sdqviz.plots.theme import Ink
 
+FAINT = 120
+"""Points of a curve in the background."""
+
 
 def draw_paths(run: WalkRun, ink: Ink) -> Panel:
     """Draw ‖u_t‖/‖Xw‖ along the walk, median and band over the neurons, for all methods."""
     found = bands(run)
     length = len(run.data.weights)
     steps = np.arange(1, length + 1)
-    figure = theme.figure(ink, x="step t of the walk", y="‖u_t‖ / ‖Xw‖", height=400)
+    figure = theme.panes(
+        ink, height=360, columns=len(found), shared_yaxes=True, horizontal_spacing=0.015,
+        subplot_titles=[SHORT[name] for name in found],
+    )  # fmt: skip
+    figure.update_layout(margin={"t": 34}, showlegend=False)
+    figure.update_annotations(font={"size": 14, "color": ink.text})
     drawn = length
-    for name, band in found.items():
-        look = theme.METHODS[name]
-        kept = theme.decimate(band.median, theme.DRAWN // 2)
-        drawn = min(drawn, len(kept))
-        x = steps[kept]
-        outline = np.concatenate([band.high[kept], band.low[kept][::-1]]).astype(np.float32)
-        if run.data.weights.shape[1] > 1:
-            figure.add_scatter(
-                x=np.concatenate([x, x[::-1]]), y=outline, mode="lines", line={"width": 0}, fill="toself",
-                fillcolor=theme.faded(look.colour(ink)), hoverinfo="skip", showlegend=False, legendgroup=name,
-            )  # fmt: skip
-        figure.add_scatter(
-            x=x, y=band.median[kept].astype(np.float32), name=SHORT[name], mode="lines", legendgroup=name,
-            line=look.line(ink, 2), hovertemplate="t = %{x}: %{y:.4f}<extra>" + SHORT[name] + "</extra>",
-        )  # fmt: skip
+    for place, name in enumerate(found, start=1):
+        drawn = min(drawn, _pane(figure, place, name, found, ink, several=run.data.weights.shape[1] > 1))
     figure.update_yaxes(rangemode="tozero", zeroline=False)
+    figure.update_yaxes(title_text="‖u_t‖ / ‖Xw‖", col=1)
+    figure.update_xaxes(title_text="step t of the walk", col=len(found) // 2 + 1)
     theme.mark_decimation(figure, length, drawn, ink)
     ends = ", ".join(f"{SHORT[name]} {percent(float(band.median[-1]))}" for name, band in found.items())
     last = {name: float(band.median[-1]) for name, band in found.items()}
     best = min(last, key=lambda name: last[name])
     told = (
         "Rounding lets its errors pile up; the others hand each error on to the weights still to come. At the end "
-        "stands the error of the layer; bands hold 80 % of the neurons."
+        "stands the error of the layer. Bands hold 80 % of the neurons; grey are the others."
         if last["round-to-nearest"] > max(last["gpfq"], last["spfq"])
         else "Here handing errors on does not help every method: at the end rounding is no worse than some. Bands hold "
         "80 % of the neurons."
@@ -93,6 +93,31 @@ def draw_paths(run: WalkRun, ink: Ink) -> Panel:
             },
         },
     )
+
+
+def _pane(figure: go.Figure, place: int, name: str, found: Mapping[str, Band], ink: Ink, *, several: bool) -> int:
+    """Draw one method with its band, the others faint behind it; return how many points its median keeps."""
+    look, band = theme.METHODS[name], found[name]
+    for other, one in found.items():
+        if other != name:
+            at = theme.decimate(one.median, FAINT)
+            figure.add_scatter(
+                x=at + 1, y=one.median[at].astype(np.float32), mode="lines", line={"color": ink.faint, "width": 1.2},
+                hoverinfo="skip", row=1, col=place,
+            )  # fmt: skip
+    kept = theme.decimate(band.median, theme.DRAWN // 2)
+    x = kept + 1
+    if several:
+        outline = np.concatenate([band.high[kept], band.low[kept][::-1]]).astype(np.float32)
+        figure.add_scatter(
+            x=np.concatenate([x, x[::-1]]), y=outline, mode="lines", line={"width": 0}, fill="toself",
+            fillcolor=theme.faded(look.colour(ink)), hoverinfo="skip", row=1, col=place,
+        )  # fmt: skip
+    figure.add_scatter(
+        x=x, y=band.median[kept].astype(np.float32), name=SHORT[name], mode="lines", row=1, col=place,
+        line=look.line(ink, 2), hovertemplate="t = %{x}: %{y:.4f}<extra>" + SHORT[name] + "</extra>",
+    )  # fmt: skip
+    return len(kept)
 
 
 def panels(run: WalkRun, aligned: AlignmentRun | None, widths: WidthRun, ink: Ink) -> list[Panel]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from sdqviz.explore.formula import Formula
+from sdqviz.explore.sigma_delta import growth
 from sdqviz.explore.vector import VectorRun
-from sdqviz.explore.wording import percent
+from sdqviz.explore.wording import number, percent
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
 SIGMA_DELTA, PCM = "ΣΔ", "rounding"
+
+
+STEADY = (0.67, 1.5)
+"""Factors between which an error is said to stay."""
 
 
 def draw_error(run: VectorRun, ink: Ink) -> Panel:
@@ -41,13 +46,7 @@ def draw_error(run: VectorRun, ink: Ink) -> Panel:
     top = max(float(run.running_bound[-1]), float(run.rounded_running_error.max())) / norm
     figure.update_yaxes(theme.log_axis(max(floor, 1e-8) / 1.6, max(top, 1e-7) * 1.6))
     theme.mark_decimation(figure, size, kept, ink)
-    told = "ΣΔ's error stays under the dashed bound and hardly grows; the error of rounding keeps growing."
-    if not run.trace.stable:
-        told = (
-            "The quantizer is overloaded: what it cannot pass on stays in the error, and the dashed curve is no bound."
-        )
-    elif run.rounded_error <= run.error:
-        told = "Here rounding each coefficient on its own ends no worse than ΣΔ: the frame is small, or δ is large."
+    told = _told(run)
     return Panel(
         name="error",
         title="Error as the walk goes on",
@@ -74,3 +73,22 @@ def draw_error(run: VectorRun, ink: Ink) -> Panel:
             "bound": run.running_bound,
         },
     )
+
+
+def _told(run: VectorRun) -> str:
+    """Say how both errors go, from the curves that are drawn."""
+    mine, other = growth(run.running_error), growth(run.rounded_running_error)
+
+    def grows(factor: float) -> str:
+        if factor < STEADY[0]:
+            return f"falls to {number(factor)} of"
+        return f"stays at {number(factor)} times" if factor <= STEADY[1] else f"grows to {number(factor)} times"
+
+    told = f"From the second quarter to the last ΣΔ's error {grows(mine)} what it was, that of rounding {grows(other)}."
+    if not run.trace.stable:
+        return f"The quantizer is overloaded, and the dashed curve is no bound. {told}"
+    if run.bounds[0].holds and bool((run.running_error <= run.running_bound * (1 + 1e-9)).all()):
+        told += " ΣΔ stays under the dashed bound at every step."
+    if run.rounded_error <= run.error:
+        told += " Here rounding each coefficient on its own ends no worse than ΣΔ."
+    return told

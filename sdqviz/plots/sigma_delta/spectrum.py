@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sdqviz.explore import sigma_delta as lab
 from sdqviz.explore.formula import Formula
-from sdqviz.explore.sigma_delta import spectrum_info
 from sdqviz.explore.vector import VectorRun
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
@@ -13,11 +13,17 @@ from sdqviz.plots.panel import Panel
 from sdqviz.plots.sigma_delta.error import PCM, SIGMA_DELTA
 from sdqviz.plots.theme import Ink
 
+LEVEL = 3.0
+"""Decibels by which two averages of a spectrum have to differ for one to be called larger."""
+
 
 def draw_spectrum(run: VectorRun, ink: Ink) -> Panel:
     """Draw the power spectra of both error sequences: where in frequency the error went."""
-    info = spectrum_info(run)
+    info = lab.spectrum_info(run)
     figure = theme.figure(ink, x="frequency, cycles per step", y="power over δ²/12, dB", height=340)
+    quiet = float(np.quantile(np.concatenate([info.sigma_delta, info.rounding]), 0.02))
+    floor = max(quiet, -40) - 4
+    below = int((info.rounding < floor).sum()), int((info.sigma_delta < floor).sum())
     for values, name, look in (
         (info.rounding, PCM, theme.ROUNDING),
         (info.sigma_delta, SIGMA_DELTA, theme.ERROR),
@@ -25,23 +31,24 @@ def draw_spectrum(run: VectorRun, ink: Ink) -> Panel:
     ):
         figure.add_scatter(
             x=info.frequency.astype(np.float32),
-            y=values.astype(np.float32),
+            y=np.where(values < floor, np.nan, values).astype(np.float32),
             name=name,
             mode="lines",
             line=look.line(ink),
         )
-    low = float(np.quantile(np.concatenate([info.sigma_delta, info.rounding]), 0.02))
     high = float(max(info.sigma_delta.max(), info.rounding.max(), 6))
-    figure.update_yaxes(range=[max(low, -40) - 4, high + 4])
+    figure.update_yaxes(range=[floor, high + 4])
     gap = info.low_gap
+    told = _told(info)
+    if any(below):
+        figure.add_annotation(
+            text=f"below the picture: {below[0]} frequencies of rounding, {below[1]} of ΣΔ", x=0.99, xref="paper",
+            y=0.01, yref="paper", xanchor="right", yanchor="bottom", showarrow=False, font={"size": 11},
+        )  # fmt: skip
     return Panel(
         name="spectrum",
         title="Noise shaping",
-        look="ΣΔ pushes its error towards high frequencies, away from the slow turns of the frame that the "
-        "reconstruction "
-        "listens to."
-        if gap > 0
-        else "Here ΣΔ shapes nothing: at low frequencies its error is no smaller than that of rounding.",
+        look=told,
         alt=f"Spectra of the errors of sigma-delta and of rounding. Over the lowest eighth of the frequencies "
         f"sigma-delta "
         f"lies {number(abs(gap))} dB {'below' if gap >= 0 else 'above'} rounding.",
@@ -60,3 +67,16 @@ def draw_spectrum(run: VectorRun, ink: Ink) -> Panel:
             "model_dB": info.model,
         },
     )
+
+
+def _told(info: lab.Spectrum) -> str:
+    """Say where the error of ΣΔ went, from the curve that is drawn."""
+    if abs(info.rise) < LEVEL:
+        shape = "ΣΔ's error is about as large at high frequencies as at low ones"
+    elif info.rise > 0:
+        shape = f"ΣΔ pushes its error towards high frequencies, where it is {info.rise:.0f} dB larger than at low ones"
+    else:
+        shape = f"ΣΔ's error is {-info.rise:.0f} dB larger at low frequencies than at high ones: nothing is shaped"
+    gap = info.low_gap
+    beside = f"{abs(gap):.0f} dB {'below' if gap > 0 else 'above'} that of rounding"
+    return f"{shape}. At the low ones, which the reconstruction listens to, it lies {beside}."

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from sdqviz.array import Array, Index
+from sdqviz.array import Index
 from sdqviz.bounds.statement import CZAJA_NA, number_tex
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.vector import VectorRun
-from sdqviz.explore.wording import number
-from sdqviz.plots import theme
+from sdqviz.explore.wording import number, settled
+from sdqviz.plots import player, theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
@@ -40,43 +40,14 @@ def _symbols(run: VectorRun) -> list[tuple[str, str, str]]:
 
 
 def draw_steps(run: VectorRun, ink: Ink) -> Panel:
-    """Draw coefficients, levels and state along the walk, with play, slow motion and a slider."""
+    """Draw coefficients, levels and state along the walk, with Play, Slow, Step and a slider above them."""
     size, delta = run.frame.size, run.step
-    n = np.arange(1, size + 1)
-    figure = theme.panes(ink, height=510, rows=3, row_heights=[0.08, 0.46, 0.46], vertical_spacing=0.035)
-    figure.update_layout(margin={"t": 62})
-    markers = "lines+markers" if size <= 40 else "lines"
-    kept = len(n)
-
-    def add(row: int, values: Array, name: str, look: theme.Look, **more: Any) -> None:
-        nonlocal kept
-        at = theme.decimate(values)
-        kept = min(kept, len(at))
-        given: dict[str, Any] = {"mode": markers, "line": look.line(ink), "marker": look.marker(ink)} | more
-        figure.add_scatter(x=n[at], y=values[at].astype(np.float32), name=name, row=row, col=1, **given)
-
-    add(2, run.trace.coefficients, "coefficient xₙ", theme.ORIGINAL)
-    levels = {"mode": "markers", "marker": theme.COMPRESSED.marker(ink, 5)}
-    add(
-        2,
-        run.rounded.quantized,
-        "level by rounding",
-        theme.ROUNDING,
-        **levels | {"marker": theme.ROUNDING.marker(ink, 4)},
-    )
-    add(2, run.trace.quantized, "level qₙ of ΣΔ", theme.COMPRESSED, **levels)
-    add(3, run.rounded.state, "running error of rounding", theme.ROUNDING, mode="lines")
-    add(3, run.trace.state, "state uₙ of ΣΔ", theme.COMPRESSED)
-    figure.add_hrect(-delta / 2, delta / 2, row=3, col=1, fillcolor=ink.faint, line_width=0)
+    figure = theme.panes(ink, height=480, rows=3, row_heights=[0.08, 0.46, 0.46], vertical_spacing=0.035)
+    figure.update_layout(margin={"t": 56})
+    player.cover(figure, ink, "x3", size + 0.5, figure.layout.yaxis2.domain[1])
+    kept = _curves(figure, run, ink)
     for edge in (-delta / 2, delta / 2):
         figure.add_hline(edge, row=3, col=1, line=theme.BOUND.line(ink, 1))
-    over = run.overloaded()
-    if len(over):
-        shown = over[np.linspace(0, len(over) - 1, min(len(over), 300)).astype(int)]
-        figure.add_scatter(
-            x=shown + 1, y=run.trace.coefficients[shown], name=f"overload ({len(over)} steps)", mode="markers",
-            marker=theme.ERROR.marker(ink, 9), row=2, col=1,
-        )  # fmt: skip
     span = max(float(np.abs(run.trace.state).max()), delta / 2)
     drift = float(np.abs(run.rounded.state).max())
     reach = 1.15 * max(span, drift if drift < 6 * span else 4 * span)
@@ -91,46 +62,23 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     if drift > reach:
         figure.add_annotation(
             text=f"rounding leaves the picture: {number(drift / delta)} δ at its farthest", row=3, col=1,
-            xref="x domain", yref="y domain", x=0.99, y=0.02, showarrow=False, font={"size": 11, "color": ink.text},
+            xref="x domain", yref="y domain", x=0.99, y=0.02, showarrow=False, font={"size": 11},
         )  # fmt: skip
     theme.mark_decimation(figure, size, kept, ink)
     _play(figure, run, ink)
-    largest = float(np.abs(run.trace.state).max())
-    overload = f" The quantizer is overloaded at {run.overload} of {size} steps." if run.overload else ""
-    told = (
-        "Below: the state is ΣΔ's memory of what rounding has left out. It stays in the band ±δ/2, while the "
-        "error of plain "
-        "rounding adds up."
-        if run.trace.stable
-        else "Below: the levels are too small for the coefficients, so the state leaves the band ±δ/2 and runs away."
-    )
-    relation = r"\le" if run.trace.stable else ">"
-    inside = "inside" if largest <= delta / 2 * (1 + 1e-9) else "outside"
+    told = _told(run, drift)
+    inside = "inside" if run.trace.stable else "outside"
     return Panel(
         name="steps",
         title="Step by step",
-        look=told + overload,
+        look=told,
         alt=f"Coefficients, levels and state over {size} steps. The state of sigma-delta stays {inside} the band of "
-        f"plus or minus {number(delta / 2)}: its largest value is {number(largest)}. The running error of plain "
-        f"rounding reaches {number(drift)}.{overload}",
+        f"plus or minus {number(delta / 2)}: its largest value is {number(float(np.abs(run.trace.state).max()))}. "
+        f"{told}",
         figure=figure,
-        formulas=[
-            Formula(
-                r"q_n=Q(u_{n-1}+x_n),\quad u_n=u_{n-1}+x_n-q_n,\quad u_0=0",
-                _symbols(run),
-                f"{CZAJA_NA}, Definition 3.1. PCM has no memory: q_n = Q(x_n).",
-            ),
-            Formula(
-                r"|x_n|\le (K-\tfrac12)\delta\ \Rightarrow\ |u_n|\le \delta/2",
-                [],
-                f"Stability: {run.trace.reason}.",
-                rf"{number_tex(float(np.abs(run.trace.coefficients).max()))}"
-                rf"\ {relation}\ {number_tex((2 ** (run.bits - 1) - 0.5) * delta)}",
-                "vector-bound",
-            ),
-        ],
+        formulas=_formulas(run),
         table=lambda: {
-            "n": n,
+            "n": np.arange(1, size + 1),
             "frame_vector": run.order,
             "coefficient": run.trace.coefficients,
             "level": run.trace.quantized,
@@ -141,33 +89,97 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     )
 
 
+def _curves(figure: go.Figure, run: VectorRun, ink: Ink) -> int:
+    """Add coefficients and levels above, the states below; return how many points a curve has at least."""
+    size, delta = run.frame.size, run.step
+    n = np.arange(1, size + 1)
+    markers = "lines+markers" if size <= 40 else "lines"
+    figure.add_hrect(-delta / 2, delta / 2, row=3, col=1, fillcolor=ink.faint, line_width=0)
+    drawn = (
+        (2, run.trace.coefficients, "coefficient xₙ", theme.ORIGINAL, markers, 5),
+        (2, run.rounded.quantized, "level by rounding", theme.ROUNDING, "markers", 4),
+        (2, run.trace.quantized, "level qₙ of ΣΔ", theme.COMPRESSED, "markers", 5),
+        (3, run.rounded.state, "running error of rounding", theme.ROUNDING, "lines", 5),
+        (3, run.trace.state, "state uₙ of ΣΔ", theme.COMPRESSED, markers, 5),
+    )
+    kept = size
+    for row, values, name, look, mode, width in drawn:
+        at = theme.decimate(values)
+        kept = min(kept, len(at))
+        figure.add_scatter(
+            x=n[at], y=settled(values[at], delta).astype(np.float32), name=name, mode=mode, line=look.line(ink),
+            marker=look.marker(ink, width), row=row, col=1,
+        )  # fmt: skip
+    over = run.overloaded()
+    if len(over):
+        shown = over[np.linspace(0, len(over) - 1, min(len(over), 300)).astype(int)]
+        figure.add_scatter(
+            x=shown + 1, y=run.trace.coefficients[shown], name=f"overload ({len(over)} steps)", mode="markers",
+            marker=theme.ERROR.marker(ink, 9), row=2, col=1,
+        )  # fmt: skip
+    return kept
+
+
+def _told(run: VectorRun, drift: float) -> str:
+    """Say what the state and the running error of rounding do, from the curves that are drawn."""
+    overload = f" The quantizer is overloaded at {run.overload} of {run.frame.size} steps." if run.overload else ""
+    if not run.trace.stable:
+        return f"Below: the levels are too small, so the state leaves the band ±δ/2 and runs away.{overload}"
+    beside = (
+        f"while the error of plain rounding adds up to {number(drift / run.step)} δ"
+        if drift > run.step
+        else f"and here the error of plain rounding too stays below {number(drift / run.step)} δ"
+    )
+    return f"Below: the state is ΣΔ's memory of what rounding has left out. It stays in the band ±δ/2, {beside}."
+
+
+def _formulas(run: VectorRun) -> list[Formula]:
+    relation = r"\le" if run.trace.stable else ">"
+    largest = float(np.abs(run.trace.coefficients).max())
+    return [
+        Formula(
+            r"q_n=Q(u_{n-1}+x_n),\quad u_n=u_{n-1}+x_n-q_n,\quad u_0=0",
+            _symbols(run),
+            f"{CZAJA_NA}, Definition 3.1. PCM has no memory: q_n = Q(x_n).",
+        ),
+        Formula(
+            r"|x_n|\le (K-\tfrac12)\delta\ \Rightarrow\ |u_n|\le \delta/2",
+            [],
+            f"Stability: {run.trace.reason}.",
+            rf"{number_tex(largest)}\ {relation}\ {number_tex((2 ** (run.bits - 1) - 0.5) * run.step)}",
+            "vector-bound",
+        ),
+    ]
+
+
 def _play(figure: go.Figure, run: VectorRun, ink: Ink) -> None:
-    """Add the cursors and the frames that move them: client-side, so stepping asks nothing of the server."""
-    x, q, u = run.trace.coefficients, run.trace.quantized, run.trace.state
-    steps = played_steps(run.frame.size)
+    """Add what moves: the step in words, its level and state, and the arrow that carries the last error on."""
+    x, q, u = (settled(v, run.step) for v in (run.trace.coefficients, run.trace.quantized, run.trace.state))
     before = np.concatenate([[0.0], u[:-1]])
     first = len(figure.data)
-    ring = {"size": 12, "symbol": "circle-open", "line": {"width": 2.5}}
-
-    def reading(k: int) -> str:
-        return f"n = {k + 1}:  u + x = {before[k] + x[k]:.3g}  →  q = {q[k]:.3g},  new u = {u[k]:.3g}"
-
+    ring = {"size": 12, "symbol": "circle-open", "line": {"width": 2.5}, "color": theme.COMPRESSED.colour(ink)}
     figure.add_scatter(
-        x=[1], y=[0.5], mode="text", text=["press play, or drag the slider"],
-        textposition="middle right", textfont={"color": ink.text, "size": 13}, cliponaxis=False,
-        hoverinfo="skip", showlegend=False, row=1, col=1,
+        x=[1], y=[0.5], mode="text", text=["Play or Step: one level after the other"], textposition="middle right",
+        textfont={"color": ink.text, "size": 13}, cliponaxis=False, hoverinfo="skip", showlegend=False, row=1, col=1,
     )  # fmt: skip
-    for row, value, look in ((2, q[0], theme.COMPRESSED), (3, u[0], theme.COMPRESSED)):
+    for row in (2, 3):
         figure.add_scatter(
-            x=[1], y=[float(value)], mode="markers", marker=ring | {"color": look.colour(ink)}, hoverinfo="skip",
-            showlegend=False, row=row, col=1,
-        )  # fmt: skip
-    figure.frames = [
-        go.Frame(
-            name=str(k + 1),
-            data=[{"text": [reading(k)]}, *({"x": [int(k) + 1], "y": [round(float(v[k]), 9)]} for v in (q, u))],
-            traces=[first, first + 1, first + 2],
+            x=[None], y=[None], mode="markers", marker=ring, hoverinfo="skip", showlegend=False, row=row, col=1
         )
-        for k in steps
-    ]
-    theme.controls(figure, ink, [str(k + 1) for k in steps])
+    figure.add_scatter(
+        x=[None], y=[None], mode="lines+markers", line=theme.ERROR.line(ink, 2.5), hoverinfo="skip", showlegend=False,
+        marker={"symbol": "arrow", "size": [0, 12], "angleref": "previous", "color": theme.ERROR.colour(ink)},
+        row=2, col=1,
+    )  # fmt: skip
+
+    def moment(k: int) -> list[dict[str, Any]]:
+        told = f"n = {k + 1}:  u + x = {before[k] + x[k]:.3g}  →  q = {q[k]:.3g},  new u = {u[k]:.3g}"
+        carried = [float(f"{value:.6g}") for value in (x[k], x[k] + before[k])]
+        return [
+            {"x": [1], "y": [0.5], "text": [told]},
+            {"x": [k + 1], "y": [float(f"{q[k]:.9g}")]},
+            {"x": [k + 1], "y": [float(f"{u[k]:.9g}")]},
+            {"x": [k + 1, k + 1], "y": carried},
+        ]
+
+    player.add(figure, ink, [moment(int(k)) for k in played_steps(run.frame.size)], range(first, first + 4))
