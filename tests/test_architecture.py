@@ -16,7 +16,7 @@ FLOORS = [
     app pages cli
     ui
     plots
-    experiments
+    experiments lessons
     explore
     compression
     methods

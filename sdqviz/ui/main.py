@@ -16,6 +16,7 @@ PAGES = (
     ("geta.py", "GETA", "geta"),
     ("bounds.py", "Bounds", "bounds"),
     ("compare.py", "Compare", "compare"),
+    ("learn.py", "Learn", "learn"),
 )
 
 

@@ -213,6 +213,11 @@ def proof(name: str) -> None:
             st.markdown(file.read_text(encoding="utf-8"))
 
 
+def text(name: str) -> str:
+    """Return a text of ``assets/texts`` without its heading."""
+    return (asset.folder() / "texts" / f"{name}.md").read_text(encoding="utf-8").partition("\n")[2]
+
+
 def texts(folder: str) -> None:
     """Draw the texts of a folder of ``assets/texts``, each in a fold under its own heading."""
     for file in sorted((asset.folder() / "texts" / folder).glob("*.md")):

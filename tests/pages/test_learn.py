@@ -1,0 +1,79 @@
+"""The page Learn without a browser: cards, guesses, answers, and the lists beside the lessons."""
+
+import re
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from sdqviz.explore.glossary import TERMS
+from sdqviz.lessons import LESSONS
+from sdqviz.ui.launch import MAIN
+
+
+def visit(**parameters):
+    at = AppTest.from_file(str(MAIN), default_timeout=60)
+    at.run()
+    at.switch_page("../../pages/learn.py")
+    at.query_params.update({name: str(value) for name, value in parameters.items()})
+    at.run()
+    assert not at.exception and not at.error
+    return at
+
+
+def told(at):
+    return " ".join(one.value for one in at.markdown)
+
+
+def press(at, label):
+    next(button for button in at.button if button.label == label).click().run()
+    assert not at.exception and not at.error
+
+
+def test_a_number_is_guessed_then_answered_explained_and_broken():
+    at = visit()
+    assert "1 · Passing the rest on" in [one.value for one in at.subheader]
+    assert not at.get("plotly_chart"), "nothing is shown before the guess"
+    at.slider(key="_guess passing-on").set_value(5.0).run()
+    press(at, "This is my guess")
+    found = LESSONS["passing-on"]().reveal()
+    assert LESSONS["passing-on"]().surprise(5, found) in told(at) and "more than you thought" in told(at)
+    (chart,) = at.get("plotly_chart")
+    assert "your guess 5" in chart.proto.spec and found.sentence in chart.proto.alt
+    press(at, "Next")
+    assert found.sentence in told(at) and LESSONS["passing-on"].why in told(at)
+    press(at, "Next")
+    assert LESSONS["passing-on"].break_it in told(at)
+    press(at, "Next lesson")
+    assert at.selectbox(key="lesson").value == "noise-shaping" and at.slider(key="card").value == 1
+    press_back = [button for button in at.button if button.label == "Back"]
+    assert not press_back
+
+
+def test_a_choice_must_be_made_before_it_is_answered():
+    at = visit(lesson="noise-shaping")
+    assert next(button for button in at.button if button.label == "This is my guess").disabled
+    at.radio(key="_guess noise-shaping").set_value("high").run()
+    press(at, "This is my guess")
+    assert "Your guess was right." in told(at)
+    press(at, "Back")
+    assert at.radio(key="_guess noise-shaping").value == "high", "the guess is still there"
+
+
+def test_a_link_to_an_answer_says_that_nobody_guessed():
+    at = visit(lesson="which-channels", card=2)
+    assert "No guess was made." in told(at) and len(at.get("plotly_chart")) == 1
+
+
+@pytest.mark.parametrize("name", sorted(LESSONS))
+def test_every_lesson_asks(name):
+    at = visit(lesson=name)
+    assert LESSONS[name].question in told(at)
+
+
+def test_the_lists_are_complete():
+    at = visit()
+    text = told(at)
+    assert all(f"**{term}**: {meaning}" in text for term, meaning in TERMS.items())
+    assert "| $\\delta$ | the step between levels |" in text and "GPTQ: Accurate" in text
+    rows = re.findall(r"^\| .*`methods/gptq.py`", text, re.MULTILINE)
+    assert len(rows) == 1, "the table from the papers to the code is README's"
