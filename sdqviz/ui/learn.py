@@ -10,6 +10,7 @@ from sdqviz import asset
 from sdqviz.lessons import LESSONS
 from sdqviz.lessons.lesson import CARDS, Lesson, Number, Reveal
 from sdqviz.plots import lesson as plots
+from sdqviz.ui import kept as choices
 from sdqviz.ui import link, main, show
 from sdqviz.ui.screen import Page
 
@@ -77,7 +78,7 @@ def _guess(lesson: Lesson) -> None:
 
 def _take(name: str, key: str) -> None:
     st.session_state[f"_guessed {name}"] = st.session_state[key]
-    link.apply({"card": 2})
+    choices.apply({"card": 2})
 
 
 def draw(page: Page, lesson: Lesson, card: int) -> None:
@@ -119,11 +120,11 @@ def _neighbours(lesson: Lesson, card: int) -> None:
     place = names.index(lesson.name)
     back, on = st.columns(2)
     if card > 1:
-        back.button("Back", icon=":material/arrow_back:", on_click=link.apply, args=({"card": card - 1},))
+        back.button("Back", icon=":material/arrow_back:", on_click=choices.apply, args=({"card": card - 1},))
     if 1 < card < len(CARDS):
-        on.button("Next", icon=":material/arrow_forward:", on_click=link.apply, args=({"card": card + 1},))
+        on.button("Next", icon=":material/arrow_forward:", on_click=choices.apply, args=({"card": card + 1},))
     elif card == len(CARDS) and place + 1 < len(names):
-        on.button("Next lesson", on_click=link.apply, args=({"lesson": names[place + 1], "card": 1},))
+        on.button("Next lesson", on_click=choices.apply, args=({"lesson": names[place + 1], "card": 1},))
 
 
 def paper_to_code() -> str:
