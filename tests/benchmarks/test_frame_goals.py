@@ -57,3 +57,18 @@ def test_calibrated_frames_below_one_bit(network, choice):
     )
     least, most = CALIBRATED[network, choice]
     assert accuracy.mean() >= least and stored <= most
+
+
+def test_calibrated_columns_with_their_bound_in_force():
+    reports = [
+        sq.compress(
+            sq.NETWORKS["mnist-fnn"](seed=seed).load(), sq.METHODS["frame-columns"](), calibration=1024, seed=0
+        ).report
+        for seed in range(3)
+    ]
+    accuracy = np.array([report.accuracy_after for report in reports])
+    stored = max(report.bits_per_weight for report in reports)
+    print(f"mnist-fnn columns: {100 * accuracy.round(4)} % mean {100 * accuracy.mean():.2f} at {stored:.3f} bits")
+    assert accuracy.mean() >= 0.98 and stored <= 1.75
+    for report in reports:
+        assert all(row.bound_holds and row.error <= row.bound for row in report.layers)

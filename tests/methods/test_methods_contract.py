@@ -33,6 +33,11 @@ SMALL = {
         {"redundancy": 0.5, "paths": 4, "biases": "corrected", "batch_norm": "estimated"},
         {"bits": 2, "redundancy": 1.5, "signs": False, "alignment": "none", "keep_dead": True, "patches": 0.5},
     ],
+    "frame-columns": [
+        {"bits": 3},
+        {"bits": 1, "step_rule": "fitted", "alignment": "least-squares", "biases": "corrected"},
+        {"bits": 2, "redundancy": 1.5, "order": 1, "signs": False, "keep_dead": True, "patches": 0.5},
+    ],
     "round-to-nearest": [
         {"bits": 3},
         {"bits": 2, "scale": "per-layer", "fit": "mse", "biases": "quantized"},
@@ -84,6 +89,7 @@ SMALL["geta"] = [
 FINE = {
     "frame": {"redundancy": 4.0, "bits": 12, "step_rule": "range-column"},
     "frame-calibrated": {"bits": 8, "redundancy": 8.0, "damping": 0.001},
+    "frame-columns": {"bits": 8, "redundancy": 16.0, "order": 1},
     "round-to-nearest": {"bits": 14},
     "gpfq": {"bits": 14},
     "spfq": {"bits": 16},
@@ -95,7 +101,7 @@ FINE = {
 TRAINING = {"geta"}
 """Methods that train, and prune in any case: near no alphabet are they the identity, and they need labels."""
 DATA_FREE = {"frame", "round-to-nearest", "magnitude-pruning"}
-BOUNDED = {"frame", "frame-calibrated", "round-to-nearest", "spfq", "unified"}
+BOUNDED = {"frame", "frame-calibrated", "frame-columns", "round-to-nearest", "spfq", "unified"}
 """Methods with a bound on a layer; no theorem here bounds walks that draw nothing, or pruning by size."""
 CASES = [(name, choice) for name, choices in SMALL.items() for choice in choices]
 
