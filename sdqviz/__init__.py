@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sdqviz.version import __version__
 
 if TYPE_CHECKING:
+    from sdqviz.cli.notebook import show
     from sdqviz.compression.compress import Compression, compress, load
     from sdqviz.error import InputError, Stopped
     from sdqviz.frames import FRAMES
@@ -39,6 +40,7 @@ _HOME = {
     "Dataset": "sdqviz.networks.dataset",
     "compress": "sdqviz.compression.compress",
     "load": "sdqviz.compression.compress",
+    "show": "sdqviz.cli.notebook",
     "Compression": "sdqviz.compression.compress",
     "InputError": "sdqviz.error",
     "Stopped": "sdqviz.error",
@@ -60,6 +62,7 @@ __all__ = [
     "__version__",
     "compress",
     "load",
+    "show",
 ]
 
 

@@ -68,6 +68,11 @@ class Registry(Mapping[str, type[C]], Generic[C]):
         self._entries[cls.name] = cls
         return cls
 
+    def forget(self, name: str) -> None:
+        """Take a name out again that was registered while the program ran."""
+        cls = self._entries.pop(name)
+        _CLASS_NAMES.pop(cls.__name__, None)
+
     def _discover(self) -> None:
         if not self._discovered:
             package = importlib.import_module(self._package)

@@ -47,7 +47,7 @@ HOME: dict[str, set[str]] = {
     "networkx": {"pruning"},
     "dask": {"experiments"},
     "distributed": {"experiments"},
-    "joblib": {"experiments"},
+    "joblib": {"experiments", "cli"},
     "onnx": {"compression"},
     "onnxscript": {"compression"},
     "brevitas": set(),

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sdqviz.cli.meter import Meter, interruptible
-from sdqviz.cli.settings import choice_from, require_writable
+from sdqviz.cli.settings import choice_from, network_class, require_writable
 from sdqviz.cli.text import aligned, report_text
 from sdqviz.error import InputError
 
@@ -35,7 +35,9 @@ def train(
 
 
 def compress(
-    network: Annotated[str, typer.Option(help="Name of a catalogue network.")] = "mnist-fnn",
+    network: Annotated[
+        str, typer.Option(help="Name of a catalogue network, or your own: my_file.py:make, a function of a file.")
+    ] = "mnist-fnn",
     method: Annotated[str, typer.Option(help="Name of a method.")] = "frame",
     settings: Annotated[
         list[str] | None,
@@ -67,10 +69,9 @@ def compress(
 ) -> None:
     """Compress a trained network, or weights of one's own, and print what that did to it."""
     from sdqviz.methods import METHODS
-    from sdqviz.networks.catalogue import NETWORKS
 
     how = choice_from(METHODS[method], settings or [])
-    which = choice_from(NETWORKS[network], [f"seed={network_seed}", *(network_settings or [])])
+    which = choice_from(network_class(network), [f"seed={network_seed}", *(network_settings or [])])
     if output is not None:
         require_writable(output)  # before the work, not after it
     if weights is not None and (state is not None or data is not None):

@@ -9,13 +9,17 @@ from typing import Annotated
 import typer
 
 from sdqviz.cli.meter import Meter, interruptible
-from sdqviz.cli.settings import numbers, plan_file, require_writable
+from sdqviz.cli.settings import network_class, numbers, plan_file, require_writable
 from sdqviz.cli.text import sweep_text
 from sdqviz.error import InputError
 
 
 def sweep(
     plan: Annotated[str, typer.Argument(help="A plan's TOML file, or the name of a shipped one: mnist, example.")],
+    network: Annotated[
+        str | None,
+        typer.Option(help="In place of the plan's networks: a catalogue name, or your own, my_file.py:make."),
+    ] = None,
     store: Annotated[
         Path | None, typer.Option(help="SQLite file of finished runs; one in the cache folder by default.")
     ] = None,
@@ -37,7 +41,10 @@ def sweep(
     from sdqviz.experiments.run_file import write_runs
     from sdqviz.experiments.run_store import RunStore, default_path
 
+    own = None if network is None else network_class(network)()
     chosen = engine.Plan.read(plan_file(plan))
+    if own is not None:
+        chosen = chosen.of_network(own)
     limits = engine.Limits(seconds, memory)
     if output is not None:
         require_writable(output)

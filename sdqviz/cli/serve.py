@@ -7,10 +7,12 @@ import os
 import sys
 import threading
 import time
+import urllib.parse
 from typing import Annotated
 
 import typer
 
+from sdqviz.cli.settings import network_class
 from sdqviz.error import InputError
 
 
@@ -18,13 +20,21 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port.")] = 8501,
     address: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for a class.")] = "127.0.0.1",
     browser: Annotated[bool, typer.Option(help="Open the page in a browser, where there is one.")] = True,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="A network of your own, my_file.py:make, to stand in every box; its code is run now."),
+    ] = None,
 ) -> None:
     """Serve the pages until Ctrl-C."""
     from sdqviz.ui.launch import launch
 
     _require_free(address, port)
+    page = ""
+    for given in network or []:
+        page = network_page(network_class(given).name)
+        typer.echo(f"{given} is in the boxes; its page: http://{_reachable(address)}:{port}/{page}", err=True)
     if browser and _has_screen():
-        threading.Thread(target=_open_when_ready, args=(address, port), daemon=True).start()
+        threading.Thread(target=_open_when_ready, args=(address, port, page), daemon=True).start()
     launch(address=address, port=port)
 
 
@@ -47,13 +57,22 @@ def _has_screen() -> bool:
     return screen and sys.stdout.isatty()
 
 
-def _open_when_ready(address: str, port: int) -> None:
+def network_page(name: str) -> str:
+    """Return the address of the Network page on a network, below that of the app."""
+    return f"network?{urllib.parse.urlencode({'network': name})}"
+
+
+def _reachable(address: str) -> str:
+    return "127.0.0.1" if address in {"", "0.0.0.0", "::"} else address
+
+
+def _open_when_ready(address: str, port: int, page: str = "") -> None:
     import socket
     import webbrowser
 
-    host = "127.0.0.1" if address in {"", "0.0.0.0", "::"} else address
+    host = _reachable(address)
     for _ in range(300):
         with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
-            webbrowser.open(f"http://{host}:{port}")
+            webbrowser.open(f"http://{host}:{port}/{page}")
             return
         time.sleep(0.1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,10 @@ from sdqviz.error import InputError
 
 if TYPE_CHECKING:
     from sdqviz.choice import Choice
+    from sdqviz.networks.catalogue.network_choice import NetworkChoice
+
+SLOW = 10.0
+"""Seconds after which a network that is being made is spoken of."""
 
 
 def choice_from(cls: type[Choice], settings: Sequence[str]) -> Any:
@@ -66,6 +72,32 @@ def numbers(name: str, text: str, *, whole: bool = False) -> list[float]:
     if not values or (whole and any(value != value // 1 for value in values)):
         raise InputError(f"{name} must be {noun} separated by commas, got {text!r}")
     return values
+
+
+def network_class(name: str) -> type[NetworkChoice]:
+    """Return the choice class of a catalogue name, or of ``my_file.py:make``, whose code is then run.
+
+    Raises
+    ------
+    InputError
+        If there is no such network, or the file or its function fails.
+    """
+    if ".py:" not in name:
+        from sdqviz.networks.catalogue import NETWORKS
+
+        return NETWORKS[name]
+    from sdqviz.networks.module_file import from_file
+
+    def tell() -> None:
+        sys.stderr.write(f"sdqviz: {name} has been at work for {SLOW:g} s; Ctrl-C ends it\n")
+
+    timer = threading.Timer(SLOW, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        return from_file(name)
+    finally:
+        timer.cancel()
 
 
 def plan_file(plan: str) -> Path:

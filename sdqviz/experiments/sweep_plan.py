@@ -16,6 +16,7 @@ from sdqviz.error import InputError
 from sdqviz.methods import METHODS
 from sdqviz.methods.method import MethodChoice
 from sdqviz.networks.catalogue import NETWORKS
+from sdqviz.networks.catalogue.network_choice import NetworkChoice
 
 MOST_RUNS = 10_000
 """Runs of one plan."""
@@ -84,6 +85,11 @@ class Plan:
     def __len__(self) -> int:
         """Count the runs."""
         return len(self.runs)
+
+    def of_network(self, network: NetworkChoice) -> Plan:
+        """Return the same runs of another network, each once."""
+        runs = dict.fromkeys(dataclasses.replace(asked, network=network) for asked in self.runs)
+        return Plan(tuple(runs), self.title)
 
     @classmethod
     def read(cls, path: str | Path) -> Plan:

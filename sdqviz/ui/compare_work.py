@@ -67,6 +67,9 @@ def smallest(page: Page) -> None:
     if name == ALL or name not in NETWORKS:
         st.info("Choose one of the catalogue's networks at the left: the search compresses it again and again.")
         return
+    if not NETWORKS[name].with_data:
+        st.info(f"The network {name} comes without data, so there is no accuracy to keep; choose another at the left.")
+        return
     left, middle, right = st.columns(3)
     goal = _number(page, left, "goal", 97.5, "Test accuracy to keep, %", 1.0, 100.0,
                    "The search looks for the fewest bits per original weight that keep it.")  # fmt: skip

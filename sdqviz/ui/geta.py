@@ -202,7 +202,7 @@ def _form(page: Page) -> Training | None:
 
 
 def _network(page: Page) -> NetworkChoice:
-    names = tuple(sorted(NETWORKS))
+    names = tuple(name for name in sorted(NETWORKS) if NETWORKS[name].with_data)
     told = "\n".join(f"- `{name}`: {NETWORKS[name].title}" for name in names)
     name = page.ask(
         "network",

@@ -40,7 +40,10 @@ class WalkChoice(Choice):
         options=("gaussian", "network"),
     )
     network: str = field(
-        "mnist-fnn", label="Network", help="A shipped network.", options=lambda: tuple(sorted(NETWORKS))
+        "mnist-fnn",
+        label="Network",
+        help="A shipped network.",
+        options=lambda: tuple(name for name in sorted(NETWORKS) if NETWORKS[name].with_data),
     )
     layer: int = field(2, label="Layer", help="Counted from the input.", minimum=1, maximum=6)
     samples: int = field(

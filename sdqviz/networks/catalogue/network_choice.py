@@ -48,6 +48,9 @@ class NetworkChoice(Choice):
     """Rough time of passing the 10,000 test images, and the inputs of a measurement, through it on one core; 0 where
     it is below a second."""
 
+    with_data: ClassVar[bool] = True
+    """Whether `data` gives any."""
+
     seed: int = field(
         0,
         label="Network seed",
