@@ -10,12 +10,9 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array, spectral_norm
-from sdqviz.bounds.hypotheses import unit_norm_tight
-from sdqviz.bounds.layer import layer_bound_states
 from sdqviz.bounds.network import Dense, Residual, Stage, propagate
 from sdqviz.bounds.statement import Bound, Hypothesis, bound, condition
 from sdqviz.error import InputError
-from sdqviz.frames.walk import Walk
 
 REFERENCE = "proved in our docs: a-posteriori"
 
@@ -35,11 +32,9 @@ class LadderLayer:
         b, and the bias of the compressed network (b itself if it is not given).
     lipschitz : float
         L of the activation that follows, 1 where none does.
-    walk : Walk, optional
-        The frame and order with which the columns were quantized; needed for P0.
-    state_norm, last_state_norm : float, optional
-        ‖U‖₂ of the states of all columns (that of the bias included, if it was quantized) and
-        ‖u_N‖; needed for P0.
+    from_states : Bound, optional
+        Bound on ‖W − Q‖₂ (on ‖[W b] − [Q c]‖₂ where the bias is quantized) from the states the walks left behind;
+        needed for P0.
     name : str
         Shown in messages.
     """
@@ -51,9 +46,7 @@ class LadderLayer:
     bias: Array | None = None
     quantized_bias: Array | None = None
     lipschitz: float = 1.0
-    walk: Walk | None = None
-    state_norm: float | None = None
-    last_state_norm: float | None = None
+    from_states: Bound | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -243,7 +236,7 @@ def ladder(nodes: Sequence[Node], restricted_samples: int | None = None) -> Ladd
     Returns
     -------
     Ladder
-        P0 only where every layer has its walk and states.
+        P0 only where every layer has a bound from its states.
 
     Raises
     ------
@@ -253,7 +246,7 @@ def ladder(nodes: Sequence[Node], restricted_samples: int | None = None) -> Ladd
     Notes
     -----
     With ΔW = W − Q, and z̃ the measured inputs of the compressed network (biases appended):
-    P0 puts ‖W−Q‖ ≤ (d/N)‖ΔE‖₂‖U‖₂ into the a-priori recursion; P1 the measured ‖ΔW‖ and ‖Q‖;
+    P0 puts ‖W−Q‖ ≤ ‖FH‖₂‖U‖₂ (order 1: (d/N)‖ΔE‖₂‖U‖₂) into the a-priori recursion; P1 the measured ‖ΔW‖ and ‖Q‖;
     P2 replaces the product of the norms before a layer by ‖z̃‖; P3 replaces ‖ΔW‖‖z̃‖ by ‖ΔW z̃‖;
     P4 replaces ‖W‖ by the norm of the columns that meet a non-zero input in either network.
     """
@@ -372,13 +365,13 @@ def _from_states(
     begins: Hypothesis,
 ) -> list[Rung]:
     errors: dict[int, float] = {}
-    frames = condition("tight", "every frame is unit-norm and tight", True)
+    frames = condition("states", "what every layer's states bound is verified", True)
     for layer in layers:
-        if layer.walk is None or layer.state_norm is None or layer.last_state_norm is None:
+        if layer.from_states is None:
             return []
-        errors[id(layer)] = layer_bound_states(layer.walk, layer.state_norm, layer.last_state_norm).value
-        tight = unit_norm_tight(layer.walk)
-        frames = frames if tight.met else tight
+        errors[id(layer)] = layer.from_states.value
+        failing = [one for one in layer.from_states.hypotheses if not one.met]
+        frames = failing[0] if failing else frames
 
     def dense(layer: LadderLayer) -> Dense:
         return measured[id(layer)].dense(errors[id(layer)], None)
@@ -391,7 +384,7 @@ def _from_states(
             values,
             (begins, frames),
             "‖x‖, ‖W‖ and the states the ΣΔ walks left behind",
-            r"e_i=L_i(\|W_i\|e_{i-1}+B_ir_{i-1}),\quad B_i=\frac{m_i}{N_i}\|\Delta E_i\|_2\|U_i\|_2",
+            r"e_i=L_i(\|W_i\|e_{i-1}+B_ir_{i-1}),\quad B_i=\|F_iH_i\|_2\|U_i\|_2",
             unseen=True,
         )
     ]

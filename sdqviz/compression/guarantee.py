@@ -17,7 +17,7 @@ from sdqviz.bounds.path import NO_CLIPPING, Operator, PathLayer, hoeffding_eucli
 from sdqviz.bounds.statement import Bound, not_applicable, tightest
 from sdqviz.compression.measurement import layer_inputs
 from sdqviz.error import InputError
-from sdqviz.methods.frame_states import walk_states
+from sdqviz.methods.frame_states import state_bound
 from sdqviz.methods.method import CompressedLayer, PathRecord, join_bias
 from sdqviz.networks.layer import to_vectors
 from sdqviz.networks.network import Network
@@ -267,7 +267,6 @@ def a_posteriori(
 
     def rung(name: str, lipschitz: float) -> rungs.LadderLayer:
         item = by_name[name]
-        walk, states = walk_states(item) if item.parameters.get("order") == 1 else (None, None)
         return rungs.LadderLayer(
             weight=item.layer.weight,
             quantized=item.weight,
@@ -276,9 +275,7 @@ def a_posteriori(
             bias=item.layer.bias,
             quantized_bias=item.bias,
             lipschitz=lipschitz,
-            walk=walk,
-            state_norm=None if states is None else spectral_norm(states),
-            last_state_norm=None if states is None else float(np.linalg.norm(states[:, -1])),
+            from_states=state_bound(item),
             name=name,
         )
 

@@ -13,6 +13,7 @@ import numpy as np
 from sdqviz import memory
 from sdqviz.array import Array
 from sdqviz.bounds.layer import layer_bounds
+from sdqviz.bounds.noise_shaping import layer_bound_shaping
 from sdqviz.bounds.spreading import layer_bound_rounding
 from sdqviz.bounds.statement import Bound, Hypothesis
 from sdqviz.choice import PerLayer, field
@@ -21,19 +22,21 @@ from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
 from sdqviz.methods import METHODS
+from sdqviz.methods.frame_states import shaping_of, synthesis_of
 from sdqviz.methods.frame_vectors import (
     Carrier,
-    build,
     chunks,
     fitted_steps,
     quantize,
-    reach,
     walk_through,
 )  # fmt: skip
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, check_layer_names, join_bias, split_bias
 from sdqviz.path_following.beam import MOST_PATHS
 from sdqviz.progress import report, stop_if
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS
+from sdqviz.sigma_delta.duals import DUALS
+from sdqviz.sigma_delta.filters import FILTERS
+from sdqviz.sigma_delta.filters.filter import HIGHEST_ORDER
 from sdqviz.storage.bits import Packed, pack_steps, step_up, unpack_steps
 
 SHORT, SHORT_FACTOR = 16, {1: 3.0, 2: 1.6}
@@ -116,9 +119,24 @@ class FrameQuantization(MethodChoice):
     order: int = field(
         1,
         label="Order of ΣΔ",
-        help="0 rounds each coefficient by itself (frame rounding); 1 feeds each error to the next.",
+        help="0 rounds each coefficient by itself (frame rounding); 1 feeds each error to the next; r feeds back r-th "
+        "differences, which needs r bits with the greedy filter.",
         minimum=0,
-        maximum=1,
+        maximum=HIGHEST_ORDER,
+    )
+    filter: str = field(
+        "greedy",
+        label="Filter",
+        help="How errors are fed back: the plain r-th difference, or few taps far apart, which one bit bears.",
+        options=lambda: sorted(FILTERS),
+        advanced=True,
+    )
+    dual: str = field(
+        "canonical",
+        label="Dual",
+        help="How levels become weights again: by the frame itself, or by a left inverse that damps shaped noise more.",
+        options=lambda: sorted(DUALS),
+        advanced=True,
     )
     paths: int = field(
         8,
@@ -240,12 +258,12 @@ class FrameQuantization(MethodChoice):
                 f"levels must have shape {(count, chosen.size)} and their frame dimension {dimension}, got "
                 f"{levels.values.shape} and {chosen.dimension}"
             )
-        frame = build(chosen, parameters["seed"], bool(parameters.get("signs", False)))
+        synthesize = synthesis_of(parameters, levels.bits)
         half = 2 ** (levels.bits - 1)
         step = np.broadcast_to(unpack_steps(stored["step"]).reshape(-1, 1), (len(levels.values), 1))
-        vectors = np.empty((len(levels.values), frame.dimension))
+        vectors = np.empty((len(levels.values), dimension))
         for rows in chunks(*levels.values.shape):
-            vectors[rows] = frame.synthesize((levels.values[rows].astype(float) - half + 0.5) * step[rows])
+            vectors[rows] = synthesize((levels.values[rows].astype(float) - half + 0.5) * step[rows])
         bias = None
         if parameters["bias"]:
             vectors, bias = split_bias(vectors, groups, parameters["axis"])
@@ -266,6 +284,7 @@ class _Work:
         self.largest_norm = float(np.linalg.norm(self.vectors, axis=1).max())
         try:
             self.frame_choice = choice.frame_choice(self.vectors.shape[1], size, bits)
+            self.taps = FILTERS[choice.filter]().taps(choice.order, bits)
         except InputError as error:
             raise InputError(f"layer {layer.name}: {error}") from None
         memory.require(
@@ -277,9 +296,13 @@ class _Work:
 
         begun = time.perf_counter()
         task, choice = self.task, self.choice
-        walked = walk_through(
-            self.frame_choice, choice.permutation, task.seed, choice.signs, task.progress, task.should_stop
-        )
+        try:
+            walked = walk_through(
+                self.frame_choice, choice.permutation, task.seed, choice.signs, task.progress, task.should_stop,
+                self.taps, choice.dual,
+            )  # fmt: skip
+        except InputError as error:
+            raise InputError(f"layer {self.layer.name}: {error}") from None
         frame = walked.frame
         pieces = list(chunks(len(self.vectors), frame.size))
         step, largest, kept = self._step(walked, pieces, global_norm)
@@ -292,11 +315,11 @@ class _Work:
             stop_if(task.should_stop)
             values = kept.pop() if kept else frame.analyze(self.vectors[rows])
             levels[rows], vectors[rows], over = quantize(
-                walked, self.vectors[rows], values, self.bits, steps[rows], choice.order, choice.paths, task.should_stop
+                walked, self.vectors[rows], values, self.bits, steps[rows], choice.paths, task.should_stop
             )
             overload += int(over.sum())
             progress(rows.stop)
-        unstable = largest > reach(self.bits, choice.order) * steps
+        unstable = largest > self.taps.reach(self.bits) * steps
         weights, bias = split_bias(vectors, self.layer.groups, choice.axis) if self.with_bias else (vectors, None)
         return CompressedLayer(
             layer=self.layer,
@@ -311,6 +334,8 @@ class _Work:
                 "seed": task.seed,
                 "signs": choice.signs,
                 "order": choice.order,
+                "filter": choice.filter,
+                "dual": choice.dual,
                 "permutation": choice.permutation,
                 "axis": choice.axis,
                 "bias": self.with_bias,
@@ -339,7 +364,7 @@ class _Work:
             largest[rows] = np.maximum(values.max(axis=1), -values.min(axis=1))
             if fit:
                 fitted[rows] = fitted_steps(
-                    walked, self.vectors[rows], values, bits, choice.order, width, choice.paths, self.task.should_stop
+                    walked, self.vectors[rows], values, bits, width, choice.paths, self.task.should_stop
                 )
             if keep:
                 kept.append(values)
@@ -354,7 +379,7 @@ class _Work:
                 "range-layer": np.asarray(largest.max()),
                 "range-column": largest,
             }[choice.step_rule]
-            return step_up(wanted / reach(bits, choice.order), width), largest, kept
+            return step_up(wanted / self.taps.reach(bits), width), largest, kept
         except InputError as error:
             raise InputError(f"layer {self.layer.name}: {error}") from None
 
@@ -368,12 +393,14 @@ class _Work:
                 "range, so the a-priori bound lapses",
                 False,
             )
+        if self.choice.order > 1 or self.choice.dual != "canonical":
+            return (layer_bound_shaping(shaping_of(walked, self.choice.dual), steps, inside),)
         if self.choice.order == 0:
             return (layer_bound_rounding(walked.walk, steps, inside),)
         return layer_bounds(walked.walk, steps, inside)
 
     def _note(self, walked: Carrier) -> str:
-        if self.choice.order == 0 or not walked.tied:
+        if not walked.tied:
             return ""
         return (
             f"layer {self.layer.name}: Σe_n = 0 and N = {walked.frame.size} is odd, so ΣΔ ends on a tie; the last "

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 
-from sdqviz.array import Array
+from sdqviz.array import Array, spectral_norm
+from sdqviz.bounds.layer import layer_bound_states
+from sdqviz.bounds.noise_shaping import Shaping, layer_bound_shaped_states
+from sdqviz.bounds.statement import Bound
 from sdqviz.frames import FRAMES
+from sdqviz.frames.signs import signed
 from sdqviz.frames.walk import Walk
-from sdqviz.methods.frame_vectors import walk_through
+from sdqviz.methods.frame_vectors import Carrier, walk_through
 from sdqviz.methods.method import CompressedLayer, join_bias
+from sdqviz.sigma_delta.duals import DUALS
+from sdqviz.sigma_delta.duals.dual import filtered
+from sdqviz.sigma_delta.filters import FILTERS
+from sdqviz.sigma_delta.taps import FIRST
 from sdqviz.storage.bits import unpack_steps
 
 
@@ -32,9 +43,7 @@ def walk_states(result: CompressedLayer, rows: slice = slice(None)) -> tuple[Wal
     from sdqviz.networks.layer import to_vectors
 
     parameters = result.parameters
-    walked = walk_through(
-        FRAMES.from_dict(parameters["frame"]), parameters["permutation"], parameters["seed"], parameters["signs"]
-    )
+    walked = carrier_of(parameters, result.stored["levels"].bits)
     vectors = to_vectors(result.layer.weight, result.layer.groups, parameters["axis"])
     if parameters["bias"]:
         vectors = join_bias(vectors, result.layer.bias, result.layer.groups, parameters["axis"])
@@ -43,4 +52,40 @@ def walk_states(result: CompressedLayer, rows: slice = slice(None)) -> tuple[Wal
     residual = walked.frame.analyze(vectors[rows]) - levels * step
     if walked.order is not None:
         residual = residual[:, walked.order]
-    return walked.walk, np.cumsum(residual, axis=1) if parameters["order"] else residual
+    if walked.taps == FIRST:
+        return walked.walk, np.cumsum(residual, axis=1)
+    return walked.walk, filtered(residual, walked.taps.polynomial)
+
+
+def state_bound(result: CompressedLayer) -> Bound | None:
+    """Bound ‖W − Q‖₂ by the states of a layer's walks, stable or not; None for a layer that no frame carries."""
+    if "dual" not in result.parameters:
+        return None
+    carrier = carrier_of(result.parameters, result.stored["levels"].bits)
+    walk, states = walk_states(result)
+    if carrier.taps == FIRST and carrier.dual is None:
+        return layer_bound_states(walk, spectral_norm(states), float(np.linalg.norm(states[:, -1])))
+    return layer_bound_shaped_states(shaping_of(carrier, result.parameters["dual"]), spectral_norm(states))
+
+
+def carrier_of(parameters: Mapping[str, Any], bits: int) -> Carrier:
+    """Return the walked frame that a layer's parameters name; those of older files have no signs and order 1."""
+    return walk_through(
+        FRAMES.from_dict(parameters["frame"]), parameters["permutation"], parameters["seed"],
+        bool(parameters.get("signs", False)),
+        taps=FILTERS[parameters.get("filter", "greedy")]().taps(parameters.get("order", 1), bits),
+        dual=parameters.get("dual", "canonical"),
+    )  # fmt: skip
+
+
+def synthesis_of(parameters: Mapping[str, Any], bits: int) -> Callable[[Array], Array]:
+    """Return what makes vectors of a layer's levels; the order of the walk is found again only if the dual needs it."""
+    if parameters.get("dual", "canonical") != "canonical":
+        return carrier_of(parameters, bits).synthesize
+    frame = FRAMES.from_dict(parameters["frame"]).build(seed=parameters["seed"])
+    return (signed(frame, parameters["seed"]) if parameters.get("signs", False) else frame).synthesize
+
+
+def shaping_of(carrier: Carrier, dual: str) -> Shaping:
+    """Return what the noise-shaping theorem uses of a walked frame and its dual."""
+    return Shaping(carrier.taps.order, carrier.frame.size, carrier.error_norm, DUALS[dual].title)

@@ -10,15 +10,19 @@ import numpy as np
 
 from sdqviz import memory
 from sdqviz.array import Array, Index
-from sdqviz.frames.frame import Frame, FrameChoice
+from sdqviz.error import InputError
+from sdqviz.frames.frame import FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
-from sdqviz.frames.signs import signed
+from sdqviz.frames.signs import random_signs, signed
 from sdqviz.frames.walk import Walked, walked
 from sdqviz.path_following.beam import beam_walk
 from sdqviz.path_following.factor import Factor, factorize
 from sdqviz.progress import Progress, ShouldStop, stop_if
 from sdqviz.quantizers.alphabet import nearest_index
-from sdqviz.sigma_delta.recursion import walk_rows
+from sdqviz.sigma_delta.duals import DUALS
+from sdqviz.sigma_delta.duals.dual import Dual
+from sdqviz.sigma_delta.recursion import shape_rows
+from sdqviz.sigma_delta.taps import FIRST, Taps
 from sdqviz.storage.bits import step_up
 
 CHUNK = 1 << 21
@@ -39,7 +43,34 @@ FITTED = np.geomspace(0.5, 2.0, 12)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Carrier(Walked):
-    """A walked frame that carries the vectors of a layer."""
+    """A walked frame that carries the vectors of a layer.
+
+    Attributes
+    ----------
+    taps : Taps
+        The filter of the walk.
+    dual : Dual or None
+        How levels become vectors again, of the frame without signs; None for the canonical dual by fast transforms.
+    signs : ndarray, shape (d,), or None
+        ε of a frame with random signs.
+    """
+
+    taps: Taps = FIRST
+    dual: Dual | None = None
+    signs: Array | None = None
+
+    def synthesize(self, levels: Array) -> Array:
+        """Return the vectors that levels stand for, shape (M, N) → (M, d)."""
+        if self.dual is None:
+            return self.frame.synthesize(levels)
+        vectors = self.dual.synthesize(levels)
+        return vectors if self.signs is None else vectors * self.signs
+
+    @functools.cached_property
+    def error_norm(self) -> float:
+        """‖FH‖₂ of the dual and the filter; signs, an orthogonal change of coordinates, leave it as it is."""
+        dual = self.dual or DUALS["canonical"]().build(self.frame, self.taps, self.order)
+        return dual.error_norm(self.taps)
 
     @functools.cached_property
     def factor(self) -> Factor:
@@ -52,22 +83,30 @@ class Carrier(Walked):
     @property
     def tied(self) -> bool:
         """Whether first-order ΣΔ ends on a tie: Σe_n = 0 and N odd, so |u_N| = δ/2 exactly."""
-        return self.walk.zero_sum and self.frame.size % 2 == 1
+        return self.taps == FIRST and self.walk.zero_sum and self.frame.size % 2 == 1
 
 
 def walk_through(
     choice: FrameChoice, permutation: str, seed: int, signs: bool, progress: Progress | None = None,
-    should_stop: ShouldStop | None = None,
+    should_stop: ShouldStop | None = None, taps: Taps = FIRST, dual: str = "canonical",
 ) -> Carrier:  # fmt: skip
-    """Return a frame in the order of that name with its walk's geometry, which random signs leave as it is."""
+    """Return a frame in the order of that name with its walk's geometry, which random signs leave as it is.
+
+    Raises
+    ------
+    InputError
+        If another than the canonical dual is to go with an order that is searched for within a time limit: it could
+        not be found again when the levels are read.
+    """
+    if dual != "canonical" and "seconds" in PERMUTATIONS[permutation].specs():
+        raise InputError(
+            f"permutation must be one without a time limit where the dual is {dual}, got {permutation}: the dual "
+            "could not be rebuilt from what is stored"
+        )
     found = walked(choice, PERMUTATIONS[permutation](), seed, progress, should_stop)
-    return Carrier(signed(found.frame, seed) if signs else found.frame, found.order, found.walk)
-
-
-def build(choice: FrameChoice, seed: int, signs: bool) -> Frame:
-    """Return the frame of a choice, with random signs on its coordinates if asked for."""
-    frame = choice.build(seed=seed)
-    return signed(frame, seed) if signs else frame
+    other = None if dual == "canonical" else DUALS[dual]().build(found.frame, taps, found.order)
+    frame = signed(found.frame, seed) if signs else found.frame
+    return Carrier(frame, found.order, found.walk, taps, other, random_signs(frame.dimension, seed) if signs else None)
 
 
 def chunks(rows: int, length: int) -> Iterator[slice]:
@@ -77,19 +116,6 @@ def chunks(rows: int, length: int) -> Iterator[slice]:
         yield slice(start, min(start + size, rows))
 
 
-def reach(bits: int, order: int) -> float:
-    """Return the largest |coefficient|, in steps, up to which every |u_n| ≤ δ/2: K for rounding, K − ½ for ΣΔ.
-
-    Parameters
-    ----------
-    bits : int
-        Bits per level; K = 2^(bits−1).
-    order : {0, 1}
-        0 for plain rounding, 1 for first-order ΣΔ.
-    """
-    return 2 ** (bits - 1) - 0.5 * order
-
-
 def gaussian_step(bits: int) -> float:
     """Return about the best step of 2^bits levels for Gaussian values of variance 1, 4√(ln L)/L."""
     levels = 2.0**bits
@@ -97,7 +123,7 @@ def gaussian_step(bits: int) -> float:
 
 
 def quantize(
-    carrier: Carrier, vectors: Array, coefficients: Array, bits: int, steps: Array, order: int, paths: int = 1,
+    carrier: Carrier, vectors: Array, coefficients: Array, bits: int, steps: Array, paths: int = 1,
     should_stop: ShouldStop | None = None,
 ) -> tuple[Array, Array, Index]:  # fmt: skip
     """Quantize the frame coefficients of vectors, a row each.
@@ -114,8 +140,6 @@ def quantize(
         Bits per level.
     steps : ndarray, shape (M,)
         δ of each vector.
-    order : {0, 1}
-        0 for plain rounding, 1 for first-order ΣΔ.
     paths : int
         Of order 0 and N > d: paths of a beam through the coefficients. A vector takes the beam's levels where they
         leave a smaller error than rounding, so that the bound of rounding stays; 1 for rounding alone.
@@ -130,17 +154,17 @@ def quantize(
         Values of each vector that the alphabet clipped.
     """
     half = 2 ** (bits - 1)
-    if order:
-        overload = walk_rows(coefficients, bits, steps, order=carrier.order, out=coefficients)
+    if carrier.taps.order:
+        overload = shape_rows(coefficients, bits, steps, carrier.taps, order=carrier.order, out=coefficients)
         index = nearest_index(coefficients, steps[:, None], half)
     else:
         overload = (np.abs(coefficients) > half * steps[:, None]).sum(axis=1)
         index = nearest_index(coefficients, steps[:, None], half)
-        if paths > 1 and carrier.frame.size > carrier.frame.dimension:
+        if paths > 1 and carrier.dual is None and carrier.frame.size > carrier.frame.dimension:
             _improve(carrier, vectors, coefficients, index, bits, steps, paths, should_stop)
         np.multiply(index + 0.5, steps[:, None], out=coefficients)
-    quantized = carrier.frame.synthesize(coefficients)
-    if order and carrier.tied:
+    quantized = carrier.synthesize(coefficients)
+    if carrier.tied:
         _settle_ties(carrier, vectors, coefficients, index, quantized, steps, half)
     return (index + half).astype(np.uint8 if bits <= 8 else np.uint16), quantized, overload
 
@@ -172,21 +196,22 @@ def _settle_ties(
     """
     frame = carrier.frame
     last = frame.size - 1 if carrier.order is None else int(carrier.order[-1])
-    vector = frame.operator.rows(np.array([last]))[0]
+    alone = np.zeros((1, frame.size))
+    alone[0, last] = 1.0
+    moves = carrier.synthesize(alone)[0]  # what one unit at the last level adds to the vector
     twice = -(2 * index + 1).sum(axis=1)  # 2u_N/δ, a whole number
     move = np.sign(twice)
     moved = index[:, last] + move
     free = (np.abs(twice) == 1) & (moved >= -half) & (moved < half)
-    jump = steps * frame.dimension / frame.size
-    change = free & (2 * move * ((vectors - quantized) @ vector) > jump)
+    change = free & (2 * move * ((vectors - quantized) @ moves) > steps * (moves @ moves))
     if change.any():
         index[change, last] = moved[change]
         values[change, last] = (moved[change] + 0.5) * steps[change]
-        quantized[:] = frame.synthesize(values)  # all of them: decoding will transform the same rows together
+        quantized[:] = carrier.synthesize(values)  # all of them: decoding will transform the same rows together
 
 
 def fitted_steps(
-    carrier: Carrier, vectors: Array, coefficients: Array, bits: int, order: int, step_bits: int, paths: int = 1,
+    carrier: Carrier, vectors: Array, coefficients: Array, bits: int, step_bits: int, paths: int = 1,
     should_stop: ShouldStop | None = None, among: Array = FITTED,
 ) -> Array:  # fmt: skip
     """Return for each vector the step with the smallest error among multiples of its rms coefficient.
@@ -196,7 +221,7 @@ def fitted_steps(
 
     Parameters
     ----------
-    carrier, vectors, coefficients, bits, order, paths
+    carrier, vectors, coefficients, bits, paths
         As for `quantize`; nothing is overwritten.
     step_bits : {16, 32}
         How steps are stored; they are rounded up to that before they are tried.
@@ -209,21 +234,21 @@ def fitted_steps(
     """
     largest = np.abs(coefficients).max(axis=1)
     rms = np.sqrt((coefficients**2).mean(axis=1))
-    best = step_up(largest / reach(bits, order), step_bits)
+    best = step_up(largest / carrier.taps.reach(bits), step_bits)
     few = paths if carrier.frame.size <= SMALL else min(paths, 2)
-    least = _errors(carrier, vectors, coefficients, bits, best, order, few)
+    least = _errors(carrier, vectors, coefficients, bits, best, few)
     for multiple in among:
         stop_if(should_stop)
         tried = step_up(multiple * gaussian_step(bits) * rms, step_bits)
-        missed = _errors(carrier, vectors, coefficients, bits, tried, order, few)
+        missed = _errors(carrier, vectors, coefficients, bits, tried, few)
         best, least = np.where(missed < least, tried, best), np.minimum(missed, least)
     return best
 
 
 def _errors(
-    carrier: Carrier, vectors: Array, coefficients: Array, bits: int, steps: Array, order: int, paths: int
+    carrier: Carrier, vectors: Array, coefficients: Array, bits: int, steps: Array, paths: int
 ) -> Array:  # fmt: skip
-    error = vectors - quantize(carrier, vectors, coefficients.copy(), bits, steps, order, paths)[1]
+    error = vectors - quantize(carrier, vectors, coefficients.copy(), bits, steps, paths)[1]
     squares = (vectors**2).sum(axis=1)
     along = (error * vectors).sum(axis=1) ** 2 / np.where(squares > 0, squares, 1.0)
     return np.asarray((error**2).sum(axis=1) + ALONG * along)

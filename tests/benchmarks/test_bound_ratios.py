@@ -194,9 +194,7 @@ class QuantizedLayer:
             self.bias,
             self.quantized_bias,
             self.lipschitz,
-            self.walk,
-            self.state_norm,
-            self.last,
+            layer_bound_states(self.walk, self.state_norm, self.last),
         )
 
     def __call__(self, z):

@@ -31,9 +31,9 @@ def quantized_layer(rng, rows, columns, bias=None):
         "quantized": approximate[:columns].T,
         "bias": b,
         "quantized_bias": approximate[columns] if bias == "quantized" else None,
-        "walk": Walk.of(frame),
-        "state_norm": float(np.linalg.norm(state, 2)),
-        "last_state_norm": float(np.linalg.norm(state[:, -1])),
+        "from_states": layer_bound_states(
+            Walk.of(frame), float(np.linalg.norm(state, 2)), float(np.linalg.norm(state[:, -1]))
+        ),
     }
 
 
@@ -80,7 +80,7 @@ def test_chain_against_sums_written_out(bias):
         x = np.linalg.norm(nodes[0].inputs, axis=1)
         written = x * sum(after[i] * delta[i] * np.prod(q[:i]) for i in range(3))
         np.testing.assert_allclose(result["p1"].values, written, rtol=1e-10)
-        states = [layer_bound_states(node.walk, node.state_norm, node.last_state_norm).value for node in nodes]
+        states = [node.from_states.value for node in nodes]
         stages = [Dense(norm, error) for norm, error in zip(w, states, strict=True)]
         np.testing.assert_allclose(result["p0"].maximum, network_bound(stages, x).value, rtol=1e-10)
     restricted = np.zeros(count)
@@ -182,7 +182,7 @@ def test_summary_rows():
 
 def test_without_states_there_is_no_p0():
     nodes, _ = chain(np.random.default_rng(0), [5, 6, 4])
-    nodes[1] = dataclasses.replace(nodes[1], state_norm=None)
+    nodes[1] = dataclasses.replace(nodes[1], from_states=None)
     result = ladder(nodes)
     assert [rung.bound.name for rung in result.rungs] == ["p1", "p2", "p3", "p4"]
     with pytest.raises(InputError, match="rung must be one of p1, p2, p3, p4, got 'p0'"):
@@ -191,7 +191,8 @@ def test_without_states_there_is_no_p0():
 
 def test_what_fails_is_named():
     nodes, _ = chain(np.random.default_rng(0), [5, 6, 4])
-    loose = [dataclasses.replace(nodes[0], walk=dataclasses.replace(nodes[0].walk, tight=False, defect=0.1)), nodes[1]]
+    walk = dataclasses.replace(Walk.harmonic(6, 37), tight=False, defect=0.1)
+    loose = [dataclasses.replace(nodes[0], from_states=layer_bound_states(walk, 1.0, 0.1)), nodes[1]]
     result = ladder(loose)
     assert not result["p0"].bound.holds and "deviates by 0.1" in result["p0"].bound.because
     assert result["p1"].bound.holds

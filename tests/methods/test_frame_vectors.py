@@ -6,9 +6,11 @@ import torch
 from torch import nn
 
 import sdqviz as sq
-from sdqviz.methods.frame_states import walk_states
-from sdqviz.methods.frame_vectors import fitted_steps, quantize, reach, walk_through
+from sdqviz.methods.frame_states import state_bound, walk_states
+from sdqviz.methods.frame_vectors import fitted_steps, quantize, walk_through
 from sdqviz.quantizers.alphabet import nearest_index
+from sdqviz.sigma_delta.filters import FILTERS
+from sdqviz.sigma_delta.taps import FIRST, difference
 
 FRAME = sq.METHODS["frame"]
 
@@ -18,8 +20,9 @@ def network(rows=8, columns=9, seed=0):
     return sq.Network(nn.Sequential(nn.Linear(columns, rows, bias=False)), torch.randn(4, columns))
 
 
-def through(family, dimension, size, permutation="identity", signs=True):
-    return walk_through(sq.FRAMES[family](dimension=dimension, size=size), permutation, 0, signs)
+def through(family, dimension, size, permutation="identity", signs=True, order=1):
+    choice = sq.FRAMES[family](dimension=dimension, size=size)
+    return walk_through(choice, permutation, 0, signs, taps=difference(order))
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -45,11 +48,11 @@ def test_order_0_rounds_each_coefficient_and_keeps_its_bound(bits, rule):
 
 def test_beam_never_errs_more_than_rounding():
     rng = np.random.default_rng(0)
-    walked, vectors = through("half-frequency", 10, 17), rng.standard_normal((40, 10))
+    walked, vectors = through("half-frequency", 10, 17, order=0), rng.standard_normal((40, 10))
     coefficients = walked.frame.analyze(vectors)
     steps = np.abs(coefficients).max(axis=1) / 2
     errors = [
-        np.linalg.norm(vectors - quantize(walked, vectors, coefficients.copy(), 2, steps, 0, paths)[1], axis=1)
+        np.linalg.norm(vectors - quantize(walked, vectors, coefficients.copy(), 2, steps, paths)[1], axis=1)
         for paths in (1, 8)
     ]
     assert (errors[1] <= errors[0]).all() and errors[1].mean() < 0.8 * errors[0].mean()
@@ -63,8 +66,8 @@ def test_zero_sum_frames_of_odd_size_end_on_a_tie_that_the_true_error_settles(di
     walked = through("harmonic", dimension, size, permutation)
     assert walked.tied
     coefficients = walked.frame.analyze(vectors)
-    steps = np.abs(coefficients).max(axis=1) / reach(2, 1) * 1.001
-    levels, quantized, overload = quantize(walked, vectors, coefficients.copy(), 2, steps, 1)
+    steps = np.abs(coefficients).max(axis=1) / FIRST.reach(2) * 1.001
+    levels, quantized, overload = quantize(walked, vectors, coefficients.copy(), 2, steps)
     assert overload.sum() == 0
     last = -((levels.astype(int) * 2 - 3).sum(axis=1))  # 2u_N/δ
     assert set(np.abs(last)) == {1}
@@ -81,9 +84,9 @@ def test_zero_sum_frames_of_odd_size_end_on_a_tie_that_the_true_error_settles(di
 def test_both_arithmetics_agree_on_every_level_once_ties_are_settled():
     vectors = np.random.default_rng(5).standard_normal((60, 16))
     walked = through("harmonic", 16, 17)
-    steps = np.abs(walked.frame.analyze(vectors)).max(axis=1) / reach(2, 1) * 1.001
+    steps = np.abs(walked.frame.analyze(vectors)).max(axis=1) / FIRST.reach(2) * 1.001
     fast, dense = (
-        quantize(walked, vectors, values, 2, steps, 1)[0]
+        quantize(walked, vectors, values, 2, steps)[0]
         for values in (walked.frame.analyze(vectors), vectors @ walked.frame.vectors.T)
     )
     np.testing.assert_array_equal(fast, dense)
@@ -110,9 +113,9 @@ def test_fitted_steps_of_one_bit_err_less_than_the_stable_ones_and_the_lapse_is_
 
 def test_fitted_step_of_one_bit_comes_near_the_one_found_by_a_fine_search():
     vectors = np.random.default_rng(3).standard_normal((5, 32))
-    walked = through("half-frequency", 32, 32)
+    walked = through("half-frequency", 32, 32, order=0)
     coefficients = walked.frame.analyze(vectors)
-    steps = fitted_steps(walked, vectors, coefficients, 1, 0, 32)
+    steps = fitted_steps(walked, vectors, coefficients, 1, 32)
     for vector, own, step in zip(vectors, coefficients, steps, strict=True):
 
         def cost(size, own=own, vector=vector):
@@ -148,3 +151,63 @@ def test_steps_too_large_for_16_bits_are_refused_by_layer():
     given = sq.Network(given.module, torch.zeros(1, 9))
     with pytest.raises(sq.InputError, match=r"layer 0: steps stored in 16 bits must be below 65504"):
         sq.compress(given, FRAME(step_bits="16"))
+
+
+# -- orders, filters and duals ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("order", "bits", "filter_name"),
+    [(0, 2, "greedy"), (1, 2, "greedy"), (2, 2, "greedy"), (3, 4, "greedy"), (2, 1, "minimal-support")],
+)
+@pytest.mark.parametrize("dual", sorted(sq.DUALS))
+@pytest.mark.parametrize("signs", [False, True])
+def test_every_order_and_dual_keeps_its_bounds_and_is_decoded(order, bits, filter_name, dual, signs, tmp_path):
+    given = network()
+    choices = {"order": order, "bits": bits, "filter": filter_name, "dual": dual, "signs": signs}
+    method = FRAME(frame="harmonic", size=40, step_rule="range-column", permutation="random", paths=1, **choices)
+    result = sq.compress(given, method, seed=3)
+    item, row = result.layers[0], result.report.layers[0]
+    assert row.bound_holds and row.overload == 0 and row.error <= row.bound
+    stored = state_bound(item)
+    assert stored.holds and row.error <= stored.value * (1 + 1e-9) and stored.value <= row.bound * (1 + 1e-7)
+    result.save(tmp_path / "x.sdq")
+    loaded = sq.load(tmp_path / "x.sdq", network=given)
+    np.testing.assert_array_equal(loaded.layers[0].weight, result.network.layers[0].weight)
+    # by hand: a plain loop over the coefficients, then the pseudo-inverse of filtered vectors
+    frame = walk_through(sq.FRAMES["harmonic"](dimension=8, size=40), "identity", 3, signs).frame
+    walk = sq.PERMUTATIONS["random"]().order(frame, seed=3)
+    taps = FILTERS[filter_name]().taps(order, bits)
+    h = np.eye(40) - sum(
+        (float(w) * np.eye(40, k=-lag) for lag, w in zip(taps.lags, taps.weights, strict=True)), np.zeros((40, 40))
+    )
+    d = np.linalg.matrix_power(np.eye(40) - np.eye(40, k=-1), order)
+    inverse = {"canonical": np.eye(40), "sobolev": d, "matched": h}[dual]
+    e = frame.vectors[walk]
+    left = np.linalg.pinv(np.linalg.solve(inverse, e)) @ np.linalg.inv(inverse)
+    step = np.broadcast_to(item.step, 9)
+    q = (item.stored["levels"].values.astype(float) - 2 ** (bits - 1) + 0.5) * step[:, None]
+    np.testing.assert_allclose(item.weight, (q[:, walk] @ left.T).T, atol=1e-6)
+    states = np.linalg.solve(h, (given.layers[0].weight.T @ e.T - q[:, walk]).T).T
+    assert np.abs(states / step[:, None]).max() <= 0.5 * (1 + 1e-6)
+    np.testing.assert_allclose(walk_states(item)[1], states, atol=1e-6)
+
+
+def test_higher_orders_gain_where_bits_and_size_allow_it():
+    given = network(8, 40)
+    methods = [FRAME(size=64, bits=4, order=r, dual="sobolev", step_rule="range-column") for r in (0, 1, 2)]
+    errors = [sq.compress(given, method).report.layers[0].error for method in methods]
+    assert errors[2] < errors[1] < errors[0]
+
+
+@pytest.mark.parametrize(
+    ("choices", "sentence"),
+    [
+        ({"order": 2, "bits": 1}, "layer 0: bits must be at least 2 for order 2"),
+        ({"order": 4, "bits": 3}, "K must be at least 8"),
+        ({"dual": "sobolev", "permutation": "two-opt"}, "layer 0: permutation must be one without a time limit"),
+    ],
+)
+def test_orders_and_duals_that_cannot_be_are_refused_by_layer(choices, sentence):
+    with pytest.raises(sq.InputError, match=sentence):
+        sq.compress(network(), FRAME(size=20, **choices))
