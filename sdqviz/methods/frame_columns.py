@@ -32,6 +32,7 @@ from sdqviz.methods.frame_quantization import SHORT, SHORT_FACTOR
 from sdqviz.methods.frame_vectors import walk_through
 from sdqviz.methods.method import CompressedLayer, LeftAlone, NewTensors, Task, check_layer_names
 from sdqviz.networks.layer import Layer, from_vectors
+from sdqviz.sigma_delta.taps import difference
 from sdqviz.storage.bits import Packed, pack_steps, unpack_steps
 
 if TYPE_CHECKING:
@@ -141,8 +142,10 @@ class FrameColumns(InFrame):
         self, layer: Layer, groups: list[Any], bits: int, task: Task, begun: float
     ) -> CompressedLayer:  # fmt: skip
         chosen = self.frame_choice(layer.weight.shape[0] // layer.groups, bits)
-        carrier = walk_through(chosen, "identity", task.seed, self.signs, None, task.should_stop)
-        rule = ColumnRule(bits, self.order, self.step_rule == "fitted", PATHS if chosen.dimension <= SHORT else 1)
+        carrier = walk_through(
+            chosen, "identity", task.seed, self.signs, None, task.should_stop, difference(self.order)
+        )
+        rule = ColumnRule(bits, self.step_rule == "fitted", PATHS if chosen.dimension <= SHORT else 1)
         found = [
             quantize_columns(group.gram.inputs, group.target, carrier, rule, self.damping, task.should_stop)
             for group in groups

@@ -11,19 +11,21 @@ import sdqviz as sq
 from sdqviz.bounds.calibrated import columns_bound, rows_bound
 from sdqviz.bounds.hypotheses import unit_norm_tight
 from sdqviz.methods.calibrated.column_walk import ColumnRule, quantize_columns, vector_bound
-from sdqviz.methods.frame_vectors import reach, walk_through
+from sdqviz.methods.frame_vectors import walk_through
 from sdqviz.path_following.factor import factorize
 from sdqviz.path_following.frame_rows import quantize_rows
 from sdqviz.path_following.gram import Gram
 from sdqviz.path_following.row_frame import RowFrame
+from sdqviz.sigma_delta.taps import difference
 from sdqviz.storage.bits import step_up
 
 COLUMNS = sq.METHODS["frame-columns"]
 
 
-def carrier_of(dimension, size, seed=0):
+def carrier_of(dimension, size, seed=0, order=0):
     family = "half-frequency" if dimension % 2 == 0 else "harmonic"
-    return walk_through(sq.FRAMES[family](dimension=dimension, size=size), "identity", seed, True)
+    choice = sq.FRAMES[family](dimension=dimension, size=size)
+    return walk_through(choice, "identity", seed, True, taps=difference(order))
 
 
 def inputs_of(rng, samples, width):
@@ -34,8 +36,8 @@ def inputs_of(rng, samples, width):
 def test_walk_is_the_plain_program(bits, order, size):
     rng = np.random.default_rng(size)
     inputs, target = inputs_of(rng, 40, 70), rng.standard_normal((70, 8))  # more inputs than a block
-    carrier = carrier_of(8, size)
-    found = quantize_columns(inputs.T @ inputs, target, carrier, ColumnRule(bits, order, False, 1), 0.05)
+    carrier = carrier_of(8, size, order=order)
+    found = quantize_columns(inputs.T @ inputs, target, carrier, ColumnRule(bits, False, 1), 0.05)
     vectors, half = carrier.frame.vectors, 2 ** (bits - 1)
     visit = np.argsort(-(inputs**2).sum(axis=0), kind="stable")
     factor = factorize((inputs.T @ inputs)[np.ix_(visit, visit)], 0.05)
@@ -43,7 +45,7 @@ def test_walk_is_the_plain_program(bits, order, size):
     for t, column in enumerate(visit):
         v = target[column] + sum((factor.feedback[t, j] * errors[j] for j in range(t)), np.zeros(8))
         y = vectors @ v
-        step = step_up(np.abs(y).max() / reach(bits, order), 16)
+        step = step_up(np.abs(y).max() / difference(order).reach(bits), 16)
         q, u = np.empty(size), 0.0
         for n in range(size):
             value = y[n] + order * u
@@ -62,8 +64,8 @@ def random_case(rng):
     size = math.ceil(outputs * rng.uniform(1.0, 3.0))
     inputs, target = inputs_of(rng, int(rng.integers(1, 30)), width), rng.standard_normal((width, outputs))
     target *= rng.exponential(1.0, target.shape)
-    carrier = carrier_of(outputs, max(size, outputs))
-    rule = ColumnRule(bits, order, False, int(rng.choice([1, 4])))
+    carrier = carrier_of(outputs, max(size, outputs), order=order)
+    rule = ColumnRule(bits, False, int(rng.choice([1, 4])))
     found = quantize_columns(inputs.T @ inputs, target, carrier, rule, rng.choice([0.001, 0.1, 1.0]))
     stated = columns_bound(
         [found.pivots], [found.vector_bounds], len(inputs), found.overload, unit_norm_tight(carrier.walk)
@@ -100,10 +102,10 @@ def test_c2_is_never_broken_where_nothing_is_clipped(cases):
 
 
 def test_vector_bound_of_each_order():
-    assert vector_bound(carrier_of(8, 20), 0) == pytest.approx(np.sqrt(8) / 2)
+    assert vector_bound(carrier_of(8, 20, order=0)) == pytest.approx(np.sqrt(8) / 2)
     walk = carrier_of(8, 20).walk
     spectral = 8 / 40 * (np.sqrt(19) * walk.difference_norm + 1)
-    assert vector_bound(carrier_of(8, 20), 1) == pytest.approx(min(spectral, 8 / 40 * (walk.variation + 1)))
+    assert vector_bound(carrier_of(8, 20, order=1)) == pytest.approx(min(spectral, 8 / 40 * (walk.variation + 1)))
 
 
 def network():

@@ -8,7 +8,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.bounds.vector import spectral_bound, variation_bound
-from sdqviz.methods.frame_vectors import Carrier, fitted_steps, quantize, reach
+from sdqviz.methods.frame_vectors import Carrier, fitted_steps, quantize
 from sdqviz.path_following.factor import factorize
 from sdqviz.path_following.walk import BLOCK
 from sdqviz.progress import ShouldStop, stop_if
@@ -25,8 +25,6 @@ class ColumnRule:
     ----------
     bits : int
         Bits per level.
-    order : {0, 1}
-        0 rounds each coefficient, 1 is first-order ΣΔ.
     fitted : bool
         Whether steps are fitted to the column; otherwise they cover its range, so that nothing overloads.
     paths : int
@@ -34,7 +32,6 @@ class ColumnRule:
     """
 
     bits: int
-    order: int
     fitted: bool
     paths: int
 
@@ -68,10 +65,10 @@ class QuantizedColumns:
     damping: float
 
 
-def vector_bound(carrier: Carrier, order: int) -> float:
+def vector_bound(carrier: Carrier) -> float:
     """Return B(1): ½√d for rounding, the smaller of the spectral and the variation form for first-order ΣΔ."""
     walk = carrier.walk
-    if order == 0:
+    if carrier.taps.order == 0:
         return 0.5 * walk.dimension**0.5
     return min(form(walk, 1.0, True).value for form in (spectral_bound, variation_bound))
 
@@ -129,7 +126,7 @@ def quantize_columns(
     levels, steps = levels[back], steps[back]
     neurons = decode_columns(carrier, levels, steps, rule.bits)
     return QuantizedColumns(
-        levels, steps, neurons, overload, factor.pivots[back], vector_bound(carrier, rule.order) * steps, factor.damping
+        levels, steps, neurons, overload, factor.pivots[back], vector_bound(carrier) * steps, factor.damping
     )
 
 
@@ -137,8 +134,8 @@ def _column(carrier: Carrier, vector: Array, rule: ColumnRule) -> tuple[Array, f
     """Quantize one vector, shape (1, M): its levels, step, value, and how often it left the range."""
     coefficients = carrier.frame.analyze(vector)
     if rule.fitted:
-        step = fitted_steps(carrier, vector, coefficients, rule.bits, rule.order, STEP_BITS, rule.paths)
+        step = fitted_steps(carrier, vector, coefficients, rule.bits, STEP_BITS, rule.paths)
     else:
-        step = step_up(np.abs(coefficients).max(axis=1) / reach(rule.bits, rule.order), STEP_BITS)
-    levels, quantized, overload = quantize(carrier, vector, coefficients, rule.bits, step, rule.order, rule.paths)
+        step = step_up(np.abs(coefficients).max(axis=1) / carrier.taps.reach(rule.bits), STEP_BITS)
+    levels, quantized, overload = quantize(carrier, vector, coefficients, rule.bits, step, rule.paths)
     return levels[0], float(step[0]), quantized[0], int(overload[0])
