@@ -22,15 +22,16 @@ def _uniform(key, weight):  # type: ignore[no-untyped-def]
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def follow_path(  # type: ignore[no-untyped-def]
-    base, reference, earlier, feedback, gain, alive, names, start, keys, shrink, threshold, rounding, step, offset,
-    lowest, highest, quantized, error, overload,
+    base, reference, earlier, feedback, gain, alive, names, start, keys, shrink, threshold, rounding, block, step,
+    offset, lowest, highest, quantized, error, overload,
 ):  # fmt: skip
     """One block of the walk v_t = base_t + gain_t·Σ_{j<t} feedback_tj e_j, q_t = T(v_t), e_t = reference_t − q_t.
 
     Shapes: base, reference, quantized, error (N, M), a column per neuron; earlier (B, M), the part of
     the sum that comes from before ``start``; feedback (N, N), read strictly below its diagonal; gain,
-    alive, names (N,), names being the positions that the random numbers are keyed by; keys, threshold,
-    step, overload (M,). Levels are (k + offset)·step with lowest ≤ k ≤ highest. Dead inputs get q = 0.
+    alive, names (N,), names being the positions that the random numbers are keyed by; keys, threshold, overload
+    (M,); step, lowest, highest (B, M), a row for every ``block`` positions. Levels are (k + offset)·step with
+    lowest ≤ k ≤ highest. Dead inputs get q = 0.
 
     Threads share the neurons, so nothing depends on their number.
     """
@@ -43,6 +44,7 @@ def follow_path(  # type: ignore[no-untyped-def]
         total = np.empty(width)
         for n in range(count):
             t = start + n
+            row = names[t] // block
             for j in range(width):
                 total[j] = earlier[n, first + j]
             for s in range(n):
@@ -72,16 +74,16 @@ def follow_path(  # type: ignore[no-untyped-def]
                     q = 0.0
                     settled = True
                 if rounding != ROUND_NONE and not settled:
-                    size = step[column]
+                    size = step[row, column]
                     x = q / size - offset if size > 0 else 0.0
                     if rounding == ROUND_NEAREST:
-                        overload[column] += x < lowest - 0.5 or x > highest + 0.5
+                        overload[column] += x < lowest[row, column] - 0.5 or x > highest[row, column] + 0.5
                         level = np.floor(x + 0.5)
                     else:
-                        overload[column] += x < lowest or x > highest
+                        overload[column] += x < lowest[row, column] or x > highest[row, column]
                         level = np.floor(x)
                         level += u < x - level
-                    q = (min(max(level, lowest), highest) + offset) * size
+                    q = (min(max(level, lowest[row, column]), highest[row, column]) + offset) * size
                 quantized[t, column] = q
                 errors[n, j] = reference[t, column] - q
                 error[t, column] = errors[n, j]

@@ -1,7 +1,5 @@
 """Rounding many values with many steps at once."""
 
-from __future__ import annotations
-
 import numba
 import numpy as np
 
@@ -9,19 +7,21 @@ from sdqviz.kernels.threads import REORDER
 
 
 @numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=REORDER)  # type: ignore[untyped-decorator]
-def rounding_errors(values, steps, half_levels, errors):  # type: ignore[no-untyped-def]
-    """Fill ``errors`` (M, C) with the square error of rounding each row of ``values`` (M, L) with each of its steps.
+def rounding_errors(values, shares, steps, offset, lowest, highest, errors):  # type: ignore[no-untyped-def]
+    """Fill ``errors`` (U, C) with Σ share·(v − Q(v))² of each row of ``values`` (U, L) for each of its steps.
 
-    ``steps`` has shape (M, C); the levels are midrise, 2·``half_levels`` of them. A row whose steps are 0 must be all
-    zero.
+    ``steps`` has shape (U, C); ``shares`` (U, L) weigh the entries. Levels are (k + offset)·step with
+    lowest ≤ k ≤ highest, a row's own (U,). With a step of 0 all levels are 0.
     """
     for row in numba.prange(values.shape[0]):
+        low, high = lowest[row], highest[row]
         for choice in range(steps.shape[1]):
             size = steps[row, choice]
-            divisor = size if size > 0 else 1.0
+            inverse = 1.0 / size if size > 0 else 0.0
             total = 0.0
             for i in range(values.shape[1]):
                 v = values[row, i]
-                missed = v - (min(max(np.floor(v / divisor), -half_levels), half_levels - 1) + 0.5) * size
-                total += missed * missed
+                level = min(max(np.floor(v * inverse - offset + 0.5), low), high)
+                missed = v - (level + offset) * size
+                total += shares[row, i] * missed * missed
             errors[row, choice] = total

@@ -24,12 +24,13 @@ def warm_up() -> None:
         True, counts, counts.copy(),
     )  # fmt: skip
     run(walsh_hadamard, np.zeros((1, 2)), 0, 1)
-    run(rounding_errors, tiny, np.ones((1, 1)), 1, np.empty((1, 1)))
+    run(rounding_errors, tiny, tiny, np.ones((1, 1)), 0.5, -np.ones(1), np.zeros(1), np.empty((1, 1)))
     points, walk, nearest = np.eye(2), np.arange(2), np.zeros((2, 1), np.int32)
     one, two = np.ones(1), np.zeros((2, 1))
     run(
         follow_path, two, two, two, np.zeros((2, 2)), np.ones(2), np.ones(2, np.bool_), np.arange(2), 0,
-        np.zeros(1, np.uint64), 0, one, 1, one, 0.5, -1.0, 0.0, two.copy(), two.copy(), np.zeros(1, np.int64)
+        np.zeros(1, np.uint64), 0, one, 1, 2, one[None], 0.5, -one[None], 0 * one[None], two.copy(), two.copy(),
+        np.zeros(1, np.int64),
     )  # fmt: skip
     extend_walk(points, walk, 1, 2)
     run(nearest_lists, np.eye(2), np.ones(2), 0, nearest)

@@ -76,11 +76,10 @@ class Gpfq(PathFollowing):
         """Align, then walk along the inputs, rounding to nearest, perhaps behind a threshold."""
         return Plan(
             AlongPath(self.alignment, self.order),
-            self.finite_alphabet,
-            self.finite_alphabet,
+            self.alphabet,
             self._operator,
-            self.pruning_ratio or 0.0,
-            self.refinement,
+            ratio=self.pruning_ratio or 0.0,
+            refinements=self.refinement,
         )
 
     def _operator(self, threshold: float) -> QuantizerChoice:

@@ -52,14 +52,14 @@ class Gptq(PathFollowing):
 
     def plan(self) -> Plan:
         """Factorise H, then walk rounding to nearest."""
-        return Plan(self._start, self.finite_alphabet, self.finite_alphabet, refinements=self.refinement)
+        return Plan(self._start, self.alphabet, refinements=self.refinement)
 
     def _start(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Start:
         order = walk_order(gram, self.visit)
-        feedback, damping = conditional_feedback(gram.visited(order), self.damping)
+        factor = conditional_feedback(gram.visited(order), self.damping)
         aligned = np.where(gram.alive[:, None], weights, 0.0)
         base = np.ascontiguousarray(aligned[order])
-        return Start(base, base, feedback, np.ones(len(base)), aligned, order, damping)
+        return Start(base, base, factor.feedback, np.ones(len(base)), aligned, order, factor.damping)
 
 
 def walk_order(gram: Gram, visit: str) -> Index:

@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.choice import field
+from sdqviz.choice import field, field_of
 from sdqviz.methods import METHODS
-from sdqviz.methods.calibrated.path_following import decode_layer
-from sdqviz.methods.calibrated.scale import SCALES, ScaleFit, fitted_step
+from sdqviz.methods.calibrated.path_following import PathFollowing, decode_layer
+from sdqviz.methods.calibrated.scale import Neurons, ScaleFit, candidates, fitted
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, join_bias, split_bias
 from sdqviz.progress import report, stop_if
+from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS
 from sdqviz.quantizers.quantizer import Grid
 from sdqviz.storage import codes as coding
-from sdqviz.storage.bits import Packed, step_up
+from sdqviz.storage.bits import Packed
 
 
 @METHODS.register
@@ -28,7 +29,7 @@ from sdqviz.storage.bits import Packed, step_up
 class MagnitudePruning(MethodChoice):
     """Zeroes the smallest weights of each layer, of each neuron, or of the whole network.
 
-    The surviving weights are kept in float, or rounded to the nearest of 2^bits levels ±δ/2, ±3δ/2, …. Of weights
+    The surviving weights are kept in float, or rounded to the nearest of at most 2^bits levels. Of weights
     of equal size the earlier ones go first.
     """
 
@@ -47,17 +48,13 @@ class MagnitudePruning(MethodChoice):
     bits: int | None = field(
         None,
         label="Bits per surviving weight",
-        help="Levels of the midrise alphabet; none keeps the survivors in float (32 bits).",
+        help="At most 2^bits levels; none keeps the survivors in float (32 bits).",
         minimum=1,
         maximum=MAXIMUM_BITS,
     )
-    scale: str = field(
-        "per-neuron",
-        label="Scale",
-        help="One step δ for each neuron (row of the matrix), or one for the layer; 32 bits each, counted.",
-        options=SCALES,
-        advanced=True,
-    )
+    alphabet: str = field_of(PathFollowing, "alphabet")
+    scale: str = field_of(PathFollowing, "scale")
+    step_bits: str = field_of(PathFollowing, "step_bits")
     biases: str = field(
         "float",
         label="Biases",
@@ -65,6 +62,11 @@ class MagnitudePruning(MethodChoice):
         options=("float", "quantized"),
         advanced=True,
     )
+
+    def check(self) -> None:
+        """Refuse an alphabet that has no levels at the bits."""
+        if self.bits is not None:
+            candidates(self.alphabet, self.bits)
 
     def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
         """Return roughly how long sorting and packing take."""
@@ -85,7 +87,7 @@ class MagnitudePruning(MethodChoice):
             report(task.progress, number, len(task.layers), layer.name)
             begun = time.perf_counter()
             pruned, grid, overload = self._rounded(np.where(mask, neurons, 0.0))
-            coded = coding.encode(pruned, grid)
+            coded = coding.encode(pruned, grid, step_bits=int(self.step_bits))
             with_bias = neurons.shape[1] > layer.weight[0].size
             weights, bias = split_bias(pruned, layer.groups, "rows") if with_bias else (pruned, None)
             yield CompressedLayer(
@@ -96,7 +98,7 @@ class MagnitudePruning(MethodChoice):
                 parameters={**coded.parameters, "biases": "quantized" if with_bias else "float"},
                 parameter_bits=coded.parameter_bits,
                 bounds=(),
-                step=np.zeros(1) if grid is None else grid.step,
+                step=np.zeros(1) if grid is None else grid.widest,
                 levels=coded.levels,
                 size=neurons.shape[1],
                 overload=int(overload.sum()),
@@ -119,15 +121,14 @@ class MagnitudePruning(MethodChoice):
         """Return the neurons with their survivors as they are stored, the alphabet, and what it clipped."""
         if self.bits is None:
             return neurons.astype(np.float32).astype(float), None, np.zeros_like(neurons, bool)
-        bits = self.bits
-        step = step_up(
-            fitted_step(
-                neurons, neurons != 0, lambda steps: Grid.finite("midrise", bits, steps), ScaleFit(self.scale, "mse")
-            )
-        )
-        grid = Grid.finite("midrise", bits, step)
-        rounded = np.where(neurons == 0, 0.0, grid.nearest(neurons.T).T)
-        return rounded, grid, np.abs(neurons) > (grid.radius + step / 2)[:, None]
+        survivors = Neurons(neurons, neurons != 0)
+        how = ScaleFit(self.scale, "mse", step_bits=int(self.step_bits))
+        tried = [fitted(survivors, name, self.bits, how) for name in candidates(self.alphabet, self.bits)]
+        best = min(tried, key=lambda scale: scale.missed * 4.0 ** (scale.zero_bits / neurons.size))
+        grid = best.grid()
+        each = grid.spread(neurons.shape[1])
+        rounded = np.where(neurons == 0, 0.0, each.nearest(neurons.T).T)
+        return rounded, grid, QUANTIZERS["nearest"]().overloaded(neurons.T, each).T & (neurons != 0)
 
     @classmethod
     def decode(

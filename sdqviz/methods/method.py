@@ -14,6 +14,7 @@ from sdqviz.bounds.statement import Bound
 from sdqviz.choice import Choice
 from sdqviz.error import InputError
 from sdqviz.progress import Progress, ShouldStop
+from sdqviz.quantizers.quantizer import Grid
 from sdqviz.storage.bits import Packed
 
 if TYPE_CHECKING:  # layers live above torch; naming their type must not load it
@@ -75,6 +76,8 @@ class PathRecord:
         λ added to the diagonal of H; 0 where there is none.
     finite : bool
         Whether the alphabet ends, so that values can be clipped; False for an operator that only prunes.
+    grid : Grid or None
+        The alphabets of the neurons.
     largest_errors : ndarray or None, shape (out,)
         ‖Xw − X̃q‖_∞ of each neuron over the rows looked at; None unless a second pass was asked for.
     """
@@ -92,6 +95,7 @@ class PathRecord:
     damping: float
     finite: bool
     largest_errors: Array | None = None
+    grid: Grid | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

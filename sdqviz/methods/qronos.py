@@ -41,12 +41,13 @@ class Qronos(PathFollowing):
 
     def plan(self) -> Plan:
         """Solve the least-squares problem, factorise H, then walk rounding to nearest."""
-        return Plan(self._start, self.finite_alphabet, self.finite_alphabet, refinements=self.refinement)
+        return Plan(self._start, self.alphabet, refinements=self.refinement)
 
     def _start(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Start:
         order = walk_order(gram, self.visit)
         seen = gram.visited(order)
-        feedback, damping = conditional_feedback(seen, self.damping)
+        factor = conditional_feedback(seen, self.damping)
+        damping = factor.damping
         aligned = least_squares(gram, weights, damping)
         reference = np.ascontiguousarray(aligned[order])
         base = reference.copy()
@@ -55,4 +56,4 @@ class Qronos(PathFollowing):
             aimed = seen.cross[0] @ ordered + damping * ordered[0]
             alive = seen.alive[1:]
             base[0] = (aimed - (seen.inputs[0, 1:] * alive) @ ordered[1:]) / (seen.squares[0] + damping)
-        return Start(base, reference, feedback, np.ones(len(base)), aligned, order, damping)
+        return Start(base, reference, factor.feedback, np.ones(len(base)), aligned, order, damping)

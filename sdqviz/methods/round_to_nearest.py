@@ -10,43 +10,47 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz.array import FLOAT_BITS, Array
+from sdqviz.array import Array
 from sdqviz.bounds import layer as bound
-from sdqviz.choice import PerLayer, field
+from sdqviz.choice import PerLayer, field, field_of
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
+from sdqviz.methods.calibrated.glance import layer_rows
+from sdqviz.methods.calibrated.path_following import PathFollowing, decode_layer
+from sdqviz.methods.calibrated.scale import AUTO, SHRINKS, Neurons, Scale, ScaleFit, candidates, fitted
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, check_layer_names, join_bias, split_bias
+from sdqviz.networks.layer import Layer, from_vectors, to_vectors
 from sdqviz.progress import report, stop_if
-from sdqviz.quantizers.alphabet import MAXIMUM_BITS, nearest_index
-from sdqviz.storage.bits import Packed, step_up
+from sdqviz.quantizers import QUANTIZERS
+from sdqviz.quantizers.quantizer import ALPHABETS, Grid
+from sdqviz.storage import codes as coding
+from sdqviz.storage.bits import Packed
 
-SHRINKS = np.linspace(0.02, 1.0, 99)
-"""Candidates for the largest level, as shares of the largest weight, among which the square error picks."""
+AT_ONCE = 1 << 22
+"""Numbers of a layer's error that exist at once."""
 
 
 @METHODS.register
 @dataclasses.dataclass(frozen=True)
 class RoundToNearest(MethodChoice):
-    """Memoryless rounding with the midrise alphabet and one scale per neuron or per layer.
+    """Memoryless rounding: every weight goes to the nearest level of its neuron, its layer or its group of inputs.
 
     Notes
     -----
-    With ``fit="max"`` the alphabet's range Kδ is the largest weight, so every error is at most δ/2. With ``fit="mse"``
-    the scale is the one of 99 candidates with the smallest square error; weights beyond Kδ are clipped and counted.
+    With ``fit="max"`` nothing is clipped, so every error is at most δ/2: the range Kδ of a midrise alphabet, or the
+    last level of another, is the largest weight. With ``fit="mse"`` the scale is the one of 99 candidates with the
+    smallest square error; weights further than δ/2 beyond the last level are clipped and counted. Of alphabets, auto
+    takes the one with the least error of the layer on a few of the calibration inputs (of the weights where there are
+    none); four times the square error are worth a bit.
     """
 
     name = "round-to-nearest"
     title = "Rounding to nearest"
 
-    bits: int = field(
-        4, label="Bits per weight", help="2^bits levels in the midrise alphabet.", minimum=1, maximum=MAXIMUM_BITS
-    )
-    scale: str = field(
-        "per-neuron",
-        label="Scale",
-        help="One step δ for each neuron (row of the matrix), or one for the layer; 32 bits each, counted.",
-        options=("per-neuron", "per-layer"),
-    )
+    bits: int = field_of(PathFollowing, "bits")
+    alphabet: str = field_of(PathFollowing, "alphabet")
+    scale: str = field_of(PathFollowing, "scale")
+    step_bits: str = field_of(PathFollowing, "step_bits")
     fit: str = field(
         "max",
         label="Scale fitted to",
@@ -60,82 +64,82 @@ class RoundToNearest(MethodChoice):
         options=("float", "quantized"),
         advanced=True,
     )
-    bits_by_layer: PerLayer = field(
-        (),
-        label="Bits by layer",
-        help="Other bit depths for layers by name.",
-        minimum=1,
-        maximum=MAXIMUM_BITS,
-        advanced=True,
-    )
+    bits_by_layer: PerLayer = field_of(PathFollowing, "bits_by_layer")
+
+    def check(self) -> None:
+        """Refuse an alphabet that has no levels at the bits."""
+        for bits in (self.bits, *(int(bits) for _, bits in self.bits_by_layer)):
+            candidates(self.alphabet, bits)
 
     def compress_layers(self, task: Task) -> Iterator[CompressedLayer]:
         """Round every layer."""
-        from sdqviz.networks.layer import from_vectors, to_vectors
-
         bits_by_layer = check_layer_names("bits_by_layer", self.bits_by_layer, task.layers)
+        rows: Mapping[str, Array] = {}
+        if self.alphabet == AUTO and task.network is not None and task.inputs is not None:
+            rows = layer_rows(task.network, task.inputs, task.layers)
         for number, layer in enumerate(task.layers):
             stop_if(task.should_stop)
             report(task.progress, number, len(task.layers), layer.name)
-            begun = time.perf_counter()
-            bits = int(bits_by_layer.get(layer.name, self.bits))
-            half = 2 ** (bits - 1)
-            with_bias = self.biases == "quantized" and layer.bias is not None
-            neurons = to_vectors(layer.weight, layer.groups, "rows")
-            if with_bias:
-                neurons = join_bias(neurons, layer.bias, layer.groups, "rows")
-            step = step_up(self._step(neurons, half))
-            index = nearest_index(neurons, step, half)
-            rounded = (index + 0.5) * step
-            overload = int((np.abs(neurons) > half * step).sum())
-            weights, bias = split_bias(rounded, layer.groups, "rows") if with_bias else (rounded, None)
-            steps = np.broadcast_to(step.reshape(-1), len(neurons))
-            yield CompressedLayer(
-                layer=layer,
-                weight=from_vectors(weights, layer.weight.shape, layer.groups, "rows"),
-                bias=bias,
-                stored={
-                    "levels": Packed((index + half).astype(np.uint16), bits),
-                    "step": Packed(step.reshape(-1), FLOAT_BITS),
-                },
-                parameters={"bias": with_bias},
-                parameter_bits=0,
-                bounds=(bound.memoryless_layer_bound(steps, neurons.shape[1], overload == 0),),
-                step=step.reshape(-1),
-                levels=2 * half,
-                size=neurons.shape[1],
-                overload=overload,
-                unstable=int((np.abs(neurons) > half * step).any(axis=1).sum()),
-                seconds=time.perf_counter() - begun,
-                weight_bits=bits,
-            )
+            try:
+                yield self._rounded(layer, int(bits_by_layer.get(layer.name, self.bits)), rows.get(layer.name))
+            except InputError as error:
+                raise InputError(f"layer {layer.name}: {error}") from None
+
+    def _rounded(self, layer: Layer, bits: int, rows: Array | None) -> CompressedLayer:
+        begun = time.perf_counter()
+        with_bias = self.biases == "quantized" and layer.bias is not None
+        neurons = to_vectors(layer.weight, layer.groups, "rows")
+        if with_bias:
+            neurons = join_bias(neurons, layer.bias, layer.groups, "rows")
+        tried = [self._with(name, neurons, bits) for name in candidates(self.alphabet, bits)]
+        costs = [
+            layer_error(neurons - one.rounded, rows) * 4.0 ** (one.scale.zero_bits / neurons.size) for one in tried
+        ]
+        best = tried[int(np.argmin(costs))]
+        clipped = QUANTIZERS["nearest"]().overloaded(neurons.T, best.grid.spread(neurons.shape[1])).T
+        coded = coding.encode(best.rounded, best.grid, step_bits=int(self.step_bits))
+        weights, bias = split_bias(best.rounded, layer.groups, "rows") if with_bias else (best.rounded, None)
+        step = best.grid.spread(neurons.shape[1]).step
+        each = np.sqrt((step**2).mean(axis=0)) if step.ndim == 2 else step  # ½√N of it bounds a neuron's error
+        return CompressedLayer(
+            layer=layer,
+            weight=from_vectors(weights, layer.weight.shape, layer.groups, "rows"),
+            bias=bias,
+            stored=coded.stored,
+            parameters={**coded.parameters, "biases": "quantized" if with_bias else "float"},
+            parameter_bits=coded.parameter_bits,
+            bounds=(bound.memoryless_layer_bound(each, neurons.shape[1], not clipped.any()),),
+            step=best.grid.widest,
+            levels=coded.levels,
+            size=neurons.shape[1],
+            overload=int(clipped.sum()),
+            unstable=int(clipped.any(axis=1).sum()),
+            seconds=time.perf_counter() - begun,
+            weight_bits=coded.weight_bits,
+        )
+
+    def _with(self, alphabet: str, neurons: Array, bits: int) -> _Rounded:
+        """Return neurons rounded to an alphabet; a midrise one that clips nothing ends δ/2 before the largest."""
+        half = 2.0 ** (bits - 1)
+        stretch = (half - 0.5) / half if alphabet == "midrise" and self.fit == "max" else 1.0
+        how = ScaleFit(self.scale, self.fit, stretch=stretch, step_bits=int(self.step_bits))
+        scale = fitted(Neurons(neurons, np.ones(neurons.shape, bool)), alphabet, bits, how)
+        grid = scale.grid()
+        return _Rounded(scale, grid, grid.spread(neurons.shape[1]).nearest(neurons.T).T)
 
     def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
         """Return roughly how long the rounding takes; fitting to the square error tries every candidate scale."""
-        passes = len(SHRINKS) if self.fit == "mse" else 1
+        passes = (10 + len(SHRINKS) * (self.fit == "mse")) * (len(ALPHABETS) if self.alphabet == AUTO else 1)
         return 4e-9 * passes * sum(math.prod(shape) for shape in shapes)
-
-    def _step(self, neurons: Array, half: int) -> Array:
-        """Return δ, shape (out, 1) or (1, 1)."""
-        groups = neurons if self.scale == "per-neuron" else neurons.reshape(1, -1)
-        largest = np.abs(groups).max(axis=1, keepdims=True)
-        if self.fit == "max":
-            return largest / half
-        from sdqviz.kernels.rounding import rounding_errors
-        from sdqviz.kernels.threads import run
-
-        steps = SHRINKS * largest / (half - 0.5)
-        errors = np.empty_like(steps)
-        run(rounding_errors, np.ascontiguousarray(groups), steps, half, errors)
-        return np.take_along_axis(steps, errors.argmin(axis=1)[:, None], axis=1)
 
     @classmethod
     def decode(
         cls, stored: Mapping[str, Packed], parameters: Mapping[str, Any], shape: tuple[int, ...], groups: int
     ) -> tuple[Array, Array | None]:
         """Return the weights that the stored levels and steps describe."""
-        from sdqviz.networks.layer import from_vectors
-
+        if "coding" in parameters:
+            return decode_layer(stored, parameters, shape, groups)
+        # files of before there was a choice of alphabets: midrise levels, one code for each weight
         levels = stored["levels"]
         step = stored["step"].values.astype(float).reshape(-1, 1)
         if levels.values.ndim != 2 or len(levels.values) != shape[0] or len(step) not in (1, shape[0]):
@@ -145,3 +149,35 @@ class RoundToNearest(MethodChoice):
         if parameters["bias"]:
             vectors, bias = split_bias(vectors, groups, "rows")
         return from_vectors(vectors, shape, groups, "rows"), bias
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Rounded:
+    """Neurons rounded to one alphabet."""
+
+    scale: Scale
+    grid: Grid
+    rounded: Array
+
+
+def layer_error(difference: Array, rows: Array | None) -> float:
+    """Return ‖X(W − Q)ᵀ‖² of a layer on rows of its inputs, or ‖W − Q‖² where there are none.
+
+    Parameters
+    ----------
+    difference : ndarray, shape (M, N) or (M, N + 1)
+        W − Q, a row per neuron, perhaps with the biases' as a last column.
+    rows : ndarray or None, shape (groups, n, N)
+        X of each group.
+    """
+    if rows is None:
+        return float((difference**2).sum())
+    groups, count, width = rows.shape
+    parts = difference.reshape(groups, -1, difference.shape[1])
+    total, together = 0.0, max(1, AT_ONCE // count)
+    for x, part in zip(rows, parts, strict=True):
+        for start in range(0, len(part), together):
+            some = part[start : start + together]
+            moved = x @ some[:, :width].T + (some[:, width] if some.shape[1] > width else 0.0)
+            total += float((moved**2).sum())
+    return total

@@ -39,8 +39,8 @@ class Spfq(PathFollowing):
 
     def plan(self) -> Plan:
         """Align, then walk along the inputs, rounding at random."""
-        alphabet = self.finite_alphabet if self.finite else self.endless_alphabet
-        return Plan(AlongPath(self.alignment, self.order), self.finite_alphabet, alphabet, _stochastic)
+        start = AlongPath(self.alignment, self.order)
+        return Plan(start, self.alphabet, _stochastic, endless=not self.finite)
 
 
 def _stochastic(threshold: float) -> QuantizerChoice:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
-from sdqviz.array import Array
 from sdqviz.choice import field, field_of
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.along_path import AlongPath
 from sdqviz.methods.calibrated.path_following import PathFollowing
 from sdqviz.methods.calibrated.plan import Plan
+from sdqviz.methods.calibrated.scale import AUTO
 from sdqviz.methods.gpfq import Gpfq
 from sdqviz.methods.spfq import Spfq
 from sdqviz.quantizers import QUANTIZERS
-from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
+from sdqviz.quantizers.quantizer import QuantizerChoice
 
 OPERATORS = ("quantize", "prune", "quantize-prune", "one-bit")
 
@@ -33,12 +33,6 @@ class Unified(PathFollowing):
     name = "unified"
     title = "Unified stochastic framework"
 
-    alphabet: str = field(
-        "midtread",
-        label="Alphabet",
-        help="Midtread: 2^bits − 1 levels with a zero. Midrise: 2^bits levels without one, for quantizing alone.",
-        options=("midtread", "midrise"),
-    )
     operator: str = field(
         "quantize-prune",
         label="Operator",
@@ -78,8 +72,11 @@ class Unified(PathFollowing):
             super().check()
         if self._prunes and self.pruning_ratio is None:
             raise InputError(f"pruning_ratio must be given for the operator {self.operator}, got none")
-        if self.operator == "quantize-prune" and self.alphabet == "midrise":
-            raise InputError("alphabet must be midtread for the operator quantize-prune, got midrise: it has no zero")
+        if self.operator == "quantize-prune" and self.alphabet not in (AUTO, "midtread"):
+            raise InputError(
+                f"alphabet must be midtread for the operator quantize-prune, got {self.alphabet}: it must have a zero, "
+                "and room for ±c beside the levels"
+            )
 
     @property
     def _prunes(self) -> bool:
@@ -87,14 +84,15 @@ class Unified(PathFollowing):
 
     def plan(self) -> Plan:
         """Align, then walk along the inputs with C and the operator."""
-        ends = self.finite or self.operator == "one-bit"
-        fitted = _one_bit if self.operator == "one-bit" else self.finite_alphabet
+        one_bit = self.operator == "one-bit"
+        own = {"one-bit": "midrise", "quantize-prune": "midtread"}
         return Plan(
             AlongPath(self.alignment, self.order, self.scaling, self.placement),
-            fitted,
-            fitted if ends else self.endless_alphabet,
+            own.get(self.operator, self.alphabet),
             self._operator,
-            (self.pruning_ratio or 0.0) if self._prunes else 0.0,
+            endless=not (self.finite or one_bit),
+            level_bits=1 if one_bit else None,
+            ratio=(self.pruning_ratio or 0.0) if self._prunes else 0.0,
             scaling=self.scaling,
         )
 
@@ -102,7 +100,3 @@ class Unified(PathFollowing):
         if self._prunes:
             return QUANTIZERS.from_dict({"name": self.operator, "threshold": threshold})
         return QUANTIZERS["stochastic" if self.operator == "quantize" else "one-bit"]()
-
-
-def _one_bit(bits: int, step: Array) -> Grid:
-    return Grid.finite("midrise", 1, step)

@@ -6,6 +6,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.error import InputError
+from sdqviz.path_following.factor import Factor, factorize
 from sdqviz.path_following.gram import Gram
 
 
@@ -34,7 +35,7 @@ def path_gain(gram: Gram, scaling: float = 1.0, placement: str = "own") -> Array
     return np.where(gram.alive, 1.0 / (scaling * np.where(gram.alive, squares, 1.0)), 0.0)
 
 
-def conditional_feedback(gram: Gram, damping: float = 0.01) -> tuple[Array, float]:
+def conditional_feedback(gram: Gram, damping: float = 0.01) -> Factor:
     """Return GPTQ's feedback matrix: how the weights still to come can best make up for an error.
 
     Parameters
@@ -42,14 +43,13 @@ def conditional_feedback(gram: Gram, damping: float = 0.01) -> tuple[Array, floa
     gram : Gram
         The layer's inputs.
     damping : float
-        Added to the diagonal of H, as a share of its mean; ten times more as often as the factorisation fails.
+        Added to the diagonal of H, as a share of its mean over the inputs that are not dead; ten times more as often
+        as the factorisation fails.
 
     Returns
     -------
-    feedback : ndarray, shape (N, N)
-        Uᵀ of the factorisation H + λI = U D Uᵀ with U upper triangular and ones on its diagonal.
-    damping : float
-        λ, in units of H.
+    Factor
+        Of H + λI; dead inputs have no part in it.
 
     Notes
     -----
@@ -57,21 +57,9 @@ def conditional_feedback(gram: Gram, damping: float = 0.01) -> tuple[Array, floa
     Cholesky factor of the inverse gives is the same as this feedback of the errors: minimising over the later weights
     leaves Σ_t D_t(w_t − q_t + Σ_{j<t} U_jt(w_j − q_j))², so each term in turn is rounded to nearest.
     """
-    from scipy.linalg import LinAlgError, cholesky
-
-    size = len(gram.squares)
-    mean = float(gram.squares.mean()) if size else 0.0
+    alive = gram.alive
     matrix = gram.inputs.copy()
-    matrix[~gram.alive] = 0.0
-    matrix[:, ~gram.alive] = 0.0
-    added = damping * mean
-    diagonal = np.where(gram.alive, gram.squares, 1.0)
-    smallest = max(mean, np.finfo(float).tiny) * size * np.finfo(float).eps
-    while True:
-        np.fill_diagonal(matrix, diagonal + added)
-        try:
-            factor = cholesky(matrix[::-1, ::-1], lower=True, check_finite=False)[::-1, ::-1]
-            break
-        except LinAlgError:
-            added = max(10 * added, smallest)
-    return np.ascontiguousarray((factor / np.diagonal(factor)).T), added
+    matrix[~alive] = 0.0
+    matrix[:, ~alive] = 0.0
+    np.fill_diagonal(matrix, np.where(alive, gram.squares, gram.squares[alive].mean() if alive.any() else 1.0))
+    return factorize(matrix, damping)

@@ -80,7 +80,12 @@ def walk(
     alive = np.ones(length, bool) if alive is None else alive
     names = np.arange(length) if names is None else names
     threshold = np.full(neurons, quantizer.cut)
-    step = np.ascontiguousarray(np.broadcast_to(grid.step, neurons))
+    rows_of = (grid.step.shape[0] if grid.step.ndim == 2 else 1, neurons)
+    together = grid.block or max(length, 1)
+    step, lowest, highest = (
+        np.ascontiguousarray(np.broadcast_to(values, rows_of), dtype=float)
+        for values in (grid.step, grid.lowest, grid.highest)
+    )
     quantized, error = np.empty((length, neurons)), np.empty((length, neurons))
     overload = np.zeros(neurons, np.int64)
     for start in range(0, length, block):
@@ -95,8 +100,8 @@ def walk(
             continue
         run(
             follow_path, base, reference, earlier, feedback, gain, alive, names, start, keys,
-            quantizer.rule.shrink, threshold, quantizer.rule.rounding, step, float(grid.offset), float(grid.lowest),
-            float(grid.highest), quantized, error, overload,
+            quantizer.rule.shrink, threshold, quantizer.rule.rounding, together, step, float(grid.offset), lowest,
+            highest, quantized, error, overload,
         )  # fmt: skip
     return Walk(quantized, error, overload)
 
@@ -110,8 +115,9 @@ def _plain_block(
         total = earlier[t - rows.start] + feedback[t, rows.start : t] @ error[rows.start : t]
         values = base[t] + gain[t] * total
         if alive[t]:
-            quantized[t] = quantizer.apply(values, grid, draws.uniforms(keys, names[t]))
-            overload += quantizer.overloaded(values, grid)
+            own = grid.at(int(names[t]))
+            quantized[t] = quantizer.apply(values, own, draws.uniforms(keys, names[t]))
+            overload += quantizer.overloaded(values, own)
         else:
             quantized[t] = 0.0
         error[t] = reference[t] - quantized[t]
@@ -119,7 +125,7 @@ def _plain_block(
 
 def refine(
     gram: Gram, weights: Array, quantized: Array, quantizer: QuantizerChoice, grid: Grid, keys: Array,
-    should_stop: ShouldStop | None = None, block: int = BLOCK,
+    should_stop: ShouldStop | None = None, block: int = BLOCK, alive: Array | None = None,
 ) -> Walk:  # fmt: skip
     """Visit every weight once more and give it the best level while all others stay: one sweep of coordinate descent.
 
@@ -131,6 +137,8 @@ def refine(
         The layer's inputs.
     weights, quantized : ndarray, shape (N, M)
         w, and q so far.
+    alive : ndarray of bool, shape (N,), optional
+        False at inputs whose q is to be 0; by default at dead ones.
 
     Returns
     -------
@@ -144,6 +152,6 @@ def refine(
     gain = path_gain(gram)
     base = quantized + gain[:, None] * (gram.aimed(weights) - gram.inputs @ quantized)
     return walk(
-        base, gram.inputs, gain, quantizer, grid, keys, reference=quantized, alive=gram.alive, should_stop=should_stop,
-        block=block,
+        base, gram.inputs, gain, quantizer, grid, keys, reference=quantized,
+        alive=gram.alive if alive is None else alive, should_stop=should_stop, block=block,
     )  # fmt: skip

@@ -50,4 +50,4 @@ class HardThreshold(QuantizerChoice):
 
     def error_limit(self, grid: Grid) -> Array:
         """Return max(λ, δ/2)."""
-        return np.maximum(grid.step / 2, self.threshold)
+        return np.maximum(grid.widest / 2, self.threshold)

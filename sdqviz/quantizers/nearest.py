@@ -32,4 +32,4 @@ class Nearest(QuantizerChoice):
 
     def error_limit(self, grid: Grid) -> Array:
         """Return δ/2."""
-        return grid.step / 2
+        return grid.widest / 2

@@ -42,4 +42,4 @@ class OneBit(QuantizerChoice):
 
     def error_limit(self, grid: Grid) -> Array:
         """Return 2s."""
-        return grid.step
+        return grid.widest

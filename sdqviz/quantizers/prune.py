@@ -50,7 +50,7 @@ class Prune(QuantizerChoice):
 
     def error_limit(self, grid: Grid) -> Array:
         """Return c."""
-        return np.full_like(grid.step, self.threshold)
+        return np.full_like(grid.widest, self.threshold)
 
 
 def shrunk(values: Array, threshold: float, uniform: Array, otherwise: Array) -> Array:

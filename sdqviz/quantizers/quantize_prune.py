@@ -56,4 +56,4 @@ class QuantizePrune(QuantizerChoice):
 
     def error_limit(self, grid: Grid) -> Array:
         """Return max(c, δ)."""
-        return np.maximum(grid.step, self.threshold)
+        return np.maximum(grid.widest, self.threshold)

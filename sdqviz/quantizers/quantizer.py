@@ -16,62 +16,100 @@ from sdqviz.quantizers.alphabet import MAXIMUM_BITS, check_bits
 UNLIMITED = 2.0**52
 """Largest index of an infinite alphabet: all that float64 can tell apart."""
 
-ALPHABETS = ("midtread", "midrise")
+ALPHABETS = ("midtread", "midrise", "twos-complement", "affine")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Grid:
-    """An alphabet for each neuron: levels (k + offset)·δ with ``lowest`` ≤ k ≤ ``highest``.
+    """Alphabets of neurons, or of blocks of their inputs: levels (k + offset)·δ with ``lowest`` ≤ k ≤ ``highest``.
 
     Attributes
     ----------
-    step : ndarray, shape (M,)
-        δ of each neuron; 0 makes every level 0.
+    step : ndarray, shape (M,) or (B, M)
+        δ of each neuron, or of each of B blocks of each neuron's inputs; 0 makes every level 0.
     offset : float
-        0 for midtread alphabets, which have a zero, ½ for midrise ones, which have none.
-    lowest, highest : float
-        Whole numbers; ±`UNLIMITED` for an infinite alphabet.
+        0 for alphabets that have a zero, ½ for midrise ones, which have none.
+    lowest, highest : float, or ndarray of the shape of ``step``
+        Whole numbers; ±`UNLIMITED` for an infinite alphabet. An affine alphabet has its own for each step.
+    block : int
+        Inputs that share a step, where ``step`` has two axes; 0 otherwise.
     """
 
     step: Array
     offset: float
-    lowest: float
-    highest: float
+    lowest: float | Array
+    highest: float | Array
+    block: int = 0
 
     @classmethod
-    def finite(cls, alphabet: str, bits: int, step: ArrayLike) -> Grid:
+    def finite(cls, alphabet: str, bits: int, step: ArrayLike, zero: ArrayLike = 0.0, block: int = 0) -> Grid:
         """Return the alphabet of at most 2^bits levels.
 
         Parameters
         ----------
-        alphabet : {"midtread", "midrise"}
-            Midtread: 2K+1 levels kδ, |k| ≤ K = 2^(bits−1) − 1, so at least 2 bits. Midrise: all 2^bits levels
-            ±δ/2, ±3δ/2, ….
+        alphabet : {"midtread", "midrise", "twos-complement", "affine"}
+            Midtread: 2K+1 levels kδ, |k| ≤ K = 2^(bits−1) − 1. Midrise: all 2^bits levels ±δ/2, ±3δ/2, …. Two's
+            complement: the midtread one and one level more below. Affine: 2^bits levels kδ with −z ≤ k < 2^bits − z.
+            All but midrise have a zero, and need 2 bits.
         bits : int
             1 to 16.
-        step : array_like, shape (M,)
-            δ of each neuron.
+        step : array_like, shape (M,) or (B, M)
+            δ of each neuron, or of each block of its inputs.
+        zero : array_like, shape of ``step``
+            z of an affine alphabet: the place of its zero, 0 ≤ z < 2^bits.
+        block : int
+            Inputs that share a step, for a step of two axes.
         """
-        half = half_levels(alphabet, bits)
-        if alphabet == "midtread":
-            return cls(np.atleast_1d(np.asarray(step, float)), 0.0, -half, half)
-        return cls(np.atleast_1d(np.asarray(step, float)), 0.5, -half, half - 1)
+        offset, lowest, highest = limits(alphabet, bits)
+        steps = np.atleast_1d(np.asarray(step, float))
+        if alphabet != "affine":
+            return cls(steps, offset, lowest, highest, block)
+        place = np.broadcast_to(np.asarray(zero, float), steps.shape)
+        return cls(steps, offset, lowest - place, highest - place, block)
 
     @classmethod
-    def infinite(cls, alphabet: str, step: ArrayLike) -> Grid:
+    def infinite(cls, alphabet: str, step: ArrayLike, block: int = 0) -> Grid:
         """Return the alphabet that goes on for ever."""
-        offset = 0.0 if alphabet == "midtread" else 0.5
-        return cls(np.atleast_1d(np.asarray(step, float)), offset, -UNLIMITED, UNLIMITED)
+        offset = 0.5 if alphabet == "midrise" else 0.0
+        return cls(np.atleast_1d(np.asarray(step, float)), offset, -UNLIMITED, UNLIMITED, block)
 
     @property
     def count(self) -> int:
         """Number of levels; 0 if there is no end to them."""
-        return 0 if self.highest >= UNLIMITED else int(self.highest - self.lowest) + 1
+        highest, lowest = np.ravel(self.highest)[:1], np.ravel(self.lowest)[:1]
+        return 0 if highest.size == 0 or highest[0] >= UNLIMITED else int(highest[0] - lowest[0]) + 1
 
     @property
     def radius(self) -> Array:
-        """Largest level of each neuron, shape (M,)."""
-        return (self.highest + self.offset) * self.step
+        """Largest magnitude up to which no value is clipped on either side, of the shape of ``step``."""
+        reach = np.minimum(self.highest + self.offset, -(self.lowest + self.offset))
+        return np.maximum(reach, 0.0) * self.step
+
+    @property
+    def widest(self) -> Array:
+        """Largest δ of each neuron, shape (M,)."""
+        widest: Array = self.step if self.step.ndim == 1 else self.step.max(axis=0)
+        return widest
+
+    def part(self, neurons: slice) -> Grid:
+        """Return the alphabets of some neurons."""
+        step, lowest, highest = (_part(values, neurons) for values in (self.step, self.lowest, self.highest))
+        return Grid(np.asarray(step), self.offset, lowest, highest, self.block)
+
+    def at(self, place: int) -> Grid:
+        """Return the alphabets, one for each neuron, of the input at a place."""
+        if self.step.ndim == 1:
+            return self
+        step, lowest, highest = (_row(values, place // self.block) for values in (self.step, self.lowest, self.highest))
+        return Grid(np.asarray(step), self.offset, lowest, highest)
+
+    def spread(self, inputs: int) -> Grid:
+        """Return the alphabets with a row for each of so many inputs, for values of shape (inputs, M)."""
+        if self.step.ndim == 1:
+            return self
+        rows = np.arange(inputs) // self.block
+        step, lowest, highest = (_row(values, rows) for values in (self.step, self.lowest, self.highest))
+        return Grid(np.asarray(step), self.offset, lowest, highest)
 
     def index(self, values: Array) -> Array:
         """Return k of values that are levels, shape (..., M)."""
@@ -94,17 +132,37 @@ class Grid:
         return (np.clip(index, self.lowest, self.highest) + self.offset) * self.step
 
 
-def half_levels(alphabet: str, bits: int) -> int:
-    """Return K: 2^(bits−1) − 1 for a midtread alphabet of 2K+1 levels, 2^(bits−1) for a midrise one of 2K."""
+def _part(values: float | Array, neurons: slice) -> float | Array:
+    return values[..., neurons] if isinstance(values, np.ndarray) else values
+
+
+def _row(values: float | Array, place: int | Array) -> float | Array:
+    return values[place] if isinstance(values, np.ndarray) else values
+
+
+def limits(alphabet: str, bits: int) -> tuple[float, float, float]:
+    """Return the offset, the lowest and the highest k of an alphabet of 2^bits levels or one less, zero point 0.
+
+    Raises
+    ------
+    InputError
+        If there is no such alphabet, or no room in it for a zero.
+    """
     check_bits(bits)
     if alphabet not in ALPHABETS:
         raise InputError(f"alphabet must be one of {', '.join(ALPHABETS)}, got {alphabet!r}")
-    if alphabet == "midtread" and bits < 2:
+    half = 2.0 ** (bits - 1)
+    if alphabet == "midrise":
+        return 0.5, -half, half - 1
+    if bits < 2:
+        article = "an" if alphabet == "affine" else "a"
         raise InputError(
-            f"bits must be between 2 and {MAXIMUM_BITS} for a midtread alphabet, got {bits}: one bit has no room for "
-            "a zero between two signs; use midrise"
+            f"bits must be between 2 and {MAXIMUM_BITS} for {article} {alphabet} alphabet, got {bits}: one bit has no "
+            "room for a zero between two signs; use midrise"
         )
-    return 2 ** (bits - 1) - (alphabet == "midtread")
+    if alphabet == "affine":
+        return 0.0, 0.0, 2 * half - 1
+    return 0.0, 1 - half if alphabet == "midtread" else -half, half - 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -54,7 +54,7 @@ class SoftThreshold(QuantizerChoice):
 
     def error_limit(self, grid: Grid) -> Array:
         """Return λ + δ/2, or more where a midrise alphabet has no zero."""
-        return self.threshold + grid.step / 2
+        return self.threshold + grid.widest / 2
 
     def _moved(self, values: Array) -> Array:
         return np.maximum(values - self.threshold, 0.0) + np.minimum(values + self.threshold, 0.0)

@@ -39,4 +39,4 @@ class Stochastic(QuantizerChoice):
 
     def error_limit(self, grid: Grid) -> Array:
         """Return δ."""
-        return grid.step
+        return grid.widest

@@ -218,14 +218,17 @@ def step_up(step: Array, bits: int = FLOAT_BITS) -> Array:
     Raises
     ------
     InputError
-        If a step is beyond the largest number of 16 bits.
+        If a step is beyond the largest number of those bits.
     """
     given = np.asarray(step, float)
     if bits == FLOAT_BITS:
+        largest = float(np.finfo(np.float32).max)
+        if not (given < largest).all():
+            raise InputError(f"steps stored in 32 bits must be below {largest:.4g}, got {given.max():.4g}")
         rounded = np.nextafter(given.astype(np.float32), np.float32(np.inf))
         return np.where(given > 0, rounded, 0.0).astype(float)
     largest = float(np.finfo(np.float16).max)
-    if (given >= largest).any():
+    if not (given < largest).all():
         raise InputError(f"steps stored in 16 bits must be below {largest:.0f}, got {given.max():.4g}")
     near = given.astype(np.float16)
     rounded = np.where(near.astype(float) > given, near, np.nextafter(near, np.float16(np.inf)))

@@ -12,7 +12,7 @@ import numpy as np
 from sdqviz.array import FLOAT_BITS, Array
 from sdqviz.error import InputError
 from sdqviz.quantizers.quantizer import Grid
-from sdqviz.storage.bits import Packed
+from sdqviz.storage.bits import Packed, pack_steps, unpack_steps
 
 MOST_BITS = 24
 """Bits of a code above which an infinite alphabet is not stored: its step is too small for the weights."""
@@ -25,8 +25,9 @@ class Coded:
     Attributes
     ----------
     stored : dict of str to Packed
-        ``levels`` or, without an alphabet, ``values``; ``step``; ``mask`` of weights that are not zero; ``dead``
-        inputs, whose weights are all zero. The last two at a bit each or by their runs, whichever is shorter.
+        ``levels`` or, without an alphabet, ``values``; ``step``; ``zero``, the place of the zero of affine alphabets;
+        ``mask`` of weights that are not zero; ``dead`` inputs, whose weights are all zero. The last two at a bit each
+        or by their runs, whichever is shorter.
     parameters : dict
         What `decode` needs besides.
     parameter_bits : int
@@ -46,7 +47,9 @@ class Coded:
         return FLOAT_BITS if self.levels == 0 or "cut" in self.parameters else _width(self.levels)
 
 
-def encode(neurons: Array, grid: Grid | None, cut: float = 0.0, dead: Array | None = None) -> Coded:
+def encode(
+    neurons: Array, grid: Grid | None, cut: float = 0.0, dead: Array | None = None, step_bits: int = FLOAT_BITS
+) -> Coded:
     """Code neurons whose entries are 0, levels, or ±cut.
 
     Weights at dead inputs are left out, and counted as a map of the inputs. Of the remaining ones the zeros are left
@@ -57,77 +60,123 @@ def encode(neurons: Array, grid: Grid | None, cut: float = 0.0, dead: Array | No
     neurons : ndarray, shape (M, N)
         q, a row per neuron.
     grid : Grid or None
-        The alphabet, whose steps are float32 numbers; None for entries of any value that float32 holds. Codes have
-        the bits that its levels need; of an infinite one, those that the levels in use need.
+        The alphabets, whose steps are numbers of ``step_bits`` bits; None for entries of any value that float32 holds.
+        Codes have the bits that the levels need; of an infinite alphabet, those that the levels in use need.
     cut : float
         The threshold of a pruning operator, a float32 number: ±cut may appear beside the levels.
     dead : ndarray of bool, shape (groups, N), optional
         Inputs of each group whose weights are all 0.
+    step_bits : {16, 32}
+        Bits of a stored step.
 
     Returns
     -------
     Coded
     """
-    count, width = neurons.shape
     stored: dict[str, Packed] = {}
-    kept = np.ones((count, width), bool)
+    kept = np.ones(neurons.shape, bool)
     if dead is not None and dead.any():
-        kept = ~np.repeat(dead, count // len(dead), axis=0)
+        kept = ~np.repeat(dead, len(neurons) // len(dead), axis=0)
         stored["dead"] = Packed.flags(dead)
     nonzero = neurons != 0
     if grid is None:
-        used = nonzero & kept
         stored["mask"] = Packed.flags(nonzero[kept])
-        stored["values"] = Packed(neurons[used].astype(np.float32), FLOAT_BITS)
+        stored["values"] = Packed(neurons[nonzero & kept].astype(np.float32), FLOAT_BITS)
         return Coded(stored, {"coding": "values"}, 8, 0)
-    columns = Grid(grid.step[:, None], grid.offset, grid.lowest, grid.highest)
-    index = columns.index(neurons)
-    beside = (np.abs(neurons) == cut) & nonzero if cut > 0 else np.zeros_like(nonzero)
-    if cut > 0:
-        beside &= (index + grid.offset) * columns.step != neurons
-    lowest, highest = grid.lowest, grid.highest
-    infinite = grid.count == 0
-    if infinite:
-        inside = index[kept & ~beside & (nonzero if grid.offset else True)]
-        lowest, highest = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
-        lowest, highest = min(lowest, -1.0), max(highest, 1.0 - 2 * grid.offset)
-    extra = 2 * bool(beside.any())
-    has_zero = grid.offset == 0
-    dense_levels = int(highest - lowest) + 1 + extra
-    masked_levels = dense_levels - has_zero
-    dense_bits, masked_bits = (_width(dense_levels), _width(masked_levels)) if infinite else (_width(grid.count),) * 2
-    if dense_bits > MOST_BITS:
-        raise InputError(f"an infinite alphabet must span at most 2^{MOST_BITS} levels, got {dense_levels}")
-    weights, zeros = int(kept.sum()), int((kept & ~nonzero).sum())
-    # a step of 0 makes every level of its neuron 0, so those zeros need no map
-    holes = bool((kept & ~nonzero & (columns.step > 0)).any())
-    can_be_dense = (has_zero or not holes) and dense_levels <= 2**dense_bits
+    own = grid.spread(neurons.shape[1])
+    step = np.broadcast_to(own.step.T if own.step.ndim == 2 else own.step[:, None], neurons.shape)
+    codes = _codes(neurons, grid, step, cut, kept)
     mask = Packed.flags(nonzero[kept])
-    masked = not can_be_dense or mask.bit_count + masked_bits * (weights - zeros) < dense_bits * weights
-    if masked and masked_levels > 2**masked_bits:
-        raise InputError(f"an alphabet of {grid.count} levels must have room for ±cut beside them, got none")
+    masked = _is_masked(codes, mask, kept, nonzero, step)
     used = kept & nonzero if masked else kept
-    at = (neurons > 0)[used]
-    code = np.where(grid.step[:, None] > 0, index, 0.0 if has_zero else -1.0)[used] - lowest
-    if masked and has_zero:
-        code -= at  # zero has no code of its own
-    code = np.where(beside[used], masked_levels - 2 + at if masked else dense_levels - 2 + at, code)
     if masked:
         stored["mask"] = mask
-    stored["levels"] = Packed(code.astype(np.uint32), masked_bits if masked else dense_bits)
-    stored["step"] = Packed(_scales(grid.step), FLOAT_BITS)
+    stored["levels"] = Packed(codes.numbers(neurons, masked)[used].astype(np.uint32), codes.bits(masked))
+    stored["step"] = pack_steps(_shared(grid.step), step_bits)
     parameters: dict[str, Any] = {
         "coding": "masked" if masked else "dense",
-        "lowest": lowest,
-        "highest": highest,
+        "lowest": codes.lowest,
+        "highest": codes.highest,
         "offset": grid.offset,
     }
-    parameter_bits = 8 + (64 if infinite else 0)
-    if extra:
+    parameter_bits = 8 + (64 if codes.infinite else 0)
+    if isinstance(grid.lowest, np.ndarray):
+        stored["zero"] = Packed(_shared(-grid.lowest).astype(np.uint32), codes.bits(masked=False))
+    if grid.block:
+        parameters["block"] = grid.block
+        parameter_bits += 8
+    if codes.beside.any():
         parameters["cut"] = cut
         parameter_bits += FLOAT_BITS
-    levels = dense_levels + (1 if masked and not has_zero else 0)
-    return Coded(stored, parameters, parameter_bits, levels)
+    return Coded(stored, parameters, parameter_bits, codes.count + (masked and not codes.has_zero))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Codes:
+    """Which level each entry is, k of (k + offset)·δ, and the room that codes of these need."""
+
+    index: Array
+    beside: Array  # entries that are ±cut and no level
+    first: Array | float  # the lowest k of each entry
+    lowest: float
+    highest: float
+    has_zero: bool
+    infinite: bool
+    level_bits: int  # of a finite alphabet
+
+    @property
+    def count(self) -> int:
+        """Levels, ±cut among them."""
+        return int(self.highest - self.lowest) + 1 + 2 * bool(self.beside.any())
+
+    def bits(self, masked: bool) -> int:
+        """Bits of a code: zero needs none where a map has it."""
+        return _width(self.count - (masked and self.has_zero)) if self.infinite else self.level_bits
+
+    def numbers(self, neurons: Array, masked: bool) -> Array:
+        """Return the code of every entry; those of zeros mean nothing where a map has them."""
+        above = neurons > 0
+        numbers = self.index - self.first
+        if masked and self.has_zero:
+            numbers = numbers - above
+        last = self.count - (masked and self.has_zero) - 2
+        return np.where(self.beside, last + above, numbers)
+
+
+def _codes(neurons: Array, grid: Grid, step: Array, cut: float, kept: Array) -> _Codes:
+    has_zero, infinite = grid.offset == 0, grid.count == 0
+    index = np.rint(neurons / np.where(step > 0, step, 1.0) - grid.offset)
+    index = np.where(step > 0, index, 0.0 if has_zero else -1.0)
+    beside = (np.abs(neurons) == cut) & (neurons != 0) if cut > 0 else np.zeros(neurons.shape, bool)
+    if cut > 0:
+        beside &= (index + grid.offset) * step != neurons
+    if infinite:
+        inside = index[kept & ~beside & ((neurons != 0) | has_zero)]
+        lowest, highest = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
+        lowest, highest = min(lowest, -1.0), max(highest, 1.0 - 2 * grid.offset)
+        found = _Codes(index, beside, lowest, lowest, highest, has_zero, True, 0)
+        if found.bits(masked=False) > MOST_BITS:
+            raise InputError(f"an infinite alphabet must span at most 2^{MOST_BITS} levels, got {found.count}")
+        return found
+    if isinstance(grid.lowest, np.ndarray):  # each step has its own zero
+        first = np.asarray(grid.spread(neurons.shape[1]).lowest)
+        first = first.T if first.ndim == 2 else first[:, None]
+        return _Codes(index, beside, first, 0.0, float(grid.count - 1), has_zero, False, _width(grid.count))
+    lowest, highest = float(grid.lowest), float(grid.highest)
+    return _Codes(index, beside, lowest, lowest, highest, has_zero, False, _width(grid.count))
+
+
+def _is_masked(codes: _Codes, mask: Packed, kept: Array, nonzero: Array, step: Array) -> bool:
+    """Say whether zeros go to a map: where that is shorter, or there is no code for them."""
+    weights, zeros = int(kept.sum()), int((kept & ~nonzero).sum())
+    # a step of 0 makes every level of its neuron 0, so those zeros need no map
+    holes = bool((kept & ~nonzero & (step > 0)).any())
+    can_be_dense = (codes.has_zero or not holes) and codes.count <= 2 ** codes.bits(masked=False)
+    shorter = mask.bit_count + codes.bits(masked=True) * (weights - zeros) < codes.bits(masked=False) * weights
+    masked = not can_be_dense or shorter
+    if masked and codes.count - codes.has_zero > 2 ** codes.bits(masked=True):
+        raise InputError(f"an alphabet of {codes.count - 2} levels must have room for ±cut beside them, got none")
+    return masked
 
 
 def decode(stored: Mapping[str, Packed], parameters: Mapping[str, Any], count: int, width: int) -> Array:
@@ -146,11 +195,14 @@ def decode(stored: Mapping[str, Packed], parameters: Mapping[str, Any], count: i
     if parameters["coding"] == "values":
         neurons[used] = stored["values"].values.astype(float)
         return neurons
-    step = np.broadcast_to(stored["step"].values.astype(float).reshape(-1, 1), (count, width))[used]
+    block = parameters.get("block", 0)
+    step = _spread(unpack_steps(stored["step"]), block, count, width)[used]
     lowest, highest, offset = parameters["lowest"], parameters["highest"], parameters["offset"]
     masked_zero = parameters["coding"] == "masked" and offset == 0
     code = stored["levels"].values.astype(float)
     index = code + lowest
+    if "zero" in stored:
+        index -= _spread(stored["zero"].values.astype(float), block, count, width)[used]
     if masked_zero:
         index += index >= 0
     values = (index + offset) * step
@@ -161,10 +213,19 @@ def decode(stored: Mapping[str, Packed], parameters: Mapping[str, Any], count: i
     return neurons
 
 
+def _spread(values: Array, block: int, count: int, width: int) -> Array:
+    """Return the number of every weight, (count, width), from one for all, one a neuron or one a block of each."""
+    if values.ndim == 1:
+        return np.broadcast_to(values[:, None], (count, width))
+    if not (isinstance(block, int) and block > 0 and values.shape == (-(-width // block), count)):
+        raise InputError(f"steps of blocks must be (blocks, {count}) for {width} inputs, got shape {values.shape}")
+    return values[np.arange(width) // block].T
+
+
 def _width(levels: int) -> int:
     return max(1, math.ceil(math.log2(max(levels, 1))))
 
 
-def _scales(step: Array) -> Array:
-    """Return the steps to store: one, if all are the same."""
-    return step[:1].astype(np.float32) if (step == step[0]).all() else step.astype(np.float32)
+def _shared(values: Array) -> Array:
+    """Return the numbers to store: one, if all neurons have the same."""
+    return values[:1] if values.ndim == 1 and (values == values[0]).all() else values

@@ -156,7 +156,8 @@ def twin(name, original, inputs, weight, step, damping=0.01):
     if name == "gpfq":
         found = walk(align(gram, w), gram.inputs, path_gain(gram), nearest, grid, keys, alive=gram.alive)
     else:
-        feedback, used = conditional_feedback(gram, damping)
+        factor = conditional_feedback(gram, damping)
+        feedback, used = factor.feedback, factor.damping
         base = np.where(gram.alive[:, None], w, 0.0) if name == "gptq" else least_squares(gram, w, used)
         found = walk(base, feedback, np.ones(len(w)), nearest, grid, keys, alive=gram.alive)
     return found.quantized.T

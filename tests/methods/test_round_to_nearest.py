@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import sdqviz as sq
-from sdqviz.methods.round_to_nearest import SHRINKS
+from sdqviz.methods.calibrated.scale import SHRINKS
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -16,7 +16,7 @@ def test_each_weight_takes_the_closest_level(bits, scale, fit):
     torch.manual_seed(0)
     network = sq.Network(nn.Sequential(nn.Linear(9, 6, bias=False)), torch.zeros(1, 9))
     weight = network.layers[0].weight
-    result = sq.compress(network, sq.METHODS["round-to-nearest"](bits=bits, scale=scale, fit=fit))
+    result = sq.compress(network, sq.METHODS["round-to-nearest"](bits=bits, scale=scale, fit=fit, alphabet="midrise"))
     step = np.broadcast_to(result.layers[0].step, 6)
     half = 2 ** (bits - 1)
     for row, delta, got in zip(weight, step, result.layers[0].weight, strict=True):
@@ -45,8 +45,9 @@ def test_mse_fit_is_the_best_of_all_candidates(bits, scale):
     torch.manual_seed(5)
     network = sq.Network(nn.Sequential(nn.Linear(50, 7, bias=False)), torch.zeros(1, 50))
     weight, half = network.layers[0].weight, 2 ** (bits - 1)
-    result = sq.compress(network, sq.METHODS["round-to-nearest"](bits=bits, scale=scale, fit="mse"))
-    for row, chosen in zip(weight if scale == "per-neuron" else [weight.ravel()], result.layers[0].step, strict=True):
+    result = sq.compress(network, sq.METHODS["round-to-nearest"](bits=bits, scale=scale, fit="mse", alphabet="midrise"))
+    steps = result.layers[0].step if scale == "per-neuron" else np.unique(result.layers[0].step)
+    for row, chosen in zip(weight if scale == "per-neuron" else [weight.ravel()], steps, strict=True):
         candidates = SHRINKS * np.abs(row).max() / (half - 0.5)
         levels = (np.arange(-half, half) + 0.5)[:, None, None] * candidates[:, None]
         missed = (np.abs(row - levels).min(axis=0) ** 2).sum(axis=1)
@@ -66,6 +67,6 @@ def test_one_bit_mse_scale_is_the_mean_of_the_magnitudes():
 def test_bits_are_counted_by_hand():
     torch.manual_seed(0)
     network = sq.Network(nn.Sequential(nn.Linear(10, 8)), torch.zeros(1, 10))
-    report = sq.compress(network, sq.METHODS["round-to-nearest"](bits=3)).report
-    assert report.layers[0].bits == 8 * 10 * 3 + 8 * 32
-    assert report.bits_per_weight == (8 * 10 * 3 + 8 * 32 + 8 * 32) / 88
+    report = sq.compress(network, sq.METHODS["round-to-nearest"](bits=3, alphabet="midrise")).report
+    assert report.layers[0].bits == 8 * 10 * 3 + 8 * 32 + 8  # 8 say how they are coded
+    assert report.bits_per_weight == (8 * 10 * 3 + 8 * 32 + 8 + 8 * 32) / 88

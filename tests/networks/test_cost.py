@@ -193,7 +193,11 @@ def small():
         ("unified", {"operator": "one-bit"}, 1),
         ("unified", {"operator": "prune", "pruning_ratio": 0.5}, 32),  # the survivors are real numbers
         ("magnitude-pruning", {"pruning_ratio": 0.5}, 32),
-        ("magnitude-pruning", {"pruning_ratio": 0.5, "bits": 3}, 4),  # 8 levels without a zero, and zero
+        (
+            "magnitude-pruning",
+            {"pruning_ratio": 0.5, "bits": 3, "alphabet": "midrise"},
+            4,
+        ),  # 8 levels without a zero, and zero
         ("magnitude-pruning", {"pruning_ratio": 0.5, "bits": 1}, 2),  # −1, 0 and 1
         ("frame", {"redundancy": 2.0, "bits": 1}, 32),  # decoded weights are real numbers
     ],

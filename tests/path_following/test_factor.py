@@ -24,7 +24,7 @@ def test_terms_add_up_to_the_damped_error_of_any_quantizer(size, samples, dampin
     gram = gram_of(rng, size, samples)
     factor = factorize(gram, damping)
     weights = rng.standard_normal((size, 3))
-    quantized = np.empty_like(weights)
+    quantized = np.zeros_like(weights)
     for t in range(size):  # a quantizer without any sense: the sign times whatever comes
         value = weights[t] + sum(factor.feedback[t, j] * (weights[j] - quantized[j]) for j in range(t))
         quantized[t] = np.sign(value) * rng.exponential(2.0, 3)

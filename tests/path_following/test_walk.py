@@ -172,7 +172,8 @@ def test_conditional_feedback_is_gptq():
     _, changed, weights, keys = layer(200, 90, 20)
     gram = Gram.of(changed, weights)
     grid = Grid.finite("midrise", 3, np.abs(weights).max(axis=0) / 4)
-    feedback, damping = conditional_feedback(gram, 0.01)
+    factor = conditional_feedback(gram, 0.01)
+    feedback, damping = factor.feedback, factor.damping
     assert_allclose(damping, 0.01 * np.diagonal(gram.inputs).mean())
     got = walk(weights, feedback, np.ones(90), QUANTIZERS["nearest"](), grid, keys).quantized
     assert_allclose(got, textbook_gptq(gram.inputs, weights, grid, damping), atol=1e-12)
@@ -183,11 +184,11 @@ def test_damping_grows_until_the_factor_exists(damping):
     changed = np.ones((5, 3)) @ np.random.default_rng(0).standard_normal((3, 40))  # rank one
     changed[:, 7] = 0
     gram = Gram.of(changed, np.ones((40, 1)))
-    feedback, used = conditional_feedback(gram, damping)
-    assert np.isfinite(feedback).all()
-    assert used < 1e-6 * gram.squares.mean()
+    factor = conditional_feedback(gram, damping)
+    assert np.isfinite(factor.feedback).all()
+    assert factor.damping < 1e-6 * gram.squares.mean()
     zero = Gram.of(np.zeros((5, 4)), np.ones((4, 1)))
-    assert np.isfinite(conditional_feedback(zero, 0.01)[0]).all()
+    assert np.isfinite(conditional_feedback(zero, 0.01).feedback).all()
 
 
 def test_refining_never_loses_and_ends_where_no_single_change_helps():

@@ -41,4 +41,5 @@ class AlongPath:
             aligned = least_squares(gram, weights)
         else:
             aligned = smallest_range(gram, weights, should_stop)
-        return Start(aligned, aligned, gram.inputs, path_gain(gram, self.scaling, self.placement), aligned)
+        gain = path_gain(gram, self.scaling, self.placement)
+        return Start(aligned, aligned, gram.inputs, gain, aligned)

@@ -7,10 +7,11 @@ import functools
 
 import numpy as np
 
-from sdqviz.array import Array
+from sdqviz.array import Array, Index
 from sdqviz.error import InputError
 from sdqviz.kernels import draws
 from sdqviz.methods.calibrated.plan import Plan, Start
+from sdqviz.methods.calibrated.scale import Neurons
 from sdqviz.methods.method import Task
 from sdqviz.networks.layer import Layer, to_vectors
 from sdqviz.path_following.gram import Gram, Moments
@@ -38,6 +39,9 @@ class GroupWork:
     keys, trial_keys : ndarray of uint64, shape (M,)
         Keys of the random numbers: of the walk, and of walks that only look for a scale, so that the former stay
         independent of what was found with the latter.
+    alive : ndarray of bool, shape (N,)
+        Inputs that are not zero on every sample. Those that are constant are alive too where the biases are corrected:
+        the bias makes up for what rounding their weights does, and to leave them out would be right for no other input.
     """
 
     part: slice
@@ -47,28 +51,53 @@ class GroupWork:
     start: Start
     keys: Array
     trial_keys: Array
+    alive: Array
 
     def walk(
         self, plan: Plan, operator: QuantizerChoice, grid: Grid, keys: Array, should_stop: ShouldStop | None
     ) -> Walk:
-        """Follow the path with the layer's alphabets, then refine; the result is in the order of the weights."""
-        own = dataclasses.replace(grid, step=grid.step[self.part])
+        """Follow the path with the group's alphabets, then refine; the result is in the order of the weights."""
         start, order = self.start, self.start.order
         found = walk(
-            start.base, start.feedback, start.gain, operator, own, keys, reference=start.reference,
-            alive=self.gram.alive if order is None else self.gram.alive[order], names=order, should_stop=should_stop,
+            start.base, start.feedback, start.gain, operator, grid, keys, reference=start.reference,
+            alive=self.alive if order is None else self.alive[order], names=order, should_stop=should_stop,
         )  # fmt: skip
         if order is not None:
             back = np.argsort(order)
             found = Walk(found.quantized[back], found.error[back], found.overload)
         for _ in range(plan.refinements):
-            again = refine(self.gram, self.weights, found.quantized, operator, own, keys, should_stop)
+            again = refine(
+                self.gram, self.weights, found.quantized, operator, grid, keys, should_stop, alive=self.alive
+            )
             found = Walk(again.quantized, start.aligned - again.quantized, again.overload)
         return found
 
     def errors(self, quantized: Array) -> Array:
         """Return ‖Xw − X̃q‖² of every neuron, shape (M,), for q of shape (N, M)."""
         return self.gram.error(self.weights, quantized, self._aimed)
+
+    def some(self, neurons: Index) -> GroupWork:
+        """Return the work of some of the neurons, for trials."""
+        start = dataclasses.replace(
+            self.start,
+            base=np.ascontiguousarray(self.start.base[:, neurons]),
+            reference=np.ascontiguousarray(self.start.reference[:, neurons]),
+            aligned=self.start.aligned[:, neurons],
+        )
+        gram = dataclasses.replace(self.gram, target=self.gram.target[neurons])
+        return dataclasses.replace(
+            self,
+            weights=np.ascontiguousarray(self.weights[:, neurons]),
+            gram=gram,
+            start=start,
+            keys=self.keys[neurons],
+            trial_keys=self.trial_keys[neurons],
+        )
+
+    def to_fit(self) -> Neurons:
+        """Return the weights a scale is fitted to: those that the walk rounds."""
+        rows = self.weights.T
+        return Neurons(rows, np.broadcast_to(self.alive, rows.shape))
 
     @functools.cached_property
     def _aimed(self) -> Array:
@@ -116,5 +145,22 @@ def group_works(plan: Plan, biases: str, layer: Layer, moments: tuple[Moments, .
             start = plan.start(gram, weights, task.should_stop)
         except InputError as error:
             raise InputError(f"layer {layer.name}: {error}") from None
-        found.append(GroupWork(part, weights, sums, gram, start, keys[part], trial[part]))
+        alive = gram.alive
+        constant = sums.plain().alive & ~alive if len(alive) == len(sums.inputs) else np.zeros_like(alive)
+        if constant.any():
+            start, alive = _with_constants(start, weights, constant), alive | constant
+        found.append(GroupWork(part, weights, sums, gram, start, keys[part], trial[part], alive))
     return found
+
+
+def _with_constants(start: Start, weights: Array, constant: Array) -> Start:
+    """Let the walk round the weights of constant inputs, which nothing is fed back to or from."""
+    order = np.arange(len(weights)) if start.order is None else start.order
+    values = np.where(constant[:, None], weights, start.aligned)
+    walked = constant[order][:, None]
+    return dataclasses.replace(
+        start,
+        base=np.where(walked, values[order], start.base),
+        reference=np.where(walked, values[order], start.reference),
+        aligned=values,
+    )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
-from sdqviz.array import FLOAT_BITS, Array
+from sdqviz.array import FLOAT_BITS, Array, Index
+from sdqviz.error import InputError
 from sdqviz.methods.calibrated.group_work import GroupWork
 from sdqviz.methods.calibrated.plan import Plan
-from sdqviz.methods.calibrated.scale import SEARCHED, SEARCHED_COARSE, ScaleFit, fitted_step
+from sdqviz.methods.calibrated.scale import Neurons, Scale, ScaleFit, candidates, fitted
 from sdqviz.methods.calibrated.threshold import solve_threshold
 from sdqviz.methods.method import CompressedLayer, PathRecord, split_bias
 from sdqviz.networks.layer import Layer, from_vectors
@@ -19,7 +21,13 @@ from sdqviz.path_following.walk import Walk
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
 from sdqviz.storage import codes as coding
-from sdqviz.storage.bits import Packed, step_up
+from sdqviz.storage.bits import Packed
+
+TRIED = 16
+"""Alphabets are tried on one in so many neurons, and on so many at least."""
+
+RIDERS = 2048
+"""Neurons, with one copy for each multiple of their steps, that are walked together when a scale is searched."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,16 +65,15 @@ class LayerWork:
 
     def compressed(self, begun: float) -> CompressedLayer:
         """Walk, and return the layer as it is stored; ``begun`` is when its work began."""
-        step = self._step()
-        threshold = self._threshold(step)
+        grid = self._scale().grid(self.plan.endless)
+        threshold = self._threshold(grid)
         operator = self.plan.operator(threshold)
-        grid = self.plan.alphabet(self.bits, step)
         walks = self._walks(grid, operator)
         neurons = np.ascontiguousarray(np.concatenate([walk.quantized.T for walk in walks]))
         if not operator.rounds:
             neurons = neurons.astype(np.float32).astype(float)
-        dead = np.stack([~group.gram.alive for group in self.groups])
-        coded = coding.encode(neurons, grid if operator.rounds else None, threshold, dead)
+        dead = np.stack([~group.alive for group in self.groups])
+        coded = coding.encode(neurons, grid if operator.rounds else None, threshold, dead, self.fit.step_bits)
         weights, bias = split_bias(neurons, self.layer.groups, "rows") if self._has("quantized") else (neurons, None)
         stored = dict(coded.stored)
         if self._has("corrected"):
@@ -81,7 +88,7 @@ class LayerWork:
             parameters={**coded.parameters, "biases": "quantized" if self._has("quantized") else "float"},
             parameter_bits=coded.parameter_bits,
             bounds=(),
-            step=grid.step if operator.rounds else np.zeros(1),
+            step=grid.widest if operator.rounds else np.zeros(1),
             levels=coded.levels,
             size=neurons.shape[1],
             overload=int(overload.sum()),
@@ -95,40 +102,65 @@ class LayerWork:
         """Whether the layer has biases and this is what becomes of them."""
         return self.biases == biases and self.layer.bias is not None
 
-    def _walks(self, grid: Grid, operator: QuantizerChoice, trial: bool = False) -> list[Walk]:
+    def _walks(self, grid: Grid, operator: QuantizerChoice) -> list[Walk]:
         return [
-            group.walk(self.plan, operator, grid, group.trial_keys if trial else group.keys, self.should_stop)
+            group.walk(self.plan, operator, grid.part(group.part), group.keys, self.should_stop)
             for group in self.groups
         ]
 
-    def _step(self) -> Array:
-        """Return δ of every neuron, as it will be stored."""
-        neurons = np.concatenate([group.weights.T for group in self.groups])
-        used = np.concatenate(
-            [np.repeat(group.gram.alive[None], group.weights.shape[1], axis=0) for group in self.groups]
-        )
-        step = fitted_step(neurons, used, lambda steps: self.plan.fitted(self.bits, steps), self.fit)
-        if self.fit.fit != "search":
-            return step_up(step)
-        operator = self.plan.operator(0.0)
-        best, least = step_up(step), np.full(len(step), np.inf)
-        for factor in SEARCHED if self.plan.fitted(self.bits, step).count > 4 else SEARCHED_COARSE:
-            stop_if(self.should_stop)
-            tried = step_up(factor * step)
-            walks = self._walks(self.plan.alphabet(self.bits, tried), operator, trial=True)
-            missed = np.concatenate(
-                [group.errors(walk.quantized) for group, walk in zip(self.groups, walks, strict=True)]
-            )
-            if self.fit.scale == "per-layer":
-                missed = np.full_like(missed, missed.sum())
-            best, least = np.where(missed < least, tried, best), np.minimum(missed, least)
-        return best
+    def _scale(self) -> Scale:
+        """Return the alphabet and the steps, as they will be stored."""
+        bits = self.plan.level_bits or self.bits
+        names = candidates(self.plan.alphabet, bits)
+        try:
+            name = names[0] if len(names) == 1 or not self.plan.operator(0.0).rounds else self._best(names, bits)
+            return self._searched(fitted(_joined(self.groups), name, bits, self.fit), self.groups)[0]
+        except InputError as error:
+            raise InputError(f"layer {self.layer.name}: {error}") from None
 
-    def _threshold(self, step: Array) -> float:
+    def _best(self, names: Sequence[str], bits: int) -> str:
+        """Return the alphabet with the least error of some neurons, walked; four times the error are worth a bit."""
+        some, first = [], 0
+        for group in self.groups:
+            chosen = group.some(_some(group.weights.shape[1]))
+            count = chosen.weights.shape[1]
+            some.append(dataclasses.replace(chosen, part=slice(first, first + count)))
+            first += count
+        neurons, costs = _joined(some), []
+        for name in names:
+            scale, missed = self._searched(fitted(neurons, name, bits, self.fit), some, measured=True)
+            costs.append(missed * 4.0 ** (scale.zero_bits / neurons.values.size))
+        return names[int(np.argmin(costs))]
+
+    def _searched(self, scale: Scale, groups: Sequence[GroupWork], measured: bool = False) -> tuple[Scale, float]:
+        """Return the scale with the multiple of each step that errs least, and the error if it is to be measured."""
+        if self.fit.fit != "search" and not measured:
+            return scale, math.nan
+        factors = np.array(scale.factors if self.fit.fit == "search" else (1.0,))
+        errors = np.concatenate([self._trial(scale.some(group.part), group, factors) for group in groups], axis=1)
+        if self.fit.scale == "per-layer":
+            errors = np.broadcast_to(errors.sum(axis=1, keepdims=True) / errors.shape[1], errors.shape)
+        return scale.times(factors[errors.argmin(axis=0)]), float(errors.min(axis=0).sum())
+
+    def _trial(self, scale: Scale, group: GroupWork, factors: Array) -> Array:
+        """Walk with all multiples of a group's steps, which ride together as further neurons; errors (factors, M)."""
+        count = group.weights.shape[1]
+        errors = np.empty((len(factors), count))
+        together = max(1, RIDERS // len(factors))
+        operator = self.plan.operator(0.0)
+        for start in range(0, count, together):
+            stop_if(self.should_stop)
+            neurons = np.arange(start, min(start + together, count))
+            riders = group.some(np.tile(neurons, len(factors)))
+            tried = scale.some(np.tile(neurons, len(factors))).times(np.repeat(factors, len(neurons)))
+            walk = riders.walk(self.plan, operator, tried.grid(self.plan.endless), riders.trial_keys, self.should_stop)
+            errors[:, neurons] = riders.errors(walk.quantized).reshape(len(factors), -1)
+        return errors
+
+    def _threshold(self, grid: Grid) -> float:
         """Return the threshold with which as many weights as asked for become zero, the random draws held fixed."""
         if self.plan.ratio == 0:
             return 0.0
-        grid = self.plan.alphabet(self.bits, step)
         count = sum(group.weights.size for group in self.groups)
 
         def reached(threshold: float) -> float:
@@ -160,4 +192,16 @@ class LayerWork:
             scaling=self.plan.scaling,
             damping=max(group.start.damping for group in groups),
             finite=operator.rounds and grid.count > 0,
+            grid=grid,
         )
+
+
+def _joined(groups: Sequence[GroupWork]) -> Neurons:
+    """Return the neurons of all groups."""
+    parts = [group.to_fit() for group in groups]
+    return Neurons(np.concatenate([part.values for part in parts]), np.concatenate([part.counted for part in parts]))
+
+
+def _some(count: int) -> Index:
+    """Return which of a group's neurons a trial looks at: one in sixteen, and at least sixteen if there are so many."""
+    return np.arange(0, count, max(1, count // max(TRIED, count // TRIED)))

@@ -17,7 +17,7 @@ from sdqviz.methods.calibrated.group_work import group_works
 from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
 from sdqviz.methods.calibrated.layer_work import LayerWork
 from sdqviz.methods.calibrated.plan import Plan
-from sdqviz.methods.calibrated.scale import FITS, SCALES, ScaleFit
+from sdqviz.methods.calibrated.scale import AUTO, CHOICES, FITS, SCALES, ScaleFit, candidates
 from sdqviz.methods.method import (
     CompressedLayer,
     LeftAlone,
@@ -29,7 +29,6 @@ from sdqviz.methods.method import (
 )
 from sdqviz.networks.layer import Layer, from_vectors
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS
-from sdqviz.quantizers.quantizer import ALPHABETS, Grid, half_levels
 from sdqviz.storage import codes as coding
 from sdqviz.storage.bits import Packed
 
@@ -47,23 +46,32 @@ class PathFollowing(MethodChoice):
         4, label="Bits per weight", help="Levels each weight may take: at most 2^bits.", minimum=1, maximum=MAXIMUM_BITS
     )
     alphabet: str = field(
-        "midrise",
+        AUTO,
         label="Alphabet",
-        help="Midrise: 2^bits levels without a zero. Midtread: 2^bits − 1 levels with a zero; needs 2 bits.",
-        options=ALPHABETS,
+        help="Midrise: 2^bits levels without a zero. Midtread: 2^bits − 1 levels with a zero. Two's complement: one "
+        "level more below. Affine: 2^bits levels with the zero anywhere, its place stored with each step. Auto: in "
+        "each layer the one with the least error on the calibration data.",
+        options=CHOICES,
     )
     scale: str = field(
         "per-neuron",
         label="Scale",
-        help="One step δ for each neuron (row of the matrix), or one for the layer; 32 bits each, counted.",
+        help="One step δ for each neuron (row of the matrix), one for the layer, or one for every 128, 64 or 32 inputs "
+        "of each neuron; all are stored and counted.",
         options=SCALES,
+    )
+    step_bits: str = field(
+        "32",
+        label="Bits of a scale",
+        help="Each step is stored as a float of 16 or 32 bits, rounded up.",
+        options=("16", "32"),
+        advanced=True,
     )
     fit: str = field(
         "search",
         label="Scale fitted to",
         help="The largest weight; a percentile of the weights; the smallest square error of the weights; or the "
-        "smallest error on the calibration data, found by walking with several scales (slower, and much the best "
-        "at 1 and 2 bits).",
+        "smallest error once feedback has moved them, as the calibration data make it.",
         options=FITS,
     )
     percentile: float = field(
@@ -130,17 +138,9 @@ class PathFollowing(MethodChoice):
 
     def check(self) -> None:
         """Refuse an alphabet that has no levels at the bits."""
-        half_levels(self.alphabet, self.bits)
-        for _, bits in self.bits_by_layer:
-            half_levels(self.alphabet, int(bits))
-
-    def finite_alphabet(self, bits: int, step: Array) -> Grid:
-        """Return the alphabet of at most 2^bits levels for steps δ, shape (out,)."""
-        return Grid.finite(self.alphabet, bits, step)
-
-    def endless_alphabet(self, bits: int, step: Array) -> Grid:
-        """Return the same with levels that go on for ever, as theorems assume."""
-        return Grid.infinite(self.alphabet, step)
+        plan = self.plan()
+        for bits in (self.bits, *(int(bits) for _, bits in self.bits_by_layer)):
+            candidates(plan.alphabet, plan.level_bits or bits)
 
     @abc.abstractmethod
     def plan(self) -> Plan:
@@ -152,8 +152,8 @@ class PathFollowing(MethodChoice):
         return self.plan().operator(0.0).random
 
     def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
-        """Return roughly how long calibrating and walking take; searching for the scale walks several times."""
-        walks = 4 if self.fit == "search" else 1
+        """Return roughly how long calibrating and walking take; fitting the scale costs about another walk."""
+        walks = 2 if self.fit == "search" else 1
         total = 0.0
         for shape in shapes:
             outputs, inputs = shape[0], math.prod(shape[1:])
@@ -177,7 +177,7 @@ class PathFollowing(MethodChoice):
         plan = self.plan()
         found = calibration.moments(layer, self.patches, task.seed)
         groups = group_works(plan, self.biases, layer, found.groups, task)
-        fit = ScaleFit(self.scale, self.fit, self.percentile, self.stretch)
+        fit = ScaleFit(self.scale, self.fit, self.percentile, self.stretch, int(self.step_bits))
         work = LayerWork(plan, fit, bits, self.biases, layer, groups, found.ratio, task.should_stop)
         item = work.compressed(begun)
         if not self.largest_errors or item.path is None:

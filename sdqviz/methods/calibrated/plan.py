@@ -1,4 +1,4 @@
-"""What tells one calibrated method from another: how a walk starts, the operator, the alphabets."""
+"""What tells one calibrated method from another: how a walk starts, the operator, the alphabet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sdqviz.array import Array, Index
 from sdqviz.path_following.gram import Gram
 from sdqviz.progress import ShouldStop
 from sdqviz.quantizers import QUANTIZERS
-from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
+from sdqviz.quantizers.quantizer import QuantizerChoice
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,13 +51,6 @@ class Operators(Protocol):
         """Return T."""
 
 
-class Alphabets(Protocol):
-    """Gives the alphabets of a number of bits for steps δ, shape (out,)."""
-
-    def __call__(self, bits: int, step: Array) -> Grid:
-        """Return the alphabet of each neuron."""
-
-
 def nearest(threshold: float) -> QuantizerChoice:
     """Return rounding to nearest, whatever the threshold: an operator that does not prune."""
     return QUANTIZERS["nearest"]()
@@ -71,12 +64,14 @@ class Plan:
     ----------
     start : Starting
         Aligns, and finds the feedback.
-    fitted : Alphabets
-        What the scale is fitted to: finite alphabets.
-    alphabet : Alphabets
-        What weights are quantized to.
+    alphabet : str
+        One of `sdqviz.methods.calibrated.scale.CHOICES`.
     operator : Operators
         T.
+    endless : bool
+        Whether levels go on for ever; scales are fitted to a finite alphabet all the same.
+    level_bits : int or None
+        Bits of a level, whatever the layer's are.
     ratio : float
         Share of the weights that are to become zero; 0 for no pruning.
     refinements : int
@@ -86,9 +81,10 @@ class Plan:
     """
 
     start: Starting
-    fitted: Alphabets
-    alphabet: Alphabets
+    alphabet: str
     operator: Operators = nearest
+    endless: bool = False
+    level_bits: int | None = None
     ratio: float = 0.0
     refinements: int = 0
     scaling: float = 1.0

@@ -1,21 +1,26 @@
-"""Scales fitted to weights alone: the largest, a percentile, or the smallest square error."""
+"""Alphabets with their scales, fitted to the weights of a layer."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import math
 
 import numpy as np
 
-from sdqviz.array import Array
-from sdqviz.quantizers.quantizer import Grid
+from sdqviz.array import FLOAT_BITS, Array, Index
+from sdqviz.kernels.rounding import rounding_errors
+from sdqviz.kernels.threads import run
+from sdqviz.quantizers.quantizer import ALPHABETS, Grid, limits
+from sdqviz.storage.bits import step_up
 
 FITS = ("max", "percentile", "mse", "search")
-SCALES = ("per-neuron", "per-layer")
+SCALES = ("per-neuron", "per-layer", "per-128", "per-64", "per-32")
+AUTO = "auto"
+CHOICES = (AUTO, *ALPHABETS)
+"""What may be asked for as an alphabet; auto is the one with the least error of each layer."""
 
 SHRINKS = np.linspace(0.02, 1.0, 99)
-"""Candidates for the largest level, as shares of the largest weight, among which the square error picks."""
-
+"""Candidates for the step, as shares of the one with which nothing is clipped, among which the square error picks."""
 
 SEARCHED = (0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
 """Multiples of the step with the smallest square error that the search tries by walking."""
@@ -30,8 +35,8 @@ class ScaleFit:
 
     Attributes
     ----------
-    scale : {"per-neuron", "per-layer"}
-        A step for each neuron, or the same for all.
+    scale : str
+        One of `SCALES`: a step for each neuron, one for the layer, or one for every so many inputs of each neuron.
     fit : {"max", "percentile", "mse", "search"}
         What becomes the largest level: the largest weight, or the percentile of the magnitudes (its mean over the
         neurons for one scale per layer); or the step with the smallest square error of 99, from which a search starts.
@@ -39,52 +44,200 @@ class ScaleFit:
         For the percentile fit.
     stretch : float
         Multiplies the step.
+    step_bits : {16, 32}
+        Bits of a stored step.
     """
 
     scale: str
     fit: str
     percentile: float = 100.0
     stretch: float = 1.0
+    step_bits: int = FLOAT_BITS
+
+    @property
+    def block(self) -> int:
+        """Inputs of a neuron that share a step; 0 for all of them."""
+        return int(self.scale.removeprefix("per-")) if self.scale[-1].isdigit() else 0
 
 
-def fitted_step(weights: Array, used: Array, grid_of: Callable[[Array], Grid], how: ScaleFit) -> Array:
-    """Find the step δ of each neuron from its weights alone.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Neurons:
+    """Weights a scale is fitted to; a row per neuron.
+
+    Attributes
+    ----------
+    values : ndarray, shape (M, N)
+        The weights.
+    counted : ndarray of bool, shape (M, N)
+        Which of them take part: not those at dead inputs, or pruned.
+    """
+
+    values: Array
+    counted: Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scale:
+    """An alphabet with its steps, as they are stored.
+
+    Attributes
+    ----------
+    alphabet : str
+        Its name.
+    bits : int
+        Bits of a level.
+    step : ndarray, shape (M,) or (B, M)
+        δ of each neuron, or of each block of its inputs.
+    zero : ndarray, shape of ``step``
+        Place of the zero of an affine alphabet.
+    block : int
+        Inputs that share a step; 0 for all.
+    step_bits : int
+        Bits of a stored step.
+    missed : float
+        Square error of the layer's weights.
+    """
+
+    alphabet: str
+    bits: int
+    step: Array
+    zero: Array
+    block: int
+    step_bits: int
+    missed: float
+
+    @property
+    def zero_bits(self) -> int:
+        """Bits that the zero points take."""
+        return self.bits * self.zero.size if self.alphabet == "affine" else 0
+
+    def some(self, neurons: Index | slice) -> Scale:
+        """Return the scale of some of the neurons."""
+        return dataclasses.replace(self, step=self.step[..., neurons], zero=self.zero[..., neurons])
+
+    def times(self, factors: Array) -> Scale:
+        """Return the scale with the steps of each neuron multiplied, and rounded as they are stored."""
+        return dataclasses.replace(self, step=step_up(factors * self.step, self.step_bits))
+
+    @property
+    def factors(self) -> tuple[float, ...]:
+        """Multiples of the steps that a search tries."""
+        return SEARCHED if 2**self.bits > 4 else SEARCHED_COARSE
+
+    def grid(self, endless: bool = False) -> Grid:
+        """Return the alphabets, or those of the same steps that go on for ever."""
+        if endless:
+            return Grid.infinite(self.alphabet, self.step, self.block)
+        return Grid.finite(self.alphabet, self.bits, self.step, self.zero, self.block)
+
+
+def candidates(alphabet: str, bits: int) -> tuple[str, ...]:
+    """Return the alphabets that a choice stands for at some bits; auto is all that there are.
 
     Parameters
     ----------
-    weights : ndarray, shape (M, N)
-        A row per neuron.
-    used : ndarray of bool, shape (M, N)
-        Which weights count; those at dead inputs or pruned do not.
-    grid_of : callable
-        Returns the finite alphabet for steps of shape (M,).
-    how : ScaleFit
-        What the steps are fitted to.
-
-    Returns
-    -------
-    ndarray, shape (M,)
+    alphabet : str
+        One of `CHOICES`.
+    bits : int
+        Bits of a level.
     """
-    sizes = np.where(used, np.abs(weights), 0.0)
-    reach = float(grid_of(np.ones(1)).radius[0])
-    if how.fit == "percentile":
-        heights = np.array(
-            [
-                np.percentile(row[mask], how.percentile) if mask.any() else 0.0
-                for row, mask in zip(sizes, used, strict=True)
-            ]
-        )
-        wanted = heights if how.scale == "per-neuron" else heights.mean(keepdims=True)
-        return how.stretch * np.broadcast_to(wanted / reach, len(weights))
-    together = how.scale == "per-layer"
-    largest = (sizes.reshape(1, -1) if together else sizes).max(axis=1, initial=0.0) / reach
-    if how.fit == "max":
-        return how.stretch * np.broadcast_to(largest, len(weights))
-    values = np.ascontiguousarray((weights.reshape(1, -1) if together else weights).T)
-    counted = np.ascontiguousarray((used.reshape(1, -1) if together else used).T)
-    best, least = largest, np.full(len(largest), np.inf)
-    for shrink in SHRINKS:
-        step = shrink * largest
-        missed = ((grid_of(step).nearest(values) - values) ** 2).sum(axis=0, where=counted)
-        best, least = np.where(missed < least, step, best), np.minimum(missed, least)
-    return how.stretch * np.broadcast_to(best, len(weights))
+    if alphabet != AUTO:
+        limits(alphabet, bits)
+        return (alphabet,)
+    return ("midrise",) if bits == 1 else ALPHABETS
+
+
+def fitted(neurons: Neurons, alphabet: str, bits: int, how: ScaleFit) -> Scale:
+    """Find the steps of an alphabet, and the zero points of an affine one.
+
+    Parameters
+    ----------
+    neurons : Neurons
+        What to fit them to.
+    alphabet : str
+        One of `sdqviz.quantizers.quantizer.ALPHABETS`.
+    bits : int
+        Bits of a level.
+    how : ScaleFit
+        What the steps are fitted to, and how many there are.
+
+    Raises
+    ------
+    InputError
+        If a step cannot be stored.
+    """
+    count, width = neurons.values.shape
+    block = how.block if 0 < how.block < width else 0
+    units = _Units(_rows(neurons.values, block), _rows(neurons.counted.astype(float), block), how.scale == "per-layer")
+    low, high = _ends(units, how)
+    step, zero = _largest(alphabet, bits, low, high)
+    offset, first, last = limits(alphabet, bits)
+    lowest, highest = first - zero, last - zero
+    if how.fit in ("mse", "search"):
+        step = _best(units, SHRINKS * step[:, None], offset, lowest, highest)
+    step = step_up(how.stretch * step, how.step_bits)
+    missed = float(units.errors(step[:, None], offset, lowest, highest).sum())
+    shape = (count, -1) if block else (count,)
+    step, zero = step.reshape(shape), zero.reshape(shape)
+    return Scale(alphabet, bits, step.T.copy(), zero.T.copy(), block, how.step_bits, missed)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Units:
+    """Weights by what shares a step: a row of ``values`` each, or all rows ``together``; ``counted`` is 1 or 0."""
+
+    values: Array
+    counted: Array
+    together: bool
+
+    def errors(self, steps: Array, offset: float, lowest: Array, highest: Array) -> Array:
+        """Return the square error with each candidate, of the shape of ``steps``, (U, C)."""
+        errors = np.empty(steps.shape)
+        steps = np.ascontiguousarray(steps)
+        run(rounding_errors, self.values, self.counted, steps, offset, lowest, highest, errors)
+        return errors
+
+
+def _best(units: _Units, steps: Array, offset: float, lowest: Array, highest: Array) -> Array:
+    errors = units.errors(steps, offset, lowest, highest)
+    if units.together:
+        errors = np.broadcast_to(errors.sum(axis=0), errors.shape)
+    best: Array = np.take_along_axis(steps, errors.argmin(axis=1)[:, None], axis=1)[:, 0]
+    return best
+
+
+def _rows(rows: Array, block: int) -> Array:
+    """Return rows cut into blocks, a row each, with zeros after the last entry: (M·B, block)."""
+    if not block:
+        return np.ascontiguousarray(rows)
+    count, width = rows.shape
+    padded = np.zeros((count, math.ceil(width / block) * block))
+    padded[:, :width] = rows
+    return padded.reshape(-1, block)
+
+
+def _ends(units: _Units, how: ScaleFit) -> tuple[Array, Array]:
+    """Return how far the weights of each unit go below and above 0, shape (U,) each."""
+    used = units.values * units.counted
+    low, high = np.maximum(-used.min(axis=1, initial=0.0), 0.0), used.max(axis=1, initial=0.0)
+    if units.together:
+        low, high = np.full_like(low, low.max(initial=0.0)), np.full_like(high, high.max(initial=0.0))
+    if how.fit != "percentile":
+        return low, high
+    rows = zip(np.abs(units.values), units.counted > 0, strict=True)
+    heights = np.array([np.percentile(row[mask], how.percentile) if mask.any() else 0.0 for row, mask in rows])
+    if units.together:
+        heights = np.full_like(heights, heights.mean())
+    # the longer side ends at the percentile, the shorter one where it did or there too
+    return tuple(  # type: ignore[return-value]
+        np.where(end == np.maximum(low, high), heights, np.minimum(end, heights)) for end in (low, high)
+    )
+
+
+def _largest(alphabet: str, bits: int, low: Array, high: Array) -> tuple[Array, Array]:
+    """Return the least steps with which nothing between the ends is clipped, and the zero points, shape (U,) each."""
+    offset, lowest, highest = limits(alphabet, bits)
+    if alphabet == "affine":
+        step = (low + high) / (highest - lowest)
+        return step, np.rint(np.divide(low, step, out=np.zeros_like(low), where=step > 0))
+    return np.maximum(high / (highest + offset), low / -(lowest + offset)), np.zeros_like(low)

@@ -10,7 +10,6 @@ from torch.nn import functional
 import sdqviz as sq
 from sdqviz.kernels import draws
 from sdqviz.quantizers import QUANTIZERS
-from sdqviz.quantizers.quantizer import Grid
 
 
 def dense() -> sq.Network:
@@ -93,10 +92,9 @@ def test_every_layer_is_what_the_recursion_over_samples_gives(make, name, choice
         keys = draws.neuron_keys(draws.layer_key(7, item.layer.name), len(rows))
         size = len(rows) // groups
         quantizer = QUANTIZERS.from_dict(item.path.quantizer)
-        step = np.broadcast_to(item.step, len(rows))
         for group in range(groups):
             part = slice(group * size, (group + 1) * size)
-            grid = method.plan().alphabet(method.bits, step[part])
+            grid = item.path.grid.part(part)
             aligned = naive.align(original[group], inputs[group], rows[part].T, getattr(method, "order", 1))
             expected, _ = naive.quantize(
                 inputs[group], aligned, quantizer, grid, keys[part], getattr(method, "scaling", 1.0)
@@ -136,11 +134,11 @@ def test_qronos_solves_its_two_problems_at_every_step(visit):
         order = np.argsort(-squares, kind="stable") if visit == "largest-first" else np.arange(len(squares))
         order = order[alive[order]]
         weights = item.layer.weight.T[order]
-        ridge = np.sqrt(0.01 * squares.mean()) * np.eye(len(order))
+        ridge = np.sqrt(0.01 * squares[alive].mean()) * np.eye(len(order))
         # damping is a further sample for each weight that wants it to stay
         left = np.vstack([inputs[:, order], ridge])
         target = np.vstack([original[:, order] @ weights, ridge @ weights])
-        grid = Grid.finite("midrise", 3, np.broadcast_to(item.step, weights.shape[1]))
+        grid = item.path.grid
         rest, quantized = weights.copy(), np.zeros_like(weights)
         for t in range(len(order)):
             aim = target - left[:, :t] @ quantized[:t] - left[:, t + 1 :] @ rest[t + 1 :]
@@ -226,7 +224,9 @@ def test_layers_are_named_in_messages():
 
 def test_bits_by_layer_and_what_is_stored():
     network = dense()
-    result = sq.compress(network, sq.METHODS["gpfq"](bits=4, bits_by_layer={"2": 2}), inputs_for(network))
+    result = sq.compress(
+        network, sq.METHODS["gpfq"](bits=4, bits_by_layer={"2": 2}, alphabet="midrise"), inputs_for(network)
+    )
     assert [row.levels for row in result.report.layers] == [16, 4, 16]
     first = result.layers[0]
     # one dead input: its column is left out, at one bit for each input

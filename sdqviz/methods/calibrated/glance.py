@@ -1,0 +1,52 @@
+"""A few rows of what enters each layer of a network as it is: enough to tell alphabets apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.networks.batch import first
+from sdqviz.networks.layer import Layer, input_rows
+from sdqviz.networks.network import Network
+from sdqviz.networks.recorder import Recorder
+
+INPUTS = 32
+"""Inputs of the network that are looked at, at most."""
+
+ROWS = 256
+"""Rows of each layer's input that are kept, at most."""
+
+
+def layer_rows(network: Network, inputs: Any, layers: Sequence[Layer]) -> dict[str, Array]:
+    """Pass a few inputs through a network and return rows of what its layers multiply.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    inputs : ndarray, tensor, tuple, mapping or list of batches
+        Its inputs; of a list only the first batch.
+    layers : sequence of Layer
+        The layers asked for.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (groups, rows, width)
+        By layer; layers that the data do not reach, or with inputs that are not finite, are left out.
+    """
+    recorder = Recorder(network.module, [layer.name for layer in layers], outputs=False)
+    few = first(inputs, INPUTS)
+    recording = recorder.run(lambda module: network.passes.raw(module, few))
+    found = {}
+    for layer in layers:
+        calls = recording.of(layer.name)
+        if calls:
+            piece = next(iter(input_rows(network.module.get_submodule(layer.name), calls[0].entered)))
+            rows = piece.detach().cpu().numpy()
+            rows = rows[:, np.unique(np.linspace(0, rows.shape[1] - 1, ROWS).round().astype(int))]
+            if np.isfinite(rows).all():
+                found[layer.name] = rows
+    return found
