@@ -44,7 +44,7 @@ HOME: dict[str, set[str]] = {
     "rich": {"cli"},
     "torch": TORCH | {"cli"},
     "torchvision": {"networks"},
-    "networkx": {"pruning"},
+    "networkx": set(),
     "dask": {"experiments"},
     "distributed": {"experiments"},
     "joblib": {"experiments", "cli"},

@@ -244,4 +244,4 @@ def _without_smallest(network: Network, sparsity: float) -> nn.Module:
     free = torch.ones(len(units.group), dtype=torch.bool)
     gone = torch.zeros_like(free)
     gone[least_salient(sizes, units.group, free, redundant_count(sparsity, units.counts))] = True
-    return removal.remove(network.module, removal.cut(graph, units.by_group(gone)))
+    return removal.remove(network.module, graph.recipe(units.by_group(gone)))

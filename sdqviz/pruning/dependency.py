@@ -6,20 +6,23 @@ operation to operation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import fx, nn
 
 from sdqviz.error import InputError
-from sdqviz.pruning import removal, tracing  # the first three register their rules
+from sdqviz.pruning import tracing
 from sdqviz.pruning.channels import entries as channel_entries  # the first three register their rules
 from sdqviz.pruning.channels import layers as channel_layers
 from sdqviz.pruning.channels import moves as channel_moves
 from sdqviz.pruning.channels.flow import Flow
-from sdqviz.pruning.channels.groups import Dependency, DependencyGraph, Group, gather, vertices
+from sdqviz.pruning.channels.gather import gather, vertices
+from sdqviz.pruning.channels.groups import Dependency, DependencyGraph, Group
+from sdqviz.pruning.channels.labels import Numbers
+from sdqviz.pruning.trial import Trial
 
 if TYPE_CHECKING:
     from sdqviz.networks.network import Network
@@ -38,6 +41,10 @@ WIDTH_TIED = {
 
 SCALED = {"MultiheadAttention": ("in_proj_weight", "q_proj_weight"), "ShiftedWindowAttention": ("qkv.weight",)}
 """Those that also scale queries by the width of a head; the first rows, as many as columns, make the queries."""
+
+
+TIED = -1
+"""Slices of all heads that go together with the channels that come into the module."""
 
 
 def graph(network: Network | nn.Module, example: Any = None, keep: Iterable[str] = ()) -> DependencyGraph:
@@ -67,9 +74,10 @@ def graph(network: Network | nn.Module, example: Any = None, keep: Iterable[str]
     Notes
     -----
     Fang et al., "DepGraph", arXiv 2301.12900; with quantizers merged into layers as in Qu et al., arXiv 2502.16638.
-    A width that is written down in a network's own code cannot be seen in its trace; therefore one unit of every
-    prunable group is removed on trial, and groups for which the network then fails, or gives something else than with
-    zeros, are kept.
+    A width that is written down in a network's own code cannot be seen in its trace; therefore units are removed on
+    trial, see `sdqviz.pruning.trial`, and groups for which the network then fails, or gives something else than with
+    zeros, are kept. The units of attention are whole heads where the network's code follows that, else slices of all
+    heads.
 
     Examples
     --------
@@ -90,88 +98,139 @@ def graph(network: Network | nn.Module, example: Any = None, keep: Iterable[str]
     else:
         module, given = network.module, network.example_input if example is None else example
     shadow = tracing.shadow(module)
-    traced = tracing.trace(shadow, given)
-    first = _first_paths(shadow)
-    trained = {id(parameter) for parameter in shadow.parameters()}
-    held = dict(shadow.named_parameters(remove_duplicate=False)) | dict(shadow.named_buffers(remove_duplicate=False))
-    tensors = {name: (first[id(one)], one, id(one) in trained) for name, one in traced.held.items()}
-    flow = Flow(tensors, dict(shadow.named_modules()), traced.constants)
-    flow.run(traced.graph)
-    _tie_widths(flow, shadow)
-    flow.requantized()
-    _keep_named(flow, shadow, keep)
-    found = _graph(flow, {path: tuple(tensor.shape) for path, tensor in held.items()})
-    failing = _failing(found, module, given)
-    if failing:
-        for place in failing:
-            own = {(one.parameter, one.dim) for one in found.groups[place].dependencies if one.role != "consumes"}
-            labels = [b.labels for b in flow.labels.blocks.values() if (b.path, b.dim) in own]
-            flow.labels.keep(np.concatenate(labels), UNFIT)
-        found = _graph(flow, found.shapes)
-    return found
+    known = _Known(
+        module, given, shadow, tracing.trace(shadow, given), tuple([keep] if isinstance(keep, str) else keep)
+    )
+    _check_names(known)
+    found, heads = known.evaluated({path: 1 for path in _attentions(known.traced.graph, known.tied)})
+    for behind in (2, 0, TIED):  # units that lie otherwise, where whole heads cannot go
+        stuck = {path: behind for path in heads if path in found.stuck and (behind != 2 or found.deep[path] > 2)}
+        if stuck:
+            other, chosen = known.evaluated({**heads, **stuck})
+            better = {path for path in stuck if path not in other.stuck or behind == 0}  # 0: the reasons of slices
+            if better == set(stuck):
+                found, heads = other, chosen
+            elif better:
+                found, heads = known.evaluated(
+                    {path: chosen[path] if path in better else at for path, at in heads.items()}
+                )
+    return found.graph
 
 
-def _graph(flow: Flow, shapes: Mapping[str, tuple[int, ...]]) -> DependencyGraph:
-    groups = gather(flow)
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Evaluated:
+    """A graph after its trial.
+
+    Attributes
+    ----------
+    graph : DependencyGraph
+        The graph.
+    stuck : frozenset of str
+        Attention modules in which some channels must stay.
+    deep : dict of str to int
+        Into how many dimensions attention modules split their channels.
+    """
+
+    graph: DependencyGraph
+    stuck: frozenset[str]
+    deep: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Known:
+    """What is known of a network before its channels are followed."""
+
+    module: nn.Module
+    example: Any
+    shadow: nn.Module
+    traced: tracing.Trace
+    keep: tuple[str, ...]
+
+    @property
+    def tied(self) -> frozenset[str]:
+        """Modules that compute the width of their heads from that of their input."""
+        return frozenset(path for path, part in self.shadow.named_modules() if type(part).__name__ in WIDTH_TIED)
+
+    def evaluated(self, heads: Mapping[str, int]) -> tuple[_Evaluated, Mapping[str, int]]:
+        """Follow the channels, with units at some places of split dimensions, and try whether the network follows."""
+        shadow = self.shadow
+        first = _first_paths(shadow)
+        trained = {id(parameter) for parameter in shadow.parameters()}
+        held = dict(shadow.named_parameters(remove_duplicate=False))
+        held |= dict(shadow.named_buffers(remove_duplicate=False))
+        tensors = {name: (first[id(one)], one, id(one) in trained) for name, one in self.traced.held.items()}
+        flow = Flow(tensors, dict(shadow.named_modules()), self.traced.constants, heads)
+        flow.run(self.traced.graph)
+        _tie_widths(flow, shadow)
+        for path, behind in heads.items():
+            if behind == TIED:
+                _tie_rows(flow, path)
+        flow.requantized()
+        _keep_named(flow, self.keep)
+        shapes = {path: tuple(tensor.shape) for path, tensor in held.items()}
+        found, of_label = _graph(flow, shapes)
+        ways = {path: _groups_of(of_label, labels) for path, labels in flow.ways.items()}
+        found, failing = Trial(self.module, self.example, ways).run(found)
+        if failing:
+            for place in failing:
+                own = {(one.parameter, one.dim) for one in found.groups[place].dependencies if one.role != "consumes"}
+                labels = [b.labels for b in flow.labels.blocks.values() if (b.path, b.dim) in own]
+                flow.labels.keep(np.concatenate(labels), UNFIT)
+            again, of_label = _graph(flow, shapes)
+            found = dataclasses.replace(again, numbers=found.numbers)
+        stuck = frozenset(
+            path
+            for path, splits in flow.splits.items()
+            if any(
+                place < 0 or not found.groups[place].prunable for place in _groups_of(of_label, [s for s, _ in splits])
+            )
+        )
+        deep = {path: max(dims for _, dims in splits) for path, splits in flow.splits.items()}
+        return _Evaluated(found, stuck, deep), heads
+
+
+def _groups_of(of_label: Numbers, labels: Sequence[Numbers]) -> frozenset[int]:
+    """Return the groups that some labels belong to."""
+    return frozenset(int(one) for array in labels for one in np.unique(of_label[array[array >= 0]]))
+
+
+def _attentions(graph: fx.Graph, tied: frozenset[str]) -> list[str]:
+    """Return the modules that attend: they multiply with what a softmax gives, or all in one operation."""
+    products: dict[str, int] = {}
+    weighing: set[str] = set()
+    for node in graph.nodes:
+        name = node.target._schema.name.removeprefix("aten::") if hasattr(node.target, "_schema") else ""
+        path = node.meta.get(tracing.PATH, "")
+        if name in ("matmul", "bmm", "einsum"):
+            products[path] = products.get(path, 0) + 1
+        elif name in ("softmax", "_softmax"):
+            weighing |= {path, path.rpartition(".")[0]}  # perhaps by a module of its own
+        elif name == "scaled_dot_product_attention":
+            products[path] = 2
+            weighing.add(path)
+    return [path for path, count in products.items() if count >= 2 and path in weighing and path not in tied]
+
+
+def _graph(flow: Flow, shapes: Mapping[str, tuple[int, ...]]) -> tuple[DependencyGraph, Numbers]:
+    """Return the graph, and the group of each label."""
+    groups, of_label = gather(flow)
     used = {one.parameter for group in groups for one in group.dependencies}
     scaled = {path: tuple(int(row) for row in rows) for path, rows in flow.rescaled.items()}
     scaled |= {flow.biases[path]: rows for path, rows in scaled.items() if path in flow.biases}
-    return DependencyGraph(
+    found = DependencyGraph(
         groups, vertices(flow, groups), tuple(sorted(flow.edges)),
         {layer: tuple(sorted(numbers)) for layer, numbers in flow.owned.items() if numbers},
         {path: shapes[path] for path in sorted(used)},
         {name: entries for name, (_, entries) in flow.norms.items()},
         scaled,
     )  # fmt: skip
+    return found, of_label
 
 
 # -- whether the network's own code follows -----------------------------------------------------------
 
 UNFIT = "the network's own code does not follow when its channels are removed"
 """Why a group is kept that the trial has failed."""
-
-CLOSE = 1e-3
-"""Largest difference between cut and masked outputs in the trial, relative to the largest output."""
-
-
-def _failing(graph: DependencyGraph, module: nn.Module, example: Any) -> list[int]:
-    """Remove the first unit of each prunable group on trial; return the groups for which the network then fails.
-
-    A width that is written down in a network's own code cannot be seen in the trace.
-    """
-    candidates = [place for place in graph.prunable]
-    bad: list[int] = []
-    pending = [candidates] if candidates else []
-    while pending:
-        some = pending.pop()
-        if _fits(graph, module, example, some):
-            continue
-        if len(some) == 1:
-            bad.extend(some)
-        else:
-            pending += [some[: len(some) // 2], some[len(some) // 2 :]]
-    return sorted(bad)
-
-
-def _fits(graph: DependencyGraph, module: nn.Module, example: Any, places: Iterable[int]) -> bool:
-    removed = {place: (0,) for place in places}
-    try:
-        with torch.no_grad():
-            full, small = removal.trial(module, graph, removed)
-            wanted, got = (tracing.tensors(tracing.call(one, tracing.copied(example))) for one in (full, small))
-    except Exception:  # whatever the network's own code raises: it does not follow
-        return False
-    return len(got) == len(wanted) and all(_close(a, b) for a, b in zip(got, wanted, strict=True))
-
-
-def _close(got: Tensor, wanted: Tensor) -> bool:
-    if got.shape != wanted.shape:
-        return False
-    finite = torch.isfinite(wanted)
-    if not torch.equal(finite, torch.isfinite(got)):
-        return False
-    difference, scale = (got - wanted)[finite].abs(), wanted[finite].abs()
-    return not difference.numel() or bool(difference.max() <= CLOSE * scale.max())
 
 
 def _first_paths(module: nn.Module) -> dict[int, str]:
@@ -201,12 +260,25 @@ def _tie_widths(flow: Flow, module: nn.Module) -> None:
                 flow.rescaled[rows.path] = np.arange(columns.size)
 
 
-def _keep_named(flow: Flow, module: nn.Module, keep: Iterable[str]) -> None:
-    names = [keep] if isinstance(keep, str) else list(keep)
-    known = {path for path, _ in module.named_modules()} | set(_first_paths(module).values())
-    for name in names:
-        if name not in known or not name:
+def _tie_rows(flow: Flow, path: str) -> None:
+    """Tie rows to columns in every layer of a module that makes as many channels as come in, or a multiple."""
+    split = {int(one) for labels, _ in flow.splits.get(path, ()) for one in labels if one >= 0}
+    for block in list(flow.labels.blocks.values()):
+        columns = flow.labels.blocks.get((block.path, 1))
+        inside = block.path.startswith(f"{path}.") and block.dim == 0 and not split.isdisjoint(block.labels.tolist())
+        if inside and columns is not None and block.size % columns.size == 0:
+            flow.labels.tie(block.labels.reshape(-1, columns.size), columns.labels[None])
+
+
+def _check_names(known: _Known) -> None:
+    names = {path for path, _ in known.shadow.named_modules()} | set(_first_paths(known.shadow).values())
+    for name in known.keep:
+        if name not in names or not name:
             raise InputError(f"keep must name modules or parameters of the network, got {name!r}")
+
+
+def _keep_named(flow: Flow, names: Iterable[str]) -> None:
+    for name in names:
         for block in flow.labels.blocks.values():
             exact = block.path == name
             if exact or (block.path.startswith(f"{name}.") and block.role != "consumes"):

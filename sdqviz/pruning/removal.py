@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +14,6 @@ from torch import Tensor, nn
 
 from sdqviz.error import InputError
 from sdqviz.networks.blocks.short_norm import ShortGroupNorm, ShortLayerNorm, ShortRMSNorm
-from sdqviz.pruning.channels.flow import layer_of
-
-if TYPE_CHECKING:
-    from sdqviz.pruning.channels.groups import DependencyGraph
-
-Removed = Mapping[int, Iterable[int]]
-"""Units to remove by index of their group."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +30,16 @@ class Cut:
         By path of a norm over channels: how many entries its moments are taken over, removed ones as zeros.
     scaled : dict of str to tuple of int
         Rows, in original numbering, that attention scales by the width of a head, by parameter.
+    numbers : dict of str to int
+        By path of the attribute: what whole numbers that modules keep beside their weights become, such as a number
+        of heads.
     """
 
     kept: Mapping[str, Mapping[int, tuple[int, ...]]]
     shapes: Mapping[str, tuple[int, ...]]
     norms: Mapping[str, int] = dataclasses.field(default_factory=dict)
     scaled: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    numbers: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; `from_dict` inverts it."""
@@ -51,6 +48,7 @@ class Cut:
             "shapes": {path: list(shape) for path, shape in self.shapes.items()},
             "norms": dict(self.norms),
             "scaled": {path: list(rows) for path, rows in self.scaled.items()},
+            "numbers": dict(self.numbers),
         }
 
     @classmethod
@@ -71,6 +69,7 @@ class Cut:
                 {str(path): tuple(int(n) for n in shape) for path, shape in values["shapes"].items()},
                 {str(path): int(entries) for path, entries in values["norms"].items()},
                 {str(path): tuple(int(row) for row in rows) for path, rows in values["scaled"].items()},
+                {str(path): int(number) for path, number in values.get("numbers", {}).items()},  # since 0.3
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"cut must be a recipe that sdqviz wrote, got a damaged one: {error!r}") from None
@@ -80,97 +79,6 @@ class Cut:
         for dim, index in self.kept.get(path, {}).items():
             tensor = tensor.index_select(dim, torch.tensor(index, dtype=torch.long, device=tensor.device))
         return tensor
-
-
-def cut(graph: DependencyGraph, removed: Removed) -> Cut:
-    """Return the recipe that removes some units.
-
-    Parameters
-    ----------
-    graph : DependencyGraph
-        Of the network.
-    removed : dict of int to iterable of int
-        Units by index of their group.
-
-    Raises
-    ------
-    InputError
-        If a group or unit does not exist, a group is kept, or nothing of a group would be left.
-    """
-    gone: dict[tuple[str, int], Any] = {}
-    for place, units in _checked(graph, removed).items():
-        for one in graph.groups[place].dependencies:
-            stays = gone.setdefault((one.parameter, one.dim), np.ones(graph.shapes[one.parameter][one.dim], bool))
-            stays[one.index[np.isin(one.unit, units)]] = False
-    kept: dict[str, dict[int, tuple[int, ...]]] = {}
-    for (path, dim), stays in gone.items():
-        if not stays.any():
-            raise InputError(f"removed must leave something of each layer, got nothing of {path}")
-        if not stays.all():
-            kept.setdefault(path, {})[dim] = tuple(int(i) for i in np.flatnonzero(stays))
-    norms = {name: n for name, n in graph.norms.items() if any(layer_of(path) == name for path in kept)}
-    scaled = {path: rows for path, rows in graph.scaled.items() if 0 in kept.get(path, {})}
-    return Cut(kept, {path: graph.shapes[path] for path in kept}, norms, scaled)
-
-
-def masked(module: nn.Module, graph: DependencyGraph, removed: Removed) -> nn.Module:
-    """Return a copy of a module in which the parameters that make the removed units are zero.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        The one the graph was made of, or one with the same parameters.
-    graph, removed
-        As for `cut`.
-
-    Raises
-    ------
-    InputError
-        As `cut` does.
-    """
-    copied = copy.deepcopy(module)
-    _mask(copied, graph, removed)
-    return copied
-
-
-def _mask(module: nn.Module, graph: DependencyGraph, removed: Removed) -> None:
-    parameters = dict(module.named_parameters())
-    with torch.no_grad():
-        for place, units in _checked(graph, removed).items():
-            for one in graph.groups[place].produced:
-                index = torch.from_numpy(one.index[np.isin(one.unit, units)])
-                parameters[one.parameter].index_fill_(one.dim, index.to(parameters[one.parameter].device), 0.0)
-
-
-def trial(module: nn.Module, graph: DependencyGraph, removed: Removed) -> tuple[nn.Module, nn.Module]:
-    """Return what `masked` and `remove` do, both sharing with the module the tensors that they leave alone."""
-    recipe = cut(graph, removed)
-    masks = {one.parameter for place in removed for one in graph.groups[place].produced}
-    held = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
-    touched = {id(held[path]) for path in masks}
-    full = copy.deepcopy(module, {id(one): one for one in held.values() if id(one) not in touched})
-    _mask(full, graph, removed)
-    small = _remove(copy.deepcopy(module, {id(one): one for one in held.values()}), recipe)
-    return full.eval(), small.eval()
-
-
-def _checked(graph: DependencyGraph, removed: Removed) -> dict[int, Any]:
-    checked = {}
-    for place, units in removed.items():
-        if not 0 <= place < len(graph.groups):
-            raise InputError(f"removed must name groups 0 to {len(graph.groups) - 1}, got {place}")
-        group = graph.groups[place]
-        numbers = np.unique(np.fromiter((int(unit) for unit in units), np.int64))
-        if not len(numbers):
-            continue
-        if not group.prunable:
-            raise InputError(f"removed must name prunable groups, got {group.name}: {group.because}")
-        if numbers[0] < 0 or numbers[-1] >= group.units:
-            raise InputError(f"removed must name units 0 to {group.units - 1} of group {group.name}, got {numbers}")
-        if len(numbers) == group.units:
-            raise InputError(f"removed must leave at least one unit of group {group.name}, got all {group.units}")
-        checked[place] = numbers
-    return checked
 
 
 def remove(module: nn.Module, recipe: Cut) -> nn.Module:
@@ -190,10 +98,10 @@ def remove(module: nn.Module, recipe: Cut) -> nn.Module:
     InputError
         If the module has no such tensors, or of other shapes.
     """
-    return _remove(copy.deepcopy(module), recipe)
+    return cut_in_place(copy.deepcopy(module), recipe)
 
 
-def _remove(copied: nn.Module, recipe: Cut) -> nn.Module:
+def cut_in_place(copied: nn.Module, recipe: Cut) -> nn.Module:
     """Cut in place; tensors of which something goes are replaced, never written to."""
     held = dict(copied.named_parameters(remove_duplicate=False)) | dict(copied.named_buffers(remove_duplicate=False))
     for path, shape in recipe.shapes.items():
@@ -226,7 +134,17 @@ def _remove(copied: nn.Module, recipe: Cut) -> nn.Module:
         _replace(copied, name, _short(copied.get_submodule(name), entries))
     for part in copied.modules():
         _follow(part)
+    _renumber(copied, recipe.numbers)
     return copied
+
+
+def _renumber(module: nn.Module, numbers: Mapping[str, int]) -> None:
+    parts = dict(module.named_modules())
+    for path, number in numbers.items():
+        owner, _, name = path.rpartition(".")
+        if not isinstance(getattr(parts.get(owner), name, None), int) or number < 1:
+            raise InputError(f"cut must change whole numbers that the module has, got {path} = {number}")
+        setattr(parts[owner], name, number)
 
 
 def _factor(recipe: Cut, path: str) -> float:
@@ -291,7 +209,7 @@ def _short(norm: nn.Module, entries: int) -> nn.Module:
     elif isinstance(norm, nn.RMSNorm):
         short = ShortRMSNorm(norm.weight, entries, norm.eps)
     elif isinstance(norm, nn.LayerNorm):
-        short = ShortLayerNorm(norm.weight, norm.bias, entries, norm.eps, first=type(norm) is not nn.LayerNorm)
+        short = ShortLayerNorm(norm.weight, norm.bias, entries, norm.eps, first=type(norm).__name__.endswith("2d"))
     elif isinstance(norm, ShortGroupNorm | ShortLayerNorm | ShortRMSNorm):  # cut before: the zeros of then stay zeros
         return norm
     else:
@@ -314,3 +232,9 @@ def _follow(part: nn.Module) -> None:
         part.activation_relu_or_gelu = 0  # the fused path would normalise by moments of its own
     if type(part).__name__ == "VisionTransformer" and isinstance(getattr(part, "conv_proj", None), nn.Module):
         part.hidden_dim = part.get_parameter("class_token").shape[-1]  # type: ignore[assignment]
+
+
+def layer_of(path: str) -> str:
+    """Return the module a parameter belongs to, the parametrized one if it is parametrized."""
+    owner = path.rpartition(".")[0]
+    return owner.partition(".parametrizations.")[0].removesuffix(".parametrizations")

@@ -14,7 +14,7 @@ import functools
 import linecache
 import operator
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +113,16 @@ def call(module: nn.Module, example: Any) -> Any:
 
 def copied(nested: Any) -> Any:
     """Return an example whose tensors are copies: a forward pass may write into its input."""
+    return mapped(nested, lambda tensor: tensor.detach().clone())
+
+
+def mapped(nested: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Return an example with a function applied to its tensors."""
     if isinstance(nested, Tensor):
-        return nested.detach().clone()
+        return function(nested)
     if isinstance(nested, Mapping):
-        return {key: copied(one) for key, one in nested.items()}
-    return type(nested)(copied(one) for one in nested) if type(nested) in (tuple, list) else nested
+        return {key: mapped(one, function) for key, one in nested.items()}
+    return type(nested)(mapped(one, function) for one in nested) if type(nested) in (tuple, list) else nested
 
 
 def tensors(result: Any) -> list[Tensor]:

@@ -26,7 +26,7 @@ def test_graph_of_resnet50(record_property):
         built = time.perf_counter() - begun
         half = {place: range(0, found.groups[place].units, 2) for place in found.require_prunable()}
         begun = time.perf_counter()
-        smaller = removal.remove(module, removal.cut(found, half))
+        smaller = removal.remove(module, found.recipe(half))
         removed = time.perf_counter() - begun
     finally:
         torch.set_num_threads(threads)

@@ -386,8 +386,8 @@ def test_cut_equals_zero(case):
         place: rng.choice(found.groups[place].units, max(1, found.groups[place].units // 2), replace=False)
         for place in found.prunable
     }
-    zeroed = removal.masked(module, found, removed)
-    smaller = removal.remove(module, removal.cut(found, removed))
+    zeroed = found.masked(module, removed)
+    smaller = removal.remove(module, found.recipe(removed))
     with torch.no_grad():
         wanted, got = zeroed(x), smaller(x)
     for one, other in zip(*((y.values() if isinstance(y, dict) else [y]) for y in (got, wanted)), strict=True):
@@ -400,7 +400,7 @@ def test_zeroing_changes_the_output(case):
     # otherwise a network that is zero throughout would pass the comparison with the cut one
     module, x, _, found = case
     for place in found.prunable:
-        zeroed = removal.masked(module, found, {place: [0]})
+        zeroed = found.masked(module, {place: [0]})
         with torch.no_grad():
             pairs = zip(*(y.values() if isinstance(y, dict) else [y] for y in (module(x), zeroed(x))), strict=True)
             assert any(not torch.equal(one, other) for one, other in pairs)

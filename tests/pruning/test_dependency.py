@@ -119,7 +119,7 @@ def test_a_quantized_network_is_cut_like_its_twin(twin, draw_parameters):
     module = twin(draw_parameters(lenet()))
     found = graph(module, image())
     removed = {0: [1, 3], 1: range(8), 2: range(0, 120, 3)}
-    zeroed, smaller = removal.masked(module, found, removed), removal.remove(module, removal.cut(found, removed))
+    zeroed, smaller = found.masked(module, removed), removal.remove(module, found.recipe(removed))
     with torch.no_grad():
         torch.testing.assert_close(smaller(image()), zeroed(image()), rtol=1e-5, atol=1e-5)
         assert not torch.equal(zeroed(image()), module(image()))
@@ -158,9 +158,12 @@ def test_a_group_prints_itself(draw_parameters):
 def test_heads_share_units(draw_parameters):
     found = graph(draw_parameters(NETWORKS["vit-tiny"](seed=0).layout()), image())
     group = next(one for one in found.groups if one.name == "blocks.0.attention.query")
-    slices = {(path, dim): index.tolist() for path, dim, index in group.slices(5)}
-    for layer in ("query", "key"):
-        assert slices[f"blocks.0.attention.{layer}.weight", 0] == [5, 17, 29, 41]  # 4 heads of width 12
+    slices = {(path, dim): index.tolist() for path, dim, index in group.slices(2)}
+    assert group.units == 4
+    for layer in ("query", "key", "value"):
+        assert slices[f"blocks.0.attention.{layer}.weight", 0] == list(range(24, 36))  # 4 heads of width 12
+    assert slices["blocks.0.attention.output.weight", 1] == list(range(24, 36))
+    assert found.numbers["blocks.0.attention.heads"] == (found.groups.index(group), 4)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -299,7 +302,7 @@ def test_a_module_needs_an_example():
 # -- as it is drawn -----------------------------------------------------------------------------------
 
 
-def test_vertices_edges_and_positions(draw_parameters):
+def test_vertices_and_edges(draw_parameters):
     module = draw_parameters(NETWORKS["resnet20"](seed=0).layout())
     found = graph(module, image())
     names = [vertex.name for vertex in found.vertices]
@@ -315,9 +318,6 @@ def test_vertices_edges_and_positions(draw_parameters):
     assert set(range(len(names))) - targets == {first}
     into = {b: {names[a] for a, c in found.edges if c == b} for b in targets}
     assert into[names.index("stage2.0.shortcut.0")] == into[names.index("stage2.0.conv1")]
-    positions = found.positions()
-    assert all(positions[a][0] < positions[b][0] for a, b in found.edges)
-    assert len(set(positions)) == len(positions) and positions == graph(module, image()).positions()
 
 
 def test_widths_after_removal_and_outlines(draw_parameters):
@@ -325,7 +325,7 @@ def test_widths_after_removal_and_outlines(draw_parameters):
     found = graph(module, image())
     removed = {0: (1, 2), 2: tuple(range(100))}
     drawn = {vertex.name: (vertex.before, vertex.after) for vertex in found.drawn(removed)}
-    smaller = removal.remove(module, removal.cut(found, removed))
+    smaller = removal.remove(module, found.recipe(removed))
     assert drawn == {
         name: (len(part.weight), len(smaller.get_submodule(name).weight))
         for name, part in module.named_modules()
@@ -337,11 +337,10 @@ def test_widths_after_removal_and_outlines(draw_parameters):
     assert json.loads(json.dumps([vars(one) for one in outlines]))[3]["because"].startswith("the channels reach")
 
 
-def test_a_layer_in_a_circle_can_be_placed(draw_parameters):
+def test_a_layer_that_is_used_twice_ties_what_comes_in_and_out(draw_parameters):
     module = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
     looped = draw_parameters(nn.Sequential(nn.Linear(3, 4), module, nn.Linear(4, 4), module, nn.Linear(4, 2)))
     found = graph(looped, torch.ones(1, 3))
-    assert len(found.positions()) == len(found.vertices) == 4
-    assert np.isfinite(found.positions()).all()
+    assert len(found.vertices) == 4
     # what goes into the shared layer is tied, and all that takes what comes out
     assert [group.layers for group in found.groups] == [{"0", "1.0", "2"}, {"1.0", "2", "4"}, {"4"}]

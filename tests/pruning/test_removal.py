@@ -54,8 +54,8 @@ def test_the_catalogue_cut_equals_zeroed(name, share, draw_parameters):
     module = draw_parameters(NETWORKS[name](seed=0).layout())
     found = graph(module, image(1))
     removed = some_units(found, share, seed=3)
-    smaller = removal.remove(module, removal.cut(found, removed))
-    zeroed = removal.masked(module, found, removed)
+    smaller = removal.remove(module, found.recipe(removed))
+    zeroed = found.masked(module, removed)
     with torch.no_grad():
         assert (smaller(image(4)) - zeroed(image(4))).abs().max() <= 1e-5
         assert (zeroed(image(4)) - module(image(4))).abs().max() > 1e-3
@@ -65,7 +65,7 @@ def test_the_catalogue_cut_equals_zeroed(name, share, draw_parameters):
 def test_widths_after_removal_by_hand(draw_parameters):
     module = draw_parameters(NETWORKS["mnist-lenet"](seed=0).layout())
     found = graph(module, image())
-    smaller = removal.remove(module, removal.cut(found, {0: [0], 1: [2, 3, 5], 2: range(20)}))
+    smaller = removal.remove(module, found.recipe({0: [0], 1: [2, 3, 5], 2: range(20)}))
     assert [
         (smaller.conv1.in_channels, smaller.conv1.out_channels), (smaller.conv2.in_channels, smaller.conv2.out_channels)
     ] == [(1, 5), (5, 13)]  # fmt: skip
@@ -81,15 +81,15 @@ def test_widths_after_removal_by_hand(draw_parameters):
 def test_the_smaller_network_can_be_trained_and_cut_again(draw_parameters):
     module = draw_parameters(NETWORKS["vit-tiny"](seed=0).layout())
     found = graph(module, image())
-    smaller = removal.remove(module, removal.cut(found, some_units(found, 0.4, 0)))
+    smaller = removal.remove(module, found.recipe(some_units(found, 0.4, 0)))
     again = graph(smaller, image())
     assert sum(group.prunable for group in again.groups) == sum(
         group.prunable and all("norm" not in layer for layer in group.layers) for group in found.groups
     )  # all but the width of tokens: its norms already count zeros
     removed = some_units(again, 0.4, 1)
-    smallest = removal.remove(smaller, removal.cut(again, removed))
+    smallest = removal.remove(smaller, again.recipe(removed))
     with torch.no_grad():
-        assert (smallest(image()) - removal.masked(smaller, again, removed)(image())).abs().max() <= 1e-5
+        assert (smallest(image()) - again.masked(smaller, removed)(image())).abs().max() <= 1e-5
     smallest.train()(image()).square().mean().backward()
     assert all(parameter.grad is not None for parameter in smallest.parameters())
 
@@ -101,7 +101,7 @@ def test_the_recipe_survives_json_and_is_enough(draw_parameters):
     choice = NETWORKS["vit-tiny"](seed=0)
     module = draw_parameters(choice.layout())
     found = graph(module, image())
-    recipe = removal.cut(found, some_units(found, 0.5, 0))
+    recipe = found.recipe(some_units(found, 0.5, 0))
     back = removal.Cut.from_dict(json.loads(json.dumps(recipe.to_dict())))
     assert back == recipe
     # a fresh module of the architecture, cut by the recipe alone, takes the weights of the smaller one
@@ -117,13 +117,13 @@ def test_nothing_given_is_changed(draw_parameters):
     module = draw_parameters(NETWORKS["mnist-lenet"](seed=0).layout())
     before = copy.deepcopy(module.state_dict())
     found = graph(module, image())
-    recipe = removal.cut(found, {0: [1]})
-    smaller, zeroed = removal.remove(module, recipe), removal.masked(module, found, {0: [1]})
+    recipe = found.recipe({0: [1]})
+    smaller, zeroed = removal.remove(module, recipe), found.masked(module, {0: [1]})
     with torch.no_grad():
         for one in (*smaller.parameters(), *zeroed.parameters()):
             one.add_(1)
     assert all(torch.equal(tensor, before[path]) for path, tensor in module.state_dict().items())
-    assert not removal.cut(found, {}).kept and not removal.cut(found, {0: []}).kept
+    assert not found.recipe({}).kept and not found.recipe({0: []}).kept
 
 
 @pytest.mark.parametrize(
@@ -141,14 +141,14 @@ def test_impossible_removals_are_refused(removed, message):
     module = NETWORKS["mnist-lenet"](seed=0).layout()
     found = graph(module, image())
     with pytest.raises(InputError, match=message):
-        removal.cut(found, removed)
+        found.recipe(removed)
     with pytest.raises(InputError, match=message):
-        removal.masked(module, found, removed)
+        found.masked(module, removed)
 
 
 def test_recipes_of_other_networks_and_damaged_ones_are_refused():
     found = graph(NETWORKS["mnist-lenet"](seed=0).layout(), image())
-    recipe = removal.cut(found, {0: [1]})
+    recipe = found.recipe({0: [1]})
     with pytest.raises(InputError, match=r"conv1.weight must have shape \(6, 1, 5, 5\) to be cut, got none"):
         removal.remove(NETWORKS["mnist-fnn"](seed=0).layout(), recipe)
     with pytest.raises(InputError, match="to be cut, got"):
@@ -192,7 +192,7 @@ def test_a_short_group_norm_equals_the_whole_one_on_zeros():
 def test_cut_norms_say_what_they_count(draw_parameters):
     module = draw_parameters(nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.Linear(6, 3)))
     found = graph(module, torch.ones(1, 4))
-    smaller = removal.remove(module, removal.cut(found, {0: [0, 4]}))
+    smaller = removal.remove(module, found.recipe({0: [0, 4]}))
     assert str(smaller[1]) == "ShortLayerNorm(4 of 6, eps=1e-05)"
     assert set(smaller.state_dict()) == set(module.state_dict())
 
@@ -312,8 +312,8 @@ def test_random_networks_cut_equal_zeroed(draw_parameters, blocks, width, flat, 
     module = draw_parameters(Made(blocks, width, flat), seed)
     found = graph(module, random(1, 3, 6, 6))
     removed = some_units(found, share, seed)
-    smaller = removal.remove(module, removal.cut(found, removed))
-    zeroed = removal.masked(module, found, removed)
+    smaller = removal.remove(module, found.recipe(removed))
+    zeroed = found.masked(module, removed)
     x = random(2, 3, 6, 6, seed=seed)
     with torch.no_grad():
         torch.testing.assert_close(smaller(x), zeroed(x), rtol=1e-4, atol=1e-5)

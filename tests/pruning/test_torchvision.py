@@ -115,10 +115,10 @@ def test_zero_equals_cut(name, draw_parameters):
         int(place): rng.choice(found.groups[place].units, rng.integers(1, found.groups[place].units), replace=False)
         for place in chosen
     }
-    smaller = removal.remove(module, removal.cut(found, removed))
+    smaller = removal.remove(module, found.recipe(removed))
     x = images(name, 2, seed=1)
     with torch.no_grad():
-        before, wanted, got = module(x), removal.masked(module, found, removed)(x), smaller(x)
+        before, wanted, got = module(x), found.masked(module, removed)(x), smaller(x)
     assert (wanted - before).abs().max() > 1e-3  # zeroing is felt
     assert (got - wanted).abs().max() <= 1e-4
     assert sum(p.numel() for p in smaller.parameters()) < sum(p.numel() for p in module.parameters())

@@ -78,9 +78,9 @@ def test_what_is_returned_may_be_of_any_kind(made, draw_parameters):
     assert [(group.name, group.units, group.prunable) for group in found.groups] == [
         ("first", 6, True), ("second", 3, False)
     ]  # fmt: skip
-    smaller = removal.remove(module, removal.cut(found, {0: [1, 4]}))
+    smaller = removal.remove(module, found.recipe({0: [1, 4]}))
     (got,), (wanted,) = (
-        tracing.tensors(part(random(5, 8, seed=1))) for part in (smaller, removal.masked(module, found, {0: [1, 4]}))
+        tracing.tensors(part(random(5, 8, seed=1))) for part in (smaller, found.masked(module, {0: [1, 4]}))
     )
     torch.testing.assert_close(got, wanted, atol=1e-5, rtol=0)
 

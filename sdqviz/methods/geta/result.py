@@ -26,7 +26,7 @@ def items(
     trained: Trained, layers: tuple[Layer, ...]
 ) -> Iterator[CompressedLayer | LeftAlone | NewTensors | Reduction]:
     """Hand over every layer, every other tensor that was trained, and what to cut."""
-    cut = removal.cut(trained.graph, trained.removed)
+    cut = trained.graph.recipe(trained.removed)
     weights = set()
     seconds = trained.seconds / max(1, len(layers))
     quantizers: dict[str, LearnedQuantizer] = {}

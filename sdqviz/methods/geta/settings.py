@@ -21,14 +21,15 @@ class Settings(MethodChoice):
         minimum=0.01,
         maximum=0.99,
     )
-    bits_low: int = field(4, label="Fewest bits b_l", help="No quantizer ends with fewer bits.", minimum=2, maximum=16)
+    bits_low: int = field(3, label="Fewest bits b_l", help="No quantizer ends with fewer bits.", minimum=2, maximum=16)
     bits_high: int = field(
-        16, label="Most bits b_u", help="Bits at the start; no quantizer ends with more.", minimum=2, maximum=16
+        10, label="Most bits b_u", help="Bits at the start; no quantizer ends with more.", minimum=2, maximum=16
     )
     bit_reduction: int = field(
-        2,
+        1,
         label="Reduction b_r",
-        help="How much the upper limit of bits falls after each period of the projection.",
+        help="How much the upper limit of bits falls after each period of the projection. If it falls to b_l, every "
+        "layer ends there and no bits are learned.",
         minimum=0,
         maximum=14,
     )
@@ -39,7 +40,7 @@ class Settings(MethodChoice):
         1e-3, label="Learning rate α", help="Of weights, biases and normalisations.", minimum=1e-7, maximum=10.0
     )
     quantizer_rate: float = field(
-        1e-3, label="Rate of quantizers", help="Learning rate of d, q_m and t.", minimum=0.0, maximum=1.0
+        1e-2, label="Rate of quantizers", help="Learning rate of d, q_m and t.", minimum=0.0, maximum=1.0
     )
     batch: int = field(64, label="Batch", help="Inputs per step.", minimum=1, maximum=4096)
     warm_up_steps: int = field(
@@ -55,7 +56,7 @@ class Settings(MethodChoice):
         1100, label="Cool-down steps", help="Steps after bits and units are fixed.", minimum=0, maximum=1_000_000
     )
     projection_periods: int = field(
-        6, label="Projection periods B", help="Reductions of the upper limit of bits.", minimum=1, maximum=1000
+        4, label="Projection periods B", help="Reductions of the upper limit of bits.", minimum=1, maximum=1000
     )
     pruning_periods: int = field(
         4, label="Pruning periods P", help="In how many portions the units are marked.", minimum=1, maximum=1000
@@ -64,7 +65,7 @@ class Settings(MethodChoice):
         True, label="Quantize activations", help="Also what enters each layer is quantized, with its own bits."
     )
     activation_bits_low: int | None = field(
-        5,
+        3,
         label="Fewest bits of activations",
         help="Another lower limit for activations; none takes that of the weights.",
         minimum=2,

@@ -42,7 +42,7 @@ def elementwise(flow: Flow, node: fx.Node, given: Given) -> Value:
     size = shape[axis]
     because = f"{flow.place(node)} joins the channels with a tensor of fixed size"
     labels = next(value.labels for value in labelled if value not in narrow)
-    reason = ""
+    reason, fixed = "", False
     for value in operands:
         own = axis - len(shape) + len(value.shape)
         if value in narrow:
@@ -54,7 +54,10 @@ def elementwise(flow: Flow, node: fx.Node, given: Given) -> Value:
             labels = flow.labels.match(labels, value.labels, because)
             reason = reason or (value.unzero if not value.zero.all() else "")
         elif own >= 0 and value.shape[own] > 1:
-            labels = flow.labels.match(labels, np.full(size, NONE), because)
+            labels, fixed = flow.labels.match(labels, np.full(size, NONE), because), True
+    if fixed:  # all of them stay: what comes out is as fixed as what came in
+        attached = frozenset[str]().union(*(v.attached for v in operands))
+        return Value(shape, origins=flow.join(node, "join", operands), attached=attached)
     zero = _zero(node, operands, axis - len(shape), size)
     kind = SYMBOLS.get(node.target._schema.name.removesuffix("_"), "join")  # type: ignore[union-attr]
     return Value(

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from sdqviz.error import InputError
 from sdqviz.pruning.channels.labels import NONE, Block, Labels, Numbers, Part, Role, Value, varying
+from sdqviz.pruning.removal import layer_of
 
 Given = Mapping[str, Any]
 """The arguments of an operation by name, tensors as values."""
@@ -50,6 +51,10 @@ class Flow:
         By path.
     constants : dict of str to Tensor
         By name of the placeholder: tensors that are neither parameters nor buffers nor inputs.
+    heads : dict of str to int
+        By path of a module: where its channels are split into several dimensions, how many dimensions before the last
+        one the units lie; 0 or less, the last one, where a module is not named. A unit is then a whole head, not a slice of
+        every head.
     """
 
     def __init__(
@@ -57,8 +62,9 @@ class Flow:
         tensors: Mapping[str, tuple[str, Tensor, bool]],
         modules: Mapping[str, nn.Module],
         constants: Mapping[str, Tensor],
+        heads: Mapping[str, int],
     ) -> None:
-        self.tensors, self.constants = tensors, constants
+        self.tensors, self.constants, self.heads = tensors, constants, heads
         self.classes = {path: type(part).__name__ for path, part in modules.items()}
         self.kinds = {path: kind_of(part) for path, part in modules.items()}
         self.labels = Labels()
@@ -69,6 +75,8 @@ class Flow:
         self.norms: dict[str, tuple[str, int]] = {}  # module of a norm over channels -> (weight, its entries)
         self.rescaled: dict[str, Numbers] = {}  # weight -> rows scaled by the root of the width of a head
         self.queries: list[tuple[fx.Node, str]] = []  # attention that scales so, and the weight of its queries
+        self.splits: dict[str, list[tuple[Numbers, int]]] = {}  # module -> channels it splits, into how many dimensions
+        self.ways: dict[str, list[Numbers]] = {}  # module -> labels of channels that pass through it
         self._uses: dict[str, list[frozenset[str]]] = {}  # weight -> for each use the numbers of its quantizer
         self._stuck: dict[str, str] = {}  # parameters that must stay as they are, and why
         self._unknown_layers: dict[tuple[str, int], Block] = {}
@@ -162,6 +170,8 @@ class Flow:
             handler = RULES["aten::pointwise"]
         result = self.unknown(node) if handler is None else handler(self, node, given)
         result = self._numbered(node, result)
+        passed = [value.labels for value in leaves(result) if isinstance(value, Value) and value.labelled]
+        self.ways.setdefault(node.meta["path"], []).extend(passed)
         if written:
             self._overwrite(node, given, written, result)
         elif any(a.alias_info for a in target._schema.returns):
@@ -190,6 +200,8 @@ class Flow:
             return
         root = self._bases.get(changed, changed)
         family = [root, *(view for view, base in self._bases.items() if base is root)]
+        if all(isinstance(one, Value) and one.parts for one in (result, *(self._values.get(one) for one in family))):
+            return  # entries of a parameter's copy are other numbers now, and still its entries
         later = [one for one in family if one is not changed and any(user > node for user in one.users)]
         if later:  # others see the change too, in a part or another shape of their own
             for value in (given[written], result, *(self._values.get(one) for one in family)):
@@ -320,7 +332,7 @@ class Flow:
             labels = NONE * np.ones(value.shape[axis], np.int64)
             if dim >= 0:
                 block = self.block(part.path, dim, part.shape[dim], role, zeroed=zeroed)
-                labels = block.start + where
+                labels = np.where(where < 0, NONE, block.start + where)
             else:
                 for other in range(len(part.shape)):
                     block = self.block(part.path, other, part.shape[other], role, zeroed=zeroed)
@@ -329,6 +341,7 @@ class Flow:
                 self.labels.keep(labels, value.rigid)
             if found is not None:
                 self.labels.tie(found, labels)
+                found = np.where(found < 0, labels, found)  # parameters one after another
             else:
                 found = labels
         return found
@@ -343,6 +356,8 @@ class Flow:
                 return None
             return dim, np.arange(size)
         index = part.index
+        if index.ndim == len(part.shape) == 1:  # perhaps with stretches that other parameters fill
+            return 0, index.numpy()
         line = index
         for dim in reversed(range(line.ndim)):
             if dim != axis:
@@ -380,8 +395,11 @@ class Flow:
             codes_flat = codes.flatten()[:1].numpy() if codes.numel() else np.zeros(0, np.int64)
             self.labels.keep(codes_flat // 2, f"{self.place(node)} takes out a single channel")
             return like.plain(codes.shape)
-        axis = dims[-1]
+        path = node.meta["path"]
+        axis = dims[max(len(dims) - 1 - max(self.heads.get(path, 0), 0), 0)]
         labels, zero = self.lined(codes, axis, f"{self.place(node)} mixes channels with other entries")
+        if len(dims) > 1:
+            self.splits.setdefault(path, []).append((labels, len(dims)))
         return Value(
             tuple(codes.shape), axis, labels, zero, like.unzero, origins=like.origins, attached=like.attached
         )  # fmt: skip
@@ -425,12 +443,6 @@ class Flow:
         if len(different) < 2:
             return frozenset[int]().union(*different)
         return self.vertex(node.name, kind, *values)
-
-
-def layer_of(path: str) -> str:
-    """Return the module a parameter belongs to, the parametrized one if it is parametrized."""
-    owner = path.rpartition(".")[0]
-    return owner.partition(".parametrizations.")[0].removesuffix(".parametrizations")
 
 
 def kind_of(part: nn.Module) -> str:

@@ -1,17 +1,24 @@
-"""Groups of channels that must be removed together, and the graph of layers they belong to."""
+"""Groups of channels that must be removed together, the graph of layers they belong to, and their removal."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from sdqviz.error import InputError
-from sdqviz.pruning.channels.flow import Flow, layer_of
-from sdqviz.pruning.channels.labels import Block, Numbers, Role
+from sdqviz.pruning import removal
+from sdqviz.pruning.channels.labels import Numbers, Role
 from sdqviz.pruning.outline import GroupOutline, Vertex
+from sdqviz.pruning.removal import Cut, layer_of
+
+Removed = Mapping[int, Iterable[int]]
+"""Units to remove by index of their group."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,6 +126,22 @@ class DependencyGraph:
         Norms over channels: how many entries they take their moments over.
     scaled : dict of str to tuple of int
         Rows that attention scales by the root of the width of a head, by parameter.
+    numbers : dict of str to (int, int)
+        Whole numbers that modules keep beside their weights and that follow a cut, by path of the attribute: the index
+        of the group that they follow, and what they are in the whole network.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sdqviz.pruning.dependency import graph
+    >>> chain = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    >>> found = graph(chain, torch.ones(1, 4))
+    >>> found.cut(chain, {0: [1]})
+    Sequential(
+      (0): Linear(in_features=4, out_features=2, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=2, out_features=2, bias=True)
+    )
     """
 
     groups: tuple[Group, ...]
@@ -128,6 +151,7 @@ class DependencyGraph:
     shapes: Mapping[str, tuple[int, ...]]
     norms: Mapping[str, int]
     scaled: Mapping[str, tuple[int, ...]]
+    numbers: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     @property
     def prunable(self) -> tuple[int, ...]:
@@ -183,139 +207,112 @@ class DependencyGraph:
                     found.setdefault(one.layer or one.parameter, one.parameter)
         return frozenset(found.values())
 
-    def positions(self) -> tuple[tuple[float, float], ...]:
-        """Return where to draw each vertex: x grows with the flow of data, in columns; y within a column.
+    # -- removal ------------------------------------------------------------------------------------------
 
-        Returns
-        -------
-        tuple of (float, float)
-            The same for the same graph. Columns are one apart; a column is centred at 0.
+    def recipe(self, removed: Removed) -> Cut:
+        """Return what cuts some units out of any module of the architecture.
+
+        Parameters
+        ----------
+        removed : dict of int to iterable of int
+            Units by index of their group.
+
+        Raises
+        ------
+        InputError
+            If a group or unit does not exist, a group is kept, or nothing of a group would be left.
         """
-        import networkx
+        checked = self._checked(removed)
+        gone: dict[tuple[str, int], Any] = {}
+        for place, units in checked.items():
+            for one in self.groups[place].dependencies:
+                stays = gone.setdefault((one.parameter, one.dim), np.ones(self.shapes[one.parameter][one.dim], bool))
+                stays[one.index[np.isin(one.unit, units)]] = False
+        kept: dict[str, dict[int, tuple[int, ...]]] = {}
+        for (path, dim), stays in gone.items():
+            if not stays.any():
+                raise InputError(f"removed must leave something of each layer, got nothing of {path}")
+            if not stays.all():
+                kept.setdefault(path, {})[dim] = tuple(int(i) for i in np.flatnonzero(stays))
+        norms = {name: n for name, n in self.norms.items() if any(layer_of(path) == name for path in kept)}
+        scaled = {path: rows for path, rows in self.scaled.items() if 0 in kept.get(path, {})}
+        numbers = {
+            path: whole * (self.groups[place].units - len(checked[place])) // self.groups[place].units
+            for path, (place, whole) in self.numbers.items()
+            if place in checked
+        }
+        return Cut(kept, {path: self.shapes[path] for path in kept}, norms, scaled, numbers)
 
-        forward = networkx.DiGraph()
-        forward.add_nodes_from(range(len(self.vertices)))
-        forward.add_edges_from((a, b) for a, b in self.edges if a < b)  # a layer used twice may close a circle
-        found: dict[int, tuple[float, float]] = {}
-        for column, generation in enumerate(networkx.topological_generations(forward)):
-            # near what they come from, so that edges cross little
-            heights = {v: float(np.mean([found[a][1] for a in forward.predecessors(v)] or [0.0])) for v in generation}
-            members = sorted(sorted(generation), key=heights.__getitem__)
-            for place, vertex in enumerate(members):
-                found[vertex] = (float(column), place - (len(members) - 1) / 2)
-        return tuple(found[vertex] for vertex in range(len(self.vertices)))
+    def cut(self, module: nn.Module, removed: Removed) -> nn.Module:
+        """Return a smaller copy of a module, without the removed units.
 
+        Parameters
+        ----------
+        module : torch.nn.Module
+            The one the graph was made of, or one of the same architecture.
+        removed
+            As for `recipe`.
 
-# -- groups -------------------------------------------------------------------------------------------
+        Raises
+        ------
+        InputError
+            As `recipe` does, or if the module has other tensors than the graph's.
+        """
+        return removal.remove(module, self.recipe(removed))
 
+    def masked(self, module: nn.Module, removed: Removed) -> nn.Module:
+        """Return a copy of a module in which the parameters that make the removed units are zero.
 
-def gather(flow: Flow) -> tuple[Group, ...]:
-    """Return the groups: classes of labels are units, units of the same layers are groups."""
-    classes = flow.labels.classes()
-    if not len(classes):
-        return ()
-    made = _made(flow, classes)
-    because: dict[int, str] = {}
-    for labels, reason in flow.labels.kept:
-        for one in np.unique(classes[labels]):
-            because.setdefault(int(one), reason)
-    group_of, names = _connected(flow, classes, made)
-    order: dict[int, list[int]] = {}
-    seen: set[int] = set()
-    for block in flow.labels.blocks.values():  # units in the order of their first appearance as something made
-        if block.role != "consumes":
-            for one in classes[block.labels]:
-                if int(one) in group_of and int(one) not in seen:
-                    seen.add(int(one))
-                    order.setdefault(group_of[int(one)], []).append(int(one))
-    unit_of = np.full(int(classes.max()) + 1, -1, np.int64)
-    where = np.full(int(classes.max()) + 1, -1, np.int64)
-    ranked = sorted(order)
-    for place, number in enumerate(ranked):
-        unit_of[order[number]] = np.arange(len(order[number]))
-        where[order[number]] = place
-    members = _members(flow, classes, where, unit_of, len(ranked))
-    groups = []
-    for place, number in enumerate(ranked):
-        reason = next((because[one] for one in order[number] if one in because), "")
-        if not reason and len(order[number]) == 1:
-            reason = "it has a single unit"
-        groups.append(Group(names[number], len(order[number]), tuple(members[place]), not reason, reason))
-    return tuple(groups)
+        Its outputs are those of the smaller one, see `cut`.
 
+        Parameters
+        ----------
+        module, removed
+            As for `cut`.
 
-def _made(flow: Flow, classes: Numbers) -> Any:
-    """Return by class whether a layer makes its channels."""
-    made = np.zeros(int(classes.max()) + 1, bool)
-    for block in flow.labels.blocks.values():
-        if block.role == "produces":
-            made[classes[block.labels]] = True
-    return made
+        Raises
+        ------
+        InputError
+            As `recipe` does.
+        """
+        copied = copy.deepcopy(module)
+        self._mask(copied, removed)
+        return copied
 
+    def trial(self, module: nn.Module, removed: Removed) -> tuple[nn.Module, nn.Module]:
+        """Return what `masked` and `cut` do, both sharing with the module the tensors that they leave alone."""
+        recipe = self.recipe(removed)
+        masks = {one.parameter for place in removed for one in self.groups[place].produced}
+        held = dict(module.named_parameters(remove_duplicate=False))
+        held |= dict(module.named_buffers(remove_duplicate=False))
+        touched = {id(held[path]) for path in masks}
+        full = copy.deepcopy(module, {id(one): one for one in held.values() if id(one) not in touched})
+        self._mask(full, removed)
+        small = removal.cut_in_place(copy.deepcopy(module, {id(one): one for one in held.values()}), recipe)
+        return full.eval(), small.eval()
 
-def _connected(flow: Flow, classes: Numbers, made: Any) -> tuple[dict[int, int], dict[int, str]]:
-    """Join classes made by the same layer; return the group of each class, and the name of each group."""
-    parent: dict[int, int] = {}
+    def _mask(self, module: nn.Module, removed: Removed) -> None:
+        parameters = dict(module.named_parameters())
+        with torch.no_grad():
+            for place, units in self._checked(removed).items():
+                for one in self.groups[place].produced:
+                    index = torch.from_numpy(one.index[np.isin(one.unit, units)])
+                    parameters[one.parameter].index_fill_(one.dim, index.to(parameters[one.parameter].device), 0.0)
 
-    def root(one: int) -> int:
-        while parent[one] != one:
-            parent[one] = parent[parent[one]]
-            one = parent[one]
-        return one
-
-    names: dict[int, str] = {}
-    for block in flow.labels.blocks.values():
-        if block.role == "consumes":
-            continue
-        own = [int(one) for one in np.unique(classes[block.labels])]
-        linking = [one for one in own if block.role == "produces" or not made[one]]
-        for one in linking:
-            parent.setdefault(one, one)
-            parent[root(one)] = root(linking[0])
-    numbers: dict[int, int] = {}
-    group_of = {}
-    for block in flow.labels.blocks.values():
-        for one in classes[block.labels].tolist():
-            if one in parent and one not in group_of:
-                number = numbers.setdefault(root(one), len(numbers))
-                group_of[one] = number
-    for role in ("produces", "carries"):
-        for block in flow.labels.blocks.values():
-            if block.role == role:
-                for one in np.unique(classes[block.labels]).tolist():
-                    if one in group_of:
-                        names.setdefault(group_of[one], layer_of(block.path) or block.path)
-    return group_of, names
-
-
-def _members(flow: Flow, classes: Numbers, where: Numbers, unit_of: Numbers, count: int) -> list[list[Dependency]]:
-    members: list[list[Dependency]] = [[] for _ in range(count)]
-    for block in flow.labels.blocks.values():
-        own = classes[block.labels]
-        for place in np.unique(where[own]):
-            if place >= 0:
-                index = np.flatnonzero(where[own] == place)
-                unit = unit_of[own[index]]
-                sort = np.argsort(unit, kind="stable")
-                members[place].append(_dependency(block, index[sort], unit[sort]))
-    return members
-
-
-def _dependency(block: Block, index: Numbers, unit: Numbers) -> Dependency:
-    return Dependency(layer_of(block.path), block.path, block.dim, block.role, block.zeroed, index, unit)
-
-
-def vertices(flow: Flow, groups: tuple[Group, ...]) -> tuple[Vertex, ...]:
-    """Return the layers and joining operations as they are drawn."""
-    belongs: dict[str, list[int]] = {}
-    for place, group in enumerate(groups):
-        for name in {one.layer or one.parameter for one in group.dependencies}:
-            belongs.setdefault(name, []).append(place)
-    widths: dict[str, int] = {}
-    for block in flow.labels.blocks.values():
-        if block.role != "consumes":
-            widths.setdefault(layer_of(block.path) or block.path, block.size)
-    return tuple(
-        Vertex(name, kind, tuple(belongs.get(name, ())), widths.get(name, 0), widths.get(name, 0))
-        for name, kind in flow.vertices
-    )
+    def _checked(self, removed: Removed) -> dict[int, Any]:
+        checked = {}
+        for place, units in removed.items():
+            if not 0 <= place < len(self.groups):
+                raise InputError(f"removed must name groups 0 to {len(self.groups) - 1}, got {place}")
+            group = self.groups[place]
+            numbers = np.unique(np.fromiter((int(unit) for unit in units), np.int64))
+            if not len(numbers):
+                continue
+            if not group.prunable:
+                raise InputError(f"removed must name prunable groups, got {group.name}: {group.because}")
+            if numbers[0] < 0 or numbers[-1] >= group.units:
+                raise InputError(f"removed must name units 0 to {group.units - 1} of group {group.name}, got {numbers}")
+            if len(numbers) == group.units:
+                raise InputError(f"removed must leave at least one unit of group {group.name}, got all {group.units}")
+            checked[place] = numbers
+        return checked

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from torch import fx
 
-from sdqviz.pruning.channels.flow import Flow, Given, layer_of, letters, rule
+from sdqviz.pruning.channels.flow import Flow, Given, letters, rule
 from sdqviz.pruning.channels.labels import NONE, Numbers, Value
+from sdqviz.pruning.removal import layer_of
 
 NORMS = ("LayerNorm", "RMSNorm", "GroupNorm", "LayerNorm2d")
 """Classes of norms over channels whose removed channels can be counted as zeros."""
@@ -100,6 +101,7 @@ def contract(flow: Flow, node: fx.Node, values: Sequence[Value], subscripts: Seq
         other, own = values[1 - here], subscripts[1 - here]
         labels = value.labels
         partner: Numbers | None = None
+        zero = value.zero
         if letter in own and (1 - here, letter) not in done:
             place = own.index(letter)
             if other.shape[place] != len(labels) and 1 in (other.shape[place], len(labels)):
@@ -109,6 +111,7 @@ def contract(flow: Flow, node: fx.Node, values: Sequence[Value], subscripts: Seq
                 partner = np.full(len(labels), NONE) if partner is None else partner
             elif other.labelled and other.axis == place:
                 partner = other.labels
+                zero = zero | other.zero
                 done.add((here, letter))
             else:
                 partner = np.full(len(labels), NONE)
@@ -117,10 +120,9 @@ def contract(flow: Flow, node: fx.Node, values: Sequence[Value], subscripts: Seq
         elif letter in own:
             continue  # seen from the other side
         if letter not in out:
-            zero = value.zero | (other.zero if other.labelled and len(other.zero) == len(value.zero) else False)
             flow.live(node, value.replaced(zero=zero))
         else:
-            results.append((letter, labels, value.zero, value.unzero))
+            results.append((letter, labels, zero, value.unzero))
     for weight in weights:
         where = values.index(weight)
         free = [letter for letter in subscripts[where] if letter not in subscripts[1 - where] and letter in out]
@@ -181,8 +183,14 @@ def attention(flow: Flow, node: fx.Node, given: Given) -> Any:
     """softmax(q kᵀ/√width) v: widths of q and k go together; what comes out has the channels of v."""
     query, key, value = given["query"], given["key"], given["value"]
     mask = given.get("attn_mask")
-    last = [one for one in (query, key, value) if one.labelled and one.axis != len(one.shape) - 1]
-    if last or (mask is not None and mask.labelled):
+    if mask is not None and mask.parts and mask.size > 1 and len(mask.shape) > 2:
+        mask = flow.carried(mask, len(mask.shape) - 3)
+    beside = [one for one in (query, key, value) if one.labelled and one.axis != len(one.shape) - 1]
+    if beside and all(
+        one.axis == len(one.shape) - 3 for one in (*beside, *([mask] if mask is not None else ())) if one.labelled
+    ):
+        return _by_head(flow, node, [query, key, value], mask)
+    if beside or (mask is not None and mask.labelled):
         return flow.refuse(node, f"{flow.place(node)} has channels along other dimensions than the last")
     because = f"{flow.place(node)} meets a tensor of fixed size"
     if query.labelled or key.labelled:
@@ -197,6 +205,22 @@ def attention(flow: Flow, node: fx.Node, given: Given) -> Any:
     if not value.labelled:
         return Value(flow.shape(node), origins=origins)
     return value.replaced(shape=flow.shape(node), axis=len(flow.shape(node)) - 1, origins=origins, source=None)
+
+
+def _by_head(flow: Flow, node: fx.Node, given: Sequence[Value], mask: Value | None) -> Any:
+    """Whole heads: each attends by itself, and gives zero where its values are zero."""
+    because = f"{flow.place(node)} meets a tensor of fixed size"
+    heads = given[0].shape[-3]
+    labels: Numbers = np.full(heads, NONE)
+    for place, one in enumerate([*given, *([mask] if mask is not None and mask.labelled else [])]):
+        own = one.labels if one.labelled and one.axis == len(one.shape) - 3 else np.full(one.shape[-3], NONE)
+        own = np.repeat(own, heads // len(own))  # several heads of queries share keys and values
+        labels = own if place == 0 else flow.labels.match(labels, own, because)
+    value = given[2]
+    zero = np.repeat(value.zero, heads // len(value.zero)) if value.labelled else np.zeros(heads, bool)
+    shape = flow.shape(node)
+    origins = flow.join(node, "attention", given)
+    return Value(shape, len(shape) - 3, labels, zero, value.unzero, origins=origins)
 
 
 def _scaled_by_width(flow: Flow, node: fx.Node, query: Value) -> None:

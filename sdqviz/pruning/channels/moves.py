@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,15 @@ def copy(flow: Flow, node: fx.Node, given: Given) -> Any:
     for value in flow.operands(node):
         flow.keep(value, f"{flow.place(node)} writes over a tensor")
     return given["self"]
+
+
+@rule("zero", "fill")
+def filled(flow: Flow, node: fx.Node, given: Given) -> Any:
+    """Write one number everywhere: into a part of a parameter's copy, which stays laid out as it is."""
+    value = given["self"]
+    if not value.labelled and value.parts:
+        return value
+    return flow.unknown(node)
 
 
 @rule("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like")
@@ -140,6 +150,13 @@ def roll(flow: Flow, node: fx.Node, given: Given) -> Any:
 def index(flow: Flow, node: fx.Node, given: Given) -> Any:
     """Take entries by computed positions: allowed along other dimensions than the channels."""
     value = given["self"]
+    looked = [place for place, one in enumerate(given.get("indices") or ()) if one is not None]
+    if not value.labelled and value.parts and len(looked) == 1 and given["indices"][looked[0]].number is not None:
+        indices = [None if one is None else one.number for one in given["indices"]]
+        parts = tuple(
+            Part(p.path, p.shape, torch.ops.aten.index.Tensor(p.moved(), indices), p.trained) for p in value.parts
+        )
+        return value.replaced(shape=flow.shape(node), parts=parts, number=None)
     if not value.labelled:
         flow.keep(value, f"{flow.place(node)} looks entries of the parameter up")
         rigid = value.rigid or (f"{flow.place(node)} looks entries of a parameter up" if value.parts else "")
@@ -147,7 +164,6 @@ def index(flow: Flow, node: fx.Node, given: Given) -> Any:
     name = node.target._schema.name  # type: ignore[union-attr]
     if name == "aten::index_select" and given["dim"] % len(value.shape) != value.axis:
         return value.replaced(shape=flow.shape(node), source=None)
-    looked = [place for place, one in enumerate(given.get("indices") or ()) if one is not None]
     if name == "aten::index" and len(looked) == 1 and looked[0] != value.axis:
         gained = len(flow.shape(node)) - len(value.shape)
         axis = value.axis + (gained if looked[0] < value.axis else 0)  # type: ignore[operator]
@@ -196,6 +212,8 @@ def cat(flow: Flow, node: fx.Node, given: Given) -> Any:
     labelled = [value for value in values if value.labelled]
     origins = flow.join(node, "cat", values)
     attached = frozenset[str]().union(*(value.attached for value in values))
+    if not labelled and len(shape) == 1 and any(value.parts for value in values):
+        return _behind_each_other(values, Value(shape, origins=origins, attached=attached))
     if not labelled:
         return Value(shape, origins=origins, attached=attached)
     axes = {value.axis for value in labelled}
@@ -215,6 +233,20 @@ def cat(flow: Flow, node: fx.Node, given: Given) -> Any:
         common = flow.labels.match(common, own, f"{flow.place(node)} joins the channels with a tensor of fixed size")
         zero &= value.zero if value.labelled else False
     return Value(shape, axis, common, zero, reason, origins=origins, attached=attached)
+
+
+def _behind_each_other(values: Sequence[Value], joined: Value) -> Value:
+    """Return parameters put behind each other, each with its stretch."""
+    parts, begin = [], 0
+    for value in values:
+        for part in value.parts:
+            index = torch.full(joined.shape, -1)
+            index[begin : begin + value.size] = part.moved()
+            parts.append(Part(part.path, part.shape, index, part.trained))
+        begin += value.size
+    zero = np.array([all(value.zero.all() for value in values if value.parts)])
+    rigid = next((value.rigid for value in values if value.rigid), "")
+    return joined.replaced(parts=tuple(parts), zero=zero, rigid=rigid)
 
 
 @rule("stack")
