@@ -173,8 +173,8 @@ class Trial:
 
 
 FAINT, LIVELY = 1e-2, 0.5
-"""Vectors below the first are drawn anew for the trial, up to the second: a branch that is scaled by almost zero, as many
-are before training, would hide that it fails."""
+"""Vectors below the first are drawn anew for the trial, up to the second: a branch that is scaled by almost zero, as
+many are before training, would hide that it fails."""
 
 
 def _livened(module: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Networks that people bring, from timm and transformers: heads and hidden widths can go, and cutting equals zeroing."""
+"""Networks that people bring, from timm and transformers: heads and widths can go, and cutting equals zeroing."""
 
 import warnings
 
@@ -51,18 +51,18 @@ WINDOWS = {"img_size": 32, "depths": (1, 1), "embed_dim": 16, "num_heads": (2, 4
 TIMM = {
     "deit_tiny_patch16_224": (WIDE_VIT, 2),
     "vit_tiny_patch16_224": (WIDE_VIT | {"qk_norm": True, "init_values": 1e-5}, 2),
-    "beit_base_patch16_224": (WIDE_VIT, 2),
-    "cait_xxs24_224": (WIDE_VIT, 2),
+    "beit_base_patch16_224": (WIDE_VIT, 0),  # as are these: their heads are as wide together as what comes in
+    "cait_xxs24_224": (WIDE_VIT, 0),
     "swin_tiny_patch4_window7_224": (WINDOWS, 2),
-    "swinv2_tiny_window8_256": (WINDOWS, 0),  # its heads are as wide together as what comes in
-    "mixer_s32_224": ({"img_size": 64, "num_blocks": 2, "embed_dim": 32}, 0),
+    "swinv2_tiny_window8_256": (WINDOWS, 0),
+    "mixer_s32_224": ({"img_size": 64}, 0),
     "convnext_atto": ({"depths": (1, 1, 1, 1), "dims": (8, 12, 16, 20)}, 0),
     "resnet10t": ({}, 0),
     "mobilenetv3_small_050": ({}, 0),
     "efficientnet_lite0": ({}, 0),
     "ghostnet_050": ({}, 0),
     "repvgg_a0": ({}, 0),
-    "poolformer_s12": ({"layers": (1, 1, 1, 1), "embed_dims": (8, 12, 16, 20)}, 0),
+    "poolformer_s12": ({}, 0),
 }
 """By name: its options, and in how many layers whole heads can go."""
 
@@ -86,7 +86,7 @@ def from_transformers(name):
         "words": {"input_ids": tokens, "attention_mask": torch.ones(2, 7, dtype=torch.long)},
         "image": torch.randn((2, 3, side, side), generator=draw),
     }
-    shape = SMALL if takes != "image" or "patch_size" in size and "depths" not in size else {}
+    shape = SMALL if takes != "image" or ("patch_size" in size and "depths" not in size) else {}
     return getattr(library, kind)(getattr(library, f"{name}Config")(**shape | size)), given[takes], layers
 
 

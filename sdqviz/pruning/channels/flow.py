@@ -53,8 +53,7 @@ class Flow:
         By name of the placeholder: tensors that are neither parameters nor buffers nor inputs.
     heads : dict of str to int
         By path of a module: where its channels are split into several dimensions, how many dimensions before the last
-        one the units lie; 0 or less, the last one, where a module is not named. A unit is then a whole head, not a slice of
-        every head.
+        one the units lie: 1 for whole heads, not slices of every head; the last one where a module is not named.
     """
 
     def __init__(

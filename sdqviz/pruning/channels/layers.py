@@ -183,9 +183,9 @@ def attention(flow: Flow, node: fx.Node, given: Given) -> Any:
     """softmax(q kᵀ/√width) v: widths of q and k go together; what comes out has the channels of v."""
     query, key, value = given["query"], given["key"], given["value"]
     mask = given.get("attn_mask")
-    if mask is not None and mask.parts and mask.size > 1 and len(mask.shape) > 2:
-        mask = flow.carried(mask, len(mask.shape) - 3)
     beside = [one for one in (query, key, value) if one.labelled and one.axis != len(one.shape) - 1]
+    if beside and mask is not None and mask.parts and mask.size > 1 and len(mask.shape) > 2:
+        mask = flow.carried(mask, len(mask.shape) - 3)
     if beside and all(
         one.axis == len(one.shape) - 3 for one in (*beside, *([mask] if mask is not None else ())) if one.labelled
     ):

@@ -295,7 +295,7 @@ def test_joint_step_is_the_one_of_the_text(safeguard):
 def test_projection_clamps_only_the_step():
     choice = GETA(
         optimizer="sgd", momentum=0.0, rate=1e-7, quantizer_rate=0.0, bits_low=4, bits_high=10, bit_reduction=3,
-        warm_up_steps=1, projection_steps=4, projection_periods=2, joint_steps=4,
+        activation_bits_low=5, warm_up_steps=1, projection_steps=4, projection_periods=2, joint_steps=4,
     )  # fmt: skip
     module, flat, _, optimizer = prepared(choice)
     with torch.no_grad():
