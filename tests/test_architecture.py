@@ -49,6 +49,7 @@ HOME: dict[str, set[str]] = {
     "distributed": {"experiments"},
     "joblib": {"experiments", "cli"},
     "onnx": {"compression"},
+    "constriction": {"storage"},
     "onnxscript": {"compression"},
     "brevitas": set(),
     "torch_pruning": set(),

@@ -52,7 +52,7 @@ def rows_bound(
     pivots : sequence of ndarray, shape (N,)
         D of each group of the layer.
     steps : sequence of ndarray
-        δ of each group: shape (M,) a step a neuron, or (N, 1) a step a coordinate.
+        δ of each group: shape (M,) a step a neuron, or (N, M) a step a value.
     samples : int
         m.
     overload : int

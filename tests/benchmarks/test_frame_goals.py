@@ -72,3 +72,21 @@ def test_calibrated_columns_with_their_bound_in_force():
     assert accuracy.mean() >= 0.98 and stored <= 1.75
     for report in reports:
         assert all(row.bound_holds and row.error <= row.bound for row in report.layers)
+
+
+@pytest.mark.parametrize("basis", ["frame", "pixels"])
+def test_entropy_coded_below_one_bit_with_its_bound_in_force(basis):
+    reports = [
+        sq.compress(
+            sq.NETWORKS["mnist-fnn"](seed=seed).load(), sq.METHODS["frame-coded"](basis=basis), calibration=1024, seed=0
+        ).report
+        for seed in range(3)
+    ]
+    accuracy = np.array([report.accuracy_after for report in reports])
+    stored = max(report.bits_per_weight for report in reports)
+    print(
+        f"mnist-fnn coded, {basis}: {100 * accuracy.round(4)} % mean {100 * accuracy.mean():.2f} at {stored:.3f} bits"
+    )
+    assert accuracy.mean() >= 0.979 and stored <= 1.0
+    for report in reports:
+        assert all(row.bound_holds and row.error <= row.bound for row in report.layers)

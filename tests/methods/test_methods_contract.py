@@ -33,6 +33,11 @@ SMALL = {
         {"redundancy": 0.5, "paths": 4, "biases": "corrected", "batch_norm": "estimated"},
         {"bits": 2, "redundancy": 1.5, "signs": False, "alignment": "none", "keep_dead": True, "patches": 0.5},
     ],
+    "frame-coded": [
+        {"rate": 0.1},
+        {"rate": 0.5, "basis": "pixels", "alignment": "none", "biases": "corrected"},
+        {"rate": 2.0, "keep_dead": True, "patches": 0.5},
+    ],
     "frame-columns": [
         {"bits": 3},
         {"bits": 1, "step_rule": "fitted", "alignment": "least-squares", "biases": "corrected"},
@@ -89,6 +94,7 @@ SMALL["geta"] = [
 FINE = {
     "frame": {"redundancy": 4.0, "bits": 12, "step_rule": "range-column"},
     "frame-calibrated": {"bits": 8, "redundancy": 8.0, "damping": 0.001},
+    "frame-coded": {"rate": 0.0005},
     "frame-columns": {"bits": 8, "redundancy": 16.0, "order": 1},
     "round-to-nearest": {"bits": 14},
     "gpfq": {"bits": 14},
@@ -101,7 +107,7 @@ FINE = {
 TRAINING = {"geta"}
 """Methods that train, and prune in any case: near no alphabet are they the identity, and they need labels."""
 DATA_FREE = {"frame", "round-to-nearest", "magnitude-pruning"}
-BOUNDED = {"frame", "frame-calibrated", "frame-columns", "round-to-nearest", "spfq", "unified"}
+BOUNDED = {"frame", "frame-calibrated", "frame-coded", "frame-columns", "round-to-nearest", "spfq", "unified"}
 """Methods with a bound on a layer; no theorem here bounds walks that draw nothing, or pruning by size."""
 CASES = [(name, choice) for name, choices in SMALL.items() for choice in choices]
 
@@ -278,5 +284,5 @@ def test_methods_that_calibrate_ask_for_data(network, name):
     bad[3] = np.nan
     with pytest.raises(sq.InputError, match=r"before layer '\w+'"):
         sq.compress(network, sq.METHODS[name](), calibration=bad)
-    one = sq.compress(network, sq.METHODS[name](bits=3), calibration=1).report
+    one = sq.compress(network, sq.METHODS[name](**SMALL[name][0]), calibration=1).report
     assert np.isfinite(one.relative_output_error)
