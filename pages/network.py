@@ -6,15 +6,15 @@ from sdqviz.explore.network import link, words
 from sdqviz.explore.wording import number, size
 from sdqviz.plots.network import overview as panels
 from sdqviz.plots.network.seeds import draw_seeds
-from sdqviz.ui import network, screen, show
+from sdqviz.ui import network, network_form, screen, show
 
 with screen.page(
     "network",
     "Network",
     "What if a trained network were stored in far fewer bits: what does it lose, where, and what is proved about it?",
 ) as page:
-    asked = network.ask(page)
-    shown = None if asked is None else network.run(page, asked.question)
+    form = network_form.ask(page)
+    shown, asked = network.run(page, form), network.last_asked(form)
     if asked is not None and shown is not None:
         comparison, report = shown.comparison, shown.comparison.report
         page.code(link.code(shown.question, comparison))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,9 +20,6 @@ from sdqviz.ui.screen import Page
 
 AT_ONCE = 1.0
 """Seconds of estimated work that are spent without being asked for."""
-
-LIBRARIES = 4.0
-"""Seconds the first network takes longer, because torch has to be read."""
 
 SHOWN = "_bounds shown"
 
@@ -158,8 +154,8 @@ def run(page: Page, sweep: Sweep) -> Curve | None:
     """
     seconds = sweep.estimated_seconds()
     network = sweep.subject.name == "network"
-    if network and "torch" not in sys.modules:
-        seconds += LIBRARIES
+    if network:
+        seconds += job.seconds_to_start()
     if seconds <= AT_ONCE:
         curve = page.compute(link.build)
         st.session_state[SHOWN] = curve
@@ -174,7 +170,7 @@ def run(page: Page, sweep: Sweep) -> Curve | None:
         return slot.result
     if running and slot.asked_for == sweep:
         slot.show()
-        return _previous(sweep)
+        return _previous(page, sweep)
     if st.button(
         f"Run (about {seconds:.0f} s)", type="primary", help="The previous result stays until the new one is there."
     ):
@@ -183,15 +179,16 @@ def run(page: Page, sweep: Sweep) -> Curve | None:
     if not slot.problem:
         st.caption("It takes longer than a second, so it waits for you; nothing costly is computed on opening a page.")
     slot.show()
-    return _previous(sweep)
+    return _previous(page, sweep)
 
 
-def _previous(sweep: Sweep) -> Curve | None:
+def _previous(page: Page, sweep: Sweep) -> Curve | None:
     """Return the last curve drawn, if it is of the same subject, and say that it is not the one asked for."""
     found: Curve | None = st.session_state.get(SHOWN)
     if found is None or found.sweep.subject.name != sweep.subject.name:
         return None
-    st.info("The numbers below are still those of the previous choice.")
+    st.info("What is drawn faintly below still belongs to the previous choice.")
+    page.dim()
     return found
 
 

@@ -6,6 +6,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import os
+import sys
 import threading
 import time
 import weakref
@@ -26,6 +27,15 @@ Work = Callable[[Progress, ShouldStop], R]
 
 CANCELLED = "Cancelled; the previous result is still shown."
 """What is told of work that was cancelled."""
+
+
+LIBRARIES = 4.0
+"""Seconds a worker takes to read torch, the first time."""
+
+
+def seconds_to_start() -> float:
+    """Return how long a worker takes before it can begin: until torch has been read, that is part of every run."""
+    return 0.0 if "torch" in sys.modules else LIBRARIES
 
 
 @functools.cache

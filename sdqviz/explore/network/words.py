@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sdqviz.compression.question import Question
 from sdqviz.explore.comparison import Comparison, Rounding, mean_weight_error
 from sdqviz.explore.wording import number, percent
 from sdqviz.methods import METHODS
@@ -11,6 +12,13 @@ from sdqviz.report import Report
 def accuracy(value: float | None) -> str:
     """Write a test accuracy, which a network without data does not have."""
     return "not tested" if value is None else f"{100 * value:.1f} %"
+
+
+def choice_text(asked: Question) -> str:
+    """Name a choice: the method with its bits, and the network."""
+    bits = getattr(asked.method, "bits", None)
+    spent = "" if bits is None else f" at {bits} bit{'' if bits == 1 else 's'}"
+    return f"{METHODS[asked.method.name].title}{spent} on {asked.network.name}"
 
 
 def bits_text(rounding: Rounding) -> str:

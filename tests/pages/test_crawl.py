@@ -1,0 +1,88 @@
+"""No control that a page offers leads to an empty page: every option and both ends of every range are tried."""
+
+import random
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from sdqviz.ui.launch import MAIN
+
+PAGES = {"sigma-delta": "sigma_delta.py", "frames": "frames.py", "path-following": "path_following.py",
+         "bounds": "bounds.py", "network": "network.py"}  # fmt: skip
+QUICK = ("sigma-delta", "frames", "path-following", "bounds")
+SKIPPED = {"picture", "seed", "paper"}
+"""Controls without influence on whether there is a picture, or whose every value is as good as another."""
+
+SAMPLE, PAIRS = 9, 60
+
+
+def opened(address):
+    at = AppTest.from_file(str(MAIN), default_timeout=120).run()
+    at.switch_page(f"../../pages/{PAGES[address]}")
+    return at.run()
+
+
+def offered(at):
+    """Return everything the page offers to choose now, as (kind, key, value)."""
+    found = []
+    for kind in ("selectbox", "toggle", "slider", "number_input"):
+        for control in getattr(at, kind):
+            if not control.key or control.key in SKIPPED or control.key.startswith("_") or control.disabled:
+                continue
+            if kind == "selectbox":
+                values = control.options
+            elif kind == "toggle":
+                values = [True, False]
+            else:
+                values = [end for end in (control.min, control.max) if end is not None]
+            found += [(kind, control.key, value) for value in values if value != control.value]
+    return found
+
+
+def choose(at, kind, key, value):
+    control = next((one for one in getattr(at, kind) if one.key == key), None)
+    if control is None:  # another choice has taken the control away
+        return
+    if kind in ("slider", "number_input"):
+        value = type(control.value or 0)(value)
+    control.set_value(value)
+    at.run()
+
+
+def whole(at, *steps):
+    assert not at.exception, steps
+    assert at.get("plotly_chart"), steps
+    assert at.title, steps
+
+
+def reset(at):
+    next(button for button in at.button if button.label == "Reset").click()
+    at.run()
+
+
+def crawl(address, chosen):
+    at = opened(address)
+    whole(at, address)
+    for steps in chosen(offered(at)):
+        for step in steps:
+            choose(at, *step)
+            whole(at, address, *steps)
+        reset(at)
+
+
+@pytest.mark.parametrize("address", QUICK)
+def test_a_sample_of_what_a_page_offers_leads_to_no_empty_page(address):
+    crawl(address, lambda found: [[step] for step in random.Random(7).sample(found, min(SAMPLE, len(found)))])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", PAGES)
+def test_nothing_a_page_offers_leads_to_an_empty_page(address):
+    crawl(address, lambda found: [[step] for step in found])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", PAGES)
+def test_no_pair_of_what_a_page_offers_leads_to_an_empty_page(address):
+    draw = random.Random(11)
+    crawl(address, lambda found: [draw.sample(found, 2) for _ in range(PAIRS)])
