@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+
+from sdqviz.networks import activations
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -107,7 +108,6 @@ def _chain(module: nn.Module) -> Structure:
     from sdqviz.networks.blocks.residual_block import ResidualBlock
 
     silent = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
-    constants = _lipschitz_constants()
     owners: dict[int, tuple[str, Tensor, Tensor | None]] = {}
     nodes: list[DenseNode | ResidualNode] = []
     for name, part in _leaves(module, ""):
@@ -122,17 +122,14 @@ def _chain(module: nn.Module) -> Structure:
             inner = _owner(f"{prefix}inner", part.get_submodule("inner"), owners)
             outer = _owner(f"{prefix}outer", part.get_submodule("outer"), owners)
             nodes.append(ResidualNode(inner, outer, bool(part.relu_after)))
-        elif kind in constants:
-            constant = constants[kind](part)
-            if constant is None:
-                raise _NotAChainError(
-                    f"activation {name} ({kind.__name__}) is not 0 at 0; the theorems ask for ρ(0) = 0"
-                )
+        elif (activation := activations.of(part)) is not None:
+            if activation.lipschitz is None or activation.obstacle:
+                raise _NotAChainError(f"activation {name} ({kind.__name__}) {activation.obstacle}")
             if not nodes:
                 raise _NotAChainError(
                     f"activation {name} comes before the first layer; the theorems start with a layer"
                 )
-            nodes[-1] = _followed(nodes[-1], name, kind.__name__, constant)
+            nodes[-1] = _followed(nodes[-1], name, kind.__name__, activation.lipschitz)
         else:
             raise _NotAChainError(_sentence(name, part))
     if not nodes:
@@ -211,32 +208,3 @@ def _sentence(name: str, part: nn.Module) -> str:
     if list(part.children()):
         return f"{shown} has a forward of its own; the theorems speak of chains of known layers"
     return f"{shown} is not a dense layer or an activation with a known Lipschitz constant"
-
-
-def _lipschitz_constants() -> dict[type, Callable[[Any], float | None]]:
-    """Return, by activation class, its Lipschitz constant; None where ρ(0) ≠ 0.
-
-    GELU x·Φ(x) is steepest at √2, SiLU x·s(x) where x = 2/tanh(x/2) (about 2.3994).
-    """
-    from torch import nn
-
-    gelu = 0.5 * (1 + math.erf(1)) + math.sqrt(2) * math.exp(-1) / math.sqrt(2 * math.pi)
-    return {
-        nn.ReLU: lambda _: 1.0,
-        nn.ReLU6: lambda _: 1.0,
-        nn.LeakyReLU: lambda part: max(1.0, abs(part.negative_slope)),
-        nn.Tanh: lambda _: 1.0,
-        nn.Tanhshrink: lambda _: 1.0,
-        nn.Softsign: lambda _: 1.0,
-        nn.Softshrink: lambda _: 1.0,
-        nn.Hardtanh: lambda part: 1.0 if part.min_val <= 0 <= part.max_val else None,
-        nn.ELU: lambda part: max(1.0, abs(part.alpha)),
-        nn.CELU: lambda _: 1.0,
-        nn.SELU: lambda _: 1.0507009873554805 * 1.6732632423543772,
-        nn.GELU: lambda part: gelu if part.approximate == "none" else 1.13,
-        nn.SiLU: lambda _: 1.0998393194,
-        nn.Sigmoid: lambda _: None,
-        nn.Hardsigmoid: lambda _: None,
-        nn.LogSigmoid: lambda _: None,
-        nn.Softplus: lambda _: None,
-    }
