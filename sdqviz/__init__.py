@@ -14,6 +14,7 @@ from sdqviz.version import __version__
 if TYPE_CHECKING:
     from sdqviz.cli.notebook import show
     from sdqviz.compression.compress import Compression, compress, load
+    from sdqviz.compression.ladder import ladder
     from sdqviz.error import InputError, Stopped
     from sdqviz.frames import FRAMES
     from sdqviz.frames.permutations import PERMUTATIONS
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from sdqviz.networks.catalogue import NETWORKS
     from sdqviz.networks.dataset import Dataset
     from sdqviz.networks.network import Network
+    from sdqviz.networks.own_weights import read_dataset, read_weights
+    from sdqviz.networks.threads import set_threads
     from sdqviz.sigma_delta.duals import DUALS
     from sdqviz.sigma_delta.recursion import Pcm, SigmaDelta
 
@@ -41,6 +44,10 @@ _HOME = {
     "compress": "sdqviz.compression.compress",
     "load": "sdqviz.compression.compress",
     "show": "sdqviz.cli.notebook",
+    "ladder": "sdqviz.compression.ladder",
+    "read_dataset": "sdqviz.networks.own_weights",
+    "read_weights": "sdqviz.networks.own_weights",
+    "set_threads": "sdqviz.networks.threads",
     "Compression": "sdqviz.compression.compress",
     "InputError": "sdqviz.error",
     "Stopped": "sdqviz.error",
@@ -61,7 +68,11 @@ __all__ = [
     "Stopped",
     "__version__",
     "compress",
+    "ladder",
     "load",
+    "read_dataset",
+    "read_weights",
+    "set_threads",
     "show",
 ]
 

@@ -81,13 +81,13 @@ def compress(
 
     with interruptible() as should_stop, Meter() as meter:
         if weights is not None:
-            loaded = own_weights.weights(weights)
+            loaded = own_weights.read_weights(weights)
         elif state is not None:
             loaded = own_weights.network(which, state)
         else:
             loaded = which.load(progress=meter, should_stop=should_stop)
         if data is not None:
-            loaded = own_weights.with_data(loaded, own_weights.data(data))
+            loaded = loaded.with_data(own_weights.read_dataset(data))
         inputs = None if loaded.dataset is None and calibration else calibration  # else: its example input, if any
         result = engine.compress(loaded, how, inputs, seed, meter, should_stop)
     if output is not None:

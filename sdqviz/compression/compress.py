@@ -9,24 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz import memory
-from sdqviz.array import FLOAT_BITS, Array
+from sdqviz.array import Array
 from sdqviz.compression.guarantee import error_name, layer_bound, layer_error, output_bound
+from sdqviz.compression.inputs import calibration_inputs, checked_seed
 from sdqviz.compression.measurement import LayerMeasurement, Measurement, measure
 from sdqviz.compression.packed_file import load, reduced
-from sdqviz.compression.packing import kept_tensors, to_bytes
-from sdqviz.error import InputError
+from sdqviz.compression.packing import kept_tensors, state_bytes, to_bytes
 from sdqviz.methods.method import CompressedLayer, LeftAlone, MethodChoice, NewTensors, Reduction, Task
 from sdqviz.networks import cost
-from sdqviz.networks.network import Network
+from sdqviz.networks.network import NO_CLASS, Network
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 from sdqviz.report import LayerReport, Report
 from sdqviz.version import __version__
 
 __all__ = ["Compression", "compress", "load"]
-
-CALIBRATION_SIZE = 512
-"""Inputs on which errors are measured when nothing else is asked for."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,7 +40,7 @@ class Compression:
     method : MethodChoice
         The choice that was run.
     inputs : ndarray, tensor, tuple or dict
-        The inputs on which errors were measured; None if measuring was skipped.
+        The inputs on which errors were measured, or a list of batches of them; None if measuring was skipped.
     reduction : Reduction or None
         What was cut out of the network, and the quantizers of its activations; None where nothing was.
     """
@@ -112,7 +108,10 @@ def compress(
     Stopped
         If ``should_stop`` asked for it.
     """
-    inputs = _calibration_inputs(network, calibration, seed)
+    seed = checked_seed(seed)
+    inputs = calibration_inputs(network, calibration, seed)
+    if network.dataset is not None:
+        network.accuracy(should_stop=should_stop)  # what cannot be tested is refused before the work, not after it
     task = Task(network.layers, seed, _scaled(progress, 0.7), should_stop, network, inputs)
     return assemble(network, method, method.compress_layers(task), inputs, seed, progress, should_stop)
 
@@ -148,7 +147,7 @@ def assemble(
         they are zero; the network in the result is the smaller one, which gives the same outputs.
     """
     done: list[CompressedLayer] = []
-    reasons: dict[str, str] = {}
+    reasons = dict(network.left_alone)
     tensors: dict[str, Array] = {}
     reduction: Reduction | None = None
     for item in items:
@@ -197,45 +196,6 @@ def _left_alone(network: Network, layers: tuple[CompressedLayer, ...], reasons: 
     )
 
 
-def _calibration_inputs(network: Network, calibration: Any, seed: int) -> Any:
-    nothing = calibration is None or (isinstance(calibration, int) and calibration == 0)
-    if network.example_input is None and not nothing:
-        raise InputError(f"calibration must be left out for {network.name}, which has no forward pass, got some")
-    if calibration is None:
-        return network.example_input if network.dataset is None else network.dataset.calibration(CALIBRATION_SIZE, seed)
-    if isinstance(calibration, int):
-        if calibration < 0:
-            raise InputError(f"calibration must be at least 0, got {calibration}")
-        if calibration == 0:
-            return None
-        if network.dataset is None:
-            raise InputError(f"calibration must be the inputs themselves for a network without data, got {calibration}")
-        return network.dataset.calibration(calibration, seed)
-    if isinstance(calibration, (np.ndarray, tuple, Mapping)) or _is_tensor(calibration):
-        return calibration
-    return _joined(calibration)
-
-
-def _is_tensor(value: Any) -> bool:
-    import torch
-
-    return isinstance(value, torch.Tensor)
-
-
-def _joined(batches: Any) -> Array:
-    """Join an iterable of batches, each an array of inputs or a pair (inputs, labels) as loaders give them."""
-    parts: list[Array] = []
-    taken = 0
-    for batch in batches:
-        inputs = np.asarray(batch[0] if isinstance(batch, (tuple, list)) else batch)
-        taken += inputs.size
-        memory.require("the calibration inputs", taken, "give fewer batches", itemsize=inputs.itemsize)
-        parts.append(inputs)
-    if not parts:
-        raise InputError("calibration must hold at least one batch, got none")
-    return np.concatenate(parts)
-
-
 def _scaled(progress: Progress | None, share: float) -> Progress | None:
     if progress is None:
         return None
@@ -253,7 +213,6 @@ def _report(
 ) -> Report:
     rows = tuple(_layer_report(item, measurement) for item in layers)
     kept = kept_tensors(original, layers)
-    kept_bytes = sum(value.nbytes for value in kept.values())
     left_bytes = sum(value.nbytes for value in kept_tensors(compressed, layers).values())
     stored_bits = sum(item.bits for item in layers) + 8 * left_bytes
     numbers = sum(item.weight_count for item in layers) + sum(value.size for value in kept.values())
@@ -261,7 +220,9 @@ def _report(
     nothing = np.array([np.nan])
     errors: Array = nothing if measurement is None else measurement.output_errors
     norms: Array = nothing if measurement is None else measurement.output_norms
-    promise = None if measurement is None else output_bound(original, layers, measurement.input_norms)
+    promise = None
+    if measurement is not None:
+        promise = output_bound(original, layers, measurement.input_norms, measurement.axes)
     has_data = original.dataset is not None
     spent = cost.compare(original, compressed, {item.layer.name: item.weight_bits for item in layers})
     return Report(
@@ -283,18 +244,37 @@ def _report(
         bits_per_weight=stored_bits / numbers,
         sparsity=_ratio(sum(int((item.weight == 0).sum()) for item in layers), weights),
         bytes=-(-stored_bits // 8),
-        original_bytes=sum(item.weight_count for item in layers) * FLOAT_BITS // 8 + kept_bytes,
+        original_bytes=state_bytes(original.module),
         seconds=sum(item.seconds for item in layers),
         version=__version__,
-        note=_note(original, layers, measurement),
+        note=_note(original, compressed, layers, measurement),
         **dataclasses.asdict(spent),
     )
 
 
-def _note(network: Network, layers: tuple[CompressedLayer, ...], measurement: Measurement | None) -> str:
-    unused = () if measurement is None else measurement.unused
-    said = f"no error is measured where the forward pass takes no part: {', '.join(unused)}" if unused else ""
-    return "; ".join(part for part in (network.note, *(item.note for item in layers), said) if part)
+def _note(
+    original: Network, compressed: Network, layers: tuple[CompressedLayer, ...], measurement: Measurement | None
+) -> str:
+    said = [original.note, *(item.note for item in layers)]
+    if original.passes.random:
+        said.append("its forward draws random numbers: both networks drew the same ones, and other draws vary")
+    if measurement is not None:
+        if measurement.unused:
+            said.append(f"no error is measured where the forward pass takes no part: {', '.join(measurement.unused)}")
+        if measurement.unmatched:
+            names = ", ".join(measurement.unmatched)
+            said.append(f"no propagated error is stated where the two networks choose rows of their own: {names}")
+        if measurement.precision == "float32":
+            said.append("errors are measured in the module's own precision, on which its forward insists")
+        if measurement.not_finite:
+            count = len(measurement.output_errors)
+            said.append(f"{measurement.not_finite} of {count} outputs are NaN or infinite, or cannot be compared")
+    if original.dataset is not None:
+        for what, network in (("original", original), ("compressed", compressed)):
+            missing = int((network.predictions() == NO_CLASS).sum())
+            if missing:
+                said.append(f"the {what} network's test outputs are NaN or infinite for {missing} inputs")
+    return "; ".join(part for part in said if part)
 
 
 def _layer_report(item: CompressedLayer, measurement: Measurement | None) -> LayerReport:

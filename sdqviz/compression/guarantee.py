@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sdqviz.array import Array, spectral_norm
-from sdqviz.bounds import ladder as rungs
 from sdqviz.bounds import network as network_bound
 from sdqviz.bounds.network import Dense, Residual, Stage
 from sdqviz.bounds.path import NO_CLIPPING, Operator, PathLayer, hoeffding_euclidean, measured_clipping, unbiased
 from sdqviz.bounds.statement import Bound, not_applicable, tightest
-from sdqviz.compression.measurement import layer_inputs
 from sdqviz.error import InputError
-from sdqviz.methods.frame_states import state_bound
 from sdqviz.methods.method import CompressedLayer, PathRecord, join_bias
 from sdqviz.networks.layer import to_vectors
 from sdqviz.networks.network import Network
-from sdqviz.networks.structure import DenseNode, Structure
+from sdqviz.networks.structure import DenseNode, Structure, not_vectors
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import QuantizerChoice
 
@@ -139,10 +136,6 @@ def path_layer_bound(item: CompressedLayer, failure: float = FAILURE) -> Bound:
     )
 
 
-def _widths(network: Network) -> list[tuple[int, ...]]:
-    return [layer.weight.shape for layer in network.layers]
-
-
 def _operator(quantizer: QuantizerChoice, item: CompressedLayer, path: PathRecord, limit: float) -> Operator:
     """Return what the bound uses of the operator of one group: its M, and whether every neuron has a scale."""
     mute = 0
@@ -195,7 +188,12 @@ def stages(structure: Structure, layers: Sequence[CompressedLayer]) -> list[Stag
     return found
 
 
-def output_bound(network: Network, layers: Sequence[CompressedLayer], input_norms: ArrayLike) -> Bound:
+def output_bound(
+    network: Network,
+    layers: Sequence[CompressedLayer],
+    input_norms: ArrayLike,
+    axes: Mapping[str, Sequence[int]] | None = None,
+) -> Bound:
     """Bound max_x ‖f(x) − f_Q(x)‖ before running anything: from norms of weights and the layers' own bounds.
 
     Parameters
@@ -206,10 +204,16 @@ def output_bound(network: Network, layers: Sequence[CompressedLayer], input_norm
         What was done to its layers.
     input_norms : array_like
         ‖x‖ of the inputs; the largest counts.
+    axes : mapping of str to sequence of int, optional
+        How many axes the inputs of each layer had with these inputs, if they were looked at: the theorems speak of
+        vectors, and a network may take more than its example shows.
     """
     structure = network.structure
     if not structure.applicable:
         return not_applicable("network", "Through all layers", structure.because.rstrip("."))
+    others = [not_vectors(name, counts) for name, counts in (axes or {}).items() if name in structure.layer_names]
+    if any(others):
+        return not_applicable("network", "Through all layers", next(filter(None, others)))
     done = {item.layer.name for item in layers}
     skipped = [layer.name for layer in network.layers if layer.name not in done]
     if skipped:
@@ -227,62 +231,3 @@ def output_bound(network: Network, layers: Sequence[CompressedLayer], input_norm
     if any(math.isnan(tightest(item.bounds).value) for item in layers):
         return not_applicable("network", "Through all layers", "a layer's bound has no value")
     return network_bound.network_bound(stages(structure, layers), input_norms)
-
-
-def a_posteriori(
-    original: Network,
-    compressed: Network,
-    layers: Sequence[CompressedLayer],
-    inputs: Array,
-    restricted_samples: int | None = 64,
-) -> rungs.Ladder:
-    """Evaluate the ladder of a-posteriori bounds P0 to P4 on measured inputs.
-
-    Parameters
-    ----------
-    original, compressed : Network
-        The two networks.
-    layers : sequence of CompressedLayer
-        What was done to every layer.
-    inputs : ndarray, shape (n, ...)
-        Inputs of the network.
-    restricted_samples : int, optional
-        How many samples P4 looks at; it needs a singular value for each layer and sample.
-
-    Raises
-    ------
-    InputError
-        If no theorem speaks of this network.
-    """
-    structure = original.structure
-    if not structure.applicable:
-        raise InputError(f"the network must be of the theorems' class, got one that is not: {structure.because}")
-    if not compressed.structure.applicable or _widths(original) != _widths(compressed):
-        raise InputError("the bounds must compare networks of the same widths, got one with channels cut out")
-    if any("input_quantizer" in name for name, _ in compressed.module.named_modules()):
-        raise InputError("the bounds must compare networks with activations in float, got quantized ones")
-    names = [item.layer.name for item in layers]
-    before, after = layer_inputs(original, names, inputs), layer_inputs(compressed, names, inputs)
-    by_name = {item.layer.name: item for item in layers}
-
-    def rung(name: str, lipschitz: float) -> rungs.LadderLayer:
-        item = by_name[name]
-        return rungs.LadderLayer(
-            weight=item.layer.weight,
-            quantized=item.weight,
-            inputs=before[name],
-            compressed_inputs=after[name],
-            bias=item.layer.bias,
-            quantized_bias=item.bias,
-            lipschitz=lipschitz,
-            from_states=state_bound(item),
-            name=name,
-        )
-
-    nodes: list[rungs.Node] = []
-    for node in structure.nodes:
-        if isinstance(node, DenseNode):
-            nodes.append(rung(node.layer, node.lipschitz))
-        else:
-            nodes.append(rungs.LadderBlock(rung(node.inner, 1.0), rung(node.outer, 1.0)))
-    return rungs.ladder(nodes, restricted_samples)

@@ -1,35 +1,36 @@
-"""Runs the original and the compressed network side by side, in float64, and compares every layer and the output."""
+"""Runs the original and the compressed network side by side and compares every layer and the output."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.networks.batch import batches
+from sdqviz.networks.batch import batches, common_length, own_tensor, parts
 from sdqviz.networks.layer import Layer
-from sdqviz.networks.network import Network
-from sdqviz.networks.recorder import Recorder
+from sdqviz.networks.network import Network, Precision
+from sdqviz.networks.plainness import linear_part
+from sdqviz.networks.recorder import Call, Recorder
 from sdqviz.progress import ShouldStop, stop_if
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LayerMeasurement:
-    """Errors of one layer over the inputs: relative, in the Frobenius norm.
+    """Errors of one layer over the inputs: relative, in the Frobenius norm, without the bias.
 
     Attributes
     ----------
     same_input : float
         ‖(W−Q)z‖/‖Wz‖ with the original network's inputs z.
     propagated : float
-        ‖Wz − Qz̃‖/‖Wz‖ with the compressed network's inputs z̃.
+        ‖Wz − Qz̃‖/‖Wz‖ with the compressed network's inputs z̃; NaN where z and z̃ cannot be matched row by row.
     dead_inputs : int
         Input features (channels of a convolution) that are zero on every sample.
     """
@@ -51,6 +52,12 @@ class Measurement:
         ‖f(x) − f_Q(x)‖, ‖x‖ and ‖f(x)‖ of each input.
     unused : tuple of str
         Layers that no input passed through; their errors are NaN.
+    unmatched : tuple of str
+        Layers whose rows are not the same ones in both networks, as of experts that a router chooses.
+    axes : dict of str to tuple of int
+        How many axes the inputs of each layer had.
+    precision : {"float64", "float32"}
+        What both networks computed in: double precision, or the modules' own.
     """
 
     layers: dict[str, LayerMeasurement]
@@ -58,6 +65,14 @@ class Measurement:
     input_norms: Array
     output_norms: Array
     unused: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
+    axes: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    precision: Precision = "float64"
+
+    @property
+    def not_finite(self) -> int:
+        """How many inputs have an output, of either network, that is NaN or infinite."""
+        return int((~np.isfinite(self.output_errors)).sum())
 
 
 def measure(
@@ -71,81 +86,125 @@ def measure(
         The networks.
     layers : sequence of Layer
         Layers to compare.
-    inputs : ndarray, tensor, tuple or dict of tensors
-        Inputs of the network, shape (n, ...).
+    inputs : ndarray, tensor, tuple or dict of these, or list of batches
+        Inputs of the network.
     should_stop : callable, optional
         Polled between batches.
     """
-    import torch
-
     names = [layer.name for layer in layers]
-    sums = {name: _Sums() for name in names}
-    errors, input_norms, output_norms = [], [], []
-    before, after = Recorder(original.module64, names), Recorder(compressed.module64, names)
+    precision = original.precision
+    weights = {layer.name: layer.weight for layer in compressed.layers}
+    before, after = Recorder(original.of(precision), names), Recorder(compressed.of(precision), names)
+    sums = {
+        layer.name: _Sums(
+            layer, before.module.get_submodule(layer.name), weights[layer.name], precision, original.passes.selects
+        )
+        for layer in layers
+    }
+    errors, norms, output_norms = [], [], []
     for batch in batches(inputs):
         stop_if(should_stop)
         expected = before.run(functools.partial(original.passes, inputs=batch))
         got = after.run(functools.partial(compressed.passes, inputs=batch))
-        for layer in layers:
-            q = after.module.get_submodule(layer.name)
-            for one, other in zip(expected.of(layer.name), got.of(layer.name), strict=True):
-                propagated = one.output - other.output
-                if torch.equal(one.entered, other.entered):  # as in the first layer
-                    same = propagated
-                else:
-                    with torch.no_grad():
-                        same = one.output - q.forward(one.entered)  # forward: a call would record it again
-                sums[layer.name].add(one.output, same, propagated, _alive(layer, one.entered.numpy()))
-        outputs = expected.output.numpy()
-        output_norms.append(_norms(outputs))
-        errors.append(_norms(outputs - got.output.numpy()))
-        input_norms.append(_input_norms(batch))
+        length = common_length(parts(batch))
+        for name in names:
+            sums[name].add(expected.of(name), got.of(name), length)
+        output_norms.append(_norms(expected.output, length))
+        errors.append(_distances(expected.output, got.output, length))
+        norms.append(input_norms(batch))
     return Measurement(
         layers={name: total.finish() for name, total in sums.items()},
         output_errors=np.concatenate(errors),
-        input_norms=np.concatenate(input_norms),
+        input_norms=np.concatenate(norms),
         output_norms=np.concatenate(output_norms),
         unused=tuple(name for name in names if sums[name].alive is None),
+        unmatched=tuple(name for name in names if not sums[name].matched),
+        axes={name: tuple(sorted(sums[name].axes)) for name in names},
+        precision=precision,
     )
 
 
-def layer_inputs(network: Network, names: Sequence[str], inputs: Any) -> dict[str, Array]:
-    """Return what goes into each of some dense layers, float64 of shape (n, features), by name.
+def layer_inputs(network: Network, names: Sequence[str], inputs: Any) -> dict[str, list[Array]]:
+    """Return what goes into each of some dense layers at each of its uses in a pass, by name.
 
     Parameters
     ----------
     network : Network
         The network.
     names : sequence of str
-        Dense layers, each called once in a forward pass.
+        Dense layers.
     inputs : ndarray, shape (n, ...)
         Inputs of the network.
+
+    Returns
+    -------
+    dict of str to list of ndarray, shape (n, features)
+        Float64.
     """
-    recorder = Recorder(network.module64, names, outputs=False)
-    recordings = [recorder.run(functools.partial(network.passes, inputs=batch)) for batch in batches(inputs)]
-    return {name: np.concatenate([part.of(name)[0].entered.numpy() for part in recordings]) for name in names}
+    recorder = Recorder(network.of(network.precision), names, outputs=False)
+    found: dict[str, list[list[Array]]] = {name: [] for name in names}
+    for batch in batches(inputs):
+        recording = recorder.run(functools.partial(network.passes, inputs=batch))
+        for name in names:
+            found[name].append([call.entered.double().cpu().numpy() for call in recording.of(name)])
+    return {name: [np.concatenate(use) for use in zip(*pieces, strict=True)] for name, pieces in found.items()}
 
 
-@dataclasses.dataclass
 class _Sums:
-    """Squares summed over batches, for one layer."""
+    """Squares summed over batches, for one layer, in double precision whatever the networks compute in."""
 
-    same: float = 0.0
-    propagated: float = 0.0
-    reference: float = 0.0
-    alive: Array | None = None
+    def __init__(self, layer: Layer, part: nn.Module, quantized: Array, precision: Precision, selects: bool) -> None:
+        import torch
 
-    def add(self, wz: Tensor, same: Tensor, propagated: Tensor, alive: Array) -> None:
-        self.reference += float(wz.square().sum())
-        self.same += float(same.square().sum())
-        self.propagated += float(propagated.square().sum())
-        self.alive = alive if self.alive is None else self.alive | alive
+        self.layer, self.part, self.selects = layer, part, selects
+        self.weight, self.quantized = torch.tensor(layer.weight), torch.tensor(quantized)
+        # in double precision a layer's own output is its product, up to the bias; else both are computed anew
+        self.exact = precision == "float64"
+        bias = None if layer.bias is None else torch.tensor(layer.bias)
+        self.bias = bias if bias is None or layer.kind == "Linear" else bias.reshape(-1, *[1] * (layer.weight.ndim - 2))
+        self.same = self.propagated = self.reference = 0.0
+        self.alive: Array | None = None
+        self.matched = True
+        self.axes: set[int] = set()
+
+    def add(self, before: Sequence[Call], after: Sequence[Call], length: int | None) -> None:
+        """Add the uses of the layer in both networks in one pass."""
+        import torch
+
+        self.matched = self.matched and len(before) == len(after)
+        for place, one in enumerate(before):
+            z = one.entered.cpu().double()
+            other = after[place].entered.cpu().double() if place < len(after) else None
+            self.axes.add(z.ndim)
+            if 0 in z.shape:  # an expert that nobody chose
+                self.matched = self.matched and other is not None and other.shape == z.shape
+                continue
+            product = self._product(one, z)
+            same = product - linear_part(self.part, z, self.quantized)
+            self.reference += float(product.square().sum())
+            self.same += float(same.square().sum())
+            alive = _alive(self.layer, z.numpy())
+            self.alive = alive if self.alive is None else self.alive | alive
+            if other is None or other.shape != z.shape or (self.selects and z.shape[0] != length):
+                self.matched = False
+            elif torch.equal(z, other):  # as in the first layer
+                self.propagated += float(same.square().sum())
+            else:
+                self.propagated += float((product - linear_part(self.part, other, self.quantized)).square().sum())
+
+    def _product(self, call: Call, z: Tensor) -> Tensor:
+        if not self.exact or not call.called:
+            return linear_part(self.part, z, self.weight)
+        output = call.output.cpu().double()
+        return output if self.bias is None else output - self.bias
 
     def finish(self) -> LayerMeasurement:
+        """Return the relative errors."""
         dead = 0 if self.alive is None else int((~self.alive).sum())
         if self.reference == 0:  # the layer's output is zero throughout: there is nothing to be relative to
             return LayerMeasurement(float("nan"), float("nan"), dead)
-        return LayerMeasurement((self.same / self.reference) ** 0.5, (self.propagated / self.reference) ** 0.5, dead)
+        propagated = (self.propagated / self.reference) ** 0.5 if self.matched else float("nan")
+        return LayerMeasurement((self.same / self.reference) ** 0.5, propagated, dead)
 
 
 def _alive(layer: Layer, inputs: Array) -> Array:
@@ -154,12 +213,21 @@ def _alive(layer: Layer, inputs: Array) -> Array:
     return (inputs != 0).any(axis=tuple(i for i in range(inputs.ndim) if i != axis))
 
 
-def _norms(values: Array) -> Array:
-    array = np.atleast_1d(np.asarray(values, float))
-    return np.linalg.norm(array.reshape(len(array), -1), axis=1)
+def _norms(values: Any, length: int | None) -> Array:
+    """Return the norm of each entry of the first axis where there are ``length`` of them, else of all together."""
+    array = np.atleast_1d(own_tensor(values).cpu().double().numpy())
+    rows = array.reshape(len(array), -1) if len(array) == length else array.reshape(1, -1)
+    return np.linalg.norm(rows, axis=1)
 
 
-def _input_norms(batch: Any) -> Array:
-    """Return ‖x‖ of each input; several tensors count as one long vector."""
-    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, tuple | list) else (batch,)
-    return np.sqrt(np.sum(np.broadcast_arrays(*(_norms(np.asarray(part)) ** 2 for part in parts)), axis=0))
+def _distances(one: Tensor, other: Tensor, length: int | None) -> Array:
+    if one.shape != other.shape:  # there is nothing to compare entry by entry
+        return np.full_like(_norms(one, length), np.nan)
+    with np.errstate(invalid="ignore"):
+        return _norms(one.cpu().double() - other.cpu().double(), length)
+
+
+def input_norms(inputs: Any) -> Array:
+    """Return ‖x‖ of each input, shape (n,); several tensors count as one long vector."""
+    length = common_length(parts(inputs))
+    return np.sqrt(np.sum([_norms(part, length) ** 2 for part in parts(inputs)], axis=0))

@@ -235,7 +235,7 @@ def _rebuilt(file: PackedFile, network: Network | None) -> Network:
     if "cut" not in file.recipe:
         return base.replaced(weights, biases, kept)
     whole = base.replaced(weights, biases)
-    return _wrapped(_small(file, whole.module), whole).replaced({}, {}, kept)
+    return whole.with_module(_small(file, whole.module)).replaced({}, {}, kept)
 
 
 def _decoded(file: PackedFile, method: type[MethodChoice], row: Row) -> tuple[Array, Array | None]:
@@ -354,11 +354,4 @@ def reduced(network: Network, cut: Cut | None, input_quantizers: Mapping[str, Le
     module = copy.deepcopy(network.module) if cut is None else removal.remove(network.module, cut)
     for name, quantizer in input_quantizers.items():
         quantize_input(module.get_submodule(name), copy.deepcopy(quantizer))
-    return _wrapped(module, network)
-
-
-def _wrapped(module: nn.Module, like: Network) -> Network:
-    """Return a module as a network with the data and the names of another one."""
-    return Network(
-        module, like.example_input, like.dataset, name=like.name, seed=like.seed, note=like.note, choice=like.choice
-    )
+    return network.with_module(module)

@@ -110,13 +110,21 @@ def _row(item: CompressedLayer) -> dict[str, Any]:
     }
 
 
+def state_bytes(module: nn.Module) -> int:
+    """Return what the tensors of a module's state take, each once, in their own types."""
+    state = module.state_dict(keep_vars=True)
+    return sum(state[name].numel() * state[name].element_size() for name in kept_names(module, set()))
+
+
 def kept_tensors(network: Network, layers: tuple[CompressedLayer, ...]) -> dict[str, Array]:
-    """Return the tensors of a state that stay as they are, each once: floats as float32, others in their own type."""
+    """Return the tensors of a state that stay as they are, each once, in their own type; bfloat16 as float32."""
     replaced = {f"{item.layer.name}.weight" for item in layers}
     replaced |= {f"{item.layer.name}.bias" for item in layers if item.bias is not None}
+    import torch
+
     state = network.module.state_dict(keep_vars=True)
     return {
-        name: (state[name].float() if state[name].is_floating_point() else state[name]).detach().cpu().numpy()
+        name: (state[name].float() if state[name].dtype is torch.bfloat16 else state[name]).detach().cpu().numpy()
         for name in kept_names(network.module, replaced)
     }
 

@@ -101,13 +101,7 @@ def quantized_inputs(network: Network, bits: int, seed: int = 0) -> Network:
     module = copy.deepcopy(network.module)
     for name, (_, largest) in observe(network, inputs).items():
         quantize_input(module.get_submodule(name), LearnedQuantizer.for_activations(largest, bits))
-    return _like(network, module)
-
-
-def _like(network: Network, module: nn.Module) -> Network:
-    return Network(
-        module, network.example_input, network.dataset, name=network.name, seed=network.seed, choice=network.choice
-    )
+    return network.with_module(module)
 
 
 def _untrained(
@@ -223,7 +217,7 @@ def fine_tuned(
             optimizer.step()
     finally:
         torch.set_num_threads(threads)
-    return _like(network, module.eval().requires_grad_(False))
+    return network.with_module(module.eval().requires_grad_(False))
 
 
 def _without_smallest(network: Network, sparsity: float) -> nn.Module:

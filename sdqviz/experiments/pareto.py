@@ -144,7 +144,6 @@ class _Bench:
 def judged_on_training_images(network: Network) -> Network:
     """Return a network whose test images are training images that calibration does not see."""
     from sdqviz.networks.dataset import Dataset
-    from sdqviz.networks.network import Network
 
     data = network.dataset
     if data is None:
@@ -153,4 +152,4 @@ def judged_on_training_images(network: Network) -> Network:
     split = Dataset(
         f"{data.name}, held out", images[:-HELD_OUT], labels[:-HELD_OUT], images[-HELD_OUT:], labels[-HELD_OUT:]
     )
-    return Network(network.module, network.example_input, split, name=network.name, seed=network.seed)
+    return network.with_data(split)

@@ -14,8 +14,9 @@ from sdqviz.array import Index
 from sdqviz.bounds.ladder import Ladder
 from sdqviz.bounds.statement import Bound
 from sdqviz.compression.compress import Compression, compress
-from sdqviz.compression.guarantee import a_posteriori, output_bound
-from sdqviz.compression.measurement import _input_norms as input_norms
+from sdqviz.compression.guarantee import output_bound
+from sdqviz.compression.ladder import a_posteriori
+from sdqviz.compression.measurement import input_norms
 from sdqviz.compression.question import Question
 from sdqviz.explore.comparison import FITS, Comparison, Rounding, parts, rounding_bits_per_weight
 from sdqviz.methods.method import CompressedLayer
@@ -246,7 +247,7 @@ def _untested(choice: NetworkChoice, given: Network, kept: Kept) -> Network:
         return given
     found = kept.dataless.get(choice)
     if found is None:
-        bare = Network(given.module, given.example_input, name=given.name, seed=given.seed, choice=given.choice)
+        bare = given.with_data(None)
         found = kept.dataless.put(choice, bare)
     return found
 

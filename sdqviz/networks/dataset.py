@@ -86,6 +86,11 @@ class Dataset:
         """Number of test inputs."""
         return len(self._test)
 
+    @functools.cached_property
+    def classes(self) -> int:
+        """Number of classes: one more than the largest label."""
+        return 1 + int(max(self.calibration_labels.max(), self.test_labels.max()))
+
     def calibration(self, count: int, seed: int) -> Array:
         """Draw inputs from the calibration pool without replacement.
 

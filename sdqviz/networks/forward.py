@@ -30,10 +30,13 @@ class Forward:
         `main_tensor`.
     random : bool
         Whether the module draws random numbers. Each pass then draws the same ones.
+    selects : bool
+        Whether the module picks rows by what the data are, as a router of experts does.
     """
 
     output: str | None = None
     random: bool = False
+    selects: bool = False
 
     def __call__(self, module: nn.Module, inputs: Any, dtype: torch.dtype | None = None) -> Tensor:
         """Pass one batch through, without gradients, and return its main output.
@@ -135,7 +138,8 @@ def _tensors(result: Any, met: set[int]) -> Iterator[Tensor]:
 def own_random_numbers(seed: int = 0) -> Any:
     """Give every random operation of torch on this thread a generator of its own, begun at ``seed``.
 
-    A context manager; ``drawn`` of what it gives says whether numbers were drawn. The generator that everybody shares
+    A context manager; ``drawn`` of what it gives says whether numbers were drawn, and ``selected`` whether rows were
+    picked by their values. The generator that everybody shares
     is where it was after each operation, so that neither a user's own random numbers nor another thread's depend on a
     pass.
     """
@@ -145,10 +149,12 @@ def own_random_numbers(seed: int = 0) -> Any:
     class Own(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __init__(self) -> None:
             super().__init__()  # type: ignore[no-untyped-call]
-            self.drawn = False
+            self.drawn = self.selected = False
             self.state = torch.Generator().manual_seed(seed).get_state()
 
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if torch.Tag.dynamic_output_shape in function.tags:
+                self.selected = self.selected or not _whole_numbers(args)
             if torch.Tag.nondeterministic_seeded not in function.tags:
                 return function(*args, **(kwargs or {}))
             with _LOCK:
@@ -163,3 +169,18 @@ def own_random_numbers(seed: int = 0) -> Any:
                     torch.set_rng_state(outside)
 
     return Own()
+
+
+def _whole_numbers(arguments: Any) -> bool:
+    """Whether an operation whose result's size may depend on the data is given places, whose number is known."""
+    import torch
+
+    picked = arguments[1] if len(arguments) > 1 and isinstance(arguments[1], tuple | list) else ()
+    return bool(picked) and all(
+        not isinstance(one, torch.Tensor) or one.dtype not in (torch.bool, torch.uint8) for one in picked
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its kind if it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

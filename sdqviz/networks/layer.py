@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -123,12 +123,12 @@ def from_vectors(vectors: Array, shape: tuple[int, ...], groups: int, axis: str)
     return np.array(by_group.transpose(0, 2, 1).reshape(shape), order="C")
 
 
-def find_layers(module: nn.Module) -> tuple[Layer, ...]:
+def find_layers(module: nn.Module, without: Container[str] = ()) -> tuple[Layer, ...]:
     """Return the Linear, Conv1d and Conv2d layers of a module, in the order of definition.
 
     A weight that several of them share is met once, under its first name. A weight that also belongs
     to a module of another kind (an output layer tied to an embedding, say) is left alone, as are all
-    embeddings and normalisations.
+    embeddings and normalisations, and the layers in ``without``.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def find_layers(module: nn.Module) -> tuple[Layer, ...]:
     seen: set[int] = set()
     layers: list[Layer] = []
     for name, part in module.named_modules():
-        if not isinstance(part, compressible):
+        if not isinstance(part, compressible) or name in without:
             continue
         weight = _plain(name, part, "weight")
         if weight is None or weight.data_ptr() in seen | foreign:

@@ -6,8 +6,8 @@ import copy
 import dataclasses
 import functools
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,12 +15,16 @@ import numpy as np
 from sdqviz.array import Array, Index
 from sdqviz.error import InputError
 from sdqviz.networks import structure
+from sdqviz.networks.assignment import Exact, assign, assign_tensors, fitting, kept_exactly
 from sdqviz.networks.batch import batch_size, batches
 from sdqviz.networks.dataset import Dataset
-from sdqviz.networks.forward import Forward
-from sdqviz.networks.layer import Layer, compressible_kinds, find_layers
+from sdqviz.networks.forward import Forward, first_line, own_random_numbers
+from sdqviz.networks.layer import Layer, find_layers
+from sdqviz.networks.plainness import not_plain
 from sdqviz.networks.recorder import Recorder, shadow
+from sdqviz.networks.state_file import fill, read_state
 from sdqviz.networks.structure import Structure
+from sdqviz.networks.wrapping import checked_example, own_copy
 from sdqviz.progress import ShouldStop, stop_if
 
 if TYPE_CHECKING:
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
 
 Precision = Literal["float32", "float64"]
 """The arithmetic of a forward pass: the module as it is, or its copy in double precision."""
+
+NO_CLASS = -1
+"""What is predicted where an output is NaN or infinite."""
 
 TEST_BATCH, TEST_VALUES = 2000, 1 << 21
 """Inputs, and input values, that pass through together where only outputs are kept: large products keep all threads
@@ -54,6 +61,8 @@ class Network:
         What whoever reads results of it must know, for example that its weights are random.
     choice : mapping, optional
         The catalogue's choice that made it, as its ``to_dict``, from which its architecture can be built again.
+    output : str, optional
+        Where in what the module returns its output is: keys and positions joined by dots, such as ``"logits"``.
 
     Raises
     ------
@@ -62,33 +71,24 @@ class Network:
 
     Notes
     -----
-    The outputs are the module's tensor; of a tuple or list the first entry, of a mapping the entry
-    ``"logits"`` or else the first.
+    The outputs are the module's tensor; where it returns something that holds several, ``output`` or else
+    `sdqviz.networks.forward.main_tensor` says which.
     """
 
     def __init__(
         self, module: nn.Module, example_input: Any, dataset: Dataset | None = None, *, name: str = "custom",
-        seed: int | None = None, note: str = "", choice: Mapping[str, Any] | None = None,
+        seed: int | None = None, note: str = "", choice: Mapping[str, Any] | None = None, output: str | None = None,
     ) -> None:  # fmt: skip
-        from torch import nn
-
-        if not isinstance(module, nn.Module):
-            raise InputError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+        own, example = own_copy(module), checked_example(example_input)
+        self._set(own, example, dataset, name, seed, {}, note, choice or {}, Forward(output))
         try:
-            own = copy.deepcopy(module)
-        except (RuntimeError, TypeError, NotImplementedError) as error:
-            raise InputError(f"module must be one that can be copied, got {type(module).__name__}: {error}") from None
-        if isinstance(own, compressible_kinds()):  # a layer needs a name, which is its path in a larger module
-            own = nn.Sequential(OrderedDict(layer=own))
-        example = _checked_example(example_input)
-        self._set(own.eval().requires_grad_(False), example, dataset, name, seed, {}, note, choice or {})
-        try:
-            self.forward(self.example_input)
+            with own_random_numbers() as numbers:
+                self.forward(self.example_input)
         except InputError:
             raise
         except Exception as error:  # whatever a user's forward raises is about the input we were given
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise InputError(f"example_input must be accepted by the module, got {first_line}") from error
+            raise InputError(f"example_input must be accepted by the module, got {first_line(error)}") from error
+        self.passes = Forward(output, numbers.drawn, numbers.selected)
 
     @classmethod
     def without_forward(cls, module: nn.Module, *, name: str, note: str = "") -> Network:
@@ -104,12 +104,12 @@ class Network:
             As for a network.
         """
         network = cls.__new__(cls)
-        network._set(module.eval().requires_grad_(False), None, None, name, None, {}, note, {})
+        network._set(module.eval().requires_grad_(False), None, None, name, None, {}, note, {}, Forward())
         return network
 
     def _set(
         self, module: nn.Module, example_input: Any, dataset: Dataset | None, name: str, seed: int | None,
-        exact: Mapping[tuple[str, str], Array], note: str, choice: Mapping[str, Any],
+        exact: Exact, note: str, choice: Mapping[str, Any], passes: Forward,
     ) -> None:  # fmt: skip
         self.module = module
         self.example_input = example_input
@@ -118,7 +118,7 @@ class Network:
         self.seed = seed
         self.note = note
         self.choice = dict(choice)
-        self.passes = Forward()
+        self.passes = passes
         self._exact = exact
         self._predictions: dict[int | None, Index] = {}
 
@@ -138,9 +138,12 @@ class Network:
         InputError
             If there is none, or a weight has a NaN or infinite entry.
         """
-        layers = find_layers(self.module)
+        layers = find_layers(self.module, self.left_alone)
         if not layers:
-            raise InputError("network must have at least one Linear, Conv1d or Conv2d layer of its own, got none")
+            reasons = "; ".join(f"{name} is {why}" for name, why in self.left_alone.items())
+            raise InputError(
+                f"network must have at least one Linear, Conv1d or Conv2d layer of its own, got {reasons or 'none'}"
+            )
         return tuple(
             dataclasses.replace(
                 layer,
@@ -151,6 +154,20 @@ class Network:
         )
 
     @functools.cached_property
+    def left_alone(self) -> dict[str, str]:
+        """Layers that look like one of those compressed but compute something else, by name, with the reason."""
+        return not_plain(self.module, self.example_input, self.passes)
+
+    @functools.cached_property
+    def precision(self) -> Precision:
+        """What errors are measured in: double precision, or the module's own where its forward insists on that."""
+        try:
+            self.forward(self.example_input, "float64")
+        except Exception:  # whatever a forward raises that runs in its own precision
+            return "float32"
+        return "float64"
+
+    @functools.cached_property
     def module64(self) -> nn.Module:
         """The module in double precision, for measurements.
 
@@ -158,7 +175,7 @@ class Network:
         rounded to its own precision; so a measured error is that of the weights a method chose.
         """
         double = copy.deepcopy(self.module).double()
-        _assign(double, self._exact)
+        assign(double, self._exact)
         return double
 
     @functools.cached_property
@@ -167,14 +184,12 @@ class Network:
         read = structure.read(self.module)
         if not read.applicable:
             return read
-        recorder = Recorder(self.module, [name for node in read.nodes for name in _layer_names(node)], outputs=False)
-        recording = recorder.run(lambda module: self.passes.raw(module, self.example_input))
+        recorder = Recorder(self.module, read.layer_names, outputs=False)
+        recording = recorder.run(functools.partial(self.passes.raw, inputs=self.example_input))
         for name, calls in recording.calls.items():
-            for shape in (tuple(call.entered.shape) for call in calls):
-                if len(shape) != 2:
-                    return structure.refused(
-                        f"layer {name} acts on inputs of shape {shape}; the theorems speak of one vector per input"
-                    )
+            refusal = structure.not_vectors(name, [call.entered.ndim for call in calls])
+            if refusal:
+                return structure.refused(refusal)
         return read
 
     @property
@@ -219,6 +234,8 @@ class Network:
     def predictions(self, limit: int | None = None, should_stop: ShouldStop | None = None) -> Index:
         """Return the class with the largest output for the first ``limit`` test inputs, shape (n,), read-only.
 
+        Where an output is NaN or infinite there is no class: `NO_CLASS`.
+
         Raises
         ------
         InputError
@@ -229,9 +246,14 @@ class Network:
         if limit not in self._predictions:
             inputs, _ = self.dataset.test(limit)
             scores = self.outputs(inputs, should_stop=should_stop)
-            if scores.ndim != 2:
-                raise InputError(f"network outputs must have shape (n, classes) to be tested, got {scores.shape}")
-            found = scores.argmax(axis=1)
+            classes = self.dataset.classes
+            if scores.ndim != 2 or scores.shape[1] < classes:
+                raise InputError(
+                    f"network outputs must have shape (n, classes) to be tested, with {classes} classes or more, "
+                    f"got {scores.shape}"
+                )
+            finite = np.logical_and.reduce(np.isfinite(scores), axis=1)
+            found = np.where(finite, scores.argmax(axis=1), NO_CLASS)
             found.setflags(write=False)
             self._predictions[limit] = found
         return self._predictions[limit]
@@ -276,13 +298,70 @@ class Network:
             for name, values in given.items():
                 if name not in known:
                     raise InputError(f"layer must be one of {', '.join(known)}, got {name!r}")
-                exact[name, which] = _fitting(name, which, values, getattr(known[name], which))
+                exact[name, which] = fitting(name, which, values, getattr(known[name], which))
         module = copy.deepcopy(self.module)
-        _assign(module, exact)
-        _assign_tensors(module, others)
-        network = Network.__new__(Network)
-        network._set(module, self.example_input, self.dataset, self.name, self.seed, exact, self.note, self.choice)
-        return network
+        assign(module, exact)
+        assign_tensors(module, others)
+        return self._with(module=module, _exact=kept_exactly(module, exact), left_alone=self.left_alone)
+
+    def with_module(self, module: nn.Module) -> Network:
+        """Return a network of the same name, data and note with another module, which is copied."""
+        found = Network(module, self.example_input, self.dataset, name=self.name, output=self.passes.output)
+        return self._with(module=found.module, _exact={}, passes=found.passes, left_alone=self.left_alone)
+
+    def with_data(self, dataset: Dataset | None) -> Network:
+        """Return the same network with other data to calibrate and test with, or None for none.
+
+        Raises
+        ------
+        InputError
+            If the network does not take such inputs, or has no output for some label.
+        """
+        if dataset is None:
+            return self._with(dataset=None)
+        if self.example_input is None:
+            raise InputError(f"data must be for a network with a forward pass, got {self.name}: weights alone")
+        example = checked_example(dataset.test_inputs[:1])
+        try:
+            outputs = self.forward(example)
+        except Exception as error:  # whatever a forward raises is about the inputs we were given
+            raise InputError(f"data must be accepted by the network {self.name}, got {first_line(error)}") from error
+        if outputs.ndim != 2 or outputs.shape[1] < dataset.classes:
+            raise InputError(
+                f"labels must be below the {outputs.shape[-1]} outputs of {self.name}, got {dataset.classes - 1}"
+            )
+        return self._with(dataset=dataset, example_input=example)
+
+    def with_state(self, source: str | Path | bytes, name: str = "") -> Network:
+        """Return the same network with weights that somebody else made.
+
+        Parameters
+        ----------
+        source : path or bytes
+            A safetensors file, or what ``torch.save`` wrote of a state dict; nothing in it is run.
+        name : str
+            What to call it, where its content is given.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, would run code, or does not fit: the first difference is named.
+        """
+        if self.example_input is None:
+            raise InputError(f"state must be for a network with a forward pass, got {self.name}: weights alone")
+        file = source if isinstance(source, bytes) else Path(source)
+        called = name or (file.name if isinstance(file, Path) else "the file")
+        module = copy.deepcopy(self.module)
+        fill(module, read_state(file, called), f"weights {called}", self.name)
+        note = f"weights of {called}"
+        return self._with(module=module, _exact={}, name=f"{self.name} with {called}", seed=None, note=note)
+
+    def _with(self, **changes: Any) -> Network:
+        """Return a copy with some attributes changed, and nothing remembered of this one."""
+        own = ("module", "example_input", "dataset", "name", "seed", "note", "choice", "passes", "_exact")
+        found = Network.__new__(Network)
+        vars(found).update({key: vars(self)[key] for key in own} | changes, _predictions={})
+        return found
 
     def of(self, dtype: Precision) -> nn.Module:
         """Return the module in a precision: as it is, or in double."""
@@ -291,70 +370,12 @@ class Network:
         return self.module if dtype == "float32" else self.module64
 
 
-def _layer_names(node: structure.DenseNode | structure.ResidualNode) -> tuple[str, ...]:
-    return (node.layer,) if isinstance(node, structure.DenseNode) else (node.inner, node.outer)
-
-
-def _checked_example(example: Any) -> Any:
-    import torch
-
-    def copied(value: Any) -> Tensor:
-        tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-        if not isinstance(tensor, torch.Tensor):
-            raise InputError(
-                f"example_input must be a tensor, a tuple or a dict of tensors, got {type(value).__name__}"
-            )
-        return tensor.detach().clone()
-
-    if isinstance(example, Mapping):
-        return {str(key): copied(value) for key, value in example.items()}
-    if isinstance(example, tuple | list):
-        return tuple(copied(value) for value in example)
-    return copied(example)
-
-
 def _to_numpy(tensor: Tensor) -> Array:
     import torch
 
     # half precisions have no counterpart everywhere downstream: widen them
     wide = tensor.detach().to("cpu")
     return wide.float().numpy() if wide.dtype in (torch.float16, torch.bfloat16) else wide.numpy().copy()
-
-
-def _assign(module: nn.Module, exact: Mapping[tuple[str, str], Array]) -> None:
-    import torch
-
-    with torch.no_grad():
-        for (name, which), values in exact.items():
-            parameter = module.get_submodule(name)._parameters[which]
-            if parameter is not None:
-                parameter.copy_(torch.tensor(values))
-
-
-def _assign_tensors(module: nn.Module, tensors: Mapping[str, Array]) -> None:
-    import torch
-
-    known = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
-    with torch.no_grad():
-        for name, values in tensors.items():
-            if name not in known or tuple(known[name].shape) != values.shape:
-                shape = tuple(known[name].shape) if name in known else "none of that name"
-                raise InputError(f"tensor {name} must have the network's shape, {shape}, got {values.shape}")
-            known[name].copy_(torch.tensor(values))
-
-
-def _fitting(name: str, which: str, values: Array, before: Array | None) -> Array:
-    if before is None:
-        raise InputError(f"layer {name!r} must have a {which} for it to be replaced, got none")
-    array = np.array(values, dtype=np.float64)
-    if array.shape != before.shape:
-        raise InputError(f"{which} of layer {name!r} must have shape {before.shape}, got {array.shape}")
-    if not np.isfinite(array).all():
-        raise InputError(
-            f"{which} of layer {name!r} must be finite, got {int((~np.isfinite(array)).sum())} bad entries"
-        )
-    array.setflags(write=False)
-    return array
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -38,9 +38,6 @@ WEIGHTS_ALONE = "weights alone: no forward pass, so no accuracy and no output er
 
 FLOATS = ("F16", "BF16", "F32", "F64")
 
-Source = Path | bytes
-"""A file, or what it holds."""
-
 
 @dataclasses.dataclass(frozen=True)
 class OwnNetwork(NetworkChoice):
@@ -94,7 +91,7 @@ def choice_of(network: Network, code: str, *contents: bytes) -> OwnNetwork:
 # -- weights alone ----------------------------------------------------------------------------------------
 
 
-def weights(source: Source, name: str = "", largest: int = LARGEST_FILE) -> Network:
+def read_weights(source: str | Path | bytes, name: str = "", largest: int = LARGEST_FILE) -> Network:
     """Read a safetensors file of weights without their architecture.
 
     Every tensor of two axes is a dense layer (out, in), every one of four a convolution (out, in, height, width); the
@@ -102,7 +99,7 @@ def weights(source: Source, name: str = "", largest: int = LARGEST_FILE) -> Netw
 
     Parameters
     ----------
-    source : Path or bytes
+    source : path or bytes
         The file.
     name : str
         What to call it, where its content is given.
@@ -239,18 +236,18 @@ def _named(name: str) -> Iterator[None]:
 # -- a state dict for a known architecture ------------------------------------------------------------------
 
 
-def network(choice: NetworkChoice, source: Source, name: str = "", largest: int = LARGEST_FILE) -> Network:
+def network(choice: NetworkChoice, source: str | Path | bytes, name: str = "", largest: int = LARGEST_FILE) -> Network:
     """Load a user's state dict into an architecture of the catalogue or of torchvision.
 
     Parameters
     ----------
     choice : NetworkChoice
         The architecture.
-    source : Path or bytes
+    source : path or bytes
         A safetensors file, or one that ``torch.save`` wrote of a state dict: see
         `sdqviz.networks.state_file.read_state`.
     name, largest
-        As for `weights`.
+        As for `read_weights`.
 
     Raises
     ------
@@ -270,7 +267,7 @@ def network(choice: NetworkChoice, source: Source, name: str = "", largest: int 
 # -- data -----------------------------------------------------------------------------------------------------
 
 
-def data(source: Source, name: str = "", largest: int = LARGEST_FILE) -> Dataset:
+def read_dataset(source: str | Path | bytes, name: str = "", largest: int = LARGEST_FILE) -> Dataset:
     """Read a user's ``.npz`` file of images and labels; see `sdqviz.networks.dataset.from_npz`.
 
     Raises
@@ -282,31 +279,9 @@ def data(source: Source, name: str = "", largest: int = LARGEST_FILE) -> Dataset
     return from_npz(io.BytesIO(content), called)
 
 
-def with_data(given: Network, dataset: Dataset) -> Network:
-    """Return a network with other data to calibrate and test with.
-
-    Raises
-    ------
-    InputError
-        If the network does not take such inputs, or has no output for some label.
-    """
-    import torch
-
-    if given.example_input is None:
-        raise InputError(f"data must be for a network with a forward pass, got {given.name}: weights alone")
-    example = torch.from_numpy(dataset.test_inputs[:1].copy())
-    found = Network(
-        given.module, example, dataset, name=given.name, seed=given.seed, note=given.note, choice=given.choice
-    )
-    classes = found.forward(example).shape[-1]
-    largest = int(max(dataset.calibration_labels.max(), dataset.test_labels.max()))
-    if largest >= classes:
-        raise InputError(f"labels must be below the {classes} outputs of {given.name}, got {largest}")
-    return found
-
-
-def _content(source: Source, name: str, what: str, largest: int) -> tuple[bytes, str]:
+def _content(given: str | Path | bytes, name: str, what: str, largest: int) -> tuple[bytes, str]:
     """Return what a file holds, and its name, once its size is known to be allowed."""
+    source = Path(given) if isinstance(given, str) else given
     if isinstance(source, bytes):
         content, called, size = source, name or "the file", len(source)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sdqviz.networks import activations
@@ -43,6 +43,11 @@ class DenseNode:
     lipschitz: float
     activations: tuple[str, ...] = ()
 
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The one layer."""
+        return (self.layer,)
+
 
 @dataclasses.dataclass(frozen=True)
 class ResidualNode:
@@ -59,6 +64,11 @@ class ResidualNode:
     inner: str
     outer: str
     relu_after: bool
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Both layers."""
+        return (self.inner, self.outer)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +89,23 @@ class Structure:
     applicable: bool
     because: str
 
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """The layers in order of application; one that is used several times appears as often."""
+        return tuple(name for node in self.nodes for name in node.layer_names)
+
 
 def refused(because: str) -> Structure:
     """Return the structure of a network the theorems do not speak of."""
     return Structure((), False, because)
+
+
+def not_vectors(name: str, axes: Iterable[int]) -> str:
+    """Return why the theorems do not speak of a layer whose inputs have so many axes; empty if they do."""
+    for count in axes:
+        if count != 2:
+            return f"layer {name} acts on inputs of {count} axes; the theorems speak of one vector per input"
+    return ""
 
 
 def read(module: nn.Module) -> Structure:

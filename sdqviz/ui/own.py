@@ -185,8 +185,8 @@ def _read(base: NetworkChoice | None, weights: Any, data: Any) -> tuple[Network,
     """Return the network, and the Python expression that makes it."""
     most = LARGEST << 20
     if weights is not None and base is None:
-        found = own_weights.weights(weights.getvalue(), weights.name, most)
-        code = f"own_weights.weights(Path({weights.name!r}))"
+        found = own_weights.read_weights(weights.getvalue(), weights.name, most)
+        code = f"own_weights.read_weights(Path({weights.name!r}))"
         len(found.layers)  # refuses what is not finite
     elif weights is not None and base is not None:
         found = own_weights.network(base, weights.getvalue(), weights.name, most)
@@ -198,6 +198,6 @@ def _read(base: NetworkChoice | None, weights: Any, data: Any) -> tuple[Network,
     else:
         raise InputError("network must be given to use data of one's own, got none")
     if data is not None:
-        found = own_weights.with_data(found, own_weights.data(data.getvalue(), data.name, most))
-        code = f"own_weights.with_data({code}, own_weights.data(Path({data.name!r})))"
+        found = found.with_data(own_weights.read_dataset(data.getvalue(), data.name, most))
+        code = f"{code}.with_data(own_weights.read_dataset(Path({data.name!r})))"
     return found, code

@@ -46,7 +46,7 @@ def test_weights_are_uploaded_shown_and_downloaded_again(tab, browser, server, t
     tab.get_by_text("Choose a file of weights at the left").wait_for()
     give(tab, "mine.safetensors", weights())
     tab.wait_for_selector(PLOT)
-    given = own_weights.weights(weights(), "mine.safetensors")
+    given = own_weights.read_weights(weights(), "mine.safetensors")
     result = sq.compress(given, sq.METHODS["frame"](redundancy=3.0))
     assert metrics(tab)[:2] == [f"{result.report.bits_per_weight:.3g}", "not tested"]
 

@@ -40,7 +40,7 @@ def test_a_packed_file_gives_the_same_weights_without_its_network(result):
 
 def test_weights_alone_come_back_under_their_names():
     given = {"a.weight": torch.randn(6, 5), "a.bias": torch.randn(6), "norm.weight": torch.randn(4)}
-    found = sq.compress(own_weights.weights(save(given)), sq.METHODS["frame"](bits=4))
+    found = sq.compress(own_weights.read_weights(save(given)), sq.METHODS["frame"](bits=4))
     back = load(export.packed_safetensors(packed_file.read(found.to_bytes())))
     assert set(back) == set(given)
     assert_array_equal(back["norm.weight"].numpy(), given["norm.weight"].numpy())
@@ -75,7 +75,7 @@ def test_without_the_extra_onnx_says_why(monkeypatch, result):
 def test_weights_alone_are_not_onnx():
     pytest.importorskip("onnxscript")
     with pytest.raises(sq.InputError, match="must have a forward pass to be written as ONNX"):
-        export.onnx(own_weights.weights(save({"a": torch.ones(2, 2)})))
+        export.onnx(own_weights.read_weights(save({"a": torch.ones(2, 2)})))
 
 
 @pytest.mark.slow

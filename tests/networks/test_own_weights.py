@@ -34,7 +34,7 @@ def tensors():
 
 def test_matrices_become_layers_and_the_rest_is_kept():
     given = tensors()
-    network = own_weights.weights(save(given), "mine.safetensors")
+    network = own_weights.read_weights(save(given), "mine.safetensors")
     layers = {layer.name: layer for layer in network.layers}
     assert {name: (layer.kind, layer.weight.shape) for name, layer in layers.items()} == {
         "conv": ("Conv2d", (8, 3, 3, 3)), "block.0.fc": ("Linear", (10, 16)), "head": ("Linear", (6, 10)),
@@ -59,7 +59,7 @@ def test_matrices_become_layers_and_the_rest_is_kept():
     ],
 )
 def test_methods_without_data_work_as_on_a_network(method, fields):
-    network = own_weights.weights(save(tensors()), "mine")
+    network = own_weights.read_weights(save(tensors()), "mine")
     choice = sq.METHODS[method](**fields)
     result = sq.compress(network, choice)
     assert result.report.accuracy_before is None and result.report.inputs == 0
@@ -77,13 +77,13 @@ def test_methods_without_data_work_as_on_a_network(method, fields):
             assert row.bound_holds and row.error <= row.bound
     total = sum(tensor.numel() for tensor in given.values())
     assert result.report.original_bytes == 4 * total + 4  # one whole number of eight bytes
-    again = packed_file.read(result.to_bytes()).rebuild(own_weights.weights(save(given), "mine"))
+    again = packed_file.read(result.to_bytes()).rebuild(own_weights.read_weights(save(given), "mine"))
     assert again.fingerprint == result.network.fingerprint
 
 
 @pytest.mark.parametrize("method", ["gpfq", "spfq", "unified", "gptq", "qronos"])
 def test_methods_that_need_data_say_so(method):
-    network = own_weights.weights(save(tensors()), "mine")
+    network = own_weights.read_weights(save(tensors()), "mine")
     with pytest.raises(sq.InputError, match=f"calibration must hold at least one sample for the method {method}"):
         sq.compress(network, sq.METHODS[method]())
     with pytest.raises(sq.InputError, match="must be left out for mine, which has no forward pass"):
@@ -91,7 +91,7 @@ def test_methods_that_need_data_say_so(method):
     with pytest.raises(sq.InputError, match="must be left out for mine, which has no forward pass"):
         sq.compress(network, sq.METHODS["frame"](), np.zeros((2, 3)))
     with pytest.raises(sq.InputError, match="forward pass, got mine: weights alone"):
-        own_weights.with_data(network, mnist())
+        network.with_data(mnist())
 
 
 @pytest.mark.parametrize(
@@ -110,24 +110,24 @@ def test_methods_that_need_data_say_so(method):
 )
 def test_files_that_hold_no_weights_are_refused(content, match):
     with pytest.raises(sq.InputError, match=match):
-        own_weights.weights(content, "mine")
+        own_weights.read_weights(content, "mine")
 
 
 def test_layers_come_in_the_order_of_their_blocks():
     names = ["block.10.weight", "block.9.weight", "block.9.inner.weight", "a.weight", "block.2.x.weight"]
-    network = own_weights.weights(save({name: torch.ones(2, 2) for name in names}))
+    network = own_weights.read_weights(save({name: torch.ones(2, 2) for name in names}))
     expected = ["a", "block.2.x", "block.9", "block.9.inner", "block.10"]
     assert [layer.name for layer in network.layers] == expected
 
 
 def test_weights_that_are_not_numbers_and_large_files_are_refused(tmp_path):
-    broken = own_weights.weights(save({"a": torch.tensor([[1.0, float("nan")]])}))
+    broken = own_weights.read_weights(save({"a": torch.tensor([[1.0, float("nan")]])}))
     with pytest.raises(sq.InputError, match="finite weight"):
         sq.compress(broken, sq.METHODS["frame"]())
     with pytest.raises(sq.InputError, match=r"weights must have at most 1 MiB, got 3.8.* MiB in the file"):
-        own_weights.weights(save({"a": torch.ones(1000, 1000)}), largest=1 << 20)
+        own_weights.read_weights(save({"a": torch.ones(1000, 1000)}), largest=1 << 20)
     with pytest.raises(sq.InputError, match=r"got none.safetensors: No such file"):
-        own_weights.weights(tmp_path / "none.safetensors")
+        own_weights.read_weights(tmp_path / "none.safetensors")
 
 
 # -- state dicts ------------------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ def test_data_of_ones_own_test_a_network():
     shown, labels = (np.asarray(part) for part in mnist().test())
     content = packed_data((shown[chosen, 0] * 255).round().astype(np.uint8), labels[chosen].astype(np.int64))
     network = sq.NETWORKS["mnist-fnn"]().load()
-    found = own_weights.with_data(network, own_weights.data(content, "few.npz"))
+    found = network.with_data(own_weights.read_dataset(content, "few.npz"))
     tested = chosen[np.arange(300) % 5 != 0]
     assert found.accuracy() == (network.predictions()[tested] == labels[tested]).mean()
     result = sq.compress(found, sq.METHODS["gpfq"](bits=4), 40)
@@ -217,17 +217,17 @@ def test_data_that_does_not_fit_is_refused():
     network = sq.NETWORKS["mnist-fnn"]().load()
     images = np.zeros((20, 28, 28), np.uint8)
     with pytest.raises(sq.InputError, match="labels must be below the 10 outputs of mnist-fnn, got 12"):
-        own_weights.with_data(network, own_weights.data(packed_data(images, np.full(20, 12))))
-    with pytest.raises(sq.InputError, match="example_input must be accepted by the module"):
-        own_weights.with_data(network, own_weights.data(packed_data(images[:, :20], np.zeros(20, int))))
+        network.with_data(own_weights.read_dataset(packed_data(images, np.full(20, 12))))
+    with pytest.raises(sq.InputError, match="data must be accepted by the network mnist-fnn"):
+        network.with_data(own_weights.read_dataset(packed_data(images[:, :20], np.zeros(20, int))))
     with pytest.raises(sq.InputError, match=r"data must be an \.npz archive"):
-        own_weights.data(b"nonsense")
+        own_weights.read_dataset(b"nonsense")
     with pytest.raises(sq.InputError, match="data must have at most"):
-        own_weights.data(packed_data(images, np.zeros(20, int)), largest=10)
+        own_weights.read_dataset(packed_data(images, np.zeros(20, int)), largest=10)
 
 
 def test_the_choice_of_an_own_network_is_its_content():
-    network = own_weights.weights(save(tensors()), "mine")
+    network = own_weights.read_weights(save(tensors()), "mine")
     one, same = own_weights.choice_of(network, "f()", b"a", b"b"), own_weights.choice_of(network, "f()", b"a", b"b")
     assert one == same and hash(one) == hash(same) and one.alone
     assert one != own_weights.choice_of(network, "f()", b"ab", b"") != own_weights.choice_of(network, "g()", b"ab", b"")

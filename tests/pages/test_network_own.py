@@ -58,7 +58,7 @@ def test_own_weights_wait_for_a_file_and_then_show_what_can_be_known():
     assert "at most 100 MiB" in page.file_uploader[0].label
     upload(page, "mine.safetensors", weights())
     shown = metrics(page)
-    result = sq.compress(own_weights.weights(weights(), "mine.safetensors"), sq.METHODS["frame"](redundancy=4.0))
+    result = sq.compress(own_weights.read_weights(weights(), "mine.safetensors"), sq.METHODS["frame"](redundancy=4.0))
     assert shown["Bits per original weight"] == f"{result.report.bits_per_weight:.3g}"
     assert shown["Accuracy after"] == "not tested"
     worst = max(row.weight_error for row in result.report.layers)
@@ -67,7 +67,7 @@ def test_own_weights_wait_for_a_file_and_then_show_what_can_be_known():
     assert "Plain rounding wins here" in told(page) and "averages over all weights" in told(page)
     assert set(page.selectbox(key="layer").options) == {"first", "conv"}
     code = " ".join(one.value for one in page.code)
-    assert "own_weights.weights(Path('mine.safetensors'))" in code and "calibration=None" in code
+    assert "own_weights.read_weights(Path('mine.safetensors'))" in code and "calibration=None" in code
 
 
 def test_methods_that_need_data_are_one_sentence():
@@ -120,7 +120,7 @@ def test_a_state_dict_and_data_of_ones_own():
     out = io.BytesIO()
     np.savez(out, images=images, labels=labels)
     upload(page, "few.npz", out.getvalue(), 1)
-    mine = own_weights.with_data(network, own_weights.data(out.getvalue()))
+    mine = network.with_data(own_weights.read_dataset(out.getvalue()))
     report = sq.compress(mine, sq.METHODS["frame"](size=1000), 60).report  # every fifth of 300
     assert metrics(page)["Accuracy after"] == f"{100 * report.accuracy_after:.1f} %"
     assert page.slider(key="calibration").value == 60

@@ -94,7 +94,7 @@ class WholeNetwork(OverFrame):
     def measure(self, seed: int, should_stop: ShouldStop | None = None) -> Point:
         """Compress every network, run it on the inputs and evaluate all bounds."""
         from sdqviz.compression.compress import compress
-        from sdqviz.compression.guarantee import a_posteriori
+        from sdqviz.compression.ladder import a_posteriori
 
         before: list[list[Bound]] = []
         after: list[list[Bound]] = []
@@ -141,15 +141,13 @@ _networks: Recent[tuple[str, int, int, int], tuple[Any, Any]] = Recent(6)
 
 def _network(name: str, net: int, inputs: int, seed: int) -> tuple[Network, Any]:
     """Return a network without its test set, so that nothing is tested, and images it is to be run on."""
-    from sdqviz.networks.network import Network
-
     found = _networks.get((name, net, inputs, seed))
     if found is None:
         loaded = NETWORKS[name](seed=net).load()
         if loaded.dataset is None:
             raise InputError(f"network {name} must come with images, got none")
         images = loaded.dataset.calibration(inputs, seed)
-        bare = Network(loaded.module, loaded.example_input, name=loaded.name, seed=loaded.seed)
+        bare = loaded.with_data(None)
         found = _networks.put((name, net, inputs, seed), (bare, images))
     return found
 
