@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.compression.guarantee import error_name, layer_bound, layer_error, output_bound
+from sdqviz.compression.guarantee import error_name, handed, layer_bound, layer_error, output_bound
 from sdqviz.compression.inputs import calibration_inputs, checked_seed
 from sdqviz.compression.measurement import LayerMeasurement, Measurement, measure
 from sdqviz.compression.packed_file import load, reduced
@@ -176,7 +176,7 @@ def assemble(
     result = Compression(
         network=compressed,
         original=network,
-        report=_report(network, compressed, method, seed, layers, measurement, reasons),
+        report=_report(network, compressed, method, seed, layers, handed(layers, masked), measurement, reasons),
         layers=layers,
         method=method,
         inputs=inputs,
@@ -208,10 +208,11 @@ def _report(
     method: MethodChoice,
     seed: int,
     layers: tuple[CompressedLayer, ...],
+    as_handed: tuple[CompressedLayer, ...],
     measurement: Measurement | None,
     reasons: Mapping[str, str],
 ) -> Report:
-    rows = tuple(_layer_report(item, measurement) for item in layers)
+    rows = tuple(_layer_report(item, measurement) for item in as_handed)
     kept = kept_tensors(original, layers)
     left_bytes = sum(value.nbytes for value in kept_tensors(compressed, layers).values())
     stored_bits = sum(item.bits for item in layers) + 8 * left_bytes
@@ -222,7 +223,7 @@ def _report(
     norms: Array = nothing if measurement is None else measurement.output_norms
     promise = None
     if measurement is not None:
-        promise = output_bound(original, layers, measurement.input_norms, measurement.axes)
+        promise = output_bound(original, as_handed, measurement.input_norms, measurement.axes)
     has_data = original.dataset is not None
     spent = cost.compare(original, compressed, {item.layer.name: item.weight_bits for item in layers})
     return Report(

@@ -48,6 +48,31 @@ def layer_error(item: CompressedLayer) -> float:
     return spectral_norm(_matrix(item, item.layer.weight, item.layer.bias) - _matrix(item, item.weight, item.bias))
 
 
+def handed(layers: Sequence[CompressedLayer], compressed: Network) -> tuple[CompressedLayer, ...]:
+    """Return the layers with the weights that the network in the result has, and bounds that speak of these.
+
+    They differ from what a method chose where a network in half precision rounds them once more; the norm of that
+    rounding is then part of every bound.
+    """
+    after = {layer.name: layer for layer in compressed.layers}
+    found = []
+    for item in layers:
+        layer = after[item.layer.name]
+        bias = None if item.bias is None else layer.bias
+        same = np.array_equal(layer.weight, item.weight) and (bias is None or np.array_equal(bias, item.bias))
+        if not same:
+            new = dataclasses.replace(item, weight=layer.weight, bias=bias)
+            norm = spectral_norm(_matrix(item, item.weight, item.bias) - _matrix(new, new.weight, new.bias))
+            told = f"Rounding to the network's own precision adds {norm:.4g}."
+            bounds = tuple(
+                dataclasses.replace(one, value=one.value + norm, note=f"{one.note} {told}".strip(), substituted="")
+                for one in item.bounds
+            )
+            item = dataclasses.replace(new, bounds=bounds)  # noqa: PLW2901
+        found.append(item)
+    return tuple(found)
+
+
 def error_name(item: CompressedLayer) -> str:
     """Name what `layer_error` measures."""
     if item.output is not None:

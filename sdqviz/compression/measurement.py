@@ -158,6 +158,7 @@ class _Sums:
 
         self.layer, self.part, self.selects = layer, part, selects
         self.weight, self.quantized = torch.tensor(layer.weight), torch.tensor(quantized)
+        self.difference = self.weight - self.quantized
         # in double precision a layer's own output is its product, up to the bias; else both are computed anew
         self.exact = precision == "float64"
         bias = None if layer.bias is None else torch.tensor(layer.bias)
@@ -180,7 +181,7 @@ class _Sums:
                 self.matched = self.matched and other is not None and other.shape == z.shape
                 continue
             product = self._product(one, z)
-            same = product - linear_part(self.part, z, self.quantized)
+            same = linear_part(self.part, z, self.difference)
             self.reference += float(product.square().sum())
             self.same += float(same.square().sum())
             alive = _alive(self.layer, z.numpy())

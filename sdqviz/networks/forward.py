@@ -147,6 +147,10 @@ def own_random_numbers(seed: int = 0) -> Any:
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Own(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False  # nothing here is compiled, and to be told so torch would load its compiler
+
         def __init__(self) -> None:
             super().__init__()  # type: ignore[no-untyped-call]
             self.drawn = self.selected = False

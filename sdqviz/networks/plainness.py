@@ -84,6 +84,10 @@ def _own_class(part: nn.Module) -> bool:
 
 
 def _doubtful(part: nn.Module) -> bool:
+    from sdqviz.networks.learned_quantizer import QUANTIZED
+
+    if type(part) in QUANTIZED.values():  # our own, in training: their weights are what they hold
+        return False
     hooks = part._forward_hooks or part._forward_pre_hooks
     return _own_class(part) or bool(hooks) or "forward" in vars(part)
 

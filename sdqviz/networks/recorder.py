@@ -117,6 +117,13 @@ class Recorder:
         InputError
             If the data pass the layer by.
         """
+        found = self.reach_if_any(forward, name)
+        if found is None:
+            raise InputError(f"layer {name!r} must be reached by every batch, got one that passes it by")
+        return found
+
+    def reach_if_any(self, forward: Callable[[nn.Module], Any], name: str) -> Tensor | None:
+        """Return the same, or None if the data pass the layer by."""
         self._calls, self._entered, self._until = {}, {}, name
         try:
             self._watched(forward)
@@ -125,7 +132,7 @@ class Recorder:
         finally:
             self._until = None
             self._calls = {}
-        raise InputError(f"layer {name!r} must be reached by every batch, got one that passes it by")
+        return None
 
     def _watched(self, forward: Callable[[nn.Module], Any]) -> Any:
         import torch

@@ -44,7 +44,8 @@ def read_state(source: Path | bytes, name: str = "") -> dict[str, Tensor]:
     called = Path(name) if isinstance(source, bytes) else source
     need = f"weights must be a file of tensors, got {called.name}"
     try:
-        if called.suffix == ".safetensors":
+        table = isinstance(source, bytes) and source[8:9] == b"{" and not called.suffix  # safetensors begins with one
+        if called.suffix == ".safetensors" or table:
             found: Any = load(source) if isinstance(source, bytes) else load_file(source)
         else:
             file = io.BytesIO(source) if isinstance(source, bytes) else source
@@ -79,13 +80,12 @@ def read_state(source: Path | bytes, name: str = "") -> dict[str, Tensor]:
 
 def _refuse_what_unpacks(file: io.BytesIO | Path, need: str) -> None:
     """Refuse an archive whose parts are compressed: torch writes none, and a small one could hold gigabytes."""
-    if not zipfile.is_zipfile(file):
-        return
-    with zipfile.ZipFile(file) as archive:
-        if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
-            raise InputError(f"{need}, an archive that is compressed: torch.save writes plain ones")
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise InputError(f"{need}, an archive that is compressed: torch.save writes plain ones")
     if isinstance(file, io.BytesIO):
-        file.seek(0)
+        file.seek(0)  # files of older versions are no archives, and whoever looked at them is at their end
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], what: str, architecture: str) -> None:

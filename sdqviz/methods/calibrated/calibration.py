@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -20,7 +21,7 @@ from sdqviz.error import InputError
 from sdqviz.kernels import draws
 from sdqviz.methods.calibrated.streams import Rerun, Stream, Traced, normalisations
 from sdqviz.methods.calibrated.sums import Sums, in_numpy
-from sdqviz.networks.batch import batches
+from sdqviz.networks.batch import batches, common_length, parts
 from sdqviz.networks.layer import Layer, input_rows, position_count, to_vectors
 from sdqviz.networks.network import Network
 from sdqviz.networks.recorder import Recorder
@@ -92,9 +93,13 @@ class Calibration:
         wanted = {*self._layers, *normalisations(original)}
         self._agree = True
         recorder = Recorder(original, wanted, outputs=False)
-        recording = recorder.run(lambda module: network.passes.raw(module, self._data[0]))
+        recording = recorder.run(functools.partial(network.passes.raw, inputs=self._data[0]))
         self.stops: tuple[str, ...] = tuple(recording.calls)
         """Layers and batch normalisations, in the order in which the data meet them."""
+        self._selects = network.passes.selects
+        self._chosen: set[str] = set()
+        if self._selects:
+            self.stops, self._chosen = _routed(recorder, network, self._data)
         self._stream: Stream = Rerun(original, compressed, self._data, self.stops, network.passes)
         followed = trace(original, wanted)
         if followed is not None:
@@ -176,8 +181,12 @@ class Calibration:
     def _looked_at(self, layer: Layer, patches: float, seed: int) -> Iterator[tuple[Array | None, int, Tensor, Tensor]]:
         """Yield, batch after batch, the positions to look at (None: all), their number, and the inputs."""
         module = self._original.get_submodule(layer.name)
-        for number, (x, x_compressed) in enumerate(self._stream.inputs(layer.name)):
+        for number, (x, other) in enumerate(self._stream.inputs(layer.name)):
             stop_if(self._should_stop)
+            if x.numel() == 0:  # an expert that nobody of this batch chose
+                continue
+            # rows that the two networks choose for themselves are not the same ones: the original's count for both
+            x_compressed = x if x.shape != other.shape or (self._selects and layer.name in self._chosen) else other
             for values in (x, x_compressed):
                 if not bool(values.isfinite().all()):
                     raise InputError(
@@ -281,6 +290,20 @@ def _device(name: str) -> Any:
     if name == "cuda" and not available:
         raise InputError("device must be one that this machine has, got cuda: torch finds no CUDA here")
     return torch.device("cuda" if name != "cpu" and available else "cpu")
+
+
+def _routed(recorder: Recorder, network: Network, data: Sequence[Any]) -> tuple[tuple[str, ...], set[str]]:
+    """Return the layers that get a row of any batch, in order, and those that only some rows of a batch go through."""
+    met: dict[str, None] = {}
+    chosen: set[str] = set()
+    for batch in data:
+        length = common_length(parts(batch))
+        for name, calls in recorder.run(functools.partial(network.passes.raw, inputs=batch)).calls.items():
+            if any(call.entered.numel() for call in calls):
+                met.setdefault(name)
+            if any(call.entered.shape[0] != length for call in calls):
+                chosen.add(name)
+    return tuple(met), chosen
 
 
 def _batches(inputs: Any, network: Network) -> list[Any]:

@@ -44,7 +44,10 @@ class Rerun:
         """Run every batch as far as the layer."""
         for batch in self._data:
             first = self._reach(0, name, batch)
-            yield first, first if self._agree else self._reach(1, name, batch)
+            if first is None:  # an expert that nobody of this batch chose
+                continue
+            second = None if self._agree else self._reach(1, name, batch)
+            yield first, first if second is None else second
 
     def part(self) -> None:
         """Run the compressed network too from here on."""
@@ -53,8 +56,8 @@ class Rerun:
     def close(self) -> None:
         """Nothing is kept."""
 
-    def _reach(self, which: int, name: str, batch: Any) -> Tensor:
-        return self._recorders[which].reach(lambda module: self._passes.raw(module, batch), name)
+    def _reach(self, which: int, name: str, batch: Any) -> Tensor | None:
+        return self._recorders[which].reach_if_any(lambda module: self._passes.raw(module, batch), name)
 
 
 class Traced:
