@@ -59,7 +59,9 @@ def handed(layers: Sequence[CompressedLayer], compressed: Network) -> tuple[Comp
     for item in layers:
         layer = after[item.layer.name]
         bias = None if item.bias is None else layer.bias
-        same = np.array_equal(layer.weight, item.weight) and (bias is None or np.array_equal(bias, item.bias))
+        same = np.array_equal(layer.weight, item.weight) and (
+            bias is None or item.bias is None or np.array_equal(bias, item.bias)
+        )
         if not same:
             new = dataclasses.replace(item, weight=layer.weight, bias=bias)
             norm = spectral_norm(_matrix(item, item.weight, item.bias) - _matrix(new, new.weight, new.bias))

@@ -133,6 +133,8 @@ def _check(network: Network, inputs: Any) -> None:
     import torch
 
     for part in parts(inputs):
+        if 0 in part.shape:
+            raise InputError(f"calibration must hold at least one sample, got shape {tuple(part.shape)}")
         if isinstance(part, torch.Tensor):
             finite = bool(torch.isfinite(part.detach()).all())
         else:
