@@ -42,7 +42,7 @@ def layer_rows(network: Network, inputs: Any, layers: Sequence[Layer]) -> dict[s
     recording = recorder.run(lambda module: network.passes.raw(module, few))
     found = {}
     for layer in layers:
-        calls = recording.of(layer.name)
+        calls = [call for call in recording.of(layer.name) if call.entered.numel()]  # an expert may get no row
         if calls:
             piece = next(iter(input_rows(network.module.get_submodule(layer.name), calls[0].entered)))
             rows = piece.detach().cpu().numpy()
