@@ -241,6 +241,22 @@ class Rate:
     because: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """A value on an axis at which something changes, and what.
+
+    Attributes
+    ----------
+    value : float
+        Of the swept quantity.
+    text : str
+        What changes there.
+    """
+
+    value: float
+    text: str
+
+
 Rule = tuple[str, tuple[Any, ...]]
 """The name of a field, and values of it."""
 
@@ -275,6 +291,10 @@ class Subject(Choice):
     def estimated_seconds(self) -> float:
         """Return roughly how long `measure` takes."""
         raise NotImplementedError
+
+    def marks(self, axis: str) -> tuple[Mark, ...]:
+        """Return where on an axis something changes."""
+        return ()
 
     def rate(self, axis: str, points: Sequence[Point]) -> Rate | None:
         """Return what theory says of the slope along an axis, None where it says nothing as a power."""

@@ -136,11 +136,11 @@ class Rounds:
         alone = (nearest_index(coefficients, steps[:, None], half) + 0.5) * steps[:, None]
         beside = {ROUNDING: frame.synthesize(alone), besides_name: frame.synthesize(other)}
         afforded = min(frame.size * bits // frame.dimension, MAXIMUM_BITS)
-        beside[EQUAL_BITS] = _rounded(vectors, afforded, common)
+        beside[EQUAL_BITS] = rounded(vectors, afforded, common)
         return cls(steps, largest, frame.synthesize(levels), states, beside)
 
 
-def _rounded(vectors: Array, bits: int, common: bool) -> Array:
+def rounded(vectors: Array, bits: int, common: bool = False) -> Array:
     """Round the vectors' own entries to the range of each, or of all; NaN where not one bit is left."""
     if bits < 1:
         return np.full_like(vectors, np.nan)

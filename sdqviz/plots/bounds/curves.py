@@ -25,7 +25,7 @@ from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.bounds.axes import add_bits, has_bits, last, limits, x_axis
 from sdqviz.plots.bounds.labels import LABELS, End, label_ends
-from sdqviz.plots.bounds.sentences import BESIDE, alt_text, look_sentence
+from sdqviz.plots.bounds.sentences import alt_text, beside_look, look_sentence
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
@@ -81,7 +81,7 @@ def draw_curves(curve: Curve, ink: Ink, equal: bool = False) -> Panel:
         _draw_bound(figure, curve, line, heights, ink)
         ends.append(End(last(heights), short(line), ink.text))
     for name, values in shown_beside(curve, equal).items():
-        label, look = BESIDE[name]
+        label, look = beside_look(name)
         median = medians(values)
         fit = curve.fit_beside(name)
         figure.add_scatter(
@@ -97,6 +97,12 @@ def draw_curves(curve: Curve, ink: Ink, equal: bool = False) -> Panel:
             )
         )
     ends.append(_draw_measured(figure, curve, ink))
+    for mark in curve.setting.marks(curve.axis.field):
+        if curve.values[0] <= mark.value <= curve.values[-1]:
+            figure.add_vline(
+                x=curve.axis.position(mark.value), line={"color": ink.text, "width": 1, "dash": "dot"},
+                annotation={"text": mark.text, "textangle": -90, "yref": "paper", "y": 0.02, "yanchor": "bottom"},
+            )  # fmt: skip
     figure.update_yaxes(theme.log_axis(*span))
     label_ends(figure, ends, span, height - top - bottom)
     if has_bits(curve):

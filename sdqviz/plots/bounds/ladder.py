@@ -19,7 +19,7 @@ from sdqviz.explore.curves.point import A_POSTERIORI
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.bounds.axes import limits
-from sdqviz.plots.bounds.sentences import BESIDE
+from sdqviz.plots.bounds.sentences import beside_look
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
@@ -33,7 +33,9 @@ def draw_ladder(curve: Curve, place: int, ink: Ink, equal: bool = False) -> Pane
     )
     measured = float(curve.median[place])
     names = [short(line) if line.applies[place] else f"{short(line)} (n/a)" for line, _, _ in rungs]
-    besides = [(BESIDE[name], float(medians(values)[place])) for name, values in shown_beside(curve, equal).items()]
+    besides = [
+        (beside_look(name), float(medians(values)[place])) for name, values in shown_beside(curve, equal).items()
+    ]
     count = len(rungs) + len(besides) + 1
     height = max(400, 26 * count + 100)
     figure = theme.figure(ink, x=curve.setting.error_title, height=height, showlegend=False)

@@ -27,6 +27,17 @@ BESIDE = {
 """Names on a plot, and looks, of what stands beside."""
 
 
+UNNAMED = (theme.ROUNDING, OTHER_ORDER)
+"""Looks of what stands beside without one of its own, in turn."""
+
+
+def beside_look(name: str) -> tuple[str, theme.Look]:
+    """Return the name on a plot, and the look, of what stands beside."""
+    if name in BESIDE:
+        return BESIDE[name]
+    return name, UNNAMED[sum(map(ord, name)) % len(UNNAMED)]
+
+
 def look_sentence(curve: Curve, equal: bool = False) -> str:
     """Say what to look at, in the reader's words, from the numbers."""
     fit, rate = curve.fit, curve.rate
@@ -43,7 +54,7 @@ def look_sentence(curve: Curve, equal: bool = False) -> str:
         elif rate is not None:
             parts.append(f"The theorem's rate is {exponent(rate.exponent)}.")
     besides = [
-        f"{BESIDE[name][0]} {signed(curve.fit_beside(name).slope)}"
+        f"{beside_look(name)[0]} {signed(curve.fit_beside(name).slope)}"
         for name in shown_beside(curve, equal)
         if curve.fit_beside(name).count > 2 and name != EQUAL_BITS
     ]

@@ -22,6 +22,7 @@ from sdqviz.frames import FRAMES
 
 SMALL = {
     "vector": {"draws": 3, "size": 40, "dimension": 4},
+    "orders": {"draws": 3, "size": 40, "dimension": 4},
     "layer": {"draws": 2, "size": 40, "dimension": 4, "columns": 3},
     "path": {"seeds": 12, "inputs": 24, "samples": 6, "neurons": 2},
     "network": {"size": 300, "inputs": 8},
