@@ -5,7 +5,7 @@ import streamlit as st
 from sdqviz.experiments.compared.front import headlines
 from sdqviz.plots import compare as plots
 from sdqviz.plots import coordinates
-from sdqviz.ui import compare, compare_files, compare_pair, compare_work, screen, show
+from sdqviz.ui import compare, compare_files, compare_pair, compare_question, compare_work, screen, show
 
 with screen.page(
     "compare",
@@ -17,6 +17,7 @@ with screen.page(
     page.code(compare_pair.code(shown))
     show.headlines(*(show.Headline(*told) for told in headlines(shown.points, shown.total, shown.info)))
 
+    compare_question.line(page, shown)
     marked = {run.key: letter for letter, run in (("A", shown.first), ("B", shown.second)) if run is not None}
     if not shown.points:
         st.info(compare.why_empty(shown))
@@ -25,7 +26,8 @@ with screen.page(
         page,
         on_select=compare.pick_point,
     )
-    drawn = coordinates.draw_coordinates(shown.coordinates, shown.points, page.ink)
+    kept, brushed = compare.highlighted(shown)
+    drawn = coordinates.draw_coordinates(shown.coordinates, kept, page.ink, brushed=brushed)
     show.panel(drawn, page, on_select=compare.take_boxes(shown), selection="box")
 
     runs, pair, smallest, sweep, files = compare.views(page)
@@ -37,7 +39,7 @@ with screen.page(
             compare_pair.pair(page, shown)
     if smallest.open:
         with smallest:
-            compare_work.smallest(page)
+            compare_work.smallest(page, compare.all_runs())
     if sweep.open:
         with sweep:
             compare.sweep(page)

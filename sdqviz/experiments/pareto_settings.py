@@ -46,6 +46,19 @@ def following(name: str, **fixed: Any) -> Iterator[MethodChoice]:
             yield _method(name, bits=bits, alphabet=alphabet, bits_by_layer=by_layer, **fixed)
 
 
+def calibrated() -> Iterator[MethodChoice]:
+    """Calibrated frames over the neurons: fewer and more vectors than weights, one to four bits."""
+    for bits, redundancies in {1: (0.5, 1.0, 1.5, 2.0, 3.0), 2: (1.0, 1.5), 3: (1.0,), 4: (1.0,)}.items():
+        for redundancy in redundancies:
+            yield _method("frame-calibrated", bits=bits, redundancy=redundancy)
+
+
+def columns() -> Iterator[MethodChoice]:
+    """Calibrated frames over the columns: with steps that cover the range one bit needs twice the vectors."""
+    yield from (_method("frame-columns", bits=1, redundancy=redundancy) for redundancy in (2.0, 3.0))
+    yield from (_method("frame-columns", bits=bits) for bits in (2, 3, 4))
+
+
 def gpfq() -> Iterator[MethodChoice]:
     """GPFQ, dense and with thresholds."""
     yield from following("gpfq")
@@ -78,6 +91,8 @@ LINES: Mapping[str, Callable[[], Iterable[MethodChoice]]] = {
     "rounding, max": lambda: rounding("max"),
     "rounding, MSE": lambda: rounding("mse"),
     "frame quantization": frames,
+    "calibrated frames": calibrated,
+    "calibrated columns": columns,
     "GPFQ": gpfq,
     "SPFQ": lambda: following("spfq"),
     "unified framework": unified,

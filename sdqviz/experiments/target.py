@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +61,11 @@ LINES: Mapping[str, tuple[Line, ...]] = {
         *(Line("bits", BITS[:5], {"redundancy": r, "step_rule": "range-column"}) for r in (1.02, 1.25)),
         Line("redundancy", (1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0), {"bits": 1, "step_rule": "range-column"}),
     ),
+    "frame-calibrated": (
+        Line("bits", BITS),
+        Line("redundancy", (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0), {"bits": 1}),
+    ),
+    "frame-columns": (Line("bits", BITS[1:]), Line("redundancy", (2.0, 3.0, 4.0, 6.0), {"bits": 1})),
     "gpfq": _PATH,
     "spfq": _PATH,
     "gptq": _PATH,
@@ -239,6 +244,69 @@ def find(
                 so_far(Search(aim, tuple(trials.values()), bench.needed, best, skipped, complete=False))
     report(progress, total, total, "done")
     return Search(aim, tuple(trials.values()), bench.needed, best, skipped)
+
+
+def among(aim: Aim, runs: Iterable[Run]) -> Run | None:
+    """Return the smallest stored run that keeps the accuracy, of the methods that a search does not run.
+
+    It is judged by its accuracy on the test inputs, for nothing else of it is known.
+    """
+    asked = aim.network.to_dict()
+    unsearched = {name for name in aim.methods if not lines(name)}
+    fitting = [
+        run
+        for run in runs
+        if run.method.get("name") in unsearched and dict(run.network) == asked and run.report is not None
+        and (run.report.accuracy_after or 0.0) >= aim.accuracy
+    ]  # fmt: skip
+    return min(fitting, key=size, default=None)
+
+
+def fill(
+    aim: Aim,
+    bits: Iterable[float],
+    memory: Memory,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> int:
+    """Run, on every line of every method, the largest choices that cost at most so many bits per original weight.
+
+    Parameters
+    ----------
+    aim : Aim
+        Network, methods, calibration inputs and seed; its accuracy does not matter.
+    bits : iterable of float
+        What may be spent, one after the other.
+    memory : mutable mapping
+        Trials that are not run again; new ones are added as soon as they are finished.
+    progress, should_stop : callable, optional
+        As everywhere.
+
+    Returns
+    -------
+    int
+        How many trials were run now.
+
+    Raises
+    ------
+    InputError
+        If the network has no data.
+    Stopped
+        If asked to stop; finished trials are in ``memory``.
+    """
+    before, budgets = len(memory), tuple(bits)
+    bench = _Bench(dataclasses.replace(aim, accuracy=1e-9), should_stop)
+    places = [(limit, name, line) for limit in budgets for name, line in _every_line(aim)]
+    for place, (limit, name, line) in enumerate(places):
+        low, high = 0, len(line.values)
+        while low < high:
+            middle = (low + high) // 2
+            stop_if(should_stop)
+            report(progress, place, len(places), f"{name}, {line.field} {line.values[middle]}")
+            fits = size(bench.trial(name, line, middle, memory, should_stop)) <= limit
+            low, high = (middle + 1, high) if fits else (low, middle)
+    report(progress, len(places), len(places), "done")
+    return len(memory) - before
 
 
 def _every_line(aim: Aim) -> Iterator[tuple[str, Line]]:

@@ -98,7 +98,7 @@ def brush_of(boxes: Sequence[Mapping[str, Any]], info: Coordinates) -> dict[str,
     return found
 
 
-def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink) -> Panel:
+def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink, *, brushed: bool = True) -> Panel:
     """Draw a line for every point across all axes; those outside the brush are faint.
 
     Drawn as lines of an ordinary plot: Streamlit is told of boxes drawn over them, which it is not of the brush of
@@ -109,9 +109,11 @@ def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink) -> Pane
     info : Coordinates
         From `coordinates_info`.
     kept : sequence of Entry
-        Points inside the brush.
+        Points inside the brush, or those drawn strongly before there is one.
     ink : Ink
         Colours.
+    brushed : bool
+        Whether ``kept`` are those inside the brush; otherwise they are those of the front.
     """
     figure = theme.figure(ink, height=400)
     last = max(len(info.axes) - 1, 1)
@@ -124,7 +126,14 @@ def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink) -> Pane
     inside = {one.key for one in kept}
     most = theme.DRAWN // (len(info.axes) + 1)
     outside = [index for index, one in enumerate(info.points) if one.key not in inside]
-    _draw_lines(figure, info, thinned(outside, most), {"color": ink.faint, "width": 1}, None, "outside the brush")
+    _draw_lines(
+        figure,
+        info,
+        thinned(outside, most),
+        {"color": ink.faint, "width": 1},
+        None,
+        "outside the brush" if brushed else "not on the front",
+    )
     left_out = 0
     for method in sorted({one.method for one in info.points}, key=order_of):
         own = [index for index, one in enumerate(info.points) if one.method == method and one.key in inside]
@@ -137,9 +146,11 @@ def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink) -> Pane
     return Panel(
         name="coordinates",
         title="Every run across its figures",
-        look="Drag a box over an axis to keep the runs inside it, then over the next; a double click keeps all again. "
+        look=("" if brushed else "In colour: the runs of the front. ")
+        + "Drag a box over an axis to keep the runs inside it, then over the next; a double click keeps all again. "
         "Table and Pareto front follow.",
-        alt=f"{shown} of {len(info.points)} points inside the brush, drawn as lines across {len(info.axes)} axes: "
+        alt=f"{shown} of {len(info.points)} points {'inside the brush' if brushed else 'on the front'}, drawn as lines "
+        f"across {len(info.axes)} axes: "
         + ", ".join("method" if name == "method" else FIGURES[name].title for name in info.axes)
         + ".",
         figure=figure,

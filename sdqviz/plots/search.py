@@ -10,7 +10,7 @@ from sdqviz.array import Array
 from sdqviz.experiments.compared.entry import Entry
 from sdqviz.experiments.compared.figures import accuracy_text, place, ticks
 from sdqviz.experiments.run import Run
-from sdqviz.experiments.target import Search, held_out
+from sdqviz.experiments.target import Search, held_out, most_runs
 from sdqviz.experiments.target import size as size_of
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
@@ -23,13 +23,17 @@ from sdqviz.plots.theme import Ink
 def sentence(found: Search) -> str:
     """Say what was found, what the test inputs say to it, and what was not looked at."""
     count = f"{len(found.trials)} runs tried"
+    if not found.complete:
+        count = f"Stopped after {len(found.trials)} of at most {most_runs(found.aim)} runs"
     skipped = "".join(f" Not searched: {name}, {why}." for name, why in found.skipped.items())
     if found.best is None or found.best.report is None:
-        return f"None of the {count} keeps enough: widen the methods or lower the goal.{skipped}"
+        none = f"None of the {count} keeps enough: widen the methods or lower the goal."
+        return f"{none if found.complete else f'{count}: none of them keeps enough.'}{skipped}"
     report = found.best.report
     verdict = "kept" if found.met else "missed on the test inputs, though not on the held-out ones"
     return (
-        f"Smallest found: {_title(found.best)} with {number(size_of(found.best))} bits per original weight and "
+        f"{'Smallest found' if found.complete else 'Smallest so far'}: {_title(found.best)} with "
+        f"{number(size_of(found.best))} bits per original weight and "
         f"{accuracy_text(report.accuracy_after or 0.0)} test accuracy (goal {accuracy_text(found.aim.accuracy)}: "
         f"{verdict}). {count}; a smaller one may exist beyond them.{skipped}"
     )

@@ -137,6 +137,8 @@ SECOND_BOUND = Look("#2f2d2b", "#edebe8", "line-ew-open", "dot")
 
 METHODS: dict[str, Look] = {
     "frame": COMPRESSED,
+    "frame-calibrated": Look("#004C78", "#9AD0F5", "square-open", "dash"),
+    "frame-columns": Look("#3A8DBF", "#2E86C1", "square-x", "dashdot"),
     "round-to-nearest": ROUNDING,
     "gpfq": Look("#009E73", "#2BC79A", "triangle-up", "dashdot"),
     "spfq": Look("#CC79A7", "#DD9CC0", "star", "longdash"),

@@ -51,6 +51,8 @@ class Shown:
         The front of the points.
     first, second : Run or None
         A and B.
+    brushed : bool
+        Whether there is a brush.
     """
 
     total: int
@@ -60,6 +62,7 @@ class Shown:
     info: Pareto
     first: Run | None
     second: Run | None
+    brushed: bool = False
 
 
 def all_runs() -> list[tuple[Run, str]]:
@@ -67,6 +70,20 @@ def all_runs() -> list[tuple[Run, str]]:
     found = [(run, SESSION) for run in history.runs()]
     found += [(run, name) for name, runs in compare_files.imported().items() for run in runs]
     return found + [(run, SHIPPED) for run in link.shipped()]
+
+
+MANY = 40
+"""Lines across the axes beyond which only some are drawn strongly before there is a brush."""
+
+
+def highlighted(shown: Shown) -> tuple[Sequence[Entry], bool]:
+    """Return the points whose lines across the axes are drawn strongly, and whether that is a brush's doing.
+
+    Without one, of many points those of the front: a hundred lines of equal strength cannot be read.
+    """
+    if shown.brushed or len(shown.points) <= MANY:
+        return shown.points, True
+    return [shown.info.points[index] for index in shown.info.front], False
 
 
 def why_empty(shown: Shown) -> str:
@@ -111,7 +128,7 @@ def ask(page: Page) -> Shown:
     info = pareto_info(points, chosen["size_axis"], chosen["loss_axis"], chosen["budget"])
     first, second = _pair(page, filtered, info)
     return Shown(len({run.key for run, _ in runs}), filtered, points, coordinates.coordinates_info(filtered), info,
-                 first, second)  # fmt: skip
+                 first, second, bool(brush))  # fmt: skip
 
 
 def _told(names: Sequence[str]) -> str:

@@ -19,7 +19,9 @@ import streamlit as st
 from sdqviz.choice import PerLayer, Spec
 from sdqviz.error import InputError
 from sdqviz.experiments import target
+from sdqviz.experiments.compared.entry import Entry
 from sdqviz.experiments.compared.filters import ALL
+from sdqviz.experiments.compared.questions import told
 from sdqviz.experiments.run import Run
 from sdqviz.experiments.run_store import RunStore
 from sdqviz.methods import METHODS
@@ -42,14 +44,19 @@ RUN_SECONDS = 300.0
 STARTING = {"round-to-nearest": {"bits": "1, 2, 3, 4"}, "frame": {"bits": "1, 2", "redundancy": "1.5, 2"}}
 """Values at first of a sweep's fields."""
 
-_MEMORY, _FOLDER, _SEEN = "_target memory", "_sweep folder", "_sweep seen"
+_MEMORY, _SO_FAR, _FOLDER, _SEEN = "_target memory", "_target so far", "_sweep folder", "_sweep seen"
+
+
+def memory() -> target.Memory:
+    """Return the trials of this session's searches, which none runs again."""
+    found: dict[str, Run] = st.session_state.setdefault(_MEMORY, {})
+    return found
 
 
 def collect() -> None:
     """Take what searches and sweeps have finished into this session's history."""
-    memory: dict[str, Run] = st.session_state.get(_MEMORY, {})
     known = history.kept()
-    history.add([run for run in list(memory.values()) if run.key not in known])
+    history.add([run for run in list(memory().values()) if run.key not in known])
     file = _store_file(make=False)
     if file is not None and file.is_file():
         with RunStore(file) as store:
@@ -61,7 +68,7 @@ def collect() -> None:
 # -- the smallest size ------------------------------------------------------------------------------
 
 
-def smallest(page: Page) -> None:
+def smallest(page: Page, runs: Sequence[tuple[Run, str]]) -> None:
     """Draw the form of the search, its progress, and what it found."""
     name = page.choices["network"]
     if name == ALL or name not in NETWORKS:
@@ -71,10 +78,10 @@ def smallest(page: Page) -> None:
         st.info(f"The network {name} comes without data, so there is no accuracy to keep; choose another at the left.")
         return
     left, middle, right = st.columns(3)
-    goal = _number(page, left, "goal", 97.5, "Test accuracy to keep, %", 1.0, 100.0,
-                   "The search looks for the fewest bits per original weight that keep it.")  # fmt: skip
-    seed = _number(page, middle, "goal_seed", 0, "Network seed", 0, 9999, "Which training run of the network.")
-    inputs = _number(page, right, "goal_calibration", 512, "Calibration inputs", 16, 4096,
+    goal = number_box(page, left, "goal", 97.5, "Test accuracy to keep, %", 1.0, 100.0,
+                      "The search looks for the fewest bits per original weight that keep it.")  # fmt: skip
+    seed = number_box(page, middle, "goal_seed", 0, "Network seed", 0, 9999, "Which training run of the network.")
+    inputs = number_box(page, right, "goal_calibration", 512, "Calibration inputs", 16, 4096,
                      "Of every run. The inputs the search decides on are others.")  # fmt: skip
     chosen = tuple(filter(None, page.choices["methods"].split(","))) or tuple(sorted(METHODS))
     aim = target.Aim(NETWORKS[name](seed=seed), goal / 100, chosen, calibration=inputs)
@@ -86,22 +93,36 @@ def smallest(page: Page) -> None:
     )
     slot: job.Job[target.Search] = job.slot("target")
     if not slot.running and st.button("Search", type="primary", help="Runs beside the page; Cancel stops it."):
-        memory = st.session_state.setdefault(_MEMORY, {})
-        slot.start(functools.partial(target.find, aim, memory), aim)
+        kept = st.session_state[_SO_FAR] = {}
+        slot.start(functools.partial(target.find, aim, memory(), so_far=functools.partial(kept.__setitem__, aim)), aim)
         st.rerun()
-    slot.show()
-    if slot.result is None:
+    partial: target.Search | None = st.session_state.get(_SO_FAR, {}).get(aim)
+    stopped = slot.cancelled and partial is not None
+    if not stopped:
+        slot.show()
+    found = partial if stopped else slot.result
+    if found is None:
         return
-    _drawn_with(slot)
-    if slot.made_for != aim:
-        st.info("The result below belongs to an earlier goal.")
-    st.markdown(plots.sentence(slot.result))
-    show.panel(plots.draw_search(slot.result, page.ink), page)
-    columns = page.tables["The search's trail"] = plots.trail(slot.result)
+    if not stopped:
+        drawn_with(slot)
+        if slot.made_for != aim:
+            st.info("The result below belongs to an earlier goal.")
+    st.markdown(plots.sentence(found) + _stored_sentence(found, runs))
+    show.panel(plots.draw_search(found, page.ink), page)
+    columns = page.tables["The search's trail"] = plots.trail(found)
     st.dataframe(columns, hide_index=True, key="_table target")
 
 
-def _number(page: Page, box: Any, key: str, default: Any, label: str, low: Any, high: Any, help: str) -> Any:
+def _stored_sentence(found: target.Search, runs: Sequence[tuple[Run, str]]) -> str:
+    """Say whether a stored run of a method that no search runs is a candidate too."""
+    stored = target.among(found.aim, [run for run, _ in runs])
+    if stored is None or (found.best is not None and target.size(found.best) <= target.size(stored)):
+        return ""
+    return f" Among the stored runs a smaller one keeps the accuracy on the test inputs: {told(Entry((stored,), ''))}."
+
+
+def number_box(page: Page, box: Any, key: str, default: Any, label: str, low: Any, high: Any, help: str) -> Any:
+    """Draw a box for a number that is in the link; return its value."""
     value = box.number_input(label, low, high, default, key=key, help=help, bind="query-params")
     page.link.declare(key, value, default, type(default), Spec(label, help, low, high))
     return value
@@ -136,9 +157,9 @@ def sweep(page: Page, networks: Sequence[str], methods: Sequence[str], runs: Seq
     nets = _line(
         page, second, "sweep_networks_seeds", "0", "Network seeds", "Which training runs; 0, 1, 2 are shipped."
     )
-    inputs = _number(page, third, "sweep_calibration", 512, "Calibration inputs", 16, 4096, "Of every run.")
+    inputs = number_box(page, third, "sweep_calibration", 512, "Calibration inputs", 16, 4096, "Of every run.")
     cores = os.cpu_count() or 1
-    workers = _number(page, fourth, "sweep_workers", 1, "Workers", 1, cores, "Processes, with one thread each.")
+    workers = number_box(page, fourth, "sweep_workers", 1, "Workers", 1, cores, "Processes, with one thread each.")
     groups = [_group(page, name) for name in methods]
     values: dict[str, Any] = {
         "title": "Built on the Compare page",
@@ -150,11 +171,11 @@ def sweep(page: Page, networks: Sequence[str], methods: Sequence[str], runs: Seq
     }
     with st.spinner("Reading the libraries"):
         plan = _checked(values)
-    told = _estimate(plan, runs, workers)
+    told_time = _estimate(plan, runs, workers)
     text = toml(values)
     slot: job.Job[Sweep] = job.slot("sweep")
     left, right = st.columns([2, 1], vertical_alignment="bottom")
-    left.markdown(f"**{len(plan):,} runs**, {told}.")
+    left.markdown(f"**{len(plan):,} runs**, {told_time}.")
     right.download_button(
         "TOML for sdqviz sweep", text, "sweep.toml", "application/toml", on_click="ignore", width="stretch",
         help="The same sweep on the command line: sdqviz sweep sweep.toml",
@@ -171,7 +192,7 @@ def sweep(page: Page, networks: Sequence[str], methods: Sequence[str], runs: Seq
         st.caption(why)
     slot.show()
     if slot.result is not None:
-        _drawn_with(slot)
+        drawn_with(slot)
         done = slot.result
         st.caption(
             f"The last sweep: {done.computed} runs in {done.seconds:.0f} s, {done.reused} were there already, "
@@ -181,7 +202,7 @@ def sweep(page: Page, networks: Sequence[str], methods: Sequence[str], runs: Seq
         st.code(text, language="toml")
 
 
-def _drawn_with(slot: job.Job[Any]) -> None:
+def drawn_with(slot: job.Job[Any]) -> None:
     """Draw the page once more if it was begun before the work was done, so that its runs are in the plots too."""
     memory = f"_drawn with {id(slot)}"
     if st.session_state.get(memory) is not slot.result:

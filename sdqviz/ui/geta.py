@@ -298,7 +298,7 @@ def _control(asked: Asked) -> Live | None:
         if live is not None and wanted != live.training:
             st.caption("The form has changed since; the run under way keeps the choices it was started with.")
         return live
-    if slot.problem and slot.problem != job.CANCELLED:
+    if slot.problem and not slot.cancelled:
         st.error(f"{slot.problem}.")
     st.markdown(_state(live, wanted))
     same = live is not None and live.training == wanted

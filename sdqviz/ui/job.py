@@ -26,7 +26,8 @@ Work = Callable[[Progress, ShouldStop], R]
 
 
 CANCELLED = "Cancelled; the previous result is still shown."
-"""What is told of work that was cancelled."""
+CANCELLED_FIRST = "Cancelled; there is no result yet."
+"""What is told of work that was cancelled: where there was a result before, and where there was none."""
 
 
 LIBRARIES = 4.0
@@ -77,6 +78,15 @@ class Job(Generic[R]):
         _jobs.add(self)
 
     @property
+    def cancelled(self) -> bool:
+        """Whether the last work was cancelled."""
+        return self.problem in (CANCELLED, CANCELLED_FIRST)
+
+    @property
+    def _cancelled(self) -> str:
+        return CANCELLED_FIRST if self.result is None else CANCELLED
+
+    @property
     def running(self) -> bool:
         """Whether work is under way; takes the result over once it is not."""
         if self._future is None:
@@ -87,7 +97,7 @@ class Job(Generic[R]):
         try:
             self.result, self.made_for, self.problem = future.result(), self._tag, ""
         except (Stopped, concurrent.futures.CancelledError):
-            self.problem = CANCELLED
+            self.problem = self._cancelled
         except InputError as error:
             self.problem = str(error)
         return False
@@ -134,7 +144,7 @@ class Job(Generic[R]):
         if self._future is not None:
             self._future.cancel()
             self._future = None
-            self.problem = CANCELLED
+            self.problem = self._cancelled
 
     def status(self) -> tuple[float, str]:
         """Return the fraction done (0 … 1) and a line with the stage, k of n and the time left."""

@@ -145,3 +145,42 @@ def test_bad_aims_are_refused(network, change, sentence):
 def test_more_than_float_cannot_be_asked_for(network):
     with pytest.raises(InputError, match=r"accuracy must be at most 0\.98\d+, that of mnist-fnn in float, got 0\.999"):
         target.find(aim(network, 0.999))
+
+
+@pytest.mark.usefixtures("few_lines")
+def test_what_a_stopped_search_had_found_is_told_as_it_goes(network):
+    told, memory = [], {}
+    with pytest.raises(Stopped):
+        target.find(aim(network), memory, should_stop=lambda: len(memory) >= 3, so_far=told.append)
+    assert [len(one.trials) for one in told] == [1, 2, 3] and not any(one.complete for one in told)
+    best = min((run for run in memory.values() if told[-1].enough(run)), key=target.size, default=None)
+    assert told[-1].best is best
+    assert target.find(aim(network), memory).complete
+
+
+def test_the_largest_choices_within_a_budget_are_run(network, monkeypatch, everything):
+    monkeypatch.setattr(target, "LINES", ROUNDING)
+    memory = {}
+    count = target.fill(aim(network), (2.5,), memory)
+    assert count == len(memory) <= 2 * 3
+    sizes = sorted(row[0] for row in everything[0] if row[0] <= 2.5)
+    assert max(map(target.size, (run for run in memory.values() if target.size(run) <= 2.5))) == sizes[-1]
+    assert target.fill(aim(network), (2.5,), memory) == 0
+    with pytest.raises(Stopped):
+        target.fill(aim(network), (1.5, 4.5), memory, should_stop=lambda: len(memory) > count)
+    assert len(memory) > count, "what was finished is kept"
+
+
+def test_stored_runs_of_methods_that_no_search_runs_are_candidates(network, made_run):
+    where = {"network_seed": 0}
+    runs = [
+        made_run("geta", bits=1.4, accuracy=0.96, **where),
+        made_run("geta", bits=1.9, accuracy=0.98, **where),
+        made_run("geta", bits=1.1, accuracy=0.98, network_seed=1),  # another training run
+        made_run("geta", bits=1.2, accuracy=0.98, network="mnist-lenet", **where),
+        made_run("gpfq", bits=1.0, accuracy=0.98, **where),  # a method that is searched
+        made_run("geta", problem="it failed", **where),
+    ]
+    wanted = aim(network, 0.975, ("geta", "gpfq"))
+    assert target.among(wanted, runs) is runs[1]
+    assert target.among(aim(network, 0.975, ("gpfq",)), runs) is None
