@@ -158,7 +158,7 @@ def _filters(page: Page, runs: Sequence[tuple[Run, str]]) -> None:
 
 def many(page: Page, box: Any, key: str, known: Sequence[str], spec: Spec, hint: str) -> tuple[str, ...]:
     """Draw a box of which several names can be chosen; in the link they are joined by commas."""
-    text = _linked(page, key)
+    text = linked(page, key)
     unknown = [name for name in text.split(",") if name and name not in known]
     if unknown:
         page.link.problems.append(
@@ -170,7 +170,7 @@ def many(page: Page, box: Any, key: str, known: Sequence[str], spec: Spec, hint:
     box.multiselect(
         spec.label, known, key=f"_{key}", placeholder=hint, help=spec.help, on_change=_join, args=(key,),
     )  # fmt: skip
-    _write_linked(page, key, text, spec)
+    write_linked(page, key, text, spec)
     return chosen
 
 
@@ -183,7 +183,7 @@ def _brush(page: Page) -> str:
         "What the boxes drawn over the axes stand for; it can be written too: `bits=1..2.5; accuracy=0.97..; "
         f"method=frame,gpfq`. Names: method, {', '.join(FIGURES)}."
     )
-    box, text = page.group("how much"), _linked(page, "brush")
+    box, text = page.group("how much"), linked(page, "brush")
     try:
         parse_brush(text)
     except InputError as error:
@@ -193,7 +193,7 @@ def _brush(page: Page) -> str:
     box.text_input(
         "Brush", key="_brush", max_chars=300, placeholder="everything", help=help_, on_change=follow, args=("brush",)
     )
-    _write_linked(page, "brush", text, Spec("Brush", help_))
+    write_linked(page, "brush", text, Spec("Brush", help_))
     if text:
         box.button("Clear the brush", on_click=_set, args=("brush", ""), help="Keep every run again.", width="stretch")
     return text
@@ -208,7 +208,7 @@ def _set(key: str, value: Any) -> None:
     st.session_state[key] = value
 
 
-def _linked(page: Page, key: str) -> str:
+def linked(page: Page, key: str) -> str:
     """Return a text of the link that no widget of its own holds: what came last, the link or a change here."""
     incoming, memory = page.link.incoming.get(key), f"_linked {key}"
     if incoming is not None and incoming != st.session_state.get(memory):
@@ -216,7 +216,8 @@ def _linked(page: Page, key: str) -> str:
     return str(st.session_state.setdefault(key, ""))
 
 
-def _write_linked(page: Page, key: str, value: str, spec: Spec) -> None:
+def write_linked(page: Page, key: str, value: str, spec: Spec) -> None:
+    """Put such a text into the link."""
     page.link.declare(key, value, "", str, spec)
     st.session_state[f"_linked {key}"] = value
     if value:
@@ -245,7 +246,7 @@ def _pair(page: Page, points: Sequence[Entry], info: Pareto) -> tuple[Run | None
     found: list[Run | None] = []
     for key in "ab":
         spec = Spec(key.upper(), "Key of a run.")
-        wanted = _linked(page, key)
+        wanted = linked(page, key)
         if wanted and wanted not in usable:
             page.link.problems.append(
                 f"{key} must be the key of a run that passes the filters, got {wanted[:KEY_LENGTH]!r}; runs of another "
@@ -254,7 +255,7 @@ def _pair(page: Page, points: Sequence[Entry], info: Pareto) -> tuple[Run | None
             wanted = st.session_state[key] = ""
         rest = [run for run in usual if run not in found]
         found.append(usable[wanted] if wanted else rest[0] if rest else None)
-        _write_linked(page, key, wanted, spec)
+        write_linked(page, key, wanted, spec)
     st.session_state["_pair"] = [run.key[:KEY_LENGTH] if run is not None else "" for run in found]
     return found[0], found[1]
 
@@ -324,4 +325,7 @@ def sweep(page: Page) -> None:
     networks = many(page, left, "sweep_networks", sorted(NETWORKS), spec, "as at the left")
     spec = Spec("Methods", "Each has its own fields below; a field left empty keeps its default.")
     methods = many(page, right, "sweep_methods", sorted(METHODS, key=plots.order_of), spec, "choose")
-    compare_work.sweep(page, networks or ((chosen,) if chosen in NETWORKS else ()), methods, all_runs())
+    try:
+        compare_work.sweep(page, networks or ((chosen,) if chosen in NETWORKS else ()), methods, all_runs())
+    except InputError as error:  # said at its form; the runs above have nothing to do with it
+        st.error(f"{error}.")

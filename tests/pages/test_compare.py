@@ -16,10 +16,11 @@ from sdqviz.asset import ROOT
 from sdqviz.error import InputError
 from sdqviz.experiments import run_csv, target
 from sdqviz.experiments.compared import link
+from sdqviz.experiments.compared.questions import QUESTIONS
 from sdqviz.experiments.sweep_plan import Plan
 from sdqviz.explore import preset
 from sdqviz.explore.wording import number
-from sdqviz.ui import compare, compare_files, compare_work
+from sdqviz.ui import compare, compare_files, compare_work, job
 from sdqviz.ui.launch import MAIN
 
 
@@ -366,3 +367,42 @@ def test_what_is_shipped_is_enough_to_be_alive(monkeypatch):
     single = opened(seeds="all", network="all")
     assert numbers(single)[0] == str(len(runs))
     assert sum(len(chart.proto.spec) for chart in single.get("plotly_chart")) <= 500_000
+
+
+# -- the question line --------------------------------------------------------------------------------
+
+
+def test_questions_are_answered_from_the_runs_and_are_in_the_link():
+    page = opened()
+    box = page.selectbox(key="_question")
+    assert len(box.options) == 5 and box.value == "smallest"
+    texts = set()
+    for name in QUESTIONS:
+        page.selectbox(key="_question").set_value(name).run()
+        assert not page.exception and not page.error and link_of(page)["question"] == name
+        said = [one.value for one in page.markdown if " run" in one.value or "bits" in one.value]
+        texts.add(said[0])
+    assert len(texts) == 5
+    again = opened(**link_of(page))
+    assert again.selectbox(key="_question").value == list(QUESTIONS)[-1] and not again.warning
+    strange = opened(question="why")
+    assert strange.selectbox(key="_question").value == "smallest" and not strange.error
+    assert "question must be one of smallest" in strange.warning[0].value
+
+
+def test_a_cancelled_search_keeps_its_best_and_says_what_it_is(monkeypatch):
+    lines = {"round-to-nearest": (target.Line("bits", (1, 2, 3, 4, 5), {"fit": "mse"}),)}
+    monkeypatch.setattr(target, "LINES", lines)
+    page = opened(view="Smallest size", methods="round-to-nearest", goal=90.0)
+    slot = page.session_state["_job target"]
+    aim = target.Aim(sq.NETWORKS["mnist-fnn"](seed=0), 0.9, ("round-to-nearest",), 512)
+    told = []
+    memory = {}
+    with pytest.raises(sq.Stopped):
+        target.find(aim, memory, should_stop=lambda: len(memory) >= 2, so_far=told.append)
+    page.session_state["_target so far"] = {aim: told[-1]}
+    slot.problem = job.CANCELLED_FIRST  # as a cancelled search leaves it
+    page.run()
+    text = " ".join(one.value for one in page.markdown)
+    assert "Smallest so far: round-to-nearest" in text and "Stopped after 2 of at most 3 runs" in text
+    assert not [one.value for one in page.info if "previous result" in one.value]
