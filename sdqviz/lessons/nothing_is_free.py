@@ -10,7 +10,8 @@ from sdqviz.compression.compress import compress
 from sdqviz.explore.wording import number, percent
 from sdqviz.lessons import LESSONS
 from sdqviz.lessons.lesson import Claim, Lesson, OneOf, Reveal, Series
-from sdqviz.methods import METHODS
+from sdqviz.methods.frame_quantization import FrameQuantization
+from sdqviz.methods.round_to_nearest import RoundToNearest
 from sdqviz.networks.catalogue import NETWORKS
 
 
@@ -48,8 +49,8 @@ class NothingIsFree(Lesson):
         network = NETWORKS["mnist-fnn"]().load()
         choices = {"network": "mnist-fnn", "method": "frame", "size": 1000, "bits": 1, "step_rule": "range-column"}
         ways = {
-            "A: one-bit frames": METHODS["frame"](size=1000, bits=1, step_rule="range-column"),
-            "B: four-bit rounding": METHODS["round-to-nearest"](bits=4),
+            "A: one-bit frames": FrameQuantization(size=1000, bits=1, step_rule="range-column"),
+            "B: four-bit rounding": RoundToNearest(bits=4),
         }
         reports = [compress(network, method).report for method in ways.values()]
         a, b = (one.bits_per_weight for one in reports)
