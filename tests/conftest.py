@@ -37,12 +37,13 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """Keep a file's tests in one process, and all browser tests in one: they share a server and a browser."""
+    """Keep a file's tests in one process, and files that share what is costly: a browser, finished runs."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+            shared = (one for one in ("tests/browser/", "tests/experiments/test_sweep") if nodeid.startswith(one))
+            return next(shared, None) or super()._split_scope(nodeid)
 
     return Scheduling(config, log)
 

@@ -14,6 +14,7 @@ DOCUMENTS = [
     ROOT / "assets" / "README.md",
     *sorted((ROOT / "assets" / "texts" / "results").glob("*.md")),
     *sorted((ROOT / "assets" / "texts" / "guide").glob("*.md")),
+    *sorted((ROOT / "assets" / "texts" / "learn").glob("*.md")),
 ]
 LONGEST_README = 200
 IMPORT = re.compile(r"from (sdqviz(?:\.\w+)*) import (\w+(?:, \w+)*)|import (sdqviz(?:\.\w+)*)")

@@ -6,13 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from sdqviz.compression.compress import compress
 from sdqviz.explore.wording import number, percent
 from sdqviz.lessons import LESSONS
 from sdqviz.lessons.lesson import Claim, Lesson, OneOf, Reveal, Series
-from sdqviz.methods.frame_quantization import FrameQuantization
-from sdqviz.methods.round_to_nearest import RoundToNearest
-from sdqviz.networks.catalogue import NETWORKS
 
 
 @LESSONS.register
@@ -46,6 +42,11 @@ class NothingIsFree(Lesson):
 
     def reveal(self) -> Reveal:
         """Compress the shipped network twice and test it on 10,000 images."""
+        from sdqviz.compression.compress import compress  # torch: the page opens without it
+        from sdqviz.methods.frame_quantization import FrameQuantization
+        from sdqviz.methods.round_to_nearest import RoundToNearest
+        from sdqviz.networks.catalogue import NETWORKS
+
         network = NETWORKS["mnist-fnn"]().load()
         choices = {"network": "mnist-fnn", "method": "frame", "size": 1000, "bits": 1, "step_rule": "range-column"}
         ways = {

@@ -90,7 +90,7 @@ def test_cold_server_paints_the_link_it_is_asked_for(browser, fresh_server):
     page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
 def test_the_page_fits_a_narrow_window_in_both_themes(browser, server, scheme, runs_file):
     context = browser.new_context(color_scheme=scheme, viewport={"width": 900, "height": 1000})
     page = context.new_page()

@@ -4,7 +4,7 @@ import pytest
 
 import sdqviz as sq
 
-PAGES = ("", "sigma-delta", "frames")
+PAGES = ("", "sigma-delta", "frames", "learn?lesson=small-step&card=2")
 HEADING = "h1"
 PLOT = ".js-plotly-plot .main-svg"
 MOST_SENT = 300_000

@@ -209,6 +209,7 @@ def test_progress_grows_and_a_stop_keeps_what_is_finished(tmp_path):
     assert len(cells_in(tmp_path)) == 4
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
     arguments = ("table3", "--nets", "1", "--sizes", "500,600,700")
     killed = start(tmp_path, *arguments)

@@ -59,6 +59,7 @@ def cluster(tmp_path, sweeping):
     made.close()
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_same_rows_and_loses_none_when_a_worker_is_killed(small, cluster, tmp_path, sweeping):
     cluster.add_worker()
     cluster.add_worker()

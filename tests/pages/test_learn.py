@@ -1,6 +1,8 @@
 """The page Learn without a browser: cards, guesses, answers, and the lists beside the lessons."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -77,3 +79,17 @@ def test_the_lists_are_complete():
     assert "| $\\delta$ | the step between levels |" in text and "GPTQ: Accurate" in text
     rows = re.findall(r"^\| .*`methods/gptq.py`", text, re.MULTILINE)
     assert len(rows) == 1, "the table from the papers to the code is README's"
+
+
+def test_it_opens_without_torch():
+    program = f"""
+import sys, logging
+logging.disable(logging.CRITICAL)
+from streamlit.testing.v1 import AppTest
+at = AppTest.from_file({str(MAIN)!r}, default_timeout=60).run()
+at.switch_page("../../pages/learn.py").run()
+assert not at.exception and at.subheader
+print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,6 +1,7 @@
 """Small networks, one for each way channels can depend on each other: what is found, and that zero equals cut."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -38,6 +39,9 @@ def conv(inputs, outputs, kernel=3, **options):
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, **options)
 
 
+head = functools.partial(nn.Linear, out_features=5)
+
+
 def bare(*shape):
     return nn.Parameter(torch.zeros(shape))
 
@@ -59,14 +63,6 @@ def sample(shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def head(width, classes=5):
-    return nn.Linear(width, classes)
-
-
-def over_space(x):
-    return x.mean((2, 3))
-
-
 def images(function, units, width=8, **parts):
     """An image network: conv 3 -> ``width`` called a, the function, the mean over space, a dense layer out."""
     built = {"a": lambda: conv(3, width), **parts}
@@ -74,7 +70,7 @@ def images(function, units, width=8, **parts):
     def build():
         made = {name: part() for name, part in built.items()}
         made.setdefault("out", head(width))
-        return Net(lambda net, x: net.out(over_space(function(net, net.a(x)))), **made)
+        return Net(lambda net, x: net.out(function(net, net.a(x)).mean((2, 3))), **made)
 
     return Case(build, IMAGE, {**units, "out": OUT})
 
@@ -271,12 +267,12 @@ CASES = {
         TOKENS, {"a": "joins a parameter", "out": OUT},
     ),
     "standardised weight": Case(
-        lambda: Net(lambda net, x: net.out(over_space(net.a(x))), a=StandardisedConv(3, 8, 3, padding=1), out=head(8)),
+        lambda: Net(lambda net, x: net.out(net.a(x).mean((2, 3))), a=StandardisedConv(3, 8, 3, padding=1), out=head(8)),
         IMAGE, {"a": "joins a parameter", "out": OUT},
     ),
     "normed weight": Case(
         lambda: Net(
-            lambda net, x: net.out(over_space(net.a(x))), a=nn.utils.parametrizations.weight_norm(conv(3, 8)),
+            lambda net, x: net.out(net.a(x).mean((2, 3))), a=nn.utils.parametrizations.weight_norm(conv(3, 8)),
             out=head(8),
         ),
         IMAGE, {"a": "_weight_norm", "out": OUT},
