@@ -46,8 +46,7 @@ def bare(*shape):
     return nn.Parameter(torch.zeros(shape))
 
 
-IMAGE, TOKENS = (2, 3, 8, 8), (2, 5, 12)
-OUT = "reach the output"
+IMAGE, TOKENS, OUT = (2, 3, 8, 8), (2, 5, 12), "reach the output"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -377,11 +376,9 @@ def test_groups_are_as_expected(case):
 
 def test_cut_equals_zero(case):
     module, x, _, found = case
+    units = {place: found.groups[place].units for place in found.prunable}
     rng = np.random.default_rng(0)
-    removed = {
-        place: rng.choice(found.groups[place].units, max(1, found.groups[place].units // 2), replace=False)
-        for place in found.prunable
-    }
+    removed = {place: rng.choice(count, max(1, count // 2), replace=False) for place, count in units.items()}
     zeroed = found.masked(module, removed)
     smaller = removal.remove(module, found.recipe(removed))
     with torch.no_grad():

@@ -10,6 +10,7 @@ import pytest
 
 from sdqviz.bounds import path as pb
 from sdqviz.bounds.path import NO_CLIPPING, Clipping, Operator, PathLayer, Sensitivity
+from sdqviz.error import InputError
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid
 
