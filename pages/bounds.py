@@ -1,7 +1,5 @@
 """Bounds: what is proved and what is measured, along a sweep, on logarithmic axes."""
 
-import streamlit as st
-
 from sdqviz.explore.bounds import link, tables, words
 from sdqviz.plots.bounds.curves import draw_curves
 from sdqviz.plots.bounds.ladder import draw_ladder
@@ -41,12 +39,14 @@ with screen.page(
             ),
         )
         if curve.sweep.left_out:
-            st.caption(words.left_out(curve))
+            show.say(page, words.left_out(curve), "caption")
         if curve.violations:
-            st.error(f"These runs lie above a bound that should hold:\n\n{tables.violation_table(curve)}")
+            show.say(
+                page, f"These runs lie above a bound that should hold:\n\n{tables.violation_table(curve)}", "error"
+            )
         equal = bool(page.choices.get("equal", False))
         show.panel(draw_curves(curve, page.ink, equal), page)
         place = link.place_of(curve, page.choices["at"])
         show.panels([draw_ladder(curve, place, page.ink, equal), draw_ratio(curve, page.ink)], page)
-        st.markdown(f"**All bounds on this error**\n\n{tables.bound_table(curve)}")
+        show.say(page, f"**All bounds on this error**\n\n{tables.bound_table(curve)}")
     bounds.published(page)

@@ -1,7 +1,5 @@
 """Network: what if a whole network were stored this way? Accuracy, errors, bounds and size, layer by layer."""
 
-import streamlit as st
-
 from sdqviz.explore.network import link, words
 from sdqviz.explore.wording import number, size
 from sdqviz.plots.network import overview as panels
@@ -36,10 +34,10 @@ with screen.page(
             show.Headline(*words.error_headline(report)),
         )
         if report.note:
-            st.info(f"{report.note[:1].upper()}{report.note[1:]}.")
+            show.say(page, f"{report.note[:1].upper()}{report.note[1:]}.", "info")
         wins = words.verdict_on_rounding(comparison)
         if wins:
-            st.info(wins)
+            show.say(page, wins, "info")
 
         spread = network.seeds(asked, shown)
         if spread is not None:
@@ -49,5 +47,5 @@ with screen.page(
         if shown.answer is not None:
             show.panels(panels.closely(shown.answer, layer, asked.vector, page.ink), page)
         network.table(shown)
-        st.caption("  \n".join(words.counts(report)))
+        show.say(page, "  \n".join(words.counts(report)), "caption")
         network.complete(shown)

@@ -1,7 +1,5 @@
 """Path following: one layer quantized weight after weight, each making up for the errors so far."""
 
-import streamlit as st
-
 from sdqviz.explore.layer_walks import choice, link, words
 from sdqviz.explore.layer_walks import walk as walks
 from sdqviz.explore.wording import number, percent
@@ -50,10 +48,10 @@ with screen.page(
     )
     advice = words.range_advice(run)
     if advice:
-        st.markdown(f":material/straighten: {advice}")
+        show.say(page, f":material/straighten: {advice}")
 
     show.panel(paths.draw_paths(run, page.ink), page)
     drawn = paths.panels(run, aligned, widths, page.ink)
     show.panels(drawn[:2], page)
-    st.markdown(f"**All bounds on this error**\n\n{words.bound_table(run)}")
+    show.say(page, f"**All bounds on this error**\n\n{words.bound_table(run)}")
     show.panels(drawn[2:], page)

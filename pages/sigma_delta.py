@@ -1,7 +1,5 @@
 """ΣΔ Lab: one vector, a frame and a few bits; every step of the walk."""
 
-import streamlit as st
-
 import sdqviz as sq
 from sdqviz.explore import sigma_delta as lab
 from sdqviz.explore import vector
@@ -50,13 +48,15 @@ with screen.page(
         show.verdict(run.tightest, run.error),
     )
     if not run.trace.stable:
-        st.warning(
+        show.say(
+            page,
             f"The quantizer is overloaded at {run.overload} of {run.frame.size} steps: {run.trace.reason}. "
-            "No bound applies."
+            "No bound applies.",
+            "warning",
         )
     lost = lab.verdict_on_rounding(run)
     if lost:
-        st.markdown(f":material/balance: {lost}")
+        show.say(page, f":material/balance: {lost}")
 
     show.panel(steps.draw_steps(run, page.ink), page)
-    show.panels(vector_plots.panels(run, page.ink), page, beside=lambda: show.bounds(run.bounds, run.error))
+    show.panels(vector_plots.panels(run, page.ink), page, beside=lambda: show.bounds(page, run.bounds, run.error))

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from plotly.io import to_html
@@ -23,6 +24,9 @@ from sdqviz.explore.wording import number
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 from sdqviz.version import __version__
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+"""Hosts that only the computer itself can reach."""
 
 ROWS = 100
 """Rows of a table that are written out; the embedded CSV has them all."""
@@ -53,6 +57,8 @@ class View:
         The lines that give the numbers; may be empty.
     ink : Ink
         The colours the plots are drawn in.
+    said : sequence of str
+        Verdicts, warnings and tables the page shows as text, Markdown.
     """
 
     title: str
@@ -64,6 +70,7 @@ class View:
     link: str
     code: str
     ink: Ink
+    said: Sequence[str] = ()
 
 
 STYLE = """
@@ -106,6 +113,7 @@ def write(view: View) -> bytes:
     body = [
         f"<h1>{_text(view.title)}</h1><p>{_text(view.question)}</p>",
         f"<div class='strip'>{strip}</div>" if strip else "",
+        _said(view.said),
         *(_panel(one) for one in view.panels),
         *(_table_section(title, columns) for title, columns in view.tables.items()),
         _choices(view),
@@ -127,6 +135,7 @@ def _text(value: Any) -> str:
 def _panel(one: Panel) -> str:
     figure = to_html(
         one.figure, full_html=False, include_plotlyjs=False, include_mathjax=False, default_width="100%",
+        auto_play=False,
         config={"displaylogo": False, "responsive": True},
     )  # fmt: skip
     columns = one.table()
@@ -145,11 +154,12 @@ def _csv_link(one: Panel) -> str:
 
 
 def _formula(formula: Formula) -> str:
-    lines = [f"<p class='formula'>{_text(readable(formula.latex))}</p>"]
+    lines = [f"<p class='formula'>{formula_text(formula.latex)}</p>"]
     if formula.substituted:
-        lines.append(f"<p class='formula'>{_text(readable(formula.substituted))}</p>")
+        lines.append(f"<p class='formula'>{formula_text(formula.substituted)}</p>")
     items = "".join(
-        f"<li><i>{_text(readable(symbol))}</i> {_text(meaning)}{f': <b>{_text(value)}</b>' if value else ''}</li>"
+        f"<li>{formula_text(symbol) if symbol else ''} {_text(meaning)}"
+        f"{f': <b>{_text(value)}</b>' if value else ''}</li>"
         for symbol, meaning, value in formula.symbols
     )
     lines.append(f"<ul>{items}</ul>" if items else "")
@@ -181,7 +191,9 @@ def _cell(value: Any) -> str:
 
 def _choices(view: View) -> str:
     rows = "".join(f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in view.choices.items())
-    safe = view.link if view.link.startswith(("http://", "https://")) else ""
+    address = urlsplit(view.link)
+    known = address.scheme in ("http", "https") and address.hostname not in LOCAL  # nobody else can follow those
+    safe = view.link if known else ""
     link = f"<p>Link: <a href='{_text(safe)}'>{_text(safe)}</a></p>" if safe else ""
     data = base64.b64encode(json.dumps(dict(view.choices), ensure_ascii=False, indent=1).encode()).decode()
     file = f"<a download='sdqviz-choices.json' href='data:application/json;base64,{data}'>The choices as JSON</a>"
@@ -196,103 +208,44 @@ def _origin() -> str:
     return f"sdqviz {__version__}, {', '.join(found)}; written {now}. This file holds everything it shows."
 
 
-# -- formulas as text -------------------------------------------------------------------------------
-
-_SIGNS = {
-    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "Delta": "Δ", "epsilon": "ε", "varepsilon": "ε",
-    "eta": "η", "theta": "θ", "lambda": "λ", "Lambda": "Λ", "mu": "μ", "nu": "ν", "pi": "π", "rho": "ρ",
-    "sigma": "σ", "Sigma": "Σ", "tau": "τ", "phi": "φ", "varphi": "φ", "Phi": "Φ", "psi": "ψ", "omega": "ω",
-    "ell": "ℓ", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "ne": "≠", "neq": "≠", "approx": "≈", "sim": "∼",
-    "in": "∈", "notin": "∉", "subset": "⊂", "cup": "∪", "cap": "∩", "infty": "∞", "partial": "∂", "nabla": "∇",
-    "sum": "∑", "prod": "∏", "int": "∫", "cdot": "·", "cdots": "…", "dots": "…", "ldots": "…", "times": "×",
-    "pm": "±", "to": "→", "rightarrow": "→", "mapsto": "↦", "iff": "⇔", "implies": "⇒", "Rightarrow": "⇒",
-    "exists": "∃", "nexists": "∄", "forall": "∀", "langle": "⟨", "rangle": "⟩", "lVert": "‖", "rVert": "‖",
-    "Vert": "‖", "lvert": "|", "rvert": "|", "vert": "|", "mid": "|", "lceil": "⌈", "rceil": "⌉", "lfloor": "⌊",
-    "rfloor": "⌋", "circ": "∘", "odot": "⊙", "otimes": "⊗", "top": "ᵀ", "dagger": "†", "prime": "′", "star": "*",
-    "ast": "*", "neg": "¬", "colon": ":", "setminus": "∖", "emptyset": "∅", "ll": "≪", "gg": "≫", "propto": "∝",
-    "leftarrow": "←", "Longrightarrow": "⇒", "Longleftrightarrow": "⇔", "kappa": "κ", "xi": "ξ", "zeta": "ζ",
-    "chi": "χ", "Gamma": "Γ", "Theta": "Θ", "Psi": "Ψ", "Omega": "Ω", "|": "‖", "{": "{", "}": "}", "\\": "; ",
-    "quad": "  ", "qquad": "    ", "max": "max", "min": "min", "log": "log", "exp": "exp", "sup": "sup",
-    "inf": "inf", "sin": "sin", "cos": "cos", "lim": "lim", "det": "det", "Pr": "Pr", "arg": "arg", "ker": "ker",
-}  # fmt: skip
-_ACCENTS = {"tilde": "\u0303", "hat": "\u0302", "bar": "\u0304", "widetilde": "\u0303", "widehat": "\u0302",
-            "overline": "\u0304", "dot": "\u0307", "vec": "\u20d7"}  # fmt: skip
-_PLAIN = """text mathrm mathbb mathcal mathbf mathsf mathit operatorname boldsymbol textstyle displaystyle left right
-big Big bigl bigr Bigl Bigr limits nolimits""".split()  # noqa: SIM905 - commands that only set the type
-_RAISED = str.maketrans("0123456789+-=()nijT", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱʲᵀ")
-_LOWERED = str.maketrans("0123456789+-=()aeijknmoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑᵢⱼₖₙₘₒₚᵣₛₜᵤᵥₓ")
-_TOKEN = re.compile(r"\\([A-Za-z]+)\s*|\\(.)|(\s+)|(.)", re.DOTALL)
+# -- formulas and what was said -----------------------------------------------------------------------
 
 
-def readable(latex: str) -> str:
-    r"""Write a formula as a line of plain text, near enough to read; the LaTeX itself stands beside it.
+def formula_text(latex: str) -> str:
+    r"""Return a formula as MathML, which browsers draw by themselves; what cannot be read is shown as LaTeX.
 
     Examples
     --------
-    >>> readable(r"\frac{\lVert W-Q\rVert_F}{\sqrt{N}}\le\tfrac{\delta}{2}\,x^2")
-    '‖W-Q‖_F/√N ≤ δ/2 x²'
+    >>> "<mfrac>" in formula_text(r"\frac{a}{b}")
+    True
     """
-    tokens = [match.group(0).strip() or " " for match in _TOKEN.finditer(latex)]
-    text, _ = _sequence(tokens, 0, "")
-    return re.sub(r" +", " ", text).strip()
+    from latex2mathml.converter import convert
+
+    try:
+        return str(convert(latex))
+    except Exception:  # a formula that is cut short: any error of the converter means the same
+        return f"<code>{_text(latex)}</code>"
 
 
-def _sequence(tokens: Sequence[str], at: int, end: str) -> tuple[str, int]:
-    """Read up to the token ``end``; return the text and the place behind it."""
-    parts: list[str] = []
-    while at < len(tokens) and tokens[at] != end:
-        part, at = _piece(tokens, at)
-        parts.append(part)
-    return "".join(parts), at + 1
+def _said(texts: Sequence[str]) -> str:
+    """Write what the page said, verdicts first to last; tables as tables."""
+    parts = []
+    for text in texts:
+        for block in re.split(r"\n\s*\n", re.sub(r":material/\w+:\s*", "", text)):
+            lines = [line.strip() for line in block.splitlines() if line.strip()]
+            if lines and all(line.startswith("|") for line in lines):
+                rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+                body = [rows[0], *(row for row in rows[1:] if not set("".join(row)) <= set("-: "))]
+                parts.append(_rows(body))
+            elif lines:
+                bold = re.sub(r"[*]{2}(.+?)[*]{2}", r"<b>\1</b>", _text(" ".join(lines)))
+                parts.append(f"<p>{bold}</p>")
+    return f"<section class='said'>{''.join(parts)}</section>" if parts else ""
 
 
-def _piece(tokens: Sequence[str], at: int) -> tuple[str, int]:
-    """Read one token with its arguments."""
-    token, at = tokens[at], at + 1
-    name = token[1:]
-    if token == "{":
-        return _sequence(tokens, at, "}")
-    if token in ("^", "_"):
-        inner, at = _argument(tokens, at)
-        table = _RAISED if token == "^" else _LOWERED
-        small = inner.translate(table)
-        if inner and all(ord(letter) in table or letter in "ᵀ†′" for letter in inner):
-            return small, at
-        return f"{token}{inner}" if len(inner) < 2 else f"{token}({inner})", at
-    if token in ("\\frac", "\\tfrac", "\\dfrac"):
-        above, at = _argument(tokens, at)
-        below, at = _argument(tokens, at)
-        return f"{_grouped(above)}/{_grouped(below, single=True)}", at
-    if token == "\\sqrt":
-        inner, at = _argument(tokens, at)
-        return f"√{_grouped(inner, single=True)}", at
-    if not token.startswith("\\"):
-        return ("" if token == "}" else "  " if token == "&" else f" {token} " if token in "=<>" else token), at
-    if name in _ACCENTS:
-        inner, at = _argument(tokens, at)
-        return inner[:1] + _ACCENTS[name] + inner[1:], at
-    if name in _PLAIN:
-        return "", at
-    if name in ("begin", "end"):  # only cases occur
-        _, at = _argument(tokens, at)
-        return "{ " if name == "begin" else " }", at
-    sign = _SIGNS.get(name, " " if name in (",", ";", ":", " ", "!") else name)
-    return (f" {sign} " if sign in "≤≥≠≈∼∈∉⊂→←↦⇔⇒≪≫∝" or (sign.isalpha() and len(sign) > 1) else sign), at
+def _rows(rows: Sequence[Sequence[str]]) -> str:
+    def cells(row: Sequence[str], tag: str) -> str:
+        return "".join(f"<{tag}>{_text(cell.replace(chr(92) + '|', '|'))}</{tag}>" for cell in row)
 
-
-def _argument(tokens: Sequence[str], at: int) -> tuple[str, int]:
-    while at < len(tokens) and tokens[at] == " ":
-        at += 1
-    if at >= len(tokens):
-        return "", at
-    text, at = _piece(tokens, at)
-    return text.strip(), at
-
-
-_NORM = r"‖[^‖]*‖\S*|\|[^|]*\|\S*|\d+"
-_PRODUCT, _SYMBOL = (re.compile(rf"{_NORM}|{one}") for one in (r"[^\s+\-−·/=<>≤≥∑]+", r"√?\w[\u0300-\u036f⁰-₟ⁿᵢ-ᵪⱼ]*"))
-
-
-def _grouped(text: str, *, single: bool = False) -> str:
-    """Put brackets around what would be read apart: sums, and with ``single`` products too."""
-    return text if (_SYMBOL if single else _PRODUCT).fullmatch(text) else f"({text})"
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows[1:])
+    return f"<div class='wide'><table><tr>{cells(rows[0], 'th')}</tr>{body}</table></div>"

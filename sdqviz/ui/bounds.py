@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from sdqviz.error import InputError
 from sdqviz.experiments.paper import shipped as paper
 from sdqviz.experiments.paper.result import Result
 from sdqviz.explore.bounds import link
@@ -27,13 +28,13 @@ WHAT = ("source", "weights", "layer", "network", "nets", "frame", "method")
 """Fields of subjects that say what is bounded."""
 
 
-def ask(page: Page) -> Sweep:
+def ask(page: Page) -> Sweep | None:
     """Draw the form: what is bounded, what of it is swept, the rest of it, the range.
 
-    Raises
-    ------
-    InputError
-        If the choices do not go together.
+    Returns
+    -------
+    Sweep or None
+        None if the choices do not go together.
     """
     names = tuple(sorted(SUBJECTS))
     cls = SUBJECTS[
@@ -84,8 +85,13 @@ def ask(page: Page) -> Sweep:
             options=("none", *paper.SHOWN),
             where="how",
         )
-    page.check()
-    return link.asked(page.choices)
+    try:
+        page.check()
+        sweep = link.asked(page.choices)
+        sweep.estimated_seconds()  # refuses what has no point at all
+    except InputError:
+        return None
+    return sweep
 
 
 def _range(page: Page, cls: type[Subject], name: str) -> None:
@@ -144,7 +150,7 @@ def _without_use(
     return any(known[other] not in values for other, values in rules)
 
 
-def run(page: Page, sweep: Sweep) -> Curve | None:
+def run(page: Page, sweep: Sweep | None) -> Curve | None:
     """Return what to draw: at once where that takes under a second, else after Run; until then the previous curve.
 
     Raises
@@ -152,6 +158,8 @@ def run(page: Page, sweep: Sweep) -> Curve | None:
     InputError
         If the choices cannot be used.
     """
+    if sweep is None:  # says why, and goes on with what worked last
+        return page.compute(link.build)
     seconds = sweep.estimated_seconds()
     network = sweep.subject.name == "network"
     if network:

@@ -322,7 +322,7 @@ def _foot(foot: DeltaGenerator, opened: Page, title: str, question: str) -> None
     if opened.drawn:
         view = html_report.View(
             title, question, st.session_state[HEADLINES], opened.drawn, opened.tables, opened.choices,
-            link.address(), opened.lines, opened.ink,
+            link.address(), opened.lines, opened.ink, opened.said,
         )  # fmt: skip
         foot.download_button(
             "HTML report",

@@ -56,6 +56,12 @@ def headlines(*numbers: Headline) -> None:
                 st.caption(one.note)
 
 
+def say(page: Page, text: str, kind: Literal["markdown", "info", "warning", "error", "caption"] = "markdown") -> None:
+    """Write a verdict, a warning or a table on the page, and into its report."""
+    page.said.append(text)
+    getattr(st, kind)(text)
+
+
 def verdict(bound: Bound, measured: float) -> Headline:
     """Return the headline that says whether a bound holds, computed from the bound and the measured value."""
     return limit("Bound holds?", bound, measured)
@@ -226,13 +232,12 @@ def texts(folder: str) -> None:
             st.markdown(text)
 
 
-def bounds(found: Sequence[Bound], measured: float) -> None:
+def bounds(page: Page, found: Sequence[Bound], measured: float) -> None:
     """Draw a table of bounds beside the measured value; those that do not apply say why."""
-    st.markdown("**All bounds on this error**")
     lines = ["| bound | value | measured / bound | applies |", "|---|---|---|---|"]
     for bound in found:
         ratio = number(measured / bound.value) if bound.holds and bound.value > 0 else "n/a"
         applies = "yes" if bound.holds else f"not applicable: {bound.reason}."
         applies = applies.replace("|", "\\|")  # a bar would end the cell
         lines.append(f"| {bound.title} | {number(bound.value) if bound.holds else 'n/a'} | {ratio} | {applies} |")
-    st.markdown("\n".join(lines))
+    say(page, "**All bounds on this error**\n\n" + "\n".join(lines))

@@ -13,7 +13,7 @@ QUICK = ("sigma-delta", "frames", "path-following", "bounds")
 SKIPPED = {"picture", "seed", "paper"}
 """Controls without influence on whether there is a picture, or whose every value is as good as another."""
 
-SAMPLE, PAIRS = 9, 60
+SAMPLE, PAIRS = 4, 40
 
 
 def opened(address):
