@@ -174,7 +174,7 @@ def _operator(quantizer: QuantizerChoice, item: CompressedLayer, path: PathRecor
 
 def _matrix(item: CompressedLayer, weight: Array, bias: Array | None) -> Array:
     """Return the matrix whose rows are the vectors the method quantized (its transpose has the same norm)."""
-    axis = item.parameters.get("axis", "rows")
+    axis = item.axis
     vectors = to_vectors(weight, item.layer.groups, axis)
     return vectors if item.bias is None else join_bias(vectors, bias, item.layer.groups, axis)
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.explore.what_if import Answer
-from sdqviz.methods.frame_states import walk_states
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,13 +62,13 @@ def vector(asked: Answer, name: str, which: str = "worst") -> Vector:
     from sdqviz.networks.layer import to_vectors
 
     item = asked.layer(name)
-    layer, axis = item.layer, item.parameters.get("axis", "rows")
+    layer, axis = item.layer, item.axis
     before, after = (to_vectors(weight, layer.groups, axis) for weight in (layer.weight, item.weight))
     rounded = to_vectors(asked.comparison.rounding.weights[name].astype(float), layer.groups, axis)
     order = np.argsort(np.linalg.norm(before - after, axis=1), kind="stable")
     index = int(order[{"worst": -1, "median": len(order) // 2, "best": 0}[which]])
     step = float(item.step[index if len(item.step) > 1 else 0])
-    states = walk_states(item, slice(index, index + 1))[1][0] if "frame" in item.parameters else None
+    states = None if item.states is None else item.states(slice(index, index + 1))[1][0]
     return Vector(
         index=index,
         kind="column" if axis == "columns" else "neuron",

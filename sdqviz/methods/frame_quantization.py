@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
 from sdqviz.methods import METHODS
-from sdqviz.methods.frame_states import shaping_of, synthesis_of
+from sdqviz.methods.frame_states import shaping_of, synthesis_of, walk_states
 from sdqviz.methods.frame_vectors import (
     Carrier,
     chunks,
@@ -321,7 +322,7 @@ class _Work:
             progress(rows.stop)
         unstable = largest > self.taps.reach(self.bits) * steps
         weights, bias = split_bias(vectors, self.layer.groups, choice.axis) if self.with_bias else (vectors, None)
-        return CompressedLayer(
+        item = CompressedLayer(
             layer=self.layer,
             weight=from_vectors(weights, self.layer.weight.shape, self.layer.groups, choice.axis),
             bias=bias,
@@ -349,7 +350,9 @@ class _Work:
             unstable=int(unstable.sum()),
             seconds=time.perf_counter() - begun,
             note=self._note(walked),
+            axis=choice.axis,
         )
+        return dataclasses.replace(item, states=functools.partial(walk_states, item))
 
     def _step(self, walked: Carrier, pieces: list[slice], global_norm: float) -> tuple[Array, Array, list[Array]]:
         """Return δ for the layer (a scalar) or for each vector, each largest |coefficient|, and what was analysed."""

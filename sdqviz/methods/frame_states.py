@@ -59,10 +59,10 @@ def walk_states(result: CompressedLayer, rows: slice = slice(None)) -> tuple[Wal
 
 def state_bound(result: CompressedLayer) -> Bound | None:
     """Bound ‖W − Q‖₂ by the states of a layer's walks, stable or not; None for a layer that no frame carries."""
-    if "dual" not in result.parameters:
+    if result.states is None:
         return None
     carrier = carrier_of(result.parameters, result.stored["levels"].bits)
-    walk, states = walk_states(result)
+    walk, states = result.states()
     if carrier.taps == FIRST and carrier.dual is None:
         return layer_bound_states(walk, spectral_norm(states), float(np.linalg.norm(states[:, -1])))
     return layer_bound_shaped_states(shaping_of(carrier, result.parameters["dual"]), spectral_norm(states))

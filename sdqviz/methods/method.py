@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from sdqviz.array import FLOAT_BITS, Array
 from sdqviz.bounds.statement import Bound
 from sdqviz.choice import Choice
 from sdqviz.error import InputError
+from sdqviz.frames.walk import Walk
 from sdqviz.progress import Progress, ShouldStop
 from sdqviz.quantizers.quantizer import Grid
 from sdqviz.storage.bits import Packed
@@ -168,6 +169,13 @@ class Reduction:
     input_quantizers: Mapping[str, LearnedQuantizer]
 
 
+class States(Protocol):
+    """Gives the walk through a frame that quantized some of a layer's vectors, and its states u_n, shape (M, N)."""
+
+    def __call__(self, rows: slice = ...) -> tuple[Walk, Array]:
+        """Rebuild them from what was stored."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class CompressedLayer:
     """What a method did to one layer.
@@ -205,6 +213,10 @@ class CompressedLayer:
         could run on these. 32 where weights are real numbers, whatever their storage takes.
     note : str
         What whoever reads the report must know of this layer; part of a sentence, empty for nothing.
+    axis : {"rows", "columns"}
+        Which vectors of the layer's matrix were quantized.
+    states : States or None
+        Gives what ΣΔ left behind in them; None for a method that is not ΣΔ.
     """
 
     layer: Layer
@@ -224,6 +236,8 @@ class CompressedLayer:
     weight_bits: int = FLOAT_BITS
     note: str = ""
     output: OutputRecord | None = None
+    axis: str = "rows"
+    states: States | None = None
 
     @property
     def bits(self) -> int:

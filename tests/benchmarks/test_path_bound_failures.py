@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sdqviz.bounds import path as pb
-from sdqviz.explore import monte_carlo
+from sdqviz.explore import monte_carlo, network_cloud
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid
 
@@ -175,7 +175,7 @@ def test_networks(record_property):
         weights = [rng.standard_normal((a, b)) / math.sqrt(a) for a, b in itertools.pairwise(widths)]
         grids = [Grid.infinite("midtread", step)] * len(weights)
         for c in (1.0, 2.0):
-            cloud = monte_carlo.run_network(x, weights, QUANTIZERS["stochastic"](), grids, seeds=SEEDS, scaling=c)
+            cloud = network_cloud.run_network(x, weights, QUANTIZERS["stochastic"](), grids, seeds=SEEDS, scaling=c)
             assert max(item.alignment_euclidean for item in cloud.layers) < 1e-6, "the alignment was to be perfect"
             for failure in FAILURES:
                 tally.add(

@@ -9,7 +9,7 @@ import pytest
 
 from sdqviz.bounds import path as pb
 from sdqviz.error import InputError, Stopped
-from sdqviz.explore import monte_carlo
+from sdqviz.explore import monte_carlo, network_cloud
 from sdqviz.kernels import draws
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid
@@ -100,7 +100,7 @@ def test_it_stops_when_asked():
     with pytest.raises(Stopped):
         monte_carlo.run_layer(np.ones((2, 3)), np.ones(3), *OPERATORS["quantize"], should_stop=lambda: True)
     with pytest.raises(Stopped):
-        monte_carlo.run_network(
+        network_cloud.run_network(
             np.ones((2, 3)), [np.ones((3, 2))], OPERATORS["quantize"][0], [ENDLESS], should_stop=lambda: True
         )
 
@@ -234,7 +234,7 @@ def network(rng, widths, samples):
 def test_network_runs_are_those_of_the_recursion_as_it_is_written():
     x, weights = network(np.random.default_rng(4), (12, 10, 9), 3)
     grids = [Grid.infinite("midtread", 0.2), Grid.infinite("midtread", 0.1)]
-    cloud = monte_carlo.run_network(x, weights, QUANTIZERS["stochastic"](), grids, seeds=4, scaling=2.0, first_seed=3)
+    cloud = network_cloud.run_network(x, weights, QUANTIZERS["stochastic"](), grids, seeds=4, scaling=2.0, first_seed=3)
     for k in range(4):
         original, current = x, x
         for i, w in enumerate(weights):
@@ -263,13 +263,13 @@ def test_network_runs_are_those_of_the_recursion_as_it_is_written():
 def test_network_bounds_against_runs():
     x, weights = network(np.random.default_rng(6), (30, 24, 20), 3)
     grids = [Grid.infinite("midtread", 0.05)] * 2
-    cloud = monte_carlo.run_network(x, weights, QUANTIZERS["stochastic"](), grids, seeds=2000)
+    cloud = network_cloud.run_network(x, weights, QUANTIZERS["stochastic"](), grids, seeds=2000)
     for stated in (pb.network_paper(cloud.layers, 3.0), pb.network_hoeffding(cloud.layers, 0.2)):
         verdict = monte_carlo.compare(cloud.euclidean[:, -1], stated)
         assert stated.informative and verdict.holds, stated
         assert verdict.failures <= 2000 * (1 - verdict.probability) and verdict.largest < 1
     finite = [Grid.finite("midtread", 2, 0.05)] * 2
-    clipped = monte_carlo.run_network(x, weights, QUANTIZERS["stochastic"](), finite, seeds=3)
+    clipped = network_cloud.run_network(x, weights, QUANTIZERS["stochastic"](), finite, seeds=3)
     assert clipped.overload.sum() > 0 and not pb.network_hoeffding(clipped.layers, 0.2).holds
 
 
@@ -308,10 +308,10 @@ def test_a_verdict_counts_and_judges():
         (lambda x, w: monte_carlo.run_layer(x, w, *OPERATORS["prune"], scaling=0.9), "C must be at least 1"),
         (lambda x, w: monte_carlo.run_layer(x, w, *OPERATORS["prune"], original=x[:, :2]), "shape of inputs"),
         (lambda x, w: monte_carlo.run_layer(x, w, *OPERATORS["prune"], seeds=10**9), "fewer seeds"),
-        (lambda x, w: monte_carlo.run_network(x, [], OPERATORS["prune"][0], []), "one per layer, got 0 and 0"),
-        (lambda x, w: monte_carlo.run_network(x, [w[:, None]] * 2, OPERATORS["prune"][0], [ENDLESS] * 2), "1 rows"),
+        (lambda x, w: network_cloud.run_network(x, [], OPERATORS["prune"][0], []), "one per layer, got 0 and 0"),
+        (lambda x, w: network_cloud.run_network(x, [w[:, None]] * 2, OPERATORS["prune"][0], [ENDLESS] * 2), "1 rows"),
         (
-            lambda x, w: monte_carlo.run_network(
+            lambda x, w: network_cloud.run_network(
                 x, [np.ones((3, 2))], OPERATORS["prune"][0], [ENDLESS], scaling=0.1
             ),
             "C must be at least 1",
