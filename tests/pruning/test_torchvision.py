@@ -12,12 +12,12 @@ from sdqviz.pruning.dependency import graph
 
 models = pytest.importorskip("torchvision.models")
 
-QUICK = ["alexnet", "mobilenet_v3_small", "resnet18", "squeezenet1_1", "vit"]
+QUICK = ["mobilenet_v3_small", "resnet18", "squeezenet1_1", "vit"]
 """Compared every day; the others are slow."""
 
 SLOW = [
-    "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "mnasnet0_5", "mobilenet_v2",
-    "regnet_x_400mf", "regnet_y_400mf", "resnet50", "resnext50_32x4d", "vgg11_bn",
+    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "mnasnet0_5",
+    "mobilenet_v2", "regnet_x_400mf", "regnet_y_400mf", "resnet50", "resnext50_32x4d", "vgg11_bn",
 ]  # fmt: skip
 
 TIED = {"regnet_x_400mf", "regnet_y_400mf", "resnext50_32x4d", "vit"}
