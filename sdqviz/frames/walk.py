@@ -15,7 +15,7 @@ from sdqviz import memory
 from sdqviz.array import Array, Index
 from sdqviz.frames.frame import DenseOperator, Frame, FrameChoice
 from sdqviz.frames.permutations.permutation import PermutationChoice
-from sdqviz.progress import Progress, ShouldStop, report, stop_if
+from sdqviz.progress import Progress, ShouldStop, stop_if
 from sdqviz.recent import Recent
 
 TIGHT_TOLERANCE = 1e-10
@@ -80,7 +80,6 @@ class Walk:
         cls,
         frame: Frame,
         order: ArrayLike | None = None,
-        progress: Progress | None = None,
         should_stop: ShouldStop | None = None,
     ) -> Self:
         """Measure the walk through ``frame`` in ``order``, shape (N,), a block of vectors at a time.
@@ -95,13 +94,11 @@ class Walk:
         index = frame.check_order(order)
         d, size = frame.dimension, frame.size
         memory.require("the geometry of a walk", d * d, "use a smaller dimension d")
-        gram, variation, done = np.zeros((d, d)), 0.0, 0
+        gram, variation = np.zeros((d, d)), 0.0
         for difference in frame.differences(index, max(WORK_AT_ONCE // d**2, 1)):
             stop_if(should_stop)
             variation += float(np.linalg.norm(difference, axis=1).sum())
             gram += difference.T @ difference
-            done += len(difference)
-            report(progress, done, size, f"geometry of the walk: {done} of {size} steps")
         defect = 0.0 if frame.tight else max(frame.norm_deviation, frame.tightness)
         difference_norm = closed_norm = _root_of_largest(gram, should_stop)
         if not (frame.zero_sum and size % 2 == 0):
@@ -236,7 +233,7 @@ def walked(
     seed : int
         Of both.
     progress, should_stop : callable, optional
-        Passed on to finding the order and to measuring.
+        Passed on to finding the order; measuring asks ``should_stop`` too.
 
     Raises
     ------
@@ -252,7 +249,7 @@ def walked(
         frame = choice.build(seed)
         given = ordering.order(frame, seed, progress, should_stop)
         order = None if np.array_equal(given, np.arange(frame.size)) else given
-        walk = Walk.of(frame, order, progress, should_stop)
+        walk = Walk.of(frame, order, should_stop)
         dense = isinstance(frame.operator, DenseOperator)
         numbers = frame.size * (frame.dimension if dense else 1)
         found = _walked.put(key, Walked(frame, order, walk), float(numbers))
