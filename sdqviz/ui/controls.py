@@ -278,8 +278,8 @@ class Controls:
         box = self.group(where or ("more" if spec.advanced else usual))
         default = nearest(default, spec)
         self._link.take(key, kind, spec)
-        if key in st.session_state and nearest(st.session_state[key], spec) != st.session_state[key]:
-            self._mend(key, default, spec)
+        if key in st.session_state:
+            self._mend(key, default, kind, spec)
         given: dict[str, Any] = {"key": key, "help": spec.help, "bind": "query-params", "on_change": on_change}
         value: Any
         if kind is bool:
@@ -293,13 +293,25 @@ class Controls:
         self._link.declare(key, value, default, kind, spec)
         return value
 
-    def _mend(self, key: str, default: Any, spec: Spec) -> None:
-        """Move a value that other choices have made impossible to the nearest one there is, and say so."""
+    def _mend(self, key: str, default: Any, kind: type, spec: Spec) -> None:
+        """Move a value that other choices have made impossible to the nearest one there is, and say so.
+
+        A control of the same name that another choice has brought may hold no value, or one of another kind: then the
+        default is taken without a word.
+        """
         before = st.session_state[key]
-        near = nearest(before, spec)
-        st.session_state[key] = default if near is None else near
-        self._link.problems.append(f"{spec.label} was {before}, which does not go with the other choices; it is now "
-                                   f"{st.session_state[key]}.")  # fmt: skip
+        number = kind in (int, float)
+        if before is None or (isinstance(before, int | float) and not isinstance(before, bool)) != number:
+            if before is not None or default is not None:
+                st.session_state[key] = default
+            return
+        near = nearest(kind(before), spec)
+        if near != before:
+            self._link.problems.append(
+                f"{spec.label} was {before}, which does not go with the other choices; it is now {near}."
+            )
+        if near != before or type(near) is not type(before):
+            st.session_state[key] = near
 
     def _number(
         self, box: DeltaGenerator, key: str, default: Any, kind: type, spec: Spec, given: dict[str, Any]
