@@ -16,7 +16,7 @@ from sdqviz.explore import preset
 from sdqviz.plots import html_report
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
-from sdqviz.ui import kept
+from sdqviz.ui import copying, kept
 from sdqviz.ui.controls import Controls
 from sdqviz.ui.kept import apply
 from sdqviz.ui.link import Link, query
@@ -41,6 +41,12 @@ STALE = """<style id="stale">
 [data-testid="stDataFrame"]) {opacity: .35}
 </style>"""
 """Dims what belongs to an earlier choice."""
+
+
+def captions(ink: Ink) -> str:
+    """Return the style that gives captions and notes a colour they can be read in."""
+    box = '[data-testid="stCaptionContainer"]'
+    return f"<style>{box}, {box} * {{color: {ink.quiet} !important; opacity: 1 !important}}</style>"
 
 
 class Page(Controls):
@@ -221,8 +227,7 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
     link = Link.open(address)
     st.session_state[HEADLINES] = ()
     st.html(NARROW)
-    quiet = Ink(dark=st.context.theme.type == "dark").quiet
-    st.html(f'<style>[data-testid="stCaptionContainer"] :is(p, li) {{color: {quiet}; opacity: 1}}</style>')
+    st.html(captions(Ink(dark=st.context.theme.type == "dark")))
     st.title(title, anchor=False)
     st.markdown(question)
     notices = st.container()
@@ -310,10 +315,13 @@ def _foot(foot: DeltaGenerator, opened: Page, title: str, question: str) -> None
         disabled=not kept.can_undo(opened.address),
         help="Take back the last choice; each press one more. There is nothing to take back as long as it is grey.",
     )
-    with foot.popover("Copy link", icon=":material/link:", width="stretch"):
-        st.caption(
-            "This page with all its choices, the seed and the engine version. Copy it with the sign at the right."
-        )
+    with foot:
+        copying.button(
+            "Copy link", link.address(), key="_copy link",
+            help="This page with all its choices, the seed and the engine version.",
+        )  # fmt: skip
+    with foot.popover("The link", icon=":material/link:", width="stretch"):
+        st.caption("This page with all its choices, the seed and the engine version.")
         st.code(link.address(), language=None, wrap_lines=True)
     if opened.lines:
         with foot.popover("Show the code", icon=":material/code:", width="stretch"):

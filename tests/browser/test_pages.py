@@ -78,11 +78,20 @@ def test_a_step_of_a_slider_gives_other_numbers_and_sends_little(tab, server, sl
 def test_play_moves_the_cursor_without_the_server(tab, server):
     tab.goto(f"{server}/sigma-delta")
     settled(tab)
-    reading = tab.locator(".js-plotly-plot").first.locator("text", has_text="press play")
-    assert reading.count() == 1
+    plot = tab.locator(".js-plotly-plot").first
+    assert plot.locator("text", has_text="Play or Step").count() == 1
     tab.context.set_offline(True)
-    tab.locator(".updatemenu-button").first.click()
-    tab.wait_for_function("[...document.querySelectorAll('text')].some(e => e.textContent.startsWith('n = 5:'))")
+
+    def told(step):
+        tab.wait_for_function(
+            f"[...document.querySelectorAll('text')].some(e => e.textContent.startsWith('n = {step}:'))"
+        )
+
+    for step in (1, 2, 3):
+        plot.locator(".updatemenu-button", has_text="Step").click()
+        told(step)
+    plot.locator(".updatemenu-button", has_text="Play").click()
+    told(6)
     tab.context.set_offline(False)
 
 
@@ -129,3 +138,16 @@ def test_tile_on_start_opens_the_example(tab, server):
     tab.wait_for_selector(PLOT)
     tab.get_by_text("The walk in the plane", exact=True).wait_for()
     assert tab.locator('[data-testid="stAlert"]').count() == 0
+
+
+def test_copy_link_copies_and_says_so(browser, server):
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(f"{server}/frames?size=77")
+    settled(page)
+    button = page.get_by_role("button", name="Copy link")
+    button.click()
+    page.get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith(f"{server}/frames?") and "size=77" in copied and "seed=0" in copied
+    context.close()

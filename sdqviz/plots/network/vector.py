@@ -53,8 +53,6 @@ def _draw_walk(name: str, which: str, found: Vector, ink: Ink) -> Panel:
     long = len(states) > READABLE
     figure = theme.panes(ink, height=430, rows=1 + long, shared_xaxes=False, vertical_spacing=0.16)
     figure.update_layout(margin={"t": 14}, showlegend=False)
-    for edge in (-delta / 2, delta / 2):
-        figure.add_hline(edge, line=theme.BOUND.line(ink, 1), row="all", col=1)
     if long:
         _envelope(figure, settled(states, delta), ink)
     first = settled(states[:READABLE], delta)
@@ -62,6 +60,8 @@ def _draw_walk(name: str, which: str, found: Vector, ink: Ink) -> Panel:
         x=steps[:READABLE], y=first.astype(np.float32), mode="lines", line=theme.COMPRESSED.line(ink, 1.2),
         hovertemplate="step %{x}: %{y:.3g}<extra></extra>", row=1 + long, col=1,
     )  # fmt: skip
+    for edge in (-delta / 2, delta / 2):
+        figure.add_hline(edge, line=theme.BOUND.line(ink, 1), row="all", col=1)
     largest = float(np.abs(states).max(initial=0.0))
     figure.update_yaxes(range=[-1.15 * max(largest, delta / 2), 1.15 * max(largest, delta / 2)], title_text="state uₙ")
     figure.update_xaxes(title_text="step n along the walk", row=1 + long, col=1)

@@ -94,7 +94,6 @@ def _curves(figure: go.Figure, run: VectorRun, ink: Ink) -> int:
     size, delta = run.frame.size, run.step
     n = np.arange(1, size + 1)
     markers = "lines+markers" if size <= 40 else "lines"
-    figure.add_hrect(-delta / 2, delta / 2, row=3, col=1, fillcolor=ink.faint, line_width=0)
     drawn = (
         (2, run.trace.coefficients, "coefficient xₙ", theme.ORIGINAL, markers, 5),
         (2, run.rounded.quantized, "level by rounding", theme.ROUNDING, "markers", 4),
@@ -110,6 +109,7 @@ def _curves(figure: go.Figure, run: VectorRun, ink: Ink) -> int:
             x=n[at], y=settled(values[at], delta).astype(np.float32), name=name, mode=mode, line=look.line(ink),
             marker=look.marker(ink, width), row=row, col=1,
         )  # fmt: skip
+    figure.add_hrect(-delta / 2, delta / 2, row=3, col=1, fillcolor=ink.faint, line_width=0)  # needs its curves first
     over = run.overloaded()
     if len(over):
         shown = over[np.linspace(0, len(over) - 1, min(len(over), 300)).astype(int)]
