@@ -257,7 +257,7 @@ def _note(
     original: Network, compressed: Network, layers: tuple[CompressedLayer, ...], measurement: Measurement | None
 ) -> str:
     said = [original.note, *(item.note for item in layers)]
-    if original.passes.random:
+    if original.passes.random or original.passes.random_outside:
         said.append("its forward draws random numbers: both networks drew the same ones, and other draws vary")
     if measurement is not None:
         if measurement.unused:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sdqviz.error import InputError
 from sdqviz.networks.batch import arguments
+from sdqviz.networks.random_numbers import global_random_numbers, own_random_numbers
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
-
-_LOCK = threading.Lock()
-"""Held while torch's one generator is another's: for one operation at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +26,16 @@ class Forward:
         Where in what the module returns the output is, for example ``"logits"`` or ``"0.hidden"``; None finds it, see
         `main_tensor`.
     random : bool
-        Whether the module draws random numbers. Each pass then draws the same ones.
+        Whether the module draws random numbers of torch. Each pass then draws the same ones.
+    random_outside : bool
+        Whether it draws from the generators that numpy and Python keep for everybody. So too; such passes take turns.
     selects : bool
         Whether the module picks rows by what the data are, as a router of experts does.
     """
 
     output: str | None = None
     random: bool = False
+    random_outside: bool = False
     selects: bool = False
 
     def __call__(self, module: nn.Module, inputs: Any, dtype: torch.dtype | None = None) -> Tensor:
@@ -57,7 +57,12 @@ class Forward:
         import torch
 
         positional, named = arguments(module, inputs, dtype)
-        with torch.no_grad(), own_random_numbers() if self.random else contextlib.nullcontext():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            if self.random:
+                stack.enter_context(own_random_numbers())
+            if self.random_outside:
+                stack.enter_context(global_random_numbers())
             return module(*positional, **named)
 
 
@@ -130,59 +135,6 @@ def _tensors(result: Any, met: set[int]) -> Iterator[Tensor]:
         yield from _tensors(entries["logits"], met)
     for value in entries.values():
         yield from _tensors(value, met)
-
-
-# -- random numbers ---------------------------------------------------------------------------------------
-
-
-def own_random_numbers(seed: int = 0) -> Any:
-    """Give every random operation of torch on this thread a generator of its own, begun at ``seed``.
-
-    A context manager; ``drawn`` of what it gives says whether numbers were drawn, and ``selected`` whether rows were
-    picked by their values. The generator that everybody shares
-    is where it was after each operation, so that neither a user's own random numbers nor another thread's depend on a
-    pass.
-    """
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Own(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        @classmethod
-        def _should_skip_dynamo(cls) -> bool:
-            return False  # nothing here is compiled, and to be told so torch would load its compiler
-
-        def __init__(self) -> None:
-            super().__init__()  # type: ignore[no-untyped-call]
-            self.drawn = self.selected = False
-            self.state = torch.Generator().manual_seed(seed).get_state()
-
-        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if torch.Tag.dynamic_output_shape in function.tags:
-                self.selected = self.selected or not _whole_numbers(args)
-            if torch.Tag.nondeterministic_seeded not in function.tags:
-                return function(*args, **(kwargs or {}))
-            with _LOCK:
-                outside = torch.get_rng_state()
-                torch.set_rng_state(self.state)
-                try:
-                    return function(*args, **(kwargs or {}))
-                finally:
-                    after = torch.get_rng_state()
-                    self.drawn = self.drawn or not torch.equal(after, self.state)
-                    self.state = after
-                    torch.set_rng_state(outside)
-
-    return Own()
-
-
-def _whole_numbers(arguments: Any) -> bool:
-    """Whether an operation whose result's size may depend on the data is given places, whose number is known."""
-    import torch
-
-    picked = arguments[1] if len(arguments) > 1 and isinstance(arguments[1], tuple | list) else ()
-    return bool(picked) and all(
-        not isinstance(one, torch.Tensor) or one.dtype not in (torch.bool, torch.uint8) for one in picked
-    )
 
 
 def first_line(error: BaseException) -> str:

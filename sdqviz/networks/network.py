@@ -18,9 +18,10 @@ from sdqviz.networks import structure
 from sdqviz.networks.assignment import Exact, assign, assign_tensors, fitting, kept_exactly
 from sdqviz.networks.batch import batch_size, batches
 from sdqviz.networks.dataset import Dataset
-from sdqviz.networks.forward import Forward, first_line, own_random_numbers
+from sdqviz.networks.forward import Forward, first_line
 from sdqviz.networks.layer import Layer, find_layers
 from sdqviz.networks.plainness import not_plain
+from sdqviz.networks.random_numbers import global_random_numbers, own_random_numbers
 from sdqviz.networks.recorder import Recorder, shadow
 from sdqviz.networks.state_file import fill, read_state
 from sdqviz.networks.structure import Structure
@@ -82,13 +83,13 @@ class Network:
         own, example = own_copy(module), checked_example(example_input)
         self._set(own, example, dataset, name, seed, {}, note, choice or {}, Forward(output))
         try:
-            with own_random_numbers() as numbers:
+            with own_random_numbers() as numbers, global_random_numbers() as outside:
                 self.forward(self.example_input)
         except InputError:
             raise
         except Exception as error:  # whatever a user's forward raises is about the input we were given
             raise InputError(f"example_input must be accepted by the module, got {first_line(error)}") from error
-        self.passes = Forward(output, numbers.drawn, numbers.selected)
+        self.passes = Forward(output, numbers.drawn, outside.drawn, numbers.selected)
 
     @classmethod
     def without_forward(cls, module: nn.Module, *, name: str, note: str = "") -> Network:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import random
 
 import numpy as np
 import pytest
@@ -248,6 +249,23 @@ def test_randomness_in_the_forward_is_no_error_and_nobody_elses():
     assert reports[0].relative_output_error == reports[1].relative_output_error < 1e-3
     assert "draws random numbers" in reports[0].note
     assert not sq.Network(Two(), X).passes.random
+
+
+@pytest.mark.parametrize("draw", [np.random.random, random.random], ids=["numpy", "python"])
+def test_randomness_of_numpy_and_python_is_no_error_and_nobody_elses(draw):
+    class Noisy(Two):
+        def forward(self, x):
+            return super().forward(x) * (0.5 + draw())
+
+    np.random.seed(7)  # noqa: NPY002 - the generator that the module uses
+    random.seed(7)
+    expected = draw()
+    np.random.seed(7)  # noqa: NPY002
+    random.seed(7)
+    network = sq.Network(Noisy(), X)
+    report = sq.compress(network, sq.METHODS["round-to-nearest"](bits=16), calibration=X).report
+    assert draw() == expected, "the generator that everybody shares was moved"
+    assert report.relative_output_error < 1e-3 and "draws random numbers" in report.note
 
 
 def test_outputs_that_are_not_finite_are_told():
