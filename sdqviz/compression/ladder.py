@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.bounds import ladder as rungs
+from sdqviz.bounds.ladder_layer import LadderBlock, LadderLayer, Node
 from sdqviz.compression.compress import Compression
 from sdqviz.compression.measurement import layer_inputs
 from sdqviz.error import InputError
@@ -90,12 +91,12 @@ def a_posteriori(
     met: Counter[str] = Counter()
     changed = {layer.name: layer for layer in compressed.layers}
 
-    def rung(name: str, lipschitz: float) -> rungs.LadderLayer:
+    def rung(name: str, lipschitz: float) -> LadderLayer:
         item, use = by_name[name], met[name]
         met[name] += 1
         # the states say nothing of weights that a half precision rounded once more
         whole = np.array_equal(changed[name].weight, item.weight)
-        return rungs.LadderLayer(
+        return LadderLayer(
             weight=item.layer.weight,
             quantized=changed[name].weight,
             inputs=before[name][use],
@@ -107,12 +108,12 @@ def a_posteriori(
             name=name,
         )
 
-    nodes: list[rungs.Node] = []
+    nodes: list[Node] = []
     for node in structure.nodes:
         if isinstance(node, DenseNode):
             nodes.append(rung(node.layer, node.lipschitz))
         else:
-            nodes.append(rungs.LadderBlock(rung(node.inner, 1.0), rung(node.outer, 1.0)))
+            nodes.append(LadderBlock(rung(node.inner, 1.0), rung(node.outer, 1.0)))
     return rungs.ladder(nodes, restricted_samples)
 
 

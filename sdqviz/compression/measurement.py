@@ -218,7 +218,8 @@ def _norms(values: Any, length: int | None) -> Array:
     """Return the norm of each entry of the first axis where there are ``length`` of them, else of all together."""
     array = np.atleast_1d(own_tensor(values).cpu().double().numpy())
     rows = array.reshape(len(array), -1) if len(array) == length else array.reshape(1, -1)
-    return np.linalg.norm(rows, axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is beyond a double is told as not finite
+        return np.linalg.norm(rows, axis=1)
 
 
 def _distances(one: Tensor, other: Tensor, length: int | None) -> Array:

@@ -13,7 +13,7 @@ import pytest
 
 import sdqviz as sq
 from sdqviz.array import spectral_norm
-from sdqviz.bounds import closed_forms, ladder
+from sdqviz.bounds import closed_forms, ladder, ladder_layer
 from sdqviz.bounds import network as network_bound
 from sdqviz.bounds.hypotheses import stability
 from sdqviz.bounds.layer import layer_bound_states, layer_bounds, memoryless_layer_bound
@@ -186,7 +186,7 @@ class QuantizedLayer:
         )
 
     def rung(self, z, compressed):
-        return ladder.LadderLayer(
+        return ladder_layer.LadderLayer(
             self.weight,
             self.quantized,
             z,
@@ -301,7 +301,7 @@ def random_residual(tally, rng, inputs):
     for _ in range(blocks):
         inner, outer = random_layer(rng, width, width, kind), random_layer(rng, width, width, kind)
         hidden, compressed_hidden = relu(inner(z)), relu(inner.compressed(compressed))
-        nodes.append(ladder.LadderBlock(inner.rung(z, compressed), outer.rung(hidden, compressed_hidden)))
+        nodes.append(ladder_layer.LadderBlock(inner.rung(z, compressed), outer.rung(hidden, compressed_hidden)))
         stages.append(network_bound.Residual(inner.dense(), outer.dense()))
         if kind == "quantized":
             lifted.append(

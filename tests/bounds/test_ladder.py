@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sdqviz.bounds.ladder import LadderBlock, LadderLayer, ladder
+from sdqviz.bounds.ladder import ladder
+from sdqviz.bounds.ladder_layer import LadderBlock, LadderLayer
 from sdqviz.bounds.layer import layer_bound_states
 from sdqviz.bounds.network import Dense, network_bound
 from sdqviz.error import InputError
