@@ -16,6 +16,8 @@ from sdqviz.choice import PerLayer, field
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.in_frame import (
+    ALIGNMENT_DAMPING,
+    FINE_ALIGNMENT_DAMPING,
     PARAMETER_BITS,
     InFrame,
     finished,
@@ -35,8 +37,9 @@ if TYPE_CHECKING:
     from sdqviz.methods.calibrated.calibration import Calibration
 
 MOST_BITS = 8
-DAMPING = {1: 0.1, 2: 0.1}
-"""Damping by bits, 0.01 for more: coarse levels need a calmer filter."""
+FEW_BITS = 2
+DAMPING, FINE_DAMPING = 0.1, 0.01
+"""Damping up to so many bits, and above: coarse levels need a calmer filter."""
 
 UNDERSAMPLED_PATHS = 16
 
@@ -116,7 +119,8 @@ class FrameCalibrated(InFrame):
         def compressed(data: Calibration, layer: Layer) -> CompressedLayer | LeftAlone:
             begun = time.perf_counter()
             found = data.moments(layer, self.patches, task.seed)
-            groups = live_groups(self, layer, found.groups)
+            fine = int(bits.get(layer.name, self.bits)) > FEW_BITS
+            groups = live_groups(self, layer, found.groups, FINE_ALIGNMENT_DAMPING if fine else ALIGNMENT_DAMPING)
             if not all(group.live.any() for group in groups):
                 return LeftAlone(layer.name, "none of its inputs is other than 0 on the calibration data")
             own = int(bits.get(layer.name, self.bits)), redundancies.get(layer.name, self.redundancy)
@@ -130,7 +134,8 @@ class FrameCalibrated(InFrame):
     def _compressed(
         self, layer: Layer, groups: list[Any], bits: int, redundancy: float, task: Task, begun: float
     ) -> CompressedLayer:  # fmt: skip
-        damping = DAMPING.get(bits, 0.01) if self.damping is None else self.damping
+        usual = DAMPING if bits <= FEW_BITS else FINE_DAMPING
+        damping = usual if self.damping is None else self.damping
         found = []
         for group in groups:
             frame = RowFrame(int(group.live.sum()), redundancy, task.seed, self.signs)

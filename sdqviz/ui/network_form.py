@@ -30,11 +30,11 @@ ALTERNATIVES = (("redundancy", "size"),)
 """Fields of which a method takes one: a box says which, and only that one is asked for."""
 
 
-LIMITS = {"size": (1, 16384), "redundancy": (1.0, 64.0)}
-"""What the page offers; the engine refuses by memory."""
+LIMITS = {"frame": {"size": (1, 16384), "redundancy": (1.0, 64.0)}}
+"""What the page offers of a method's fields; the engine refuses by memory."""
 
 
-STARTING = {"size": 1000, "redundancy": 3.0}
+OPEN = {"frame": {"size": 1000, "redundancy": 3.0}}
 """Values at first of fields that a method leaves open."""
 
 
@@ -182,10 +182,11 @@ def _method(page: Page, layers: Sequence[LayerOutline]) -> None:
             usual = linked[0] if len(linked) == 1 else fields[0]
             given = page.ask("size_as", usual, label="Give N as", help=told, options=fields, where="how much")
             left_out |= set(fields) - {given}
-    starting = {name: value for name, value in STARTING.items() if name in specs and name not in left_out}
+    starting = OPEN.get(cls.name, {})
+    starting = {name: value for name, value in starting.items() if name not in left_out}
     page.choose(
         cls,
-        limits={name: value for name, value in LIMITS.items() if name in specs},
+        limits=LIMITS.get(cls.name, {}),
         defaults=starting,
         unless={name: lambda _values: True for name in left_out},
         moves={"frame": functools.partial(_fit_size, layers)},
@@ -210,7 +211,7 @@ def fitting(layers: Sequence[LayerOutline], values: Mapping[str, Any]) -> dict[s
             length = max(length, family.admissible_size(dimension, length))
     except InputError:
         return {}  # the form says what is wrong
-    return {"size": int(length)} if length <= LIMITS["size"][1] else {}
+    return {"size": int(length)} if length <= LIMITS["frame"]["size"][1] else {}
 
 
 def _by_layer(page: Page, cls: type[Choice], layers: Sequence[LayerOutline]) -> None:
@@ -230,7 +231,7 @@ def _by_layer(page: Page, cls: type[Choice], layers: Sequence[LayerOutline]) -> 
 def _layer_value(page: Page, column: Any, key: str, spec: Spec, layer: str) -> None:
     low, high = spec.minimum, spec.maximum
     if key.startswith("size") and high is not None:
-        high = min(high, LIMITS["size"][1])
+        high = min(high, LIMITS["frame"]["size"][1])
     kind = int if isinstance(low, int) and isinstance(high, int) else float
     value = column.number_input(
         spec.label, min_value=low, max_value=high, value=None, step=1 if kind is int else None, key=key,

@@ -58,7 +58,7 @@ def test_preset_stores_what_the_page_computes(one):
 def test_presets_cover_the_quick_networks_and_the_default():
     assert len(PRESETS) >= 3
     assert {one.choices["network"] for one in PRESETS.values()} >= {"mnist-fnn", "mnist-residual", "mnist-lenet"}
-    default = link.question({"redundancy": 3.0})
+    default = link.question(PRESETS["network-two-bits"].choices)
     assert link.stored_comparison(default) is not None
     assert link.stored_comparison(link.question({"size": 999})) is None
 

@@ -23,8 +23,8 @@ PARAMETER_BITS = 8 + 32 + 32
 """What names a layer's frame: a family code, N and the seed."""
 
 ALIGNMENTS = ("least-squares", "none")
-ALIGNMENT_DAMPING = 0.01
-"""Keeps the aligned weights near the given ones, as a share of the mean of H's diagonal."""
+ALIGNMENT_DAMPING, FINE_ALIGNMENT_DAMPING = 0.01, 1e-4
+"""Keeps the aligned weights near the given ones, as a share of the mean of H's diagonal: at few bits, and at more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,9 @@ class LiveGroup:
         return self.gram.error(self.weights, quantized, self.aimed)
 
 
-def live_groups(choice: InFrame, layer: Layer, moments: Sequence[Moments]) -> list[LiveGroup]:
+def live_groups(
+    choice: InFrame, layer: Layer, moments: Sequence[Moments], damping: float = ALIGNMENT_DAMPING
+) -> list[LiveGroup]:
     """Leave out the dead inputs of every group, and align what is aimed at."""
     rows = to_vectors(layer.weight, layer.groups, "rows")
     size = len(rows) // layer.groups
@@ -126,18 +128,18 @@ def live_groups(choice: InFrame, layer: Layer, moments: Sequence[Moments]) -> li
         weights = np.ascontiguousarray(whole[live])
         target = weights
         if choice.alignment == "least-squares" and cross is not None and live.any():
-            target = _aligned(inputs, weights, aimed)
+            target = _aligned(inputs, weights, aimed, damping)
         found.append(
             LiveGroup(part, live, Gram(inputs, cross, gram.target, gram.samples), weights, target, aimed, sums)
         )
     return found
 
 
-def _aligned(inputs: Array, weights: Array, aimed: Array) -> Array:
+def _aligned(inputs: Array, weights: Array, aimed: Array, damping: float) -> Array:
     """Return w̃ that minimises ‖Xw − X̃w̃‖² + ε‖w̃ − w‖²."""
     from scipy.linalg import solve
 
-    factor = factorize(inputs, ALIGNMENT_DAMPING)  # only to learn how much damping makes it definite
+    factor = factorize(inputs, damping)  # only to learn how much damping makes it definite
     damped = inputs + factor.damping * np.eye(len(inputs))
     return np.asarray(weights + solve(damped, aimed - inputs @ weights, assume_a="pos", check_finite=False))
 
