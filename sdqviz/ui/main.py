@@ -1,6 +1,8 @@
-"""The navigation: one line a page."""
+"""The navigation: pages in their order, and after them every further file of the folder."""
 
 from __future__ import annotations
+
+import ast
 
 import streamlit as st
 
@@ -20,12 +22,21 @@ PAGES = (
 )
 
 
-def entries() -> list[st.Page]:
-    """Return the pages whose files exist; Start is the default."""
+def listed() -> list[tuple[str, str, str]]:
+    """Return file, title and address of the pages there are; a file without a line here comes last."""
     found = [entry for entry in PAGES if (ROOT / "pages" / entry[0]).is_file()]
+    for file in sorted((ROOT / "pages").glob("*.py")):
+        if file.name not in {name for name, _, _ in PAGES}:
+            told = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or file.stem
+            found.append((file.name, told.partition(":")[0].strip(), file.stem.replace("_", "-")))
+    return found
+
+
+def entries() -> list[st.Page]:
+    """Return the pages; Start is the default."""
     return [
         st.Page(ROOT / "pages" / file, title=title, url_path=address or None, default=not address)
-        for file, title, address in found
+        for file, title, address in listed()
     ]
 
 

@@ -47,7 +47,7 @@ def matrix_of(taps, size):
     return h
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["canonical", "sobolev", "matched"])
 @pytest.mark.parametrize(("filter_name", "order"), [("greedy", 1), ("greedy", 3), ("minimal-support", 2)])
 def test_the_norm_is_that_of_the_matrices(name, filter_name, order):
     frame, taps = frame_of("half-frequency", 6, 40), FILTERS[filter_name]().taps(order, 4)
