@@ -21,7 +21,7 @@ from sdqviz.error import InputError
 from sdqviz.kernels import draws
 from sdqviz.methods.calibrated.streams import Rerun, Stream, Traced, normalisations
 from sdqviz.methods.calibrated.sums import Sums, in_numpy
-from sdqviz.networks.batch import batches, common_length, parts
+from sdqviz.networks.batch import batch_size, batches, common_length, first, parts
 from sdqviz.networks.layer import Layer, input_rows, position_count, to_vectors
 from sdqviz.networks.network import Network
 from sdqviz.networks.recorder import Recorder
@@ -32,7 +32,10 @@ from sdqviz.progress import ShouldStop, stop_if
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-STORE_BYTES = 512 * 1024**2
+ACTIVATION_BYTES = 32 * 1024**2
+"""What the inputs of all layers may take of one batch; a pass holds a few times as much for a moment."""
+
+STORE_BYTES = 128 * 1024**2
 """Activations kept in memory; the rest waits in a file."""
 
 MATRICES = 4
@@ -312,12 +315,15 @@ def _batches(inputs: Any, network: Network) -> list[Any]:
     empty = inputs.ndim == 0 or len(inputs) == 0 if isinstance(inputs, np.ndarray | torch.Tensor) else inputs == []
     if empty:
         raise InputError("calibration must hold at least one sample, got none")
-    data = list(batches(inputs))
+    few = first(inputs, 1)
+    recorder = Recorder(network.module, [layer.name for layer in network.layers], outputs=False)
     try:
-        network.forward(data[0])
+        recording = recorder.run(functools.partial(network.passes.raw, inputs=few))
     except InputError:
         raise
     except Exception as error:  # whatever a forward raises here is about the inputs we were given
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"calibration inputs must be accepted by the network, got {first_line}") from error
+    taken = sum(call.entered.nbytes for calls in recording.calls.values() for call in calls)
+    data = list(batches(inputs, min(batch_size(inputs), max(1, ACTIVATION_BYTES // max(taken, 1)))))
     return data
