@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from sdqviz.choice import Choice
 from sdqviz.explore import preset
+from sdqviz.explore.pasted import parse_rows
 from sdqviz.explore.preset import Preset
-from sdqviz.explore.vector import parse_rows
 from sdqviz.registry import Registry
 
 C = TypeVar("C", bound=Choice)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from sdqviz.bounds.statement import Bound, tightest
 from sdqviz.bounds.vector import vector_bounds
 from sdqviz.choice import Choice, field
 from sdqviz.error import InputError
+from sdqviz.explore.pasted import LONGEST, parse_vector
 from sdqviz.frames.frame import ROWS_AT_ONCE, Frame
 from sdqviz.frames.walk import Walk
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS, Midrise
@@ -22,16 +22,13 @@ from sdqviz.sigma_delta.recursion import Pcm, SigmaDelta
 from sdqviz.sigma_delta.trace import Trace
 
 SOURCES = ("gaussian", "sine", "weights", "pasted")
+
+
 STEP_RULES = ("range", "norm", "by-hand")
+
 
 STEP_BITS = 32
 """Bits of the stored step δ."""
-
-LONGEST = 1024
-"""Entries of a pasted vector."""
-
-LARGEST = 1e100
-"""The largest pasted number: squares of a thousand of them are still finite."""
 
 
 def weight_files() -> tuple[str, ...]:
@@ -119,52 +116,6 @@ class VectorChoice(Choice):
         if self.input == "weights":
             return weight_column(self.network, self.layer, self.column)
         return parse_vector(self.pasted)
-
-
-def parse_vector(text: str, least: int = 2) -> Array:
-    """Read numbers separated by commas, semicolons or white space, shape (d,), at least ``least`` of them.
-
-    Raises
-    ------
-    InputError
-        Naming the first entry that is not a finite number, or a wrong count.
-
-    Examples
-    --------
-    >>> parse_vector("1, 2.5 -3e-1")
-    array([ 1. ,  2.5, -0.3])
-    """
-    words = [word for word in re.split(r"[\s,;\[\]()]+", text) if word]
-    if len(words) > LONGEST:
-        raise InputError(f"the vector must have {least} to {LONGEST} numbers, got {len(words)}")
-    values = np.empty(len(words))
-    for place, word in enumerate(words):
-        try:
-            values[place] = float(word)
-        except ValueError:
-            raise InputError(f"numbers must be written out, got {word[:20]!r} as entry {place + 1}") from None
-        if not abs(values[place]) <= LARGEST:
-            raise InputError(f"numbers must be finite and at most {LARGEST:g}, got {word[:20]!r} as entry {place + 1}")
-        if 0 < abs(values[place]) < 1 / LARGEST:
-            raise InputError(f"numbers must be 0 or at least {1 / LARGEST:g}, got {word[:20]!r} as entry {place + 1}")
-    if len(words) < least:
-        raise InputError(f"the vector must have {least} to {LONGEST} numbers, got {len(words)}")
-    return values
-
-
-def parse_rows(text: str) -> tuple[tuple[float, ...], ...]:
-    """Read vectors, one a line, as hashable rows.
-
-    Raises
-    ------
-    InputError
-        If a line is not numbers, or the lines differ in length.
-    """
-    rows = tuple(tuple(parse_vector(line, 1).tolist()) for line in text.splitlines() if line.strip())
-    if len({len(row) for row in rows}) != 1:
-        lengths = ", ".join(sorted({str(len(row)) for row in rows})) or "no line"
-        raise InputError(f"vectors must be one a line and all of one length, got {lengths}")
-    return rows
 
 
 @functools.lru_cache(maxsize=12)

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from sdqviz.array import Array
 from sdqviz.explore.wording import number, percent
 from sdqviz.methods.geta.recording import Moment, Recording
-from sdqviz.plots import geta_formulas, theme
+from sdqviz.plots import geta_formulas, scene, theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
@@ -173,7 +173,7 @@ def draw(run: Recording, ink: Ink, *, scrub: bool = True) -> Panel:
     stops = scrubbed(len(run.moments))
     if scrub and len(stops) > 1:
         figure.frames = [go.Frame(name=str(k), data=_at(run, info, k, len(rows) + 1), traces=moving) for k in stops]
-        theme.controls(figure, ink, [str(k) for k in stops])
+        scene.controls(figure, ink, [str(k) for k in stops])
         figure.layout.sliders[0].active = len(stops) - 1
     shown = (
         "" if len(stops) == len(run.moments) else f" The slider stops at {len(stops)} of {len(run.moments)} moments."

@@ -126,14 +126,26 @@ def legible(colour: str, ink: Ink) -> str:
 
 
 ORIGINAL = Look("#7a7a7a", "#a8a8a8", "circle", "solid")
+
+
 COMPRESSED = Look("#0072B2", "#56B4E9", "square", "solid")
+
+
 ROUNDING = Look("#E69F00", "#E69F00", "diamond", "dot")
+
+
 ERROR = Look("#D55E00", "#F0773A", "x", "solid")
+
+
 BOUND = Look("#2f2d2b", "#edebe8", "line-ew-open", "dash")
+
+
 UNMET = Look("#2f2d2b", "#edebe8", "x-thin-open", "dot")
 """A bound one of whose hypotheses fails."""
 
+
 SECOND_BOUND = Look("#2f2d2b", "#edebe8", "line-ew-open", "dot")
+
 
 METHODS: dict[str, Look] = {
     "frame": COMPRESSED,
@@ -160,8 +172,10 @@ def faded(colour: str, share: float = 0.16) -> str:
 CLEAR = "rgba(0,0,0,0)"
 """No colour of its own: the page shows through."""
 
+
 FONT = '"Source Sans", "Source Sans Pro", system-ui, sans-serif'
 """The type of the pages."""
+
 
 DENSITY = "Cividis"
 """The colour scale of heat maps: even in lightness, readable without colour."""
@@ -314,127 +328,3 @@ def mark_decimation(drawn: go.Figure, total: int, kept: int, ink: Ink) -> None:
             showarrow=False,
             font={"size": 11, "color": ink.text},
         )
-
-
-TURNS = 24
-"""Directions a drawing in space can be looked at from."""
-
-TURNED_POINTS = 14_000
-"""Points all directions together may take, about 150 kB."""
-
-ELEVATION = math.radians(22)
-START = math.radians(50)
-"""Where a scene is looked at from first: away from the coordinate planes, in which frames like to lie."""
-
-
-def seen(points: Array, angle: float) -> Array:
-    """Project points of space, shape (n, 3), as seen from an angle around the vertical axis, shape (n, 2).
-
-    Drawn this way in SVG instead of WebGL, a scene takes milliseconds on a machine without a graphics
-    card; what is lost, free turning with the mouse, comes back as a slider (`turn`).
-    """
-    angle = angle + START
-    across = points[:, 0] * math.cos(angle) + points[:, 1] * math.sin(angle)
-    away = -points[:, 0] * math.sin(angle) + points[:, 1] * math.cos(angle)
-    return np.stack([across, points[:, 2] * math.cos(ELEVATION) + away * math.sin(ELEVATION)], axis=1)
-
-
-def draw_sphere(drawn: go.Figure, radius: float, ink: Ink) -> None:
-    """Draw the outline and the equator of a sphere around the origin, for orientation, and hide the axes."""
-    turn_angle = np.linspace(0, 2 * np.pi, 73)
-    circle = radius * np.stack([np.cos(turn_angle), np.sin(turn_angle)], axis=1)
-    equator = circle * [1, math.sin(ELEVATION)]
-    path = np.concatenate([circle, [[np.nan, np.nan]], equator]).astype(np.float32)
-    drawn.add_scatter(
-        x=path[:, 0],
-        y=path[:, 1],
-        mode="lines",
-        line={"color": ink.faint, "width": 1.5},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    drawn.update_xaxes(visible=False, range=[-1.05 * radius, 1.05 * radius])
-    drawn.update_yaxes(visible=False, scaleanchor="x", scaleratio=1)
-
-
-def turn(drawn: go.Figure, scenes: dict[int, Array], ink: Ink) -> None:
-    """Let the reader turn a scene: frames and a slider that look at traces from all around.
-
-    Parameters
-    ----------
-    drawn : Figure
-        Already holds the traces as seen from angle 0.
-    scenes : dict of int to ndarray, shape (n, 3)
-        The points in space of each trace that turns, by its position in ``drawn.data``.
-    ink : Ink
-        The page's colours.
-    """
-    total = sum(len(points) for points in scenes.values())
-    turns = min(TURNS, TURNED_POINTS // max(total, 1))
-    if turns < 6:
-        return
-    frames = []
-    for k in range(turns):
-        views = [seen(points, 2 * math.pi * k / turns).astype(np.float32) for points in scenes.values()]
-        frames.append(go.Frame(name=f"{k}", data=[{"x": v[:, 0], "y": v[:, 1]} for v in views], traces=list(scenes)))
-    drawn.frames = frames
-    controls(drawn, ink, [f"{k}" for k in range(turns)], play="Turn")
-
-
-def controls(drawn: go.Figure, ink: Ink, names: list[str], *, play: str = "Play") -> None:
-    """Add play, slow motion, pause and a slider over a figure's frames, in a strip below the plot.
-
-    They work in the browser alone: stepping asks nothing of the server.
-    """
-
-    def animate(target: list[str] | None, milliseconds: int) -> dict[str, Any]:
-        mode = "immediate" if target is not None else "afterall"
-        options = {"frame": {"duration": milliseconds, "redraw": False}, "transition": {"duration": 0}, "mode": mode}
-        return {"method": "animate", "args": [target, options | {"fromcurrent": True}]}
-
-    strip, bottom = 52, int(drawn.layout.margin.b or 0)
-    still = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate"}
-    drawn.update_layout(
-        height=int(drawn.layout.height) + strip,
-        margin={"b": bottom + strip},
-        updatemenus=[
-            {
-                "type": "buttons",
-                "direction": "right",
-                "showactive": False,
-                "x": 0,
-                "xanchor": "left",
-                "y": 0,
-                "yanchor": "top",
-                "pad": {"t": bottom + 10, "r": 0},
-                "bgcolor": CLEAR,
-                "bordercolor": ink.faint,
-                "font": {"color": ink.text, "size": 12},
-                "buttons": [
-                    {"label": play} | animate(None, 150),
-                    {"label": "Slow"} | animate(None, 900),
-                    {"label": "Pause", "method": "animate", "args": [[None], {"mode": "immediate"}]},
-                ],
-            }
-        ],
-        sliders=[
-            {
-                "active": 0,
-                "x": 1,
-                "xanchor": "right",
-                "len": 1,
-                "lenmode": "fraction",
-                "y": 0,
-                "pad": {"t": bottom + 16, "b": 0, "l": 170},
-                "currentvalue": {"visible": False},
-                "font": {"color": CLEAR, "size": 1},
-                "ticklen": 0,
-                "minorticklen": 0,
-                "tickwidth": 0,
-                "bgcolor": ink.faint,
-                "bordercolor": CLEAR,
-                "activebgcolor": COMPRESSED.colour(ink),
-                "steps": [{"label": "", "method": "animate", "args": [[name], still]} for name in names],
-            }
-        ],
-    )

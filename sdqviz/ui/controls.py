@@ -12,33 +12,25 @@ from streamlit.delta_generator import DeltaGenerator
 
 from sdqviz.choice import Choice, Spec
 from sdqviz.error import InputError
-from sdqviz.explore.vector import parse_rows
+from sdqviz.explore.pasted import parse_rows
 from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import FrameChoice
 from sdqviz.registry import Registry
 from sdqviz.ui.link import Link
+from sdqviz.ui.ranges import fitting, nearest, step_values
 
 C = TypeVar("C", bound=Choice)
+
+
 R = TypeVar("R")
+
 
 PLAIN_SLIDER = 64
 """The widest whole-number range one linear slider serves; wider ones get a logarithmic slider and a box."""
 
+
 LONGEST_TEXT = 12_000
 """Characters a text field takes: enough for a pasted vector of a thousand numbers, and for a link."""
-
-
-def step_values(low: int, high: int) -> list[int]:
-    """Return round values from ``low`` to ``high``, about five an octave, for a logarithmic slider.
-
-    Examples
-    --------
-    >>> step_values(3, 40)
-    [3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 20, 24, 28, 32, 40]
-    """
-    small = list(range(1, 13))
-    octaves = [m << k for k in range(1, 30) for m in (7, 8, 10, 12)]
-    return sorted({low, high, *(v for v in small + octaves if low < v < high)})
 
 
 class Controls:
@@ -248,7 +240,7 @@ class Controls:
             try:
                 return self.choose(cls, limits=limits, fixed=fixed, defaults=defaults, moves={"dimension": move})
             except InputError as error:
-                error.remedy = error.remedy or _fitting(cls, self._link.values, dimension)
+                error.remedy = error.remedy or fitting(cls, self._link.values, dimension)
                 raise
 
         return self.attempt(chosen, cls)
@@ -363,42 +355,6 @@ class Controls:
             args=(key, companion, given["on_change"]),
         )
         return value
-
-
-def nearest(value: Any, spec: Spec) -> Any:
-    """Return the value a control may show that is nearest to one: within its range, or the first of its options.
-
-    Examples
-    --------
-    >>> nearest(300, Spec("Inputs", "", 16, 40)), nearest("conv1", Spec("Layer", "", options=("hidden1", "hidden2")))
-    (40, 'hidden1')
-    """
-    names = spec.option_names()
-    if value is None or isinstance(value, bool):
-        return value
-    if names is not None:
-        return value if value in names or not names else names[0]
-    if isinstance(value, int | float):
-        kind = type(value)
-        if spec.minimum is not None and value < spec.minimum:
-            return kind(spec.minimum)
-        if spec.maximum is not None and value > spec.maximum:
-            return kind(spec.maximum)
-    return value
-
-
-def _fitting(cls: type[FrameChoice], values: Mapping[str, Any], dimension: int | None) -> dict[str, Any]:
-    """Return a size, and if need be a dimension, that a family of frames has nearest above those asked for."""
-    wanted = values.get("dimension", dimension) if dimension is None else dimension
-    if wanted is None or "size" not in values:
-        return {}
-    for near in (wanted,) if dimension is not None else (wanted, wanted + 1):
-        for at_least in (values["size"], 1):
-            try:
-                return {"dimension": near, "size": cls.admissible_size(near, at_least)}
-            except InputError:
-                continue
-    return {}
 
 
 def _follow(key: str, companion: str, afterwards: Callable[[], None] | None) -> None:

@@ -35,7 +35,7 @@ LASTING = 20.0
 """Seconds from which on work is done one after the other for all visitors, apart from short work."""
 
 
-FORM, RUNNING = "_network form", "_network running"
+FORM, RUNNING, STORED = "_network form", "_network running", "_network stored"
 SHOWN, ASKED, LADDER_ASKED, SEEDS_ASKED = "_network shown", "_network asked", "_ladder asked", "_seeds asked"
 
 
@@ -87,6 +87,7 @@ def run(page: Page, asked: Asked | None) -> Shown | None:
         _remember(found)
         return Shown(found.question, found.comparison, found, box)
     if stored is not None:
+        st.session_state[STORED] = question
         return Shown(question, stored, None, box)
     return _previous(page, box)
 
@@ -102,11 +103,13 @@ def last_asked(asked: Asked | None) -> Asked | None:
 def _previous(page: Page, box: DeltaGenerator) -> Shown | None:
     """Return the last result, dimmed, and say whose it is."""
     previous: Answer | None = st.session_state.get(SHOWN)
-    if previous is None:
+    question: Question | None = st.session_state.get(STORED) if previous is None else previous.question
+    if question is None:
         return None
-    box.info(f"What is drawn faintly below still belongs to {words.choice_text(previous.question)}.")
+    box.info(f"What is drawn faintly below still belongs to {words.choice_text(question)}.")
     page.dim()
-    return Shown(previous.question, previous.comparison, previous, box)
+    comparison = link.stored_comparison(question) if previous is None else previous.comparison
+    return None if comparison is None else Shown(question, comparison, previous, box)
 
 
 def _remember(found: Answer) -> None:

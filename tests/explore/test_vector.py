@@ -7,7 +7,7 @@ from safetensors import safe_open
 import sdqviz as sq
 from sdqviz import asset
 from sdqviz.error import InputError
-from sdqviz.explore import vector
+from sdqviz.explore import pasted, vector
 
 
 def plain_loop(x, bits, step):
@@ -98,14 +98,14 @@ def test_every_shipped_network_gives_its_layers_from_input_to_output():
 )
 def test_pasted_text_that_is_no_vector_is_refused_in_one_sentence(text, message):
     with pytest.raises(InputError, match="numbers") as caught:
-        vector.parse_vector(text)
+        pasted.parse_vector(text)
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["1, 2\n3", "1, x\n2, 3", "\n"])
 def test_rows_of_unequal_length_are_refused(text):
     with pytest.raises(InputError):
-        vector.parse_rows(text)
+        pasted.parse_rows(text)
 
 
 def test_zero_vector_and_wrong_places_are_refused():

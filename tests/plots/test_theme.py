@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sdqviz.plots import theme
+from sdqviz.plots import scene, theme
 
 
 @pytest.mark.parametrize("length", [1, 2, 1999, 2000, 2001, 12_345])
@@ -42,10 +42,10 @@ def test_every_text_can_be_read_on_both_pages(dark):
 
 def test_turning_a_scene_keeps_lengths_and_returns():
     points = np.random.default_rng(0).standard_normal((50, 3))
-    np.testing.assert_allclose(theme.seen(points, 0.3), theme.seen(points, 0.3 + 2 * np.pi), atol=1e-12)
-    assert (np.linalg.norm(theme.seen(points, 1.0), axis=1) <= np.linalg.norm(points, axis=1) + 1e-12).all()
-    both = theme.seen(points, 0.0) ** 2 + 0
-    assert not np.allclose(both, theme.seen(points, np.pi / 2) ** 2)
+    np.testing.assert_allclose(scene.seen(points, 0.3), scene.seen(points, 0.3 + 2 * np.pi), atol=1e-12)
+    assert (np.linalg.norm(scene.seen(points, 1.0), axis=1) <= np.linalg.norm(points, axis=1) + 1e-12).all()
+    both = scene.seen(points, 0.0) ** 2 + 0
+    assert not np.allclose(both, scene.seen(points, np.pi / 2) ** 2)
 
 
 def test_a_figure_has_no_box_of_its_own():

@@ -1,8 +1,8 @@
 import pytest
 
 from sdqviz.choice import Spec
-from sdqviz.ui.controls import step_values
 from sdqviz.ui.link import parse, query
+from sdqviz.ui.ranges import step_values
 from sdqviz.version import __version__
 
 NUMBER = Spec("N", "", minimum=2, maximum=100)

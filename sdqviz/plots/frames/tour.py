@@ -8,7 +8,7 @@ from sdqviz.bounds.statement import CZAJA_NA
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.frames import FrameInfo, projected
 from sdqviz.explore.wording import number
-from sdqviz.plots import theme
+from sdqviz.plots import scene, theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
@@ -21,9 +21,9 @@ def draw_tour(found: FrameInfo, ink: Ink) -> Panel:
     figure = theme.figure(ink, height=420)
     kept = np.arange(size) if size <= theme.DRAWN else np.arange(0, size, -(-size // theme.DRAWN))
     shown = points[kept]
-    flat = (theme.seen(shown, 0.0) if solid else shown).astype(np.float32)
+    flat = (scene.seen(shown, 0.0) if solid else shown).astype(np.float32)
     if solid:
-        theme.draw_sphere(figure, 1.0, ink)
+        scene.draw_sphere(figure, 1.0, ink)
     bar = {"title": {"text": "step n", "font": {"size": 12}}, "thickness": 10, "len": 0.7, "outlinewidth": 0, "x": 1.0}
     figure.add_scatter(
         x=flat[:, 0],
@@ -44,7 +44,7 @@ def draw_tour(found: FrameInfo, ink: Ink) -> Panel:
         hovertemplate="frame vector %{customdata}<extra></extra>",
     )
     if solid:
-        theme.turn(figure, {len(figure.data) - 1: shown}, ink)
+        scene.turn(figure, {len(figure.data) - 1: shown}, ink)
     else:
         square = {"scaleanchor": "x", "scaleratio": 1}
         first = found.frame.dimension <= 2

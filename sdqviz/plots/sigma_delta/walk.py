@@ -12,7 +12,7 @@ from sdqviz.bounds.statement import CZAJA_NA
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.vector import VectorRun
 from sdqviz.explore.wording import number, percent
-from sdqviz.plots import theme
+from sdqviz.plots import scene, theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.sigma_delta.steps import played_steps
 from sdqviz.plots.theme import Ink
@@ -35,18 +35,18 @@ def draw_walk(run: VectorRun, ink: Ink) -> Panel:
 
     def add(points: Array, **given: Any) -> None:
         scenes[len(figure.data)] = points
-        flat = (theme.seen(points, 0.0) if solid else points).astype(np.float32)
+        flat = (scene.seen(points, 0.0) if solid else points).astype(np.float32)
         figure.add_scatter(x=flat[:, 0], y=flat[:, 1], **given)
 
     if solid:
-        theme.draw_sphere(figure, reach, ink)
+        scene.draw_sphere(figure, reach, ink)
     add(spokes, mode="lines", name="frame vectors", line={"color": ink.faint, "width": 1.5}, hoverinfo="skip")
     add(walks[0][kept], mode="lines", name="exact sums", line=theme.ORIGINAL.line(ink, 3))
     add(walks[1][kept], mode="lines", name="sums of levels", line=theme.COMPRESSED.line(ink, 2))
     add(walks[0][-1:], mode="markers", name="x", marker=theme.ORIGINAL.marker(ink, 12))
     add(walks[1][-1:], mode="markers", name="x̃", marker=theme.COMPRESSED.marker(ink, 10))
     if solid:
-        theme.turn(figure, scenes, ink)
+        scene.turn(figure, scenes, ink)
     else:
         figure.update_xaxes(title_text="first coordinate")
         figure.update_yaxes(title_text="second coordinate", scaleanchor="x", scaleratio=1)
@@ -62,7 +62,7 @@ def draw_walk(run: VectorRun, ink: Ink) -> Panel:
             )
             for k in steps
         ]
-        theme.controls(figure, ink, [str(k + 1) for k in steps])
+        scene.controls(figure, ink, [str(k + 1) for k in steps])
     return Panel(
         name="walk",
         title="The walk in space" if solid else "The walk in the plane",
