@@ -13,7 +13,10 @@ WORDS = ("NaN", "Infinity", "-Infinity")
 """What `spelled` writes for numbers that JSON does not know; ``float`` reads them."""
 
 
-def read_json(text: bytes | str, need: str, deepest: int = 16) -> dict[str, Any]:
+_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def read_json(text: bytes | str, need: str, deepest: int = 16, *, finite: bool = True) -> dict[str, Any]:
     """Read a JSON object that may come from anywhere.
 
     Parameters
@@ -24,11 +27,13 @@ def read_json(text: bytes | str, need: str, deepest: int = 16) -> dict[str, Any]
         How the message begins: ``"a file must have a table"``.
     deepest : int
         How far objects and lists may lie in one another.
+    finite : bool
+        Whether NaN and infinities are refused, which JSON does not know and Python writes all the same.
 
     Raises
     ------
     InputError
-        If it is no such object, has a name twice, holds NaN or an infinity, or is nested deeper.
+        If it is no such object, has a name twice, holds NaN or an infinity where they are refused, or is nested deeper.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -37,11 +42,13 @@ def read_json(text: bytes | str, need: str, deepest: int = 16) -> dict[str, Any]
             raise ValueError("a name occurs twice")
         return found
 
-    def refuse(name: str) -> float:
+    def number(name: str) -> float:
+        if not finite:
+            return _NUMBERS[name]
         raise ValueError(f"{name} is not a number of JSON")
 
     try:
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=number)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else shortened(str(error))
         raise InputError(f"{need} in JSON, got something else: {why}") from None

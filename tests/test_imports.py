@@ -29,6 +29,18 @@ def test_the_package_itself_loads_nothing_heavy():
     assert result == {"heavy": [], "value": []}
 
 
+def test_help_on_the_command_line_loads_nothing_heavy():
+    result = fresh("""
+        import contextlib, io, sys
+        from sdqviz.cli.main import app
+        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as told:
+            app(["--help"], prog_name="sdqviz")
+        heavy = ("numpy", "numba", "scipy", "pandas", "plotly", "streamlit", "joblib", "sqlite3", "rich")
+        value = [name for name in heavy if name in sys.modules] + [len(told.getvalue()) > 500]
+    """)
+    assert result == {"heavy": [], "value": [True]}
+
+
 @pytest.mark.parametrize("registry", ["FRAMES", "PERMUTATIONS", "METHODS", "NETWORKS"])
 def test_listing_a_registry_loads_nothing_heavy(registry):
     result = fresh(f"import sdqviz as sq; value = sorted(sq.{registry})")

@@ -1,4 +1,4 @@
-"""``sdqviz sweep`` and ``reproduce``: many runs, and the tables and figures they make."""
+"""``sdqviz sweep``, ``reproduce`` and ``bench``: many runs, the tables and figures they make, and their speed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from sdqviz.cli.meter import Meter, interruptible
 from sdqviz.cli.settings import network_class, numbers, plan_file, require_writable
-from sdqviz.cli.text import sweep_text
+from sdqviz.cli.text import aligned, sweep_text
 from sdqviz.error import InputError
 
 
@@ -56,6 +56,15 @@ def sweep(
     if output is not None:
         write_runs(result.runs, output)
     typer.echo(sweep_text(result))
+
+
+def bench() -> None:
+    """Measure the speed of the engine on this machine, each figure beside a yardstick of the same run."""
+    from sdqviz.experiments import bench as engine
+
+    with interruptible() as should_stop, Meter() as meter:
+        found = engine.measure(meter, should_stop)
+    typer.echo("\n".join([*aligned(engine.table(found)), "", f"medians of {engine.REPEATS}; {engine.processor()}"]))
 
 
 def reproduce(

@@ -59,6 +59,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "train": compress.train,
     "sweep": experiments.sweep,
     "reproduce": experiments.reproduce,
+    "bench": experiments.bench,
     "doctor": doctor.diagnose,
 }
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sdqviz import asset
 from sdqviz.error import InputError
+from sdqviz.strict_json import read_json, write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +66,13 @@ def write(preset: Preset) -> Path:
     """Write a preset's file below the assets folder; return its path."""
     values = dataclasses.asdict(preset)
     file = asset.folder() / "presets" / f"{values.pop('name')}.json"
-    file.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    file.write_text(write_json(values, 1) + "\n", encoding="utf-8")
     load.cache_clear()
     return file
 
 
 def _read(file: Path) -> Preset:
     try:
-        return Preset(name=file.stem, **json.loads(file.read_text(encoding="utf-8")))
+        return Preset(name=file.stem, **read_json(file.read_bytes(), "it must be"))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"asset presets/{file.name} must be a preset, got {error}: install sdqviz again") from None

@@ -20,7 +20,10 @@ def shipped():
 def test_the_shipped_sweep_is_large_enough_to_choose_from_and_small_enough_to_ship(shipped):
     assert len(shipped) >= 300 and (SHIPPED / "mnist.json.gz").stat().st_size < 1.5e6
     assert {run.network["name"] for run in shipped} == {"mnist-fnn", "mnist-residual", "mnist-lenet"}
-    assert {run.method["name"] for run in shipped} == set(METHODS)
+    assert {run.method["name"] for run in shipped} == {
+        one.method.name for one in Plan.read(SHIPPED / "mnist.toml").runs
+    }
+    assert len({run.method["name"] for run in shipped} & set(METHODS)) >= 9
     assert not [run.problem for run in shipped if run.problem]
     assert len({run.key for run in shipped}) == len(shipped)
     for run in shipped:
@@ -35,14 +38,22 @@ def test_the_shipped_sweep_is_that_of_its_plan(shipped):
     assert [(run.seed, run.label) for run in shipped] == [(one.seed, one.label) for one in plan.runs]
 
 
+LOOSE = {"gpfq", "spfq", "unified", "gptq", "qronos"}
+"""Methods whose errors drive the later choices: their walks are chaotic, so that a last digit of a product (which
+follows the number of BLAS threads and the processor) becomes another level, another weight, another path. What they
+give is the same in distribution alone. The others look at no calibration input: theirs is the same everywhere but for
+the order of sums in the forward pass."""
+
+
 def recomputed(run):
     network = NETWORKS.from_dict(run.network).load()
     again = sq.compress(network, METHODS.from_dict(run.method), run.calibration, run.seed).report
     assert again.bytes == run.report.bytes and again.bits_per_weight == run.report.bits_per_weight
-    assert again.accuracy_after == pytest.approx(run.report.accuracy_after, abs=2e-3)
-    assert again.relative_output_error == pytest.approx(run.report.relative_output_error, rel=2e-2)
+    images, error, weights = (20, 2e-2, 2e-2) if run.method["name"] in LOOSE else (1, 1e-4, 1e-9)
+    assert again.accuracy_after == pytest.approx(run.report.accuracy_after, abs=images / 10_000 + 1e-12)
+    assert again.relative_output_error == pytest.approx(run.report.relative_output_error, rel=error)
     for mine, theirs in zip(again.layers, run.report.layers, strict=True):
-        assert mine.weight_error == pytest.approx(theirs.weight_error, rel=2e-2)
+        assert mine.weight_error == pytest.approx(theirs.weight_error, rel=weights)
 
 
 def test_a_part_of_the_shipped_sweep_is_recomputed(shipped):

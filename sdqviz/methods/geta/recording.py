@@ -15,6 +15,7 @@ from sdqviz import asset
 from sdqviz.error import InputError
 from sdqviz.pruning.outline import GroupOutline, Vertex
 from sdqviz.report import Report
+from sdqviz.strict_json import read_json
 
 ENDING = ".json.gz"
 """Ending of the files."""
@@ -204,13 +205,11 @@ class Recording:
                 text = stream.read(LARGEST + 1)
             if len(text) > LARGEST:
                 raise InputError(f"{name} must unpack to at most {LARGEST >> 20} MiB, got more")
-            values = json.loads(text)
+            values = read_json(text, f"{name} must be a recording", finite=False)  # versions before 0.3 wrote NaN
         except InputError:
             raise
         except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
             raise InputError(f"{name} must be a recording, got a file that cannot be read: {error}") from None
-        if not isinstance(values, dict):
-            raise InputError(f"{name} must be a recording, got a list or a single value")
         return cls.from_dict(values)
 
     def save(self, path: str | Path) -> None:
