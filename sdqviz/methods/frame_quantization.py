@@ -13,17 +13,13 @@ import numpy as np
 
 from sdqviz import memory
 from sdqviz.array import Array
-from sdqviz.bounds.layer import layer_bounds
-from sdqviz.bounds.noise_shaping import layer_bound_shaping
-from sdqviz.bounds.spreading import layer_bound_rounding
-from sdqviz.bounds.statement import Bound, Hypothesis
 from sdqviz.choice import PerLayer, field
 from sdqviz.error import InputError
 from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
 from sdqviz.methods import METHODS
-from sdqviz.methods.frame_states import shaping_of, synthesis_of, walk_states
+from sdqviz.methods.frame_states import a_priori, synthesis_of, walk_states
 from sdqviz.methods.frame_vectors import (
     Carrier,
     chunks,
@@ -342,7 +338,9 @@ class _Work:
                 "bias": self.with_bias,
             },
             parameter_bits=PARAMETER_BITS,
-            bounds=self._bounds(walked, steps, unstable),
+            bounds=a_priori(
+                walked, choice.dual, steps, unstable, fitted=choice.step_rule == "fitted" and choice.step is None
+            ),
             step=step.reshape(-1),
             levels=2**self.bits,
             size=frame.size,
@@ -385,22 +383,6 @@ class _Work:
             return step_up(wanted / self.taps.reach(bits), width), largest, kept
         except InputError as error:
             raise InputError(f"layer {self.layer.name}: {error}") from None
-
-    def _bounds(self, walked: Carrier, steps: Array, unstable: Array) -> tuple[Bound, ...]:
-        inside: Hypothesis | Array = ~unstable
-        if self.choice.step_rule == "fitted" and self.choice.step is None and unstable.any():
-            inside = Hypothesis(
-                "range",
-                "every column stays in the quantizer's range",
-                f"the step is fitted, and {int(unstable.sum())} of {len(unstable)} columns leave the quantizer's "
-                "range, so the a-priori bound lapses",
-                False,
-            )
-        if self.choice.order > 1 or self.choice.dual != "canonical":
-            return (layer_bound_shaping(shaping_of(walked, self.choice.dual), steps, inside),)
-        if self.choice.order == 0:
-            return (layer_bound_rounding(walked.walk, steps, inside),)
-        return layer_bounds(walked.walk, steps, inside)
 
     def _note(self, walked: Carrier) -> str:
         if not walked.tied:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array, spectral_norm
-from sdqviz.bounds.layer import layer_bound_states
-from sdqviz.bounds.noise_shaping import Shaping, layer_bound_shaped_states
-from sdqviz.bounds.statement import Bound
+from sdqviz.bounds.layer import layer_bound_states, layer_bounds
+from sdqviz.bounds.noise_shaping import Shaping, layer_bound_shaped_states, layer_bound_shaping
+from sdqviz.bounds.spreading import layer_bound_rounding
+from sdqviz.bounds.statement import Bound, Hypothesis
 from sdqviz.frames import FRAMES
 from sdqviz.frames.signs import signed
 from sdqviz.frames.walk import Walk
@@ -89,3 +90,35 @@ def synthesis_of(parameters: Mapping[str, Any], bits: int) -> Callable[[Array], 
 def shaping_of(carrier: Carrier, dual: str) -> Shaping:
     """Return what the noise-shaping theorem uses of a walked frame and its dual."""
     return Shaping(carrier.taps.order, carrier.frame.size, carrier.error_norm, DUALS[dual].title)
+
+
+def a_priori(carrier: Carrier, dual: str, steps: Array, unstable: Array, *, fitted: bool) -> tuple[Bound, ...]:
+    """Return every bound on ‖W − Q‖₂ that is known before anything is measured.
+
+    Parameters
+    ----------
+    carrier : Carrier
+        The walked frame.
+    dual : str
+        Name of the dual.
+    steps : ndarray, shape (M,)
+        δ of each vector.
+    unstable : ndarray of bool, shape (M,)
+        Which of them leave the range the theorems ask for.
+    fitted : bool
+        Whether steps are fitted, which is then the reason.
+    """
+    inside: Hypothesis | Array = ~unstable
+    if fitted and unstable.any():
+        inside = Hypothesis(
+            "range",
+            "every column stays in the quantizer's range",
+            f"the step is fitted, and {int(unstable.sum())} of {len(unstable)} columns leave the quantizer's range, so "
+            "the a-priori bound lapses",
+            False,
+        )
+    if carrier.taps.order > 1 or carrier.dual is not None:
+        return (layer_bound_shaping(shaping_of(carrier, dual), steps, inside),)
+    if carrier.taps.order == 0:
+        return (layer_bound_rounding(carrier.walk, steps, inside),)
+    return layer_bounds(carrier.walk, steps, inside)
