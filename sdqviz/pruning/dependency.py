@@ -15,9 +15,8 @@ from torch import fx, nn
 
 from sdqviz.error import InputError
 from sdqviz.pruning import tracing
-from sdqviz.pruning.channels import entries as channel_entries  # the first three register their rules
-from sdqviz.pruning.channels import layers as channel_layers
-from sdqviz.pruning.channels import moves as channel_moves
+from sdqviz.pruning.channels import entries, layers, moves, norms  # they register their rules
+from sdqviz.pruning.channels.attention import keep_queries
 from sdqviz.pruning.channels.flow import Flow
 from sdqviz.pruning.channels.gather import gather, vertices
 from sdqviz.pruning.channels.groups import Dependency, DependencyGraph, Group
@@ -27,7 +26,7 @@ from sdqviz.pruning.trial import Trial
 if TYPE_CHECKING:
     from sdqviz.networks.network import Network
 
-__all__ = ["Dependency", "DependencyGraph", "Group", "channel_entries", "channel_layers", "channel_moves", "graph"]
+__all__ = ["Dependency", "DependencyGraph", "Group", "entries", "graph", "layers", "moves", "norms"]
 
 WIDTH_TIED = {
     "MultiheadAttention": (
@@ -165,7 +164,7 @@ class _Known:
         for path, behind in heads.items():
             if behind == TIED:
                 _tie_rows(flow, path)
-        flow.requantized()
+        keep_queries(flow)
         _keep_named(flow, self.keep)
         shapes = {path: tuple(tensor.shape) for path, tensor in held.items()}
         found, of_label = _graph(flow, shapes)

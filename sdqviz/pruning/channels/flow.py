@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +11,19 @@ import torch
 from torch import Tensor, fx, nn
 
 from sdqviz.error import InputError
-from sdqviz.pruning.channels.labels import NONE, Block, Labels, Numbers, Part, Role, Value, varying
+from sdqviz.pruning.channels.labels import (
+    NONE,
+    Block,
+    Labels,
+    Numbers,
+    Part,
+    Role,
+    Value,
+    along,
+    is_value,
+    leaves,
+    varying,
+)  # fmt: skip
 from sdqviz.pruning.removal import layer_of
 
 Given = Mapping[str, Any]
@@ -57,12 +68,9 @@ class Flow:
     """
 
     def __init__(
-        self,
-        tensors: Mapping[str, tuple[str, Tensor, bool]],
-        modules: Mapping[str, nn.Module],
-        constants: Mapping[str, Tensor],
-        heads: Mapping[str, int],
-    ) -> None:
+        self, tensors: Mapping[str, tuple[str, Tensor, bool]], modules: Mapping[str, nn.Module],
+        constants: Mapping[str, Tensor], heads: Mapping[str, int],
+    ) -> None:  # fmt: skip
         self.tensors, self.constants, self.heads = tensors, constants, heads
         self.classes = {path: type(part).__name__ for path, part in modules.items()}
         self.kinds = {path: kind_of(part) for path, part in modules.items()}
@@ -76,10 +84,10 @@ class Flow:
         self.queries: list[tuple[fx.Node, str]] = []  # attention that scales so, and the weight of its queries
         self.splits: dict[str, list[tuple[Numbers, int]]] = {}  # module -> channels it splits, into how many dimensions
         self.ways: dict[str, list[Numbers]] = {}  # module -> labels of channels that pass through it
-        self._uses: dict[str, list[frozenset[str]]] = {}  # weight -> for each use the numbers of its quantizer
+        self.uses: dict[str, list[frozenset[str]]] = {}  # weight -> for each use the numbers of its quantizer
         self._stuck: dict[str, str] = {}  # parameters that must stay as they are, and why
         self._unknown_layers: dict[tuple[str, int], Block] = {}
-        self._values: dict[fx.Node, Any] = {}
+        self.values: dict[fx.Node, Any] = {}
         self._bases: dict[fx.Node, fx.Node] = {}  # view -> the tensor it is a part of
 
     # -- the walk ---------------------------------------------------------------------------------
@@ -94,48 +102,20 @@ class Flow:
         """
         for node in graph.nodes:
             if node.op == "placeholder":
-                self._values[node] = self._input(node)
+                self.values[node] = self._input(node)
             elif node.op == "output":
                 for value in leaves(self._resolve(node.args)):
                     if isinstance(value, Value):
                         self.keep(value, "the channels reach the output of the network")
             elif node.op == "call_function":
-                self._values[node] = self._call(node)
+                self.values[node] = self._call(node)
             else:
-                self._values[node] = None  # get_attr: a constant or a graph of its own, refused where it is used
+                self.values[node] = None  # get_attr: a constant or a graph of its own, refused where it is used
                 if isinstance(node.meta.get("val"), Tensor):
-                    self._values[node] = Value(tuple(node.meta["val"].shape))
-        for node, path in self.queries:
-            if len(self._uses[path]) > 1 or not self._only_asked(node, path):
-                because = f"{self.place(node)} scales by the width of a head what is used elsewhere too"
-                self.labels.keep(self.labels.blocks[path, 0].labels, because)
+                    self.values[node] = Value(tuple(node.meta["val"].shape))
         for block in self.labels.blocks.values():
             if block.path in self._stuck:
                 self.labels.keep(block.labels, self._stuck[block.path])
-
-    def _only_asked(self, attention: fx.Node, path: str) -> bool:
-        """Whether the rows that make queries go nowhere else, on the way from their layer to the attention."""
-        start = self.labels.blocks[path, 0].start
-        rows = start + self.rescaled[path]
-        below, here = attention, attention.all_input_nodes[0]
-        beside = [value.source for value in self.operands(attention)[1:] if value.source is not None]
-        if any(np.isin(source.numpy() // 2, rows).any() for source in beside):  # keys or values are the queries
-            return False
-        while True:
-            for user in here.users:
-                for value in leaves(self._values.get(user)) if user is not below else ():
-                    if value.source is None or np.isin(value.source.numpy() // 2, rows).any():
-                        return False
-            if any(value.parts for value in self.operands(here)):
-                return True
-            below, here = here, here.all_input_nodes[0]
-
-    def requantized(self) -> None:
-        """Keep queries of quantized weights: these cannot be scaled and stay on their levels."""
-        for path in self.rescaled:
-            if any(self._uses.get(path, ())):
-                because = "attention scales by the width of a head, which a quantized weight cannot follow"
-                self.labels.keep(self.labels.blocks[path, 0].labels, because)
 
     def _input(self, node: fx.Node) -> Any:
         known = self.tensors.get(str(node.target))
@@ -187,7 +167,7 @@ class Flow:
 
     def _resolve(self, argument: Any) -> Any:
         if isinstance(argument, fx.Node):
-            return self._values[argument]
+            return self.values[argument]
         if isinstance(argument, tuple | list):
             return [self._resolve(one) for one in argument]
         return argument
@@ -199,14 +179,14 @@ class Flow:
             return
         root = self._bases.get(changed, changed)
         family = [root, *(view for view, base in self._bases.items() if base is root)]
-        if all(isinstance(one, Value) and one.parts for one in (result, *(self._values.get(one) for one in family))):
+        if all(isinstance(one, Value) and one.parts for one in (result, *(self.values.get(one) for one in family))):
             return  # entries of a parameter's copy are other numbers now, and still its entries
         later = [one for one in family if one is not changed and any(user > node for user in one.users)]
         if later:  # others see the change too, in a part or another shape of their own
-            for value in (given[written], result, *(self._values.get(one) for one in family)):
+            for value in (given[written], result, *(self.values.get(one) for one in family)):
                 if isinstance(value, Value):
                     self.keep(value, f"{self.place(node)} changes a tensor in place that others use")
-        self._values[changed] = result
+        self.values[changed] = result
 
     def _numbered(self, node: fx.Node, result: Any) -> Any:
         """Compute a small value along where all that goes into it is known."""
@@ -221,7 +201,7 @@ class Flow:
 
         def number(argument: Any) -> Any:
             if isinstance(argument, fx.Node):
-                value = self._values[argument]
+                value = self.values[argument]
                 return value.number.clone() if isinstance(value, Value) and value.number is not None else value
             if isinstance(argument, tuple | list):
                 return type(argument)(number(one) for one in argument)
@@ -322,10 +302,10 @@ class Flow:
         found: Numbers | None = None
         largest = max((math.prod(part.shape) for part in value.parts), default=0)
         for part in value.parts:
-            along = self._along(part, value.shape, axis)
-            if along is None:
+            lies = along(part, value.shape, axis)
+            if lies is None:
                 continue
-            dim, where = along
+            dim, where = lies
             # what scales a weight, such as a quantizer's steps, is cut with it; zeroing the weight is enough
             zeroed = part.trained and role != "consumes" and math.prod(part.shape) == largest
             labels = NONE * np.ones(value.shape[axis], np.int64)
@@ -344,37 +324,6 @@ class Flow:
             else:
                 found = labels
         return found
-
-    def _along(self, part: Part, shape: tuple[int, ...], axis: int) -> tuple[int, Numbers] | None:
-        """Return which dimension of a parameter runs along an axis of a value, and where each slice lies in it."""
-        size = shape[axis]
-        if part.index is None:
-            offset = len(shape) - len(part.shape)
-            dim = axis - offset
-            if dim < 0 or (part.shape[dim] == 1 and size > 1):
-                return None
-            return dim, np.arange(size)
-        index = part.index
-        if index.ndim == len(part.shape) == 1:  # perhaps with stretches that other parameters fill
-            return 0, index.numpy()
-        line = index
-        for dim in reversed(range(line.ndim)):
-            if dim != axis:
-                line = line.select(dim, 0)
-        first = np.array(np.unravel_index(line.numpy().clip(0), part.shape))  # (dims of the parameter, size)
-        moving = [d for d in range(len(part.shape)) if (first[d] != first[d, :1]).any()]
-        if not moving and axis not in varying(index):
-            return None
-        if len(moving) != 1 or bool((index < 0).any()):
-            return -1, np.zeros(0, np.int64)
-        dim, where = moving[0], first[moving[0]]
-        stride = math.prod(part.shape[dim + 1 :])
-        coordinate = index.div(stride, rounding_mode="floor") % part.shape[dim]
-        lined = [1] * len(shape)
-        lined[axis] = size
-        if bool((coordinate != torch.from_numpy(where).view(lined)).any()):
-            return -1, np.zeros(0, np.int64)
-        return dim, where
 
     def carried(self, value: Value, axis: int) -> Value:
         """Return a bare parameter as a value with channels along an axis."""
@@ -431,7 +380,7 @@ class Flow:
     def layer(self, weight: Value, *sources: Value) -> frozenset[int]:
         """Enter the layer that a weight belongs to, with the quantizers of what goes into it."""
         name = layer_of(weight.parts[0].path) or weight.parts[0].path
-        self._uses.setdefault(weight.parts[0].path, []).append(weight.attached)
+        self.uses.setdefault(weight.parts[0].path, []).append(weight.attached)
         numbers = weight.attached.union(*(v.attached for v in sources))
         self.owned.setdefault(name, set()).update(numbers)
         return self.vertex(name, self.kinds.get(name, "parameter"), *sources)
@@ -448,22 +397,3 @@ def kind_of(part: nn.Module) -> str:
     """Return the name of the class of a module, of a layer that was made to quantize that of the layer."""
     kinds = [kind.__name__ for kind in type(part).__mro__ if kind.__module__.startswith("torch.nn.modules.")]
     return kinds[0] if kinds and kinds[0] != "Module" else type(part).__name__
-
-
-def is_value(value: Any) -> bool:
-    """Whether an argument is a tensor of the graph."""
-    return isinstance(value, Value)
-
-
-def leaves(nested: Any) -> list[Any]:
-    """Return what lies in nested lists and mappings, in order."""
-    if isinstance(nested, tuple | list):
-        return [leaf for one in nested for leaf in leaves(one)]
-    if isinstance(nested, Mapping):
-        return [leaf for one in nested.values() for leaf in leaves(one)]
-    return [nested]
-
-
-def letters(count: int, skip: int = 0) -> str:
-    """Return different letters to name dimensions with."""
-    return "".join(itertools.islice("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", skip, skip + count))

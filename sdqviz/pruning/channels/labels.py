@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -211,3 +212,49 @@ def varying(tensor: Tensor) -> list[int]:
         if tensor.shape[dim] > 1 and tensor.stride(dim) != 0 and bool((tensor != tensor.narrow(dim, 0, 1)).any()):
             found.append(dim)
     return found
+
+
+def along(part: Part, shape: tuple[int, ...], axis: int) -> tuple[int, Numbers] | None:
+    """Return which dimension of a parameter runs along an axis of a value, and where each slice lies in it."""
+    size = shape[axis]
+    if part.index is None:
+        offset = len(shape) - len(part.shape)
+        dim = axis - offset
+        if dim < 0 or (part.shape[dim] == 1 and size > 1):
+            return None
+        return dim, np.arange(size)
+    index = part.index
+    if index.ndim == len(part.shape) == 1:  # perhaps with stretches that other parameters fill
+        return 0, index.numpy()
+    line = index
+    for dim in reversed(range(line.ndim)):
+        if dim != axis:
+            line = line.select(dim, 0)
+    first = np.array(np.unravel_index(line.numpy().clip(0), part.shape))  # (dims of the parameter, size)
+    moving = [d for d in range(len(part.shape)) if (first[d] != first[d, :1]).any()]
+    if not moving and axis not in varying(index):
+        return None
+    if len(moving) != 1 or bool((index < 0).any()):
+        return -1, np.zeros(0, np.int64)
+    dim, where = moving[0], first[moving[0]]
+    stride = math.prod(part.shape[dim + 1 :])
+    coordinate = index.div(stride, rounding_mode="floor") % part.shape[dim]
+    lined = [1] * len(shape)
+    lined[axis] = size
+    if bool((coordinate != torch.from_numpy(where).view(lined)).any()):
+        return -1, np.zeros(0, np.int64)
+    return dim, where
+
+
+def is_value(value: Any) -> bool:
+    """Whether an argument is a tensor of the graph."""
+    return isinstance(value, Value)
+
+
+def leaves(nested: Any) -> list[Any]:
+    """Return what lies in nested lists and mappings, in order."""
+    if isinstance(nested, tuple | list):
+        return [leaf for one in nested for leaf in leaves(one)]
+    if isinstance(nested, Mapping):
+        return [leaf for one in nested.values() for leaf in leaves(one)]
+    return [nested]

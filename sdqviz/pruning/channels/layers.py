@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from torch import fx
 
-from sdqviz.pruning.channels.flow import Flow, Given, letters, rule
+from sdqviz.pruning.channels.flow import Flow, Given, rule
 from sdqviz.pruning.channels.labels import NONE, Numbers, Value
 from sdqviz.pruning.removal import layer_of
-
-NORMS = ("LayerNorm", "RMSNorm", "GroupNorm", "LayerNorm2d")
-"""Classes of norms over channels whose removed channels can be counted as zeros."""
-
 
 # -- products ------------------------------------------------------------------------------------------
 
@@ -178,62 +175,6 @@ def biased(flow: Flow, node: fx.Node, value: Value, weight: Value, bias: Value |
     return value
 
 
-@rule("scaled_dot_product_attention")
-def attention(flow: Flow, node: fx.Node, given: Given) -> Any:
-    """softmax(q kᵀ/√width) v: widths of q and k go together; what comes out has the channels of v."""
-    query, key, value = given["query"], given["key"], given["value"]
-    mask = given.get("attn_mask")
-    beside = [one for one in (query, key, value) if one.labelled and one.axis != len(one.shape) - 1]
-    if beside and mask is not None and mask.parts and mask.size > 1 and len(mask.shape) > 2:
-        mask = flow.carried(mask, len(mask.shape) - 3)
-    if beside and all(
-        one.axis == len(one.shape) - 3 for one in (*beside, *([mask] if mask is not None else ())) if one.labelled
-    ):
-        return _by_head(flow, node, [query, key, value], mask)
-    if beside or (mask is not None and mask.labelled):
-        return flow.refuse(node, f"{flow.place(node)} has channels along other dimensions than the last")
-    because = f"{flow.place(node)} meets a tensor of fixed size"
-    if query.labelled or key.labelled:
-        none = np.full(query.shape[-1], NONE)
-        first, second = (one.labels if one.labelled else none for one in (query, key))
-        flow.labels.match(first, second, because)
-        if query.labelled and key.labelled:
-            flow.live(node, query.replaced(zero=query.zero | key.zero))
-        if given.get("scale") is None:
-            _scaled_by_width(flow, node, query)
-    origins = flow.join(node, "attention", (query, key, value))
-    if not value.labelled:
-        return Value(flow.shape(node), origins=origins)
-    return value.replaced(shape=flow.shape(node), axis=len(flow.shape(node)) - 1, origins=origins, source=None)
-
-
-def _by_head(flow: Flow, node: fx.Node, given: Sequence[Value], mask: Value | None) -> Any:
-    """Whole heads: each attends by itself, and gives zero where its values are zero."""
-    because = f"{flow.place(node)} meets a tensor of fixed size"
-    heads = given[0].shape[-3]
-    labels: Numbers = np.full(heads, NONE)
-    for place, one in enumerate([*given, *([mask] if mask is not None and mask.labelled else [])]):
-        own = one.labels if one.labelled and one.axis == len(one.shape) - 3 else np.full(one.shape[-3], NONE)
-        own = np.repeat(own, heads // len(own))  # several heads of queries share keys and values
-        labels = own if place == 0 else flow.labels.match(labels, own, because)
-    value = given[2]
-    zero = np.repeat(value.zero, heads // len(value.zero)) if value.labelled else np.zeros(heads, bool)
-    shape = flow.shape(node)
-    origins = flow.join(node, "attention", given)
-    return Value(shape, len(shape) - 3, labels, zero, value.unzero, origins=origins)
-
-
-def _scaled_by_width(flow: Flow, node: fx.Node, query: Value) -> None:
-    """Note which rows of which weight made q: fewer of them would be scaled by another width."""
-    rows = np.unique(query.source.numpy()) // 2 if query.source is not None else np.zeros(0, np.int64)
-    for block in flow.labels.blocks.values():
-        if block.role == "produces" and rows.size and block.start <= rows[0] and rows[-1] < block.start + block.size:
-            flow.rescaled[block.path] = rows - block.start
-            flow.queries.append((node, block.path))
-            return
-    flow.keep(query, f"{flow.place(node)} scales by the width of a head")
-
-
 # -- convolutions ------------------------------------------------------------------------------------
 
 
@@ -317,100 +258,6 @@ def embedding(flow: Flow, node: fx.Node, given: Given) -> Any:
     )  # fmt: skip
 
 
-# -- norms ---------------------------------------------------------------------------------------------
-
-
-@rule("batch_norm", "instance_norm", "_native_batch_norm_legit_no_training")
-def batch_norm(flow: Flow, node: fx.Node, given: Given) -> Any:
-    """Shift and scale each channel by itself."""
-    x, tensors = given["input"], [given.get(name) for name in ("weight", "bias", "running_mean", "running_var")]
-    present = [tensor for tensor in tensors if tensor is not None]
-    labels = x.labels if x.labelled and x.axis == 1 else np.full(x.shape[1], NONE)
-    if x.labelled and x.axis != 1:
-        flow.keep(x, f"{flow.place(node)} acts across other dimensions than the channels")
-    for tensor in present:
-        own = flow.labels_of(tensor, 0, "carries") if tensor.parts else None
-        own = np.full(x.shape[1], NONE) if own is None else own
-        labels = flow.labels.match(labels, own, f"{flow.place(node)} meets a tensor of fixed size")
-    if given.get("running_mean") is None:  # statistics of the input itself, which are zero for zeros
-        zero = x.zero if given.get("weight") is None else np.ones(len(labels), bool)
-    else:
-        zero = np.full(len(labels), given.get("weight") is not None)
-    return _normed(flow, node, x, given.get("weight"), 1, labels, zero)
-
-
-def _normed(flow: Flow, node: fx.Node, x: Value, weight: Value | None, axis: int, labels: Numbers, zero: Any) -> Value:
-    """Return what a norm gives: a vertex of its own if it has a weight."""
-    origins = flow.layer(weight, x) if weight is not None and weight.parts else x.origins
-    if not x.labelled:
-        return Value(x.shape, origins=origins)
-    return Value(x.shape, axis, labels, zero, flow.place(node), origins=origins)
-
-
-@rule("layer_norm", "rms_norm")
-def layer_norm(flow: Flow, node: fx.Node, given: Given) -> Any:
-    """Shift and scale by the moments over the last dimensions; removed channels count as zeros in them."""
-    x, over = given["input"], given["normalized_shape"]
-    weight, bias = given.get("weight"), given.get("bias")
-    first = len(x.shape) - len(over)
-    if not x.labelled or x.axis < first:
-        for tensor in (weight, bias):
-            if tensor is not None:
-                _fixed(flow, node, tensor)
-        zero = x.zero if bias is None else np.zeros_like(x.zero)
-        return _normed(flow, node, x, weight, x.axis or 0, x.labels, zero)
-    return _over_channels(flow, node, x, weight, bias, x.axis - first, int(np.prod(over)))
-
-
-@rule("group_norm")
-def group_norm(flow: Flow, node: fx.Node, given: Given) -> Any:
-    """Shift and scale by the moments over groups of channels, of which each keeps the same number."""
-    x, groups = given["input"], given["num_groups"]
-    if not x.labelled or x.axis != 1:
-        for tensor in (given.get("weight"), given.get("bias")):
-            if tensor is not None:
-                _fixed(flow, node, tensor)
-        return flow.refuse(node, f"{flow.place(node)} acts across other dimensions than the channels")
-    if len(x.labels) > groups:
-        rows = x.labels.reshape(groups, -1)
-        flow.labels.tie(rows[:1], rows)
-        flow.labels.keep(np.where((rows < 0).any(axis=0), rows.max(axis=0), NONE), f"{flow.place(node)} is uneven")
-    return _over_channels(flow, node, x, given.get("weight"), given.get("bias"), 0, len(x.labels))
-
-
-def _fixed(flow: Flow, node: fx.Node, tensor: Value) -> None:
-    for place in range(len(tensor.shape)):
-        own = flow.labels_of(tensor, place, "carries")
-        if own is not None:
-            flow.labels.keep(own, f"{flow.place(node)} acts across other dimensions than the channels")
-
-
-def _over_channels(
-    flow: Flow, node: fx.Node, x: Value, weight: Value | None, bias: Value | None, dim: int, entries: int
-) -> Value:
-    """Norm over channels: they must be zero when removed, and the module one that can count them as zeros."""
-    flow.live(node, x)
-    labels = x.labels
-    for tensor in (weight, bias):
-        own = flow.labels_of(tensor, dim, "carries") if tensor is not None and tensor.parts else None
-        if own is not None:
-            labels = flow.labels.match(labels, own, f"{flow.place(node)} meets a tensor of fixed size")
-    name = layer_of(weight.parts[0].path) if weight is not None and weight.parts else ""
-    if flow.classes.get(name) not in NORMS:
-        flow.keep(x, f"{flow.place(node)} takes its moments over the channels")
-    else:
-        flow.norms[name] = (weight.parts[0].path, entries)  # type: ignore[union-attr]
-    return _normed(flow, node, x, weight, x.axis or 0, labels, np.full(len(labels), weight is not None))
-
-
-@rule("prelu")
-def prelu(flow: Flow, node: fx.Node, given: Given) -> Any:
-    """Scale negative entries channel by channel; zero stays zero."""
-    x, weight = given["self"] if "self" in given else given["input"], given["weight"]
-    if weight.size == 1:
-        return x.replaced(source=None)
-    labels = x.labels if x.labelled and x.axis == 1 else np.full(weight.size, NONE)
-    own = flow.labels_of(weight, 0, "carries")
-    because = f"{flow.place(node)} meets a tensor of fixed size"
-    labels = flow.labels.match(labels, np.full(weight.size, NONE) if own is None else own, because)
-    return x.replaced(labels=labels, source=None) if x.labelled and x.axis == 1 else flow.refuse(node, because)
+def letters(count: int, skip: int = 0) -> str:
+    """Return different letters to name dimensions with."""
+    return "".join(itertools.islice("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", skip, skip + count))
