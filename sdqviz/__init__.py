@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sdqviz.networks.network import Network
     from sdqviz.networks.own_weights import read_dataset, read_weights
     from sdqviz.networks.threads import set_threads
+    from sdqviz.pruning.dependency import groups
     from sdqviz.sigma_delta.duals import DUALS
     from sdqviz.sigma_delta.recursion import Pcm, SigmaDelta
 
@@ -35,6 +36,7 @@ _HOME = {
     "FRAMES": "sdqviz.frames",
     "PERMUTATIONS": "sdqviz.frames.permutations",
     "METHODS": "sdqviz.methods",
+    "groups": "sdqviz.pruning.dependency",
     "DUALS": "sdqviz.sigma_delta.duals",
     "NETWORKS": "sdqviz.networks.catalogue",
     "SigmaDelta": "sdqviz.sigma_delta.recursion",
@@ -68,6 +70,7 @@ __all__ = [
     "Stopped",
     "__version__",
     "compress",
+    "groups",
     "ladder",
     "load",
     "read_dataset",

@@ -229,7 +229,7 @@ def _without_smallest(network: Network, sparsity: float) -> nn.Module:
     from sdqviz.methods.geta.stages import redundant_count
     from sdqviz.pruning import dependency, removal
 
-    graph = dependency.graph(network)
+    graph = dependency.groups(network)
     module = copy.deepcopy(network.module)
     flat = FlatParameters(module)
     units = Units.of(graph, flat)

@@ -13,7 +13,7 @@ from sdqviz.compression.compress import Compression, assemble
 from sdqviz.error import InputError
 from sdqviz.experiments.geta_baselines import baselines, calibration_size
 from sdqviz.methods import METHODS
-from sdqviz.methods.geta.recording import Recording
+from sdqviz.methods.geta.recording import FOLDER, Recording
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.progress import Progress, ShouldStop, part, report
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from sdqviz.networks.catalogue.network_choice import NetworkChoice
 
 SOURCE = "Qu et al., arXiv 2502.16638"
-FOLDER = "recordings"
-"""Where shipped recordings lie below the assets."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,12 +120,6 @@ def record(
 ) -> Recording:
     """Return the recording of a finished run; see `run`."""
     return run(network, method, seed, progress, should_stop, checkpoint, on_moment, beside).recording
-
-
-def shipped() -> dict[str, Recording]:
-    """Return the recordings that come with the package by name, from assets/recordings."""
-    files = sorted((asset.folder() / FOLDER).glob("*.json.gz"))
-    return {file.name.removesuffix(".json.gz"): Recording.load(file) for file in files}
 
 
 def _nobody(_: Recording) -> None:

@@ -26,7 +26,7 @@ from sdqviz.pruning.trial import Trial
 if TYPE_CHECKING:
     from sdqviz.networks.network import Network
 
-__all__ = ["Dependency", "DependencyGraph", "Group", "entries", "graph", "layers", "moves", "norms"]
+__all__ = ["Dependency", "DependencyGraph", "Group", "entries", "groups", "layers", "moves", "norms"]
 
 WIDTH_TIED = {
     "MultiheadAttention": (
@@ -46,7 +46,7 @@ TIED = -1
 """Slices of all heads that go together with the channels that come into the module."""
 
 
-def graph(network: Network | nn.Module, example: Any = None, keep: Iterable[str] = ()) -> DependencyGraph:
+def groups(network: Network | nn.Module, example: Any = None, keep: Iterable[str] = ()) -> DependencyGraph:
     """Find the groups of a network.
 
     Parameters
@@ -81,7 +81,7 @@ def graph(network: Network | nn.Module, example: Any = None, keep: Iterable[str]
     Examples
     --------
     >>> chain = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
-    >>> print(graph(chain, torch.ones(1, 4)))
+    >>> print(groups(chain, torch.ones(1, 4)))
     Group 0: 3 units, prunable
       0.weight produces along dimension 0 (3 entries)
       0.bias produces along dimension 0 (3 entries)

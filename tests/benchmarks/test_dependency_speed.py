@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sdqviz.pruning import removal
-from sdqviz.pruning.dependency import graph
+from sdqviz.pruning.dependency import groups
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ def test_graph_of_resnet50(record_property):
         module = models.resnet50(weights=None).eval()
         example = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
         begun = time.perf_counter()
-        found = graph(module, example)
+        found = groups(module, example)
         built = time.perf_counter() - begun
         half = {place: range(0, found.groups[place].units, 2) for place in found.require_prunable()}
         begun = time.perf_counter()

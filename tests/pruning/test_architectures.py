@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sdqviz.pruning import tracing
-from sdqviz.pruning.dependency import graph
+from sdqviz.pruning.dependency import groups
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 TOKENS = {"vocab_size": 50, "max_position_embeddings": 16, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
@@ -106,7 +106,7 @@ def test_heads_and_widths_can_go_and_cutting_equals_zeroing(name, draw_parameter
         warnings.simplefilter("ignore")
         module, example, layers = from_transformers(name) if name in TRANSFORMERS else from_timm(name)
     module = draw_parameters(module)
-    found = graph(module, example)
+    found = groups(module, example)
     hidden = [group for group in found.groups if group.prunable and not _attends(group)]
     heads = [group for group in found.groups if group.prunable and _attends(group) and group.units <= 4]
     assert len(heads) >= layers and hidden, str(found)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from sdqviz.pruning import removal
-from sdqviz.pruning.dependency import graph
+from sdqviz.pruning.dependency import groups
 
 
 class Net(nn.Module):
@@ -360,7 +360,7 @@ CASES = {
 def case(request, draw_parameters):
     chosen = CASES[request.param]
     module, x = draw_parameters(chosen.build()), sample(chosen.shape)
-    return module, x, chosen.found, graph(module, x)
+    return module, x, chosen.found, groups(module, x)
 
 
 def test_groups_are_as_expected(case):

@@ -13,7 +13,7 @@ from sdqviz.error import InputError
 from sdqviz.networks.learned_quantizer import LearnedQuantizer, quantize_input, quantize_weight
 from sdqviz.networks.network import Network
 from sdqviz.pruning import removal
-from sdqviz.pruning.dependency import graph
+from sdqviz.pruning.dependency import groups
 from sdqviz.pruning.outline import Vertex
 
 
@@ -96,7 +96,7 @@ def plain(found):
 @pytest.mark.parametrize("name", ["mnist-lenet", "resnet20"])
 def test_a_quantized_network_has_the_groups_of_its_float_twin(name, twin, draw_parameters):
     module = draw_parameters(NETWORKS[name](seed=0).layout())
-    found, wanted = graph(twin(module), image()), graph(module, image())
+    found, wanted = groups(twin(module), image()), groups(module, image())
     assert plain(found) == plain(wanted)
     assert (found.vertices, found.edges) == (wanted.vertices, wanted.edges)  # quantizers are merged into layers
     assert not wanted.owned
@@ -116,7 +116,7 @@ def test_a_quantized_network_has_the_groups_of_its_float_twin(name, twin, draw_p
 @pytest.mark.parametrize("twin", [quantized, learned])
 def test_a_quantized_network_is_cut_like_its_twin(twin, draw_parameters):
     module = twin(draw_parameters(lenet()))
-    found = graph(module, image())
+    found = groups(module, image())
     removed = {0: [1, 3], 1: range(8), 2: range(0, 120, 3)}
     zeroed, smaller = found.masked(module, removed), removal.remove(module, found.recipe(removed))
     with torch.no_grad():
@@ -129,7 +129,7 @@ def test_a_quantized_network_is_cut_like_its_twin(twin, draw_parameters):
 
 
 def test_units_name_their_slices(draw_parameters):
-    found = graph(draw_parameters(lenet()), image())
+    found = groups(draw_parameters(lenet()), image())
     assert [group.name for group in found.groups] == ["conv1", "conv2", "hidden", "output"]
     slices = {(path, dim): index.tolist() for path, dim, index in found.groups[1].slices(3)}
     assert slices == {
@@ -144,7 +144,7 @@ def test_units_name_their_slices(draw_parameters):
 
 
 def test_a_group_prints_itself(draw_parameters):
-    found = graph(draw_parameters(lenet()), image())
+    found = groups(draw_parameters(lenet()), image())
     assert str(found.groups[2]) == (
         "Group hidden: 120 units, prunable\n"
         "  hidden.weight produces along dimension 0 (120 entries)\n"
@@ -155,7 +155,7 @@ def test_a_group_prints_itself(draw_parameters):
 
 
 def test_heads_share_units(draw_parameters):
-    found = graph(draw_parameters(NETWORKS["vit-tiny"](seed=0).layout()), image())
+    found = groups(draw_parameters(NETWORKS["vit-tiny"](seed=0).layout()), image())
     group = next(one for one in found.groups if one.name == "blocks.0.attention.query")
     slices = {(path, dim): index.tolist() for path, dim, index in group.slices(2)}
     assert group.units == 4
@@ -170,17 +170,17 @@ def test_the_batch_is_never_taken_for_channels(batch, draw_parameters):
     # batches as large as a number of channels, heads or patches
     for name in ("mnist-lenet", "vit-tiny"):
         module = draw_parameters(NETWORKS[name](seed=0).layout())
-        assert plain(graph(module, image(batch))) == plain(graph(module, image(12)))
+        assert plain(groups(module, image(batch))) == plain(groups(module, image(12)))
 
 
 def test_the_network_is_not_changed_and_brings_its_example(draw_parameters):
     module = draw_parameters(lenet()).train()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     flags = [parameter.requires_grad for parameter in module.parameters()]
-    found = graph(module, image(1))
+    found = groups(module, image(1))
     assert module.training and flags == [parameter.requires_grad for parameter in module.parameters()]
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
-    assert plain(graph(Network(module, image(1)))) == plain(found)
+    assert plain(groups(Network(module, image(1)))) == plain(found)
 
 
 def test_several_inputs_by_place_and_by_name(draw_parameters):
@@ -193,14 +193,14 @@ def test_several_inputs_by_place_and_by_name(draw_parameters):
             return self.out(self.left(x) + self.right(y))
 
     module, x, y = draw_parameters(Two()), torch.ones(2, 4), torch.ones(2, 3)
-    by_place, by_name = graph(module, (x, y)), graph(module, {"y": y, "x": x})
+    by_place, by_name = groups(module, (x, y)), groups(module, {"y": y, "x": x})
     assert plain(by_place) == plain(by_name)
     assert by_place.groups[0].layers == {"left", "right", "out"}
 
 
 def test_random_generators_are_left_alone(draw_parameters):
     module, state = draw_parameters(lenet()), torch.get_rng_state()
-    graph(module, image())
+    groups(module, image())
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -217,7 +217,7 @@ def test_random_generators_are_left_alone(draw_parameters):
     ],
 )
 def test_named_layers_and_parameters_are_kept(keep, kept, draw_parameters):
-    found = graph(draw_parameters(lenet()), image(), keep=keep)
+    found = groups(draw_parameters(lenet()), image(), keep=keep)
     reasons = {group.name: group.because for group in found.groups if not group.prunable}
     assert set(reasons) == {*kept, "output"}
     assert all("was named to be kept" in reasons[name] for name in kept)
@@ -225,17 +225,17 @@ def test_named_layers_and_parameters_are_kept(keep, kept, draw_parameters):
 
 def test_unknown_names_are_refused():
     with pytest.raises(InputError, match="keep must name modules or parameters of the network, got 'conv9'"):
-        graph(lenet(), image(), keep=["conv9"])
+        groups(lenet(), image(), keep=["conv9"])
 
 
 def test_a_network_without_prunable_channels_says_so():
-    found = graph(nn.Sequential(nn.Linear(4, 3)), torch.ones(1, 4))
+    found = groups(nn.Sequential(nn.Linear(4, 3)), torch.ones(1, 4))
     with pytest.raises(InputError, match=r"must have channels that can be removed, got none .*reach the output"):
         found.require_prunable()
-    assert graph(nn.Sequential(nn.ReLU()), torch.ones(1, 4)).groups == ()
+    assert groups(nn.Sequential(nn.ReLU()), torch.ones(1, 4)).groups == ()
     with pytest.raises(InputError, match="it has no channels"):
-        graph(nn.Sequential(nn.ReLU()), torch.ones(1, 4)).require_prunable()
-    assert graph(lenet(), image()).require_prunable() == (0, 1, 2)
+        groups(nn.Sequential(nn.ReLU()), torch.ones(1, 4)).require_prunable()
+    assert groups(lenet(), image()).require_prunable() == (0, 1, 2)
 
 
 # -- networks that cannot be traced ---------------------------------------------------------------------
@@ -288,14 +288,14 @@ class Failing(nn.Module):
 )
 def test_what_cannot_be_traced_is_named(module, message, capfd):
     with pytest.raises(InputError, match=message) as raised:
-        graph(module, torch.ones(2, 4))
+        groups(module, torch.ones(2, 4))
     assert "\n" not in str(raised.value)
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_module_needs_an_example():
     with pytest.raises(InputError, match="example must be given"):
-        graph(nn.Linear(4, 3))
+        groups(nn.Linear(4, 3))
 
 
 # -- as it is drawn -----------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def test_a_module_needs_an_example():
 
 def test_vertices_and_edges(draw_parameters):
     module = draw_parameters(NETWORKS["resnet20"](seed=0).layout())
-    found = graph(module, image())
+    found = groups(module, image())
     names = [vertex.name for vertex in found.vertices]
     layers = {name for name, part in module.named_modules() if list(part.parameters(recurse=False))}
     assert layers <= set(names)
@@ -321,7 +321,7 @@ def test_vertices_and_edges(draw_parameters):
 
 def test_widths_after_removal_and_outlines(draw_parameters):
     module = draw_parameters(lenet())
-    found = graph(module, image())
+    found = groups(module, image())
     removed = {0: (1, 2), 2: tuple(range(100))}
     drawn = {vertex.name: (vertex.before, vertex.after) for vertex in found.drawn(removed)}
     smaller = removal.remove(module, found.recipe(removed))
@@ -339,7 +339,7 @@ def test_widths_after_removal_and_outlines(draw_parameters):
 def test_a_layer_that_is_used_twice_ties_what_comes_in_and_out(draw_parameters):
     module = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
     looped = draw_parameters(nn.Sequential(nn.Linear(3, 4), module, nn.Linear(4, 4), module, nn.Linear(4, 2)))
-    found = graph(looped, torch.ones(1, 3))
+    found = groups(looped, torch.ones(1, 3))
     assert len(found.vertices) == 4
     # what goes into the shared layer is tied, and all that takes what comes out
     assert [group.layers for group in found.groups] == [{"0", "1.0", "2"}, {"1.0", "2", "4"}, {"4"}]

@@ -16,7 +16,7 @@ from sdqviz import NETWORKS
 from sdqviz.error import InputError
 from sdqviz.networks.blocks.short_norm import ShortGroupNorm, ShortLayerNorm, ShortRMSNorm
 from sdqviz.pruning import removal
-from sdqviz.pruning.dependency import graph
+from sdqviz.pruning.dependency import groups
 
 OWN = ["mnist-fnn", "mnist-residual", "mnist-lenet", "resnet20", "vgg7", "vit-tiny"]
 
@@ -52,7 +52,7 @@ def parameters(module):
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_the_catalogue_cut_equals_zeroed(name, share, draw_parameters):
     module = draw_parameters(NETWORKS[name](seed=0).layout())
-    found = graph(module, image(1))
+    found = groups(module, image(1))
     removed = some_units(found, share, seed=3)
     smaller = removal.remove(module, found.recipe(removed))
     zeroed = found.masked(module, removed)
@@ -64,7 +64,7 @@ def test_the_catalogue_cut_equals_zeroed(name, share, draw_parameters):
 
 def test_widths_after_removal_by_hand(draw_parameters):
     module = draw_parameters(NETWORKS["mnist-lenet"](seed=0).layout())
-    found = graph(module, image())
+    found = groups(module, image())
     smaller = removal.remove(module, found.recipe({0: [0], 1: [2, 3, 5], 2: range(20)}))
     assert [
         (smaller.conv1.in_channels, smaller.conv1.out_channels), (smaller.conv2.in_channels, smaller.conv2.out_channels)
@@ -80,9 +80,9 @@ def test_widths_after_removal_by_hand(draw_parameters):
 
 def test_the_smaller_network_can_be_trained_and_cut_again(draw_parameters):
     module = draw_parameters(NETWORKS["vit-tiny"](seed=0).layout())
-    found = graph(module, image())
+    found = groups(module, image())
     smaller = removal.remove(module, found.recipe(some_units(found, 0.4, 0)))
-    again = graph(smaller, image())
+    again = groups(smaller, image())
     assert sum(group.prunable for group in again.groups) == sum(
         group.prunable and all("norm" not in layer for layer in group.layers) for group in found.groups
     )  # all but the width of tokens: its norms already count zeros
@@ -100,7 +100,7 @@ def test_the_smaller_network_can_be_trained_and_cut_again(draw_parameters):
 def test_the_recipe_survives_json_and_is_enough(draw_parameters):
     choice = NETWORKS["vit-tiny"](seed=0)
     module = draw_parameters(choice.layout())
-    found = graph(module, image())
+    found = groups(module, image())
     recipe = found.recipe(some_units(found, 0.5, 0))
     back = removal.Cut.from_dict(json.loads(json.dumps(recipe.to_dict())))
     assert back == recipe
@@ -116,7 +116,7 @@ def test_the_recipe_survives_json_and_is_enough(draw_parameters):
 def test_nothing_given_is_changed(draw_parameters):
     module = draw_parameters(NETWORKS["mnist-lenet"](seed=0).layout())
     before = copy.deepcopy(module.state_dict())
-    found = graph(module, image())
+    found = groups(module, image())
     recipe = found.recipe({0: [1]})
     smaller, zeroed = removal.remove(module, recipe), found.masked(module, {0: [1]})
     with torch.no_grad():
@@ -139,7 +139,7 @@ def test_nothing_given_is_changed(draw_parameters):
 )
 def test_impossible_removals_are_refused(removed, message):
     module = NETWORKS["mnist-lenet"](seed=0).layout()
-    found = graph(module, image())
+    found = groups(module, image())
     with pytest.raises(InputError, match=message):
         found.recipe(removed)
     with pytest.raises(InputError, match=message):
@@ -147,7 +147,7 @@ def test_impossible_removals_are_refused(removed, message):
 
 
 def test_recipes_of_other_networks_and_damaged_ones_are_refused():
-    found = graph(NETWORKS["mnist-lenet"](seed=0).layout(), image())
+    found = groups(NETWORKS["mnist-lenet"](seed=0).layout(), image())
     recipe = found.recipe({0: [1]})
     with pytest.raises(InputError, match=r"conv1.weight must have shape \(6, 1, 5, 5\) to be cut, got none"):
         removal.remove(NETWORKS["mnist-fnn"](seed=0).layout(), recipe)
@@ -191,7 +191,7 @@ def test_a_short_group_norm_equals_the_whole_one_on_zeros():
 
 def test_cut_norms_say_what_they_count(draw_parameters):
     module = draw_parameters(nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.Linear(6, 3)))
-    found = graph(module, torch.ones(1, 4))
+    found = groups(module, torch.ones(1, 4))
     smaller = removal.remove(module, found.recipe({0: [0, 4]}))
     assert str(smaller[1]) == "ShortLayerNorm(4 of 6, eps=1e-05)"
     assert set(smaller.state_dict()) == set(module.state_dict())
@@ -310,7 +310,7 @@ class Made(nn.Module):
 )
 def test_random_networks_cut_equal_zeroed(draw_parameters, blocks, width, flat, share, seed):
     module = draw_parameters(Made(blocks, width, flat), seed)
-    found = graph(module, random(1, 3, 6, 6))
+    found = groups(module, random(1, 3, 6, 6))
     removed = some_units(found, share, seed)
     smaller = removal.remove(module, found.recipe(removed))
     zeroed = found.masked(module, removed)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sdqviz.pruning import removal
-from sdqviz.pruning.dependency import graph
+from sdqviz.pruning.dependency import groups
 
 models = pytest.importorskip("torchvision.models")
 
@@ -94,7 +94,7 @@ def own_groups(module, found):
 def test_groups_equal_those_of_torch_pruning(name, draw_parameters):
     pytest.importorskip("torch_pruning")
     module = built(name, draw_parameters)
-    found = graph(module, images(name, 1))
+    found = groups(module, images(name, 1))
     assert own_groups(module, found) == peer_groups(module, images(name, 1))
     assert [group.because for group in found.groups if not group.prunable] == [
         "the channels reach the output of the network"
@@ -107,10 +107,10 @@ def test_groups_equal_those_of_torch_pruning(name, draw_parameters):
 @pytest.mark.parametrize("name", [*QUICK, *CUT_ONLY, *slow])
 def test_zero_equals_cut(name, draw_parameters):
     module = built(name, draw_parameters)
-    found = graph(module, images(name, 1))
+    found = groups(module, images(name, 1))
     rng = np.random.default_rng(1)
-    groups = found.require_prunable()
-    chosen = rng.choice(groups, max(1, (2 * len(groups)) // 3), replace=False)
+    places = found.require_prunable()
+    chosen = rng.choice(places, max(1, (2 * len(places)) // 3), replace=False)
     removed = {
         int(place): rng.choice(found.groups[place].units, rng.integers(1, found.groups[place].units), replace=False)
         for place in chosen

@@ -9,7 +9,7 @@ from torch import nn
 
 from sdqviz.error import InputError
 from sdqviz.pruning import removal, tracing
-from sdqviz.pruning.dependency import graph
+from sdqviz.pruning.dependency import groups
 
 
 def random(*shape, seed=0):
@@ -74,7 +74,7 @@ class Returning(nn.Module):
 )
 def test_what_is_returned_may_be_of_any_kind(made, draw_parameters):
     module = draw_parameters(Returning(made))
-    found = graph(module, random(2, 8))
+    found = groups(module, random(2, 8))
     assert [(group.name, group.units, group.prunable) for group in found.groups] == [
         ("first", 6, True), ("second", 3, False)
     ]  # fmt: skip
@@ -86,7 +86,7 @@ def test_what_is_returned_may_be_of_any_kind(made, draw_parameters):
 
 
 def test_channels_that_are_returned_stay():
-    found = graph(Returning(lambda hidden, scores: (scores, hidden)), random(2, 8))
+    found = groups(Returning(lambda hidden, scores: (scores, hidden)), random(2, 8))
     assert [group.prunable for group in found.groups] == [False, False]
 
 
@@ -107,7 +107,7 @@ class Careless(nn.Module):
 def test_the_example_the_module_and_the_random_generator_stay_as_they_were():
     module, example, state = Careless(), random(2, 8), torch.get_rng_state()
     with pytest.raises(InputError, match="must have channels that can be removed"):
-        graph(module, example).require_prunable()
+        groups(module, example).require_prunable()
     assert torch.equal(example, random(2, 8)) and torch.equal(torch.get_rng_state(), state)
     assert module.seen == 0 and not module._forward_hooks and not module._forward_pre_hooks
 
@@ -122,10 +122,10 @@ def test_branches_on_masks_follow_the_example_and_those_on_numbers_are_refused()
             y = self.first(x)
             return self.second(y if mask.all() else y * mask[:, None])
 
-    found = graph(Masked(), {"x": random(2, 8), "mask": torch.ones(2, dtype=torch.bool)})
+    found = groups(Masked(), {"x": random(2, 8), "mask": torch.ones(2, dtype=torch.bool)})
     assert [group.prunable for group in found.groups] == [True, False]
     with pytest.raises(InputError, match=r"`return self.second\(y if mask.all\(\).*which depends on the value"):
-        graph(Masked(), {"x": random(2, 8), "mask": torch.ones(2)})
+        groups(Masked(), {"x": random(2, 8), "mask": torch.ones(2)})
 
 
 def disturbed(rounds):
@@ -135,7 +135,7 @@ def disturbed(rounds):
     def traces(number):
         try:
             for _ in range(rounds):
-                assert [group.units for group in graph(dense(4 + number), random(2, 8)).groups] == [4 + number, 3]
+                assert [group.units for group in groups(dense(4 + number), random(2, 8)).groups] == [4 + number, 3]
         except Exception as error:  # whatever another thread did to this one
             wrong.append(repr(error))
 

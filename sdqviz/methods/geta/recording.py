@@ -17,6 +17,9 @@ from sdqviz.pruning.outline import GroupOutline, Vertex
 from sdqviz.report import Report
 from sdqviz.strict_json import read_json
 
+FOLDER = "recordings"
+"""Where shipped recordings lie below the assets."""
+
 ENDING = ".json.gz"
 """Ending of the files."""
 
@@ -236,7 +239,7 @@ class Recording:
 
 def shipped() -> dict[str, Path]:
     """Return the recordings that come with the package, by name."""
-    folder = asset.folder() / "recordings"
+    folder = asset.folder() / FOLDER
     return {file.name.removesuffix(ENDING): file for file in sorted(folder.glob(f"*{ENDING}"))}
 
 

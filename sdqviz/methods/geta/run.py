@@ -58,7 +58,7 @@ class Run:
     ) -> None:
         self.network, self.choice, self.seed, self.data = network, choice, seed, data
         stop_if(should_stop)
-        self.graph = dependency.graph(network)
+        self.graph = dependency.groups(network)
         stop_if(should_stop)
         if calibration is None:
             calibration = data.calibration(min(CALIBRATION, data.calibration_size), seed)

@@ -133,9 +133,9 @@ class DependencyGraph:
     Examples
     --------
     >>> import torch
-    >>> from sdqviz.pruning.dependency import graph
+    >>> from sdqviz.pruning.dependency import groups
     >>> chain = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
-    >>> found = graph(chain, torch.ones(1, 4))
+    >>> found = groups(chain, torch.ones(1, 4))
     >>> found.cut(chain, {0: [1]})
     Sequential(
       (0): Linear(in_features=4, out_features=2, bias=True)

@@ -147,7 +147,7 @@ class Twins(nn.Module):
 
 @functools.cache
 def groups_of_twins() -> dependency.DependencyGraph:
-    return dependency.graph(Twins(), torch.zeros(2, 5))
+    return dependency.groups(Twins(), torch.zeros(2, 5))
 
 
 def prepared(choice: GETA, seed: int = 0) -> tuple[nn.Module, FlatParameters, Units, Qasso]:
