@@ -1,6 +1,7 @@
 """GETA: channels are removed and every layer's bits are learned in one training run, recorded step by step."""
 
-from sdqviz.plots import geta as plots
+from sdqviz.explore.geta import words
+from sdqviz.plots.geta import channels, graph
 from sdqviz.ui import geta, screen, show
 
 with screen.page(
@@ -12,9 +13,9 @@ with screen.page(
     asked = geta.ask(page)
     shown = geta.run(page, asked)
     if shown is not None:
-        page.code(plots.code(shown.run))
+        page.code(words.code(shown.run))
         geta.steps(page, shown)
-        show.panel(plots.draw_graph(shown.run, page.ink), page)
-        show.panels([plots.draw_channels(shown.run, page.ink), plots.draw_widths(shown.run, page.ink)], page)
+        show.panel(graph.draw_graph(shown.run, page.ink), page)
+        show.panels([channels.draw_channels(shown.run, page.ink), channels.draw_widths(shown.run, page.ink)], page)
         geta.costs(page, shown)
         geta.downloads(shown)

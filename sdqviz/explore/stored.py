@@ -22,7 +22,7 @@ PAGE_MODULES = {
     "path-following": "sdqviz.explore.layer_walks.link",
     "network": "sdqviz.explore.network.link",
     "compare": "sdqviz.experiments.compared.link",
-    "geta": "sdqviz.plots.geta",
+    "geta": "sdqviz.explore.geta.run",
     "bounds": "sdqviz.explore.bounds.link",
 }
 """The module of each page whose ``summary(choices)`` gives the numbers its presets store."""

@@ -1,28 +1,26 @@
-"""What the GETA page has of its own: which run is shown, training beside the page, Cancel, Resume and the downloads."""
+"""What the GETA page has of its own: which run is shown, how it is drawn while it grows, Cancel, and the downloads."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import shutil
-import tempfile
-import threading
-import weakref
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
 from sdqviz.error import InputError
+from sdqviz.explore.geta import beside as ways
+from sdqviz.explore.geta import run as runs
+from sdqviz.explore.geta import words
 from sdqviz.explore.wording import number, percent, size
 from sdqviz.methods import METHODS
-from sdqviz.methods.geta import recording
 from sdqviz.methods.geta.recording import Recording
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
-from sdqviz.plots import geta as plots
-from sdqviz.progress import Progress, ShouldStop
+from sdqviz.plots.geta import beside as drawn_beside
+from sdqviz.plots.geta import steps as drawn_steps
 from sdqviz.ui import history, job, kept, show
+from sdqviz.ui.geta_training import Live, Training, control
 from sdqviz.ui.screen import Page
 
 if TYPE_CHECKING:
@@ -52,19 +50,6 @@ LARGEST_UPLOAD = 8
 REDRAWN = 1.5
 """Seconds between two pictures of a run that grows."""
 
-LIVE = "_geta live"
-"""Where a session keeps its training."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """What is to be trained."""
-
-    network: NetworkChoice
-    method: Geta
-    seed: int
-    beside: bool
-
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
@@ -83,50 +68,6 @@ class Asked:
     view: str
     recording: str
     training: Training | None = None
-
-
-@dataclasses.dataclass(eq=False)
-class Live:
-    """What one session trains: the worker writes, the page reads; whole values are exchanged, never parts.
-
-    Attributes
-    ----------
-    training : Training
-        What it is.
-    recording : Recording or None
-        What was recorded so far; None before the first step.
-    compression : Compression or None
-        The finished network.
-    folder : Path
-        Holds the checkpoint; it goes when the session does.
-    """
-
-    training: Training
-    recording: Recording | None = None
-    compression: Compression | None = None
-    folder: Path = dataclasses.field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="sdqviz-geta-")))
-    _alone: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        """See to it that the folder goes when the session does, or the program ends."""
-        self._removal = weakref.finalize(self, shutil.rmtree, self.folder, True)
-
-    def take(self, grown: Recording) -> None:
-        """Keep what was recorded."""
-        self.recording = grown
-
-    def work(self, progress: Progress, should_stop: ShouldStop) -> Recording:
-        """Train from the last checkpoint on; the work of a job."""
-        from sdqviz.experiments import geta_figures
-
-        asked = self.training
-        with self._alone:  # a run that was just cancelled writes its checkpoint first
-            done = geta_figures.run(
-                asked.network, asked.method, asked.seed, progress, should_stop, self.folder / "state", self.take,
-                asked.beside,
-            )  # fmt: skip
-            self.compression, self.recording = done.compression, done.recording
-        return done.recording
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -162,7 +103,7 @@ def ask(page: Page) -> Asked:
         options=VIEWS,
         where="what",
     )
-    names = plots.names()
+    names = runs.names()
     chosen = names[0]
     if view != TRAINED:
         chosen = page.ask(
@@ -170,7 +111,7 @@ def ask(page: Page) -> Asked:
             names[0],
             label="Recorded run",
             help="Trained beforehand with this program, step by step on record, the baselines beside it.\n\n"
-            + "\n".join(f"- `{name}`: {plots.title(plots.load(name))}" for name in names),
+            + "\n".join(f"- `{name}`: {runs.title(runs.load(name))}" for name in names),
             options=names,
             where="what",
         )
@@ -227,16 +168,16 @@ def run(page: Page, asked: Asked) -> Shown | None:
     if asked.view == TRAINED:
         growing = job.slot("geta", lasting=True).running
         with st.container(border=not growing):
-            live = _control(asked)
+            live = control(asked.training)
         if live is not None and live.recording is not None and live.recording.moments:
             return Shown(live.recording, live, growing)
         if live is not None and growing:
             _grow(page, live, False)
             return None
-    shown = plots.load(asked.recording)
+    shown = runs.load(asked.recording)
     if asked.view == RECORDED:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"Recorded: {plots.title(shown)}.", width="stretch")
+            st.caption(f"Recorded: {runs.title(shown)}.", width="stretch")
             st.button(
                 "Train this here",
                 icon=":material/play_circle:",
@@ -286,85 +227,6 @@ def _read(data: bytes, name: str) -> Recording:
     return found
 
 
-# -- training -------------------------------------------------------------------------------------------
-
-
-def _control(asked: Asked) -> Live | None:
-    """Draw Run or Resume, or why there is nothing to run; return the session's training, if there is one."""
-    slot: job.Job[Recording] = job.slot("geta", lasting=True)
-    live: Live | None = st.session_state.get(LIVE)
-    wanted = asked.training
-    if slot.running:
-        if live is not None and wanted != live.training:
-            st.caption("The form has changed since; the run under way keeps the choices it was started with.")
-        return live
-    if slot.problem and not slot.cancelled:
-        st.error(f"{slot.problem}.")
-    st.markdown(_state(live, wanted))
-    same = live is not None and live.training == wanted
-    resumable = same and live is not None and not _finished(live)
-    left, middle, _ = st.columns([1, 1, 1])
-    if resumable and left.button(
-        "Resume", type="primary", icon=":material/resume:", width="stretch",
-        help="Goes on from where it stopped, to the same result as without the break.",
-    ):  # fmt: skip
-        _start(live)
-    pressed = (middle if resumable else left).button(
-        "Run again" if same else f"Run ({_estimate(wanted)})",
-        type="secondary" if same else "primary",
-        icon=":material/play_arrow:",
-        width="stretch",
-        disabled=wanted is None,
-        help="The form at the left does not fit together yet." if wanted is None else
-        "Trains beside the page; you can look at other pages meanwhile. Closing the browser ends it after a while.",
-    )  # fmt: skip
-    if pressed and wanted is not None:
-        st.session_state[LIVE] = Live(wanted)
-        _start(st.session_state[LIVE])
-    return live
-
-
-def _start(live: Live | None) -> None:
-    if live is not None:
-        job.slot("geta", lasting=True).start(live.work, live.training)
-        st.rerun()
-
-
-def _finished(live: Live) -> bool:
-    return live.recording is not None and live.recording.finished
-
-
-def _state(live: Live | None, wanted: Training | None) -> str:
-    """Say where the run of this session stands, or that there is none yet."""
-    run = None if live is None else live.recording
-    if live is None or run is None:
-        return "Nothing has been trained in this session yet. Until you run it, a recorded run is shown below."
-    done = run.moments[-1].step if run.moments else 0
-    told = (
-        f"Finished in {run.seconds:.0f} s"
-        if run.finished
-        else f"Stopped after {done:,} of {run.steps:,} steps; what was recorded is shown below"
-    )
-    return f"{told}: {plots.title(run)}." + ("" if live.training == wanted else " The form describes another run.")
-
-
-def _estimate(asked: Training | None) -> str:
-    """Say how long a run may take, going by a recorded run of the same network."""
-    if asked is None:
-        return "nothing to run"
-    plan = {key: value for key, value in asked.method.to_dict().items() if key.endswith("_steps")}
-    for name in recording.shipped():
-        known = plots.load(name)
-        if known.network.get("name") == asked.network.name and known.seconds > 0:
-            rate = known.seconds / known.steps * asked.method.to_dict()["batch"] / known.method.get("batch", 64)
-            return f"about {_span(sum(plan.values()) * rate * (1 + asked.beside))}"
-    return "takes minutes"
-
-
-def _span(seconds: float) -> str:
-    return f"{max(seconds, 1):.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
 # -- what is drawn --------------------------------------------------------------------------------------
 
 
@@ -374,11 +236,11 @@ def steps(page: Page, shown: Shown) -> None:
         _grow(page, shown.live, True)
         return
     _headlines(shown.run)
-    told = plots.verdict(shown.run)
+    told = words.verdict(shown.run)
     if told:
         st.info(told)
-    show.panel(plots.draw_steps(shown.run, page.ink), page)
-    st.caption(plots.descent(shown.run))
+    show.panel(drawn_steps.draw_steps(shown.run, page.ink), page)
+    st.caption(words.descent(shown.run))
 
 
 @st.fragment(run_every=REDRAWN)
@@ -401,33 +263,33 @@ def _grow(page: Page, live: Live, begun: bool) -> None:
         )
         return
     _headlines(grown)
-    latest = plots.draw_steps(grown, page.ink, scrub=False)
+    latest = drawn_steps.draw_steps(grown, page.ink, scrub=False)
     page.drawn[:] = [one for one in page.drawn if one.name != latest.name]  # the report holds the latest alone
     show.panel(latest, page)
 
 
 def _headlines(run: Recording) -> None:
-    found = plots.figures(run)
+    found = runs.figures(run)
     finished = found.bits_per_weight is not None
     bits = [*run.moments[-1].weight_bits.values()]
     show.headlines(
         show.Headline(
             "Bits per original weight",
             number(found.bits_per_weight) if found.bits_per_weight is not None else "…",
-            plots.size_note(run) if finished else
+            words.size_note(run) if finished else
             (f"now {number(min(bits))} to {number(max(bits))} bits in the layers" if bits else ""),
             "Levels, steps, maps of what was removed and the tensors kept in float, over all original parameters.",
         ),
         show.Headline(
             "Accuracy after" if finished else "Accuracy so far",
-            plots.accuracy(found.accuracy_after),
-            plots.accuracy_note(run),
+            words.accuracy(found.accuracy_after),
+            words.accuracy_note(run),
             "Share of the test inputs that are classified rightly; while a run grows, of the first 2,000.",
         ),
         show.Headline(
             "Relative BOPs",
             percent(found.relative_bops),
-            plots.removal_note(run),
+            words.removal_note(run),
             "MACs times bits of weights times bits of activations, over the original at 32 × 32 bits.",
         ),
     )  # fmt: skip
@@ -437,16 +299,16 @@ def costs(page: Page, shown: Shown) -> None:
     """Draw the run beside its baselines, and the table of costs before and after."""
     run = shown.run
     if run.beside:
-        show.panels([plots.draw_beside(run, page.ink)], page, beside=functools.partial(_before_after, run))
-        page.tables["Beside the baselines"] = plots.beside_table(plots.marks(run))
-        st.markdown("**Beside the baselines**\n\n" + plots.beside_lines(run))
+        show.panels([drawn_beside.draw_beside(run, page.ink)], page, beside=functools.partial(_before_after, run))
+        page.tables["Beside the baselines"] = ways.beside_table(ways.marks(run))
+        st.markdown("**Beside the baselines**\n\n" + ways.beside_lines(run))
     elif run.finished:
         _before_after(run)
         st.caption("Baselines were not run beside this one; the recorded runs have them.")
 
 
 def _before_after(run: Recording) -> None:
-    st.markdown("**Before and after**\n\n" + plots.counts(run))
+    st.markdown("**Before and after**\n\n" + words.counts(run))
 
 
 def downloads(shown: Shown) -> None:

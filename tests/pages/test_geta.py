@@ -12,9 +12,11 @@ from streamlit.testing.v1 import AppTest
 
 from sdqviz.asset import ROOT
 from sdqviz.explore import preset
+from sdqviz.explore.geta import run as runs
+from sdqviz.explore.geta import words
+from sdqviz.explore.wording import number, percent
 from sdqviz.methods.geta import recording
 from sdqviz.methods.geta.recording import Recording
-from sdqviz.plots import geta as plots
 from sdqviz.ui import geta, job
 
 MAIN = ROOT / "sdqviz" / "ui" / "main.py"
@@ -83,18 +85,18 @@ def page():
 
 
 def test_first_paint_is_a_recorded_run_with_its_numbers(page):
-    run = plots.load(plots.names()[0])
+    run = runs.load(runs.names()[0])
     report = run.report
     assert metrics(page) == {
-        "Bits per original weight": plots.number(report["bits_per_weight"]),
+        "Bits per original weight": number(report["bits_per_weight"]),
         "Accuracy after": f"{100 * report['accuracy_after']:.2f} %",
-        "Relative BOPs": plots.percent(report["relative_bops"]),
+        "Relative BOPs": percent(report["relative_bops"]),
     }
     assert len(charts(page)) == 5 and not page.error and not page.warning
     assert sum(len(chart.proto.spec) for chart in page.get("plotly_chart")) <= 300_000
     assert all(any(c.isdigit() for c in chart.proto.alt) for chart in page.get("plotly_chart"))
     assert [*buttons(page)] == ["Train this here", "Reset"]
-    told = plots.verdict(run)
+    told = words.verdict(run)
     assert (told is not None) == bool(page.info)
     tables = [one.value for one in page.markdown if "| before | after |" in one.value]
     assert len(tables) == 1 and "MACs an input" in tables[0]
@@ -116,7 +118,7 @@ print(sorted({{"torch", "torchvision", "scipy.stats", "networkx", "dask"}} & set
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_shipped_recording_is_drawn_and_is_in_the_link(theme):
-    for name in plots.names():
+    for name in runs.names():
         at = AppTest.from_file(MAIN, default_timeout=60)
         at.context.update({"theme": theme})
         at.run()
@@ -126,7 +128,7 @@ def test_every_shipped_recording_is_drawn_and_is_in_the_link(theme):
         assert not at.exception and not at.error
         assert link(at)["recording"] == name
         assert all(spec["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)" for spec in charts(at))
-        assert metrics(at)["Accuracy after"] == plots.accuracy(plots.load(name).report["accuracy_after"])
+        assert metrics(at)["Accuracy after"] == words.accuracy(runs.load(name).report["accuracy_after"])
 
 
 @pytest.mark.parametrize("name", [one.name for one in preset.load() if one.page == "geta"])
@@ -135,13 +137,13 @@ def test_preset_shows_its_stored_numbers(name):
     at.selectbox(key="_preset geta").set_value(name).run()
     stored = preset.of_page("geta")[name]
     assert link(at)["recording"] == stored.choices["recording"] and not at.exception
-    assert metrics(at)["Accuracy after"] == plots.accuracy(stored.result["accuracy_after"])
-    assert metrics(at)["Bits per original weight"] == plots.number(stored.result["bits_per_weight"])
+    assert metrics(at)["Accuracy after"] == words.accuracy(stored.result["accuracy_after"])
+    assert metrics(at)["Bits per original weight"] == number(stored.result["bits_per_weight"])
 
 
 def test_controls_have_help_and_the_form_is_filled_from_the_recording(page):
-    at = press(opened(recording=plots.names()[-1]), "Train this here")
-    run = plots.load(plots.names()[-1])
+    at = press(opened(recording=runs.names()[-1]), "Train this here")
+    run = runs.load(runs.names()[-1])
     controls = [*at.selectbox, *at.number_input, *at.slider, *at.toggle]
     assert all(control.help for control in controls)
     shown = link(at)
@@ -194,7 +196,7 @@ def test_training_here_finishes_and_offers_the_smaller_network(sessions, tmp_pat
     live = at.session_state[geta.LIVE]
     run, made = live.recording, live.compression
     assert run.finished and run.steps == 16 and run.seed == 3 and run.moments[-1].step == 16
-    assert metrics(at)["Bits per original weight"] == plots.number(made.report.bits_per_weight)
+    assert metrics(at)["Bits per original weight"] == number(made.report.bits_per_weight)
     assert any("Finished in" in one.value for one in at.markdown)
     assert "seed=3" in next(code.value for code in at.code if "sq.compress" in code.value)
     names = [one.label for one in at.get("download_button")]
@@ -257,7 +259,7 @@ def test_a_loss_that_runs_away_is_one_sentence():
 
 
 def test_a_recording_can_be_looked_at_again_and_others_are_refused():
-    run = plots.load(plots.names()[0])
+    run = runs.load(runs.names()[0])
     assert geta._read(run.to_bytes(), "mine.json.gz") == run
     with pytest.raises(Exception, match=r"mine\.json\.gz must be a recording"):
         geta._read(b"nonsense", "mine.json.gz")

@@ -6,10 +6,16 @@ import plotly.io
 import pytest
 
 from sdqviz.explore import preset
+from sdqviz.explore.geta import beside as ways
+from sdqviz.explore.geta import curves, formulas, words
+from sdqviz.explore.geta import graph as places
+from sdqviz.explore.geta import run as runs
 from sdqviz.methods.geta import recording
 from sdqviz.methods.geta.recording import Beside, Moment, Recording, Stage
-from sdqviz.plots import geta as plots
-from sdqviz.plots import geta_formulas, geta_graph, geta_steps
+from sdqviz.plots import theme
+from sdqviz.plots.geta import beside as picture
+from sdqviz.plots.geta import channels, graph, steps
+from sdqviz.plots.geta.look import group_colour
 from sdqviz.plots.theme import DRAWN, Ink
 from sdqviz.pruning.outline import GroupOutline, Vertex
 
@@ -69,8 +75,8 @@ def grown(count=5, *, steps=40, seed=0, activations=True, finished=False, ascent
 
 
 def all_panels(run, ink):
-    drawn = [plots.draw_steps(run, ink), plots.draw_graph(run, ink), plots.draw_channels(run, ink)]
-    return [*drawn, plots.draw_widths(run, ink), plots.draw_beside(run, ink)]
+    drawn = [steps.draw_steps(run, ink), graph.draw_graph(run, ink), channels.draw_channels(run, ink)]
+    return [*drawn, channels.draw_widths(run, ink), picture.draw_beside(run, ink)]
 
 
 def shipped_runs():
@@ -100,7 +106,7 @@ def test_panels_are_whole_at_every_state_of_a_run(run, dark):
 
 @pytest.mark.parametrize("name", shipped_runs())
 def test_panels_of_shipped_recordings_are_whole_and_small_enough(name):
-    assert_whole(plots.load(name), Ink())
+    assert_whole(runs.load(name), Ink())
 
 
 # -- steps ---------------------------------------------------------------------------------------------
@@ -108,7 +114,7 @@ def test_panels_of_shipped_recordings_are_whole_and_small_enough(name):
 
 def test_curves_hold_what_was_recorded():
     run = grown(7)
-    info = geta_steps.curves(run)
+    info = curves.curves(run)
     assert info.layers == LAYERS
     np.testing.assert_array_equal(info.step, [one.step for one in run.moments])
     np.testing.assert_array_equal(info.accuracy, [one.accuracy for one in run.moments if one.accuracy is not None])
@@ -117,13 +123,13 @@ def test_curves_hold_what_was_recorded():
         np.isnan(info.activation_bits[:, 0]).all()
         and info.activation_bits[2, 4] == run.moments[2].activation_bits["head"]
     )
-    columns = geta_steps.table(run)
+    columns = curves.table(run)
     assert "activation_bits.stem" not in columns and len(columns["weight_bits.head"]) == 7
 
 
 def test_the_slider_shows_each_layers_bits_and_the_sparsity_of_its_step():
     run = grown(6)
-    figure = plots.draw_steps(run, Ink()).figure
+    figure = steps.draw_steps(run, Ink()).figure
     assert [frame.name for frame in figure.frames] == [step.args[0][0] for step in figure.layout.sliders[0].steps]
     for frame, moment in zip(figure.frames, run.moments, strict=True):
         text = frame.data[0]["text"][0]
@@ -141,15 +147,15 @@ def test_the_slider_shows_each_layers_bits_and_the_sparsity_of_its_step():
 def test_a_growing_run_has_no_slider_and_keeps_the_axis_of_the_whole_plan():
     run = grown(4, steps=40)
     half = dataclasses.replace(run, moments=run.moments[:2])
-    figure = plots.draw_steps(half, Ink(), scrub=False).figure
+    figure = steps.draw_steps(half, Ink(), scrub=False).figure
     assert not figure.frames and not figure.layout.sliders
     assert tuple(figure.layout.xaxis.range) == (0, 40)
 
 
 def test_many_moments_are_scrubbed_evenly_and_the_plot_says_so():
     run = grown(500, steps=2000)
-    panel = plots.draw_steps(run, Ink())
-    assert len(panel.figure.frames) == geta_steps.SCRUBBED and "120 of 500 moments" in panel.look
+    panel = steps.draw_steps(run, Ink())
+    assert len(panel.figure.frames) == curves.SCRUBBED and "120 of 500 moments" in panel.look
     assert len(panel.table()["step"]) == 500
 
 
@@ -157,7 +163,7 @@ def test_many_moments_are_scrubbed_evenly_and_the_plot_says_so():
 
 
 def test_layers_stand_in_order_branches_beside_and_norms_folded_in():
-    info = geta_graph.layout(grown())
+    info = places.layout(grown())
     names = [grown().vertices[node.vertex].name for node in info.nodes]
     assert sorted(names) == sorted(["stem", "inner", "outer", "shortcut", "add", "head"])
     at = dict(zip(names, info.nodes, strict=True))
@@ -173,9 +179,9 @@ def test_layers_stand_in_order_branches_beside_and_norms_folded_in():
 
 
 def test_what_a_node_hands_on():
-    assert geta_graph._handed_on((0, 1), [1]) == 0  # back onto a residual stream
-    assert geta_graph._handed_on((2,), [2, 2]) == 2 and geta_graph._handed_on((), [2, 2]) == 2
-    assert geta_graph._handed_on((), [1, 2]) is None and geta_graph._handed_on((), []) is None
+    assert places._handed_on((0, 1), [1]) == 0  # back onto a residual stream
+    assert places._handed_on((2,), [2, 2]) == 2 and places._handed_on((), [2, 2]) == 2
+    assert places._handed_on((), [1, 2]) is None and places._handed_on((), []) is None
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -188,31 +194,31 @@ def test_any_graph_is_drawn_forwards_and_no_two_marks_lie_on_each_other(seed):
         for k in range(count)
     )
     run = dataclasses.replace(grown(1, layers=("v0", "v1")), vertices=vertices, edges=tuple(edges))
-    info = geta_graph.layout(run)
+    info = places.layout(run)
     assert all(info.nodes[a].depth < info.nodes[b].depth for a, b in info.edges)
-    places = [(node.depth, node.lane) for node in info.nodes]
-    assert len(set(places)) == len(places)
+    spots = [(node.depth, node.lane) for node in info.nodes]
+    assert len(set(spots)) == len(spots)
     drawn = [k for node in info.nodes for k in (node.vertex, *node.after)]
     assert sorted(drawn) == list(range(count))
     # an edge is only folded away inside a chain
     host = {k: n for n, node in enumerate(info.nodes) for k in (node.vertex, *node.after)}
     assert set(info.edges) == {(host[a], host[b]) for a, b in edges if host[a] != host[b]}
-    marks = [t for t in plots.draw_graph(run, Ink()).figure.data if t.mode.startswith("markers") and t.hovertext]
+    marks = [t for t in graph.draw_graph(run, Ink()).figure.data if t.mode.startswith("markers") and t.hovertext]
     points = [(x, y) for trace in marks for x, y in zip(trace.x, trace.y, strict=True)]
     assert len(set(points)) == len(info.nodes)
 
 
 def test_pointing_at_a_layer_tells_its_group_and_why_it_stays():
-    figure = plots.draw_graph(grown(), Ink()).figure
+    figure = graph.draw_graph(grown(), Ink()).figure
     told = " ".join(text for trace in figure.data for text in trace.hovertext or ())
     for part in ("2 of 4 units removed", "kept: it reaches the output", "inner.weight, 1: consumes", "then norm, relu"):
         assert part in told
-    table = plots.draw_graph(grown(), Ink()).table()
+    table = graph.draw_graph(grown(), Ink()).table()
     assert table["member"].tolist()[:2] == ["stem.weight, 0: produces", "inner.weight, 1: consumes"]
 
 
 def test_removed_units_are_hatched_and_add_up():
-    panel = plots.draw_channels(grown(), Ink())
+    panel = channels.draw_channels(grown(), Ink())
     hatched = [trace for trace in panel.figure.data if trace.marker.pattern.shape]
     assert sum(sum(trace.x) for trace in hatched) == 5
     assert list(zip(hatched[0].y, hatched[0].base, hatched[0].x, strict=True)) == [
@@ -220,11 +226,11 @@ def test_removed_units_are_hatched_and_add_up():
     ]  # fmt: skip
     assert "5 of 18 prunable units" in panel.alt
     assert panel.table()["removed"].sum() == 5
-    assert geta_formulas.totals(grown()) == (5, 18)
+    assert formulas.totals(grown()) == (5, 18)
 
 
 def test_widths_are_those_of_the_layers_with_the_cut_on_top():
-    panel = plots.draw_widths(grown(), Ink())
+    panel = channels.draw_widths(grown(), Ink())
     before, after, removed = panel.figure.data
     assert [*before.customdata] == list(LAYERS)
     np.testing.assert_array_equal(before.y, [4, 8, 6, 6, 10])
@@ -237,10 +243,10 @@ def test_widths_are_those_of_the_layers_with_the_cut_on_top():
 
 
 def test_figures_are_those_of_the_report_or_of_the_last_moment():
-    found = plots.figures(grown(finished=True))
+    found = runs.figures(grown(finished=True))
     assert (found.bits_per_weight, found.accuracy_after, found.relative_bops) == (2.5, 0.98, 0.0078125)
     run = grown(6)
-    found = plots.figures(run)
+    found = runs.figures(run)
     assert found.bits_per_weight is None and found.accuracy_before == 0.99
     assert found.accuracy_after == run.moments[4].accuracy  # the last one that was tested
     assert found.relative_bops == run.moments[-1].relative_bops and (found.removed, found.units) == (5, 18)
@@ -257,50 +263,50 @@ def test_figures_are_those_of_the_report_or_of_the_last_moment():
     ],
 )
 def test_a_baseline_that_wins_is_named(beside, start):
-    told = plots.verdict(dataclasses.replace(grown(finished=True), beside=beside))
+    told = words.verdict(dataclasses.replace(grown(finished=True), beside=beside))
     assert told is None if start is None else told.startswith(start)
-    assert plots.verdict(dataclasses.replace(grown(), beside=beside)) is None  # not before the end
+    assert words.verdict(dataclasses.replace(grown(), beside=beside)) is None  # not before the end
 
 
 def test_steps_uphill_are_counted_and_the_rule_is_named():
     assert (
-        plots.descent(grown(2))
+        words.descent(grown(2))
         == "Every one of the 20 joint steps with the safeguard went downhill for the redundant units."
     )
     run = grown(2, ascents=3)
     published = dataclasses.replace(run, method={**run.method, "safeguard": False})
-    assert plots.descent(published).startswith("3 of 20 joint steps with the published rule")
-    assert plots.descent(dataclasses.replace(run, moments=run.moments[:1])).startswith(
+    assert words.descent(published).startswith("3 of 20 joint steps with the published rule")
+    assert words.descent(dataclasses.replace(run, moments=run.moments[:1])).startswith(
         "No joint step has been taken yet"
     )
 
 
 def test_costs_before_and_after_are_those_of_the_report():
-    table = plots.counts(grown(finished=True))
+    table = words.counts(grown(finished=True))
     assert "| MACs an input | 2 k | 500 | 25.0\u00a0% |" in table
     assert "| BOPs an input | 2.05 M | 16 k | 0.8\u00a0% |" in table  # 32·32·2000
     assert "| parameters | 3.2 k | 800 | 25.0\u00a0% |" in table and "98.00\u00a0%" in table
-    assert plots.counts(grown()) == ""
-    assert "25.0 % of the parameters left" in plots.removal_note(grown(finished=True))
+    assert words.counts(grown()) == ""
+    assert "25.0 % of the parameters left" in words.removal_note(grown(finished=True))
 
 
 def test_run_and_baselines_stand_in_one_picture():
     beside = (Beside("GPFQ, 5 bits", 0.96, 0.02, 5.1, 0.0), Beside("not tested", None, 0.02, 5.0, 0.0))
     run = dataclasses.replace(grown(finished=True), beside=beside)
-    panel = plots.draw_beside(run, Ink())
+    panel = picture.draw_beside(run, Ink())
     assert [(t.name, t.x[0], t.y[0]) for t in panel.figure.data] == [
         ("GETA", 0.0078125, 0.98), ("GPFQ, 5 bits", 0.02, 0.96), ("original", 1.0, 0.99)
     ]  # fmt: skip
     assert panel.figure.data[1].marker.symbol == "triangle-up"  # as on every page
-    assert len(panel.table()["what"]) == 4 and plots.beside_lines(run).count("\n") == 5
-    assert plots.accuracy_note(run) == "before 99.00 %; GPFQ, 5 bits: 96.00 % at 2.0 % of the BOPs"
+    assert len(panel.table()["what"]) == 4 and ways.beside_lines(run).count("\n") == 5
+    assert words.accuracy_note(run) == "before 99.00 %; GPFQ, 5 bits: 96.00 % at 2.0 % of the BOPs"
     tuned = [Beside(f"Smallest units removed, fine-tuned, {n}", 0.9 + n / 100, n / 100, 4.0, 0.5) for n in (1, 6)]
     run = dataclasses.replace(run, beside=(*beside, *tuned))  # 1 % is nearer to 0.8 % than 6 %
-    assert plots.accuracy_note(run) == "before 99.00 %; pruned, then fine-tuned: 91.00 % at 1.0 % of the BOPs"
+    assert words.accuracy_note(run) == "before 99.00 %; pruned, then fine-tuned: 91.00 % at 1.0 % of the BOPs"
 
 
 def test_the_code_names_every_choice():
-    lines = plots.code(grown(finished=True))
+    lines = words.code(grown(finished=True))
     compile(lines, "page", "exec")
     assert "sq.NETWORKS['mnist-lenet'](seed=0)" in lines and "sparsity=0.5" in lines and "seed=0" in lines
     assert "bits_per_weight         # 2.5" in lines
@@ -310,18 +316,18 @@ def test_the_code_names_every_choice():
 
 
 def test_two_recordings_and_two_presets_are_shipped():
-    assert len(plots.names()) >= 2
-    shown = preset.of_page(plots.ADDRESS)
+    assert len(runs.names()) >= 2
+    shown = preset.of_page(runs.ADDRESS)
     assert len(shown) >= 2
     for one in shown.values():
-        run = plots.load(one.choices["recording"])
-        assert run.finished and json.loads(json.dumps(plots.summary(one.choices))) == dict(one.result)
+        run = runs.load(one.choices["recording"])
+        assert run.finished and json.loads(json.dumps(runs.summary(one.choices))) == dict(one.result)
 
 
 @pytest.mark.parametrize("name", shipped_runs())
 def test_shipped_runs_keep_what_the_method_promises(name):
-    run = plots.load(name)
-    found = plots.figures(run)
+    run = runs.load(name)
+    found = runs.figures(run)
     share, low, high = run.method["sparsity"], run.method["bits_low"], run.method["bits_high"]
     low = min(low, run.method.get("activation_bits_low") or low)
     assert found.removed == round(share * found.units)
@@ -332,3 +338,27 @@ def test_shipped_runs_keep_what_the_method_promises(name):
         assert 0 <= vertex.after <= vertex.before
     if run.method["safeguard"]:
         assert found.ascents == 0
+
+
+# -- what cannot be misread --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_layer_and_group_can_be_seen_on_the_page(dark):
+    ink, run = Ink(dark), runs.load(runs.names()[0])
+    colours = [*steps.layer_colours(9, ink), *(group_colour(run, place, ink) for place in range(len(run.groups)))]
+    assert all(theme.contrast(colour, ink.page) >= 3 for colour in colours)  # marks and lines; text needs more
+
+
+def test_no_tick_of_the_widths_reaches_the_legend():
+    figure = channels.draw_widths(grown(), Ink()).figure
+    highest = max(one.before for one in grown().vertices)
+    assert figure.layout.yaxis.range[1] > 1.1 * highest and figure.layout.margin.t >= 48
+
+
+def test_a_run_that_was_stopped_is_named_by_what_was_recorded():
+    run = grown()
+    last = run.moments[-1]
+    told = runs.title(run)
+    assert f"{last.step:,} of {run.steps:,} steps" in told and "of the units removed so far" in told
+    assert runs.title(grown(finished=True)).startswith("mnist-lenet, 50.0 % of the units removed")
