@@ -6,16 +6,17 @@ A page is one script of about 60 lines in ``pages/`` and one line in `sdqviz.ui.
 like a description: open, choose, run, show::
 
     import sdqviz as sq
-    from sdqviz.plots import frames as plots
+    from sdqviz.explore import frames
+    from sdqviz.plots.frames.tour import draw_tour
     from sdqviz.ui import screen, show
 
     with screen.page("frames", "Frames", "How evenly do the vectors cover the sphere?") as page:
         choice = page.pick(sq.FRAMES, "frame", default="harmonic", limits={"size": (2, 2048)})
         bits = page.ask("bits", field(...), int)              # one more control
-        info = plots.info(choice.build(page.seed))            # pure: numbers only
+        info = page.compute(frames.build)                     # pure: numbers of the choices only
         page.code(f"frame = sq.FRAMES[{choice.name!r}](...)") # the lines that give these numbers
         show.headlines(show.Headline("Tightness", "1e-16", "why it is what it is"), ...)
-        show.panel(plots.draw_walk(info, page.ink), page)     # plot, formula, downloads, alt, table
+        show.panel(draw_tour(info, page.ink), page)     # plot, formula, downloads, alt, table
 
 - ``page.choose(ChoiceClass)`` draws the form of any `sdqviz.choice.Choice` from its field metadata;
   ``page.pick(REGISTRY, key, default)`` draws a box of names and the form of the chosen class, so a
@@ -28,8 +29,11 @@ like a description: open, choose, run, show::
   ``page.frame`` and ``page.pick`` cannot use is raised by ``page.compute`` (or ``page.check()``), when
   the whole form has been drawn, so that no control forgets its value; ``page.attempt`` does the same.
 - ``page.compute(function)`` calls a module-level function of the choices and keeps its last results.
-- A *draw* function in ``sdqviz/plots/<page>.py`` returns a `sdqviz.plots.panel.Panel`; it is given
-  what the pure *info* function of the same file returned, and tests look at the info.
+- What a page computes, says and links to is in `sdqviz.explore`; a *draw* function in ``sdqviz/plots/<page>/``
+  is given those values and returns a `sdqviz.plots.panel.Panel`.
+- A page keeps its choices while the visitor is elsewhere, and they can be undone (`sdqviz.ui.kept`). An `InputError`
+  with a remedy moves the controls there; without one the page goes on, dimmed, with what worked last.
+- Verdicts and tables are written with ``show.say``, which puts them into the report too.
 - Work that may take over a second goes through `sdqviz.ui.job`: ``job.slot("run")`` with
   ``start(function)``, ``show()``, ``result``; the function gets ``progress`` and ``should_stop`` and
   must not touch Streamlit.
