@@ -73,7 +73,7 @@ def test_settings_are_judged_on_training_images_that_calibration_does_not_see(ta
     np.testing.assert_array_equal(held.dataset.test_inputs[-1], full.calibration_inputs[-1])
     np.testing.assert_array_equal(held.dataset.calibration_labels, full.calibration_labels[:50_000])
     cell = table.cell("rounding, MSE", 2)
-    assert cell.tuned == sq.compress(held, cell.method, 0).report.accuracy_after != cell.mean
+    assert cell.tuned == sq.compress(held, cell.method, pareto.CALIBRATION).report.accuracy_after != cell.mean
 
 
 def test_everything_is_resumed_from_the_store(table, folder, monkeypatch):

@@ -41,8 +41,8 @@ def test_the_shipped_sweep_is_that_of_its_plan(shipped):
 LOOSE = {"gpfq", "spfq", "unified", "gptq", "qronos"}
 """Methods whose errors drive the later choices: their walks are chaotic, so that a last digit of a product (which
 follows the number of BLAS threads and the processor) becomes another level, another weight, another path. What they
-give is the same in distribution alone. The others look at no calibration input: theirs is the same everywhere but for
-the order of sums in the forward pass."""
+give is the same in distribution alone. The others feed no error back: theirs is the same everywhere but for the order
+of sums in the forward pass."""
 
 
 def recomputed(run):
