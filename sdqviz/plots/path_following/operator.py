@@ -86,21 +86,7 @@ def draw_operator(run: WalkRun, ink: Ink) -> Panel:
         f"at each of {DRAWS} inputs, the mean, and a histogram of the walk's values. The largest value is "
         f"{number(widest)}, in SPFQ {number(plain)}.",
         figure=figure,
-        formulas=[
-            Formula(
-                r"\mathbb E\,\mathcal T(z)=z,\qquad |\mathcal T(z)-z|\le M",
-                [
-                    ("M", "the furthest it goes", number(float(run.quantizer.error_limit(run.grid).max()))),
-                    (r"\delta", "step between levels", number(run.step)),
-                    ("c", "pruning threshold", number(run.cut)),
-                    (r"\max_t|v_t|", "largest value it was given", number(widest)),
-                    ("", "share of weights that are zero", percent(run.zeros)),
-                ],
-                UNIFIED,
-                "",
-                "unified",
-            )
-        ],
+        formulas=[_formula(run, widest)],
         table=lambda: {
             "z": info.value,
             "drawn": info.drawn,
@@ -128,3 +114,19 @@ def _values(figure: go.Figure, run: WalkRun, info: Drawn, ink: Ink) -> tuple[Arr
             hovertemplate="z near %{x:.3f}: %{y:.1%}<extra>" + SHORT[name] + "</extra>",
         )  # fmt: skip
     return middle, counts
+
+
+def _formula(run: WalkRun, widest: float) -> Formula:
+    return Formula(
+        r"\mathbb E\,\mathcal T(z)=z,\qquad |\mathcal T(z)-z|\le M",
+        [
+            ("M", "the furthest it goes", number(float(run.quantizer.error_limit(run.grid).max()))),
+            (r"\delta", "step between levels", number(run.step)),
+            ("c", "pruning threshold", number(run.cut)),
+            (r"\max_t|v_t|", "largest value it was given", number(widest)),
+            ("", "share of weights that are zero", percent(run.zeros)),
+        ],
+        UNIFIED,
+        "",
+        "unified",
+    )
