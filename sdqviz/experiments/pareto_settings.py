@@ -59,6 +59,11 @@ def columns() -> Iterator[MethodChoice]:
     yield from (_method("frame-columns", bits=bits) for bits in (2, 3, 4))
 
 
+def coded() -> Iterator[MethodChoice]:
+    """Calibrated frames with coded levels: by the rate that may be spent."""
+    yield from (_method("frame-coded", rate=rate) for rate in (0.5, 0.9, 1.0, 1.4, 1.9, 2.9, 3.9))
+
+
 def gpfq() -> Iterator[MethodChoice]:
     """GPFQ, dense and with thresholds."""
     yield from following("gpfq")
@@ -93,6 +98,7 @@ LINES: Mapping[str, Callable[[], Iterable[MethodChoice]]] = {
     "frame quantization": frames,
     "calibrated frames": calibrated,
     "calibrated columns": columns,
+    "coded frames": coded,
     "GPFQ": gpfq,
     "SPFQ": lambda: following("spfq"),
     "unified framework": unified,

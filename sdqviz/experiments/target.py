@@ -66,6 +66,7 @@ LINES: Mapping[str, tuple[Line, ...]] = {
         Line("redundancy", (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0), {"bits": 1}),
     ),
     "frame-columns": (Line("bits", BITS[1:]), Line("redundancy", (2.0, 3.0, 4.0, 6.0), {"bits": 1})),
+    "frame-coded": (Line("rate", (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)),),
     "gpfq": _PATH,
     "spfq": _PATH,
     "gptq": _PATH,

@@ -151,6 +151,7 @@ METHODS: dict[str, Look] = {
     "frame": COMPRESSED,
     "frame-calibrated": Look("#004C78", "#9AD0F5", "square-open", "dash"),
     "frame-columns": Look("#3A8DBF", "#2E86C1", "square-x", "dashdot"),
+    "frame-coded": Look("#005A5A", "#7FD1C7", "diamond-open", "longdash"),
     "round-to-nearest": ROUNDING,
     "gpfq": Look("#009E73", "#2BC79A", "triangle-up", "dashdot"),
     "spfq": Look("#CC79A7", "#DD9CC0", "star", "longdash"),
