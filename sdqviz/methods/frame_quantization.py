@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -231,7 +232,9 @@ class FrameQuantization(MethodChoice):
         if chosen is None:
             redundancy = DEFAULT_REDUNDANCY if self.redundancy is None else self.redundancy
             if self.order == 0 and dimension <= SHORT:
-                redundancy *= SHORT_FACTOR[min(bits, 2)]
+                with contextlib.suppress(InputError):  # a family without frames that large keeps to those it has
+                    larger = int(np.ceil(SHORT_FACTOR[min(bits, 2)] * redundancy * dimension - 1e-9))
+                    return family(dimension=dimension, size=family.admissible_size(dimension, larger))
             chosen = family.admissible_size(dimension, int(np.ceil(redundancy * dimension - 1e-9)))
             if self.order == 1 and family.sums_to_zero(dimension):
                 chosen = family.admissible_size(dimension, chosen + chosen % 2)

@@ -38,6 +38,15 @@ OPEN = {"frame": {"size": 1000, "redundancy": 3.0}}
 """Values at first of fields that a method leaves open."""
 
 
+BEST = {
+    "frame": {
+        "frame": "half-frequency", "redundancy": 1.0, "bits": 2, "step_rule": "range-column", "signs": True, "order": 0,
+        "step_bits": "16",
+    }
+}  # fmt: skip
+"""What is shown where a link says nothing of the method: the best setting at few bits whose theorem is in force."""
+
+
 MOST_INPUTS = 4096
 """The most calibration inputs."""
 
@@ -182,7 +191,8 @@ def _method(page: Page, layers: Sequence[LayerOutline]) -> None:
             usual = linked[0] if len(linked) == 1 else fields[0]
             given = page.ask("size_as", usual, label="Give N as", help=told, options=fields, where="how much")
             left_out |= set(fields) - {given}
-    starting = OPEN.get(cls.name, {})
+    named = any(name in specs for name in page.link.incoming)  # links of 0.2 name all fields there were then
+    starting = OPEN.get(cls.name, {}) | ({} if named else BEST.get(cls.name, {}))
     starting = {name: value for name, value in starting.items() if name not in left_out}
     page.choose(
         cls,

@@ -144,6 +144,14 @@ def test_odd_dimensions_take_the_harmonic_frame_in_place_of_half_frequencies():
     assert report.layers[0].size == 7
 
 
+@pytest.mark.parametrize(
+    ("frame", "bits", "size"), [("half-frequency", 1, 24), ("half-frequency", 3, 13), ("simplex", 1, 9)]
+)
+def test_short_columns_get_more_vectors_where_the_family_has_them(frame, bits, size):
+    method = FRAME(frame=frame, redundancy=1.0, bits=bits, order=0)
+    assert sq.compress(network(), method).report.layers[0].size == size
+
+
 def test_steps_too_large_for_16_bits_are_refused_by_layer():
     given = network()
     with torch.no_grad():
