@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from sdqviz.error import InputError
 from sdqviz.pruning import tracing
@@ -155,7 +155,7 @@ class _Known:
         shadow = self.shadow
         first = _first_paths(shadow)
         trained = {id(parameter) for parameter in shadow.parameters()}
-        held = dict(shadow.named_parameters(remove_duplicate=False))
+        held: dict[str, Tensor] = {**dict(shadow.named_parameters(remove_duplicate=False))}
         held |= dict(shadow.named_buffers(remove_duplicate=False))
         tensors = {name: (first[id(one)], one, id(one) in trained) for name, one in self.traced.held.items()}
         flow = Flow(tensors, dict(shadow.named_modules()), self.traced.constants, heads)

@@ -152,13 +152,13 @@ class _BranchError(Exception):
     """Raised where a network's own code asks for the value of a tensor; tells the line."""
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes every operation of this thread into a graph and lets it happen."""
 
     supports_higher_order_operators = True  # they come here to be refused by name
 
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.graph = fx.Graph()
         self.held: dict[str, Tensor] = {}
         self.constants: dict[str, Tensor] = {}

@@ -283,7 +283,7 @@ class DependencyGraph:
         """Return what `masked` and `cut` do, both sharing with the module the tensors that they leave alone."""
         recipe = self.recipe(removed)
         masks = {one.parameter for place in removed for one in self.groups[place].produced}
-        held = dict(module.named_parameters(remove_duplicate=False))
+        held: dict[str, torch.Tensor] = {**dict(module.named_parameters(remove_duplicate=False))}
         held |= dict(module.named_buffers(remove_duplicate=False))
         touched = {id(held[path]) for path in masks}
         full = copy.deepcopy(module, {id(one): one for one in held.values() if id(one) not in touched})
