@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sdqviz.array import Array, spectral_norm
-from sdqviz.bounds.layer import lemma_5_1_harmonic_rounded
 from sdqviz.bounds.network import Dense, Residual, Stage, largest_norm, layers_of, verified_errors, without_biases
-from sdqviz.bounds.statement import CZAJA_NA, Bound, Hypothesis, bound, condition, number_tex, together
-from sdqviz.error import InputError
-from sdqviz.frames.walk import Walk
+from sdqviz.bounds.statement import CZAJA_NA, Bound, bound, condition, number_tex, together
 
 
 def theorem_5_3(stages: Sequence[Stage], input_norm: ArrayLike) -> Bound:
@@ -86,47 +81,31 @@ def corollary_5_4(stages: Sequence[Stage], input_norm: ArrayLike) -> Bound:
     )
 
 
-def equation_14(
-    norms: Sequence[float],
-    walks: Sequence[Walk],
-    steps: Sequence[ArrayLike],
-    stable: Sequence[Hypothesis | bool],
-    lipschitz: float,
-    input_norm: ArrayLike,
-) -> Bound:
+def equation_14(stages: Sequence[Dense], layers: Sequence[Bound], input_norm: ArrayLike) -> Bound:
     """(14): Theorem 5.3 with B_i = (3π/2)δ_i m_i²√m_{i−1}/N_i, for harmonic frames in their order.
 
     Parameters
     ----------
-    norms : sequence of float
-        ‖W_i‖₂ of each layer.
-    walks : sequence of Walk
-        The frame of each layer, as written.
-    steps : sequence of array_like, shape (m_{i−1},)
-        δ of each column; a common δ enters as √m_{i−1}·δ_i.
-    stable : sequence of Hypothesis or bool
-        Whether each layer stays in range.
-    lipschitz : float
-        L of the activations between the layers.
+    stages : sequence of Dense
+        The network from input to output; the errors its layers carry are not used.
+    layers : sequence of Bound
+        `lemma_5_1_harmonic_rounded` of each layer, where a common δ_i enters as √m_{i−1}·δ_i.
     input_norm : array_like
         ‖x‖; the largest counts.
     """
-    bounds = [lemma_5_1_harmonic_rounded(w, s, ok) for w, s, ok in zip(walks, steps, stable, strict=True)]
-    last = len(bounds) - 1
-    stages = [
-        Dense(norm, layer.value, lipschitz if i < last else 1.0)
-        for i, (norm, layer) in enumerate(zip(norms, bounds, strict=True))
+    carried = [
+        dataclasses.replace(stage, error=one.value, error_holds=one.holds)
+        for stage, one in zip(stages, layers, strict=True)
     ]
-    general = theorem_5_3(stages, input_norm)
-    return bound(
-        "equation-14",
-        "Feed-forward network, harmonic frames (14)",
-        general.value,
-        tuple(together(f"layer-{i + 1}", f"layer {i + 1}", layer.hypotheses) for i, layer in enumerate(bounds)),
+    general = theorem_5_3(carried, input_norm)
+    by_layer = tuple(together(f"layer-{i + 1}", f"layer {i + 1}", one.hypotheses) for i, one in enumerate(layers))
+    return dataclasses.replace(
+        general,
+        name="equation-14",
+        title="Feed-forward network, harmonic frames (14)",
+        hypotheses=(*(one for one in general.hypotheses if one.name != "errors"), *by_layer),
         reference=f"{CZAJA_NA}, eq. (14); proved in our docs: network-bound",
-        text="network-bound",
         formula=general.formula + r",\quad B_i=\frac{3\pi}{2}\frac{\delta_im_i^2\sqrt{m_{i-1}}}{N_i}",
-        substituted=general.substituted.rpartition(" = ")[0],
     )
 
 
@@ -176,49 +155,4 @@ def theorem_5_6(stages: Sequence[Stage], input_norm: ArrayLike) -> Bound:
         else r"\|x\|\bigl[\textstyle\prod(\|W\|+B)\,(1+(\lambda+B)^2)^K-\prod\|W\|\,(1+\lambda^2)^K\bigr]",
         substituted=rf"{number_tex(norm)}\bigl[{around[0]}(1+({lam}+{b})^2)^{{{count}}}"
         rf"-{around[1]}(1+{lam}^2)^{{{count}}}\bigr]",
-    )
-
-
-def inner_with_bias(weight: ArrayLike, bias: ArrayLike) -> Array:
-    """Return Ŵ = [[W b], [0 1]]: the inner layer of a block as a linear map of (x, 1)."""
-    w = np.asarray(weight, float)
-    return np.block([[w, np.asarray(bias, float)[:, None]], [np.zeros((1, w.shape[1])), np.ones((1, 1))]])
-
-
-def outer_with_bias(weight: ArrayLike, bias: ArrayLike) -> Array:
-    """Return V̂ = [[V c], [0 0]]: the outer layer of a block, which leaves the 1 to the skip connection."""
-    v = np.asarray(weight, float)
-    return np.block([[v, np.asarray(bias, float)[:, None]], [np.zeros((1, v.shape[1] + 1))]])
-
-
-def theorem_5_6_biases(
-    blocks: Sequence[tuple[Array, Array]], error: float, input_norm: ArrayLike, *, error_holds: bool = True
-) -> Bound:
-    """Theorem 5.6 for blocks with quantized biases: ‖(x,1)‖[(1+(λ+B)²)^K − (1+λ²)^K] over Ŵ and V̂.
-
-    Parameters
-    ----------
-    blocks : sequence of (Ŵ, V̂)
-        From `inner_with_bias` and `outer_with_bias`; the activation is ReLU, which keeps the 1.
-    error : float
-        B, a bound on every ‖[W b] − [Q c]‖₂.
-    input_norm : array_like
-        ‖x‖ (not ‖(x,1)‖); the largest counts.
-    error_holds : bool
-        Whether ``error`` is verified.
-    """
-    if not blocks:
-        raise InputError("blocks must contain at least one block, got none")
-    lifted = math.hypot(largest_norm(input_norm), 1)
-    top = max(spectral_norm(matrix) for pair in blocks for matrix in pair)
-    plain = Dense(top, error, error_holds=error_holds)
-    same = theorem_5_6([Residual(plain, plain)] * len(blocks), lifted)
-    lifts = condition("biases", "biases are part of the lifted matrices, ReLU keeps the 1", True)
-    return dataclasses.replace(
-        same,
-        name="theorem-5-6-biases",
-        title="Residual network with biases",
-        hypotheses=tuple(lifts if one.name == "biases" else one for one in same.hypotheses),
-        reference="proved in our docs: residual",
-        formula=r"\|(x,1)\|\bigl[(1+(\hat\lambda+B)^2)^K-(1+\hat\lambda^2)^K\bigr]",
     )

@@ -19,7 +19,7 @@ from sdqviz.explore.stored import picked
 from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import Frame, FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
-from sdqviz.frames.walk import Walk, wang_variation
+from sdqviz.frames.walk import Walk, walked, wang_variation
 
 GRAM_CELLS = 96
 """Rows and columns of the drawn Gram matrix; each cell of a larger one shows its largest |⟨e_m,e_n⟩|."""
@@ -75,24 +75,15 @@ def build(choices: Mapping[str, Any]) -> FrameInfo:
     seed = int(choices.get("seed", 0))
     choice = picked(FRAMES, choices, "frame", "harmonic")
     ordering = picked(PERMUTATIONS, choices, "permutation", "identity", "permutation_")
-    return info(choice, ordering.order(_built(choice, seed), seed), seed)
-
-
-@functools.lru_cache(maxsize=16)
-def _built(choice: FrameChoice, seed: int) -> Frame:
-    return choice.build(seed)
+    found = walked(choice, ordering, seed)
+    steps = found.frame.steps_along(found.visits)
+    return FrameInfo(choice, found.frame, found.visits, found.walk, steps, gram_info(found.frame))
 
 
 @functools.lru_cache(maxsize=1024)
 def _written(choice: FrameChoice, seed: int) -> float:
     """Return σ of the order as written; kept, because the trend against N asks for the same sizes again."""
     return choice.build(seed).variation()
-
-
-def info(choice: FrameChoice, order: Index, seed: int = 0) -> FrameInfo:
-    """Compute what the page shows of a frame walked in an order."""
-    frame = _built(choice, seed)
-    return FrameInfo(choice, frame, order, Walk.of(frame, order), frame.steps_along(order), gram_info(frame))
 
 
 def summary(choices: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,7 +138,7 @@ class Ordered:
 def compare_orderings(choices: Mapping[str, Any]) -> tuple[Ordered, ...]:
     """Walk through the frame in every registered ordering, each within `COMPARED_WITHIN` seconds, shortest first."""
     seed = int(choices.get("seed", 0))
-    frame = _built(picked(FRAMES, choices, "frame", "harmonic"), seed)
+    frame = walked(picked(FRAMES, choices, "frame", "harmonic"), PERMUTATIONS["identity"](), seed).frame
     limit = wang_variation(frame.dimension, frame.size) if frame.dimension >= 3 else None
     found = []
     for name in sorted(PERMUTATIONS):

@@ -17,6 +17,7 @@ from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
 from sdqviz.frames.permutations.permutation import PermutationChoice
+from sdqviz.frames.walk import walked
 
 LONG = 2000
 """Entries of a pasted vector written out in the code."""
@@ -28,12 +29,12 @@ BINS = 400
 
 def build(choices: Mapping[str, Any]) -> VectorRun:
     """Run what the parameters of the page's link describe."""
-    asked, family, walk = _asked(choices)
+    asked, family, ordering = _asked(choices)
     seed = int(choices.get("seed", 0))
-    frame = family.build(seed)
-    order = walk.order(frame, seed)
+    found = walked(family, ordering, seed)
     step = asked.step if asked.step_rule == "by-hand" else asked.step_rule
-    return vector.run(asked.vector(frame.dimension, seed), frame, order, asked.bits, step)
+    x = asked.vector(found.frame.dimension, seed)
+    return vector.run(x, found.frame, found.visits, asked.bits, step, found.walk)
 
 
 def _asked(choices: Mapping[str, Any]) -> tuple[vector.VectorChoice, FrameChoice, PermutationChoice]:

@@ -267,7 +267,7 @@ class VectorRun:
         return np.flatnonzero(np.abs(before + self.trace.coefficients) > 2 ** (self.bits - 1) * self.step)
 
 
-def run(vector: Array, frame: Frame, order: Index, bits: int, step: float | str) -> VectorRun:
+def run(vector: Array, frame: Frame, order: Index, bits: int, step: float | str, walk: Walk | None = None) -> VectorRun:
     """Quantize one vector over a frame with first-order ΣΔ, and by rounding beside it.
 
     Parameters
@@ -282,6 +282,8 @@ def run(vector: Array, frame: Frame, order: Index, bits: int, step: float | str)
         Bits per level.
     step : float or str
         δ, or the rule ``"range"`` or ``"norm"`` that gives it.
+    walk : Walk, optional
+        The geometry of the frame in this order, if it is known already.
 
     Raises
     ------
@@ -300,7 +302,7 @@ def run(vector: Array, frame: Frame, order: Index, bits: int, step: float | str)
     delta = float(step)
     trace = SigmaDelta(bits=bits, step=delta).run(coefficients)
     rounded = Pcm(bits=bits, step=delta).run(coefficients)
-    walk = Walk.of(frame, order)
+    walk = Walk.of(frame, order) if walk is None else walk
     stable = stability(np.abs(coefficients).max(), delta, bits)
     walks = _partial_sums(frame, order, trace, rounded)
     steps = np.concatenate([[0.0], np.cumsum(frame.steps_along(order))])

@@ -211,6 +211,11 @@ class Walked:
     order: Index | None
     walk: Walk
 
+    @property
+    def visits(self) -> Index:
+        """The frame vectors in the order of the walk, written out, shape (N,)."""
+        return np.arange(self.frame.size) if self.order is None else self.order
+
 
 _walked: Recent[tuple[FrameChoice, PermutationChoice, int], Walked] = Recent(64, 1 << 25)
 

@@ -16,7 +16,12 @@ from sdqviz.array import spectral_norm
 from sdqviz.bounds import closed_forms, ladder, ladder_layer
 from sdqviz.bounds import network as network_bound
 from sdqviz.bounds.hypotheses import stability
-from sdqviz.bounds.layer import layer_bound_states, layer_bounds, memoryless_layer_bound
+from sdqviz.bounds.layer import (
+    layer_bound_states,
+    layer_bounds,
+    lemma_5_1_harmonic_rounded,
+    memoryless_layer_bound,
+)
 from sdqviz.bounds.statement import Hypothesis, tightest
 from sdqviz.bounds.vector import variation_bound_any_start, vector_bounds
 from sdqviz.error import InputError
@@ -273,12 +278,7 @@ def random_chain(tally, rng, inputs):
     if all(layer.bias is None for layer in layers):
         closed.append(
             lambda norm: closed_forms.equation_14(
-                [stage.norm for stage in stages],
-                [layer.walk for layer in layers],
-                [layer.steps for layer in layers],
-                [layer.stable for layer in layers],
-                slope,
-                norm,
+                stages, [lemma_5_1_harmonic_rounded(one.walk, one.steps, one.stable) for one in layers], norm
             )
         )
     check_network(tally, stages, nodes, closed, x, np.linalg.norm(z - compressed, axis=1))
@@ -292,7 +292,7 @@ def random_residual(tally, rng, inputs):
     after = rng.random() < 0.5
     x = rng.standard_normal((inputs, width)) * 10 ** rng.uniform(-1, 1, (inputs, 1))
     relu = ACTIVATIONS["relu"][1]
-    z, compressed, nodes, stages, lifted = x, x, [], [], []
+    z, compressed, nodes, stages = x, x, [], []
     if framed:
         first = random_layer(rng, width, width, kind)
         nodes.append(first.rung(z, compressed))
@@ -303,13 +303,6 @@ def random_residual(tally, rng, inputs):
         hidden, compressed_hidden = relu(inner(z)), relu(inner.compressed(compressed))
         nodes.append(ladder_layer.LadderBlock(inner.rung(z, compressed), outer.rung(hidden, compressed_hidden)))
         stages.append(network_bound.Residual(inner.dense(), outer.dense()))
-        if kind == "quantized":
-            lifted.append(
-                (
-                    closed_forms.inner_with_bias(inner.weight, inner.bias),
-                    closed_forms.outer_with_bias(outer.weight, outer.bias),
-                )
-            )
         z, compressed = z + outer(hidden), compressed + outer.compressed(compressed_hidden)
         if after:
             z, compressed = relu(z), relu(compressed)
@@ -319,10 +312,6 @@ def random_residual(tally, rng, inputs):
         stages.append(final.dense())
         z, compressed = final(z), final.compressed(compressed)
     closed = [lambda norm: closed_forms.theorem_5_6(stages, norm)]
-    if kind == "quantized" and not framed:
-        parts = [part for stage in stages for part in (stage.inner, stage.outer)]
-        largest, verified = max(p.error for p in parts), all(p.error_holds for p in parts)
-        closed.append(lambda norm: closed_forms.theorem_5_6_biases(lifted, largest, norm, error_holds=verified))
     check_network(tally, stages, nodes, closed, x, np.linalg.norm(z - compressed, axis=1))
 
 

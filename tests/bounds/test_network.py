@@ -9,12 +9,10 @@ from hypothesis import strategies as st
 from sdqviz.bounds.closed_forms import (
     corollary_5_4,
     equation_14,
-    inner_with_bias,
-    outer_with_bias,
     theorem_5_3,
     theorem_5_6,
-    theorem_5_6_biases,
 )
+from sdqviz.bounds.layer import lemma_5_1_harmonic_rounded
 from sdqviz.bounds.network import Dense, Residual, network_bound, propagate
 from sdqviz.bounds.statement import number_tex
 from sdqviz.error import InputError
@@ -125,17 +123,24 @@ def test_the_input_and_output_layer_around_the_blocks():
 
 
 def test_equation_14_puts_the_rounded_harmonic_lemma_into_the_theorem():
-    walks = [Walk.harmonic(8, 100), Walk.harmonic(5, 60)]
-    steps = [np.full(16, 0.1), np.full(8, 0.2)]
-    result = equation_14([1.2, 0.8], walks, steps, [True, True], 2.0, 3.0)
+    def lemma(dimension, size, steps, stable=True):
+        return lemma_5_1_harmonic_rounded(Walk.harmonic(dimension, size), steps, stable)
+
+    stages = [Dense(1.2, 9.0, lipschitz=2.0), Dense(0.8, 9.0)]  # their errors are not used
+    layers = [lemma(8, 100, np.full(16, 0.1)), lemma(5, 60, np.full(8, 0.2))]
+    result = equation_14(stages, layers, 3.0)
     first = 1.5 * math.pi * 0.1 * 64 * 4 / 100
     second = 1.5 * math.pi * 0.2 * 25 * math.sqrt(8) / 60
     assert result.holds
     assert result.value == pytest.approx(3 * 2 * (0.8 * first + second * (1.2 + first)))
-    unstable = equation_14([1.2, 0.8], walks, steps, [True, False], 2.0, 3.0)
+    unstable = equation_14(stages, [layers[0], lemma(5, 60, np.full(8, 0.2), False)], 3.0)
     assert not unstable.holds and "layer 2" in unstable.because and "range" in unstable.because
-    flat = equation_14([1.2, 0.8], [walks[0], Walk.harmonic(2, 60)], steps, [True, True], 2.0, 3.0)
+    flat = equation_14(stages, [layers[0], lemma(2, 60, np.full(8, 0.2))], 3.0)
     assert not flat.holds and "d = 2 is below 3" in flat.because
+    biased = [stages[0], dataclasses.replace(stages[1], bias="kept", bias_norm=1.0, name="fc2")]
+    assert (
+        not equation_14(biased, layers, 3.0).holds and "layer fc2 has one" in equation_14(biased, layers, 3.0).because
+    )
 
 
 def test_the_largest_input_counts():
@@ -214,7 +219,7 @@ def test_perturbed_residual_networks_stay_below(blocks, kind, after, seed):
     width = int(rng.integers(1, 6))
     size = float(rng.choice([0.01, 0.3, 2.0]))
     x = rng.standard_normal((10, width)) * rng.choice([0.01, 1.0, 10.0])
-    z, other, stages, lifted = x, x, [], []
+    z, other, stages = x, x, []
 
     def layer():
         w = rng.standard_normal((width, width))
@@ -228,7 +233,6 @@ def test_perturbed_residual_networks_stay_below(blocks, kind, after, seed):
         w, b, q, inner = layer()
         v, c, p, outer = layer()
         stages.append(Residual(inner, outer))
-        lifted.append((inner_with_bias(w, b), outer_with_bias(v, c)))
         z = z + relu(z @ w.T + b) @ v.T + c
         other = other + relu(other @ q[:, :-1].T + q[:, -1]) @ p[:, :-1].T + p[:, -1]
         if after:
@@ -237,21 +241,8 @@ def test_perturbed_residual_networks_stay_below(blocks, kind, after, seed):
     sizes = np.linalg.norm(x, axis=1)
     assert (errors <= propagate(stages, sizes)[1] * (1 + 1e-9)).all()
     for measured, norm in zip(errors, sizes, strict=True):
-        result = theorem_5_6_biases(lifted, size, norm) if kind != "none" else theorem_5_6(stages, norm)
+        result = network_bound(stages, norm) if kind != "none" else theorem_5_6(stages, norm)
         assert result.holds and measured <= result.value * (1 + 1e-9)
-
-
-def test_lifted_matrices_act_on_the_vector_with_a_one():
-    rng = np.random.default_rng(0)
-    w, b, v, c = (
-        rng.standard_normal((3, 4)),
-        rng.standard_normal(3),
-        rng.standard_normal((4, 3)),
-        rng.standard_normal(4),
-    )
-    x = rng.standard_normal(4)
-    block = np.append(x, 1) + outer_with_bias(v, c) @ relu(inner_with_bias(w, b) @ np.append(x, 1))
-    np.testing.assert_allclose(block, np.append(x + v @ relu(w @ x + b) + c, 1))
 
 
 # -- hypotheses, each broken once -----------------------------------------------------------------------
@@ -280,9 +271,6 @@ def test_what_fails_is_named():
     ]:
         result = theorem_5_6([wrong], 1.0)
         assert not result.holds and reason in result.because
-    lifted = [(inner_with_bias(np.eye(2), np.ones(2)), outer_with_bias(np.eye(2), np.ones(2)))]
-    assert theorem_5_6_biases(lifted, 0.1, 1.0).holds
-    assert not theorem_5_6_biases(lifted, 0.1, 1.0, error_holds=False).holds
 
 
 def test_overflow_and_nan_do_not_hold():

@@ -95,7 +95,7 @@ def test_the_link_gives_the_same_page_in_a_fresh_session(first, moved):
 
 def test_another_subject_and_back_keep_the_page_whole():
     at = visit()
-    for subject in ("path", "layer", "vector"):
+    for subject in ("path-network", "path", "layer", "vector"):
         at.selectbox(key="subject").set_value(subject).run()
         for axis in SUBJECTS[subject].axes:
             at.selectbox(key="sweep").set_value(axis).run()
@@ -198,7 +198,7 @@ def test_a_violation_would_be_listed(monkeypatch):
 def test_sweeps_without_a_network_load_no_torch():
     code = (
         "import sys, test_bounds as page\n"
-        "for subject in ('vector', 'layer', 'path', 'network'):\n"
+        "for subject in ('vector', 'layer', 'path', 'path-network', 'network'):\n"
         "    at = page.visit(subject=subject)\n"
         "    assert at.get('plotly_chart') and not at.exception\n"
         "assert 'torch' not in sys.modules"

@@ -85,7 +85,7 @@ def test_headlines_and_words_are_the_numbers(curve):
     assert f"± {curve.fit.margin:.2f} (95 %)" in note and "theory −1" in note
     ratio, where = words.ratio_headline(curve)
     assert float(ratio) == pytest.approx(curve.smallest.ratio, rel=0.01) and curve.smallest.bound in where
-    assert words.verdict(curve) == ("0 in 270", "bound, point and run: every one with all hypotheses met is kept")
+    assert words.verdict(curve) == ("0 in 324", "bound, point and run: every one with all hypotheses met is kept")
     assert "faster than the −1 that is proved" in sentences.look_sentence(curve)
     assert "PCM" in sentences.look_sentence(curve) and "equal bits" not in sentences.look_sentence(curve, True)
 
@@ -132,7 +132,7 @@ def test_violations_are_counted_listed_and_called_a_defect(curve):
     ]
     broken = Curve.of(curve.sweep, points)
     count, told = words.verdict(broken)
-    assert count == f"{len(broken.violations)} in 270" and "defect" in told
+    assert count == f"{len(broken.violations)} in 324" and "defect" in told
     assert tables.violation_table(broken).count("\n") == 1 + len(broken.violations)
     assert float(words.ratio_headline(broken)[0]) < 1
 

@@ -14,6 +14,7 @@ from sdqviz.explore.wording import number, percent
 SHORT = {
     "variation": "variation",
     "variation-zero-sum": "zero-sum",
+    "variation-any-start": "any start",
     "spectral": "spectral",
     "corollary-3-3": "short walk",
     "layer-spectral": "spectral",
@@ -28,10 +29,13 @@ SHORT = {
     "shaping-matched": "matched dual",
     "network-layer-spectral": "spectral",
     "network-layer-variation": "variation",
-    "network-lemma-5-1-harmonic-rounded": "harmonic (14)",
+    "network-lemma-5-1-harmonic-rounded": "harmonic",
+    "equation-14": "harmonic (14)",
     "network-lemma-5-1-rounded": "short walks",
     "corollary-5-4": "Corollary 5.4",
     "theorem-5-6": "Theorem 5.6",
+    "path-network-paper": "paper's form",
+    "path-network-hoeffding": "Hoeffding",
     **{f"p{k}": f"P{k}" for k in range(5)},
     **{f"path-{norm}-{form}": title for norm in ("infinity", "euclidean") for form, title in (
         ("paper", "paper's form"), ("hoeffding", "Hoeffding"), ("per-sample", "per sample"), ("trace", "from inputs"))},
@@ -113,7 +117,7 @@ def verdict(curve: Curve) -> tuple[str, str]:
 def axis_name(curve: Curve) -> str:
     """Return the letter of what is swept."""
     return {"size": "N", "step": "δ", "bits": "b", "dimension": "d", "inputs": "N", "samples": "m", "scaling": "C",
-            "order": "r"}.get(curve.axis.field, curve.axis.field)  # fmt: skip
+            "order": "r", "layers": "L"}.get(curve.axis.field, curve.axis.field)  # fmt: skip
 
 
 def at_value(curve: Curve, place: int) -> str:
@@ -129,7 +133,7 @@ def shown_beside(curve: Curve, equal: bool) -> dict[str, Array]:
 
 def short(line: BoundLine) -> str:
     """Return the name of a bound on a plot."""
-    return SHORT.get(line.name, line.title)
+    return SHORT.get(line.name.removeprefix("lemma-5-2-"), line.title)
 
 
 def why(promise: Promise | None) -> str:

@@ -9,7 +9,8 @@ from typing import ClassVar, Self
 import numpy as np
 
 from sdqviz.array import Array, spectral_norm
-from sdqviz.bounds.layer import layer_bound_states, layer_bounds
+from sdqviz.bounds.layer import layer_bound_states, layer_bounds, lemma_5_2
+from sdqviz.bounds.statement import Bound
 from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.explore.curves import SUBJECTS
@@ -30,6 +31,8 @@ from sdqviz.explore.vector import STEP_BITS, weight_files, weight_matrix
 from sdqviz.progress import ShouldStop, stop_if
 
 STEP_RULES = ("range-layer", "range-column", "norm-layer", "by-hand")
+
+ERROR, NORM = "error", "norm"
 
 FRAME_BITS = 72
 """What names a layer's frame: a family code, N and the seed."""
@@ -69,6 +72,13 @@ class LayerMatrix(OverFrame):
         16, label="Width d", help="Outputs of the layer: the length of its columns.", minimum=2, maximum=256
     )
     columns: int = field(32, label="Columns", help="Inputs of the layer.", minimum=1, maximum=256)
+    quantity: str = field(
+        ERROR,
+        label="Measured",
+        help="error: how far the quantized layer is from the layer. norm: how large it gets, which Lemma 5.2 bounds by "
+        "the layer's own norm and any bound on the error; that is how errors grow in the layers after it.",
+        options=(ERROR, NORM),
+    )
     step_rule: str = field(
         "range-layer",
         label="Step rule",
@@ -81,6 +91,11 @@ class LayerMatrix(OverFrame):
         3, label="Matrices", help="Random matrices at every point; of a trained layer there is one.", minimum=1,
         maximum=50,
     )  # fmt: skip
+
+    @property
+    def error_title(self) -> str:
+        """The error, or the norm of the quantized layer."""
+        return self.error if self.quantity == ERROR else "‖Q‖₂ / ‖W‖₂"
 
     @property
     def rows(self) -> int:
@@ -125,14 +140,17 @@ class LayerMatrix(OverFrame):
             columns = np.ascontiguousarray(matrix.T)
             own = self.step_rule if self.step_rule == "by-hand" else rule
             rounds = Rounds.of(self, walked, seed, columns, own, self.step, common=per != "column")
-            measured.append(spectral_norm(columns - rounds.quantized))
+            origin = columns if self.quantity == ERROR else np.zeros_like(columns)
+            measured.append(spectral_norm(origin - rounds.quantized))
             for name, other in rounds.beside.items():
-                beside.setdefault(name, []).append(spectral_norm(columns - other))
+                beside.setdefault(name, []).append(spectral_norm(origin - other))
             # a step computed as max|x_n|/(K−½) may miss equality by a rounding
             radius = (2 ** (self.bits - 1) - 0.5) * rounds.step * (1 + 4 * np.finfo(float).eps)
-            stated.append(layer_bounds(walked.walk, rounds.step, rounds.largest <= radius))
+            bounds = layer_bounds(walked.walk, rounds.step, rounds.largest <= radius)
+            stated.append([self._stated(matrix, one) for one in bounds])
             last = float(np.linalg.norm(rounds.states[:, -1]))
-            states.append(layer_bound_states(walked.walk, spectral_norm(rounds.states), last))
+            left = layer_bound_states(walked.walk, spectral_norm(rounds.states), last)
+            states.append(self._stated(matrix, left))
             steps.append(float(np.median(rounds.step)))
         count = columns.size
         scales = len(columns) if per == "column" else 1
@@ -144,6 +162,14 @@ class LayerMatrix(OverFrame):
             {"step": float(np.median(steps)), **walk_facts(walked.walk)},
         )
 
+    def _stated(self, matrix: Array, one: Bound) -> Bound:
+        """Return a bound on the error, or what Lemma 5.2 makes of it."""
+        if self.quantity == ERROR:
+            return one
+        inherited = lemma_5_2(spectral_norm(matrix), one)
+        title = f"Lemma 5.2 with {one.title[0].lower()}{one.title[1:]}"
+        return dataclasses.replace(inherited, name=f"lemma-5-2-{one.name}", title=title)
+
     def rate(self, axis: str, points: Sequence[Point]) -> Rate | None:
-        """Return the exponent in N, δ or the levels that the theorems give."""
-        return frame_rate(axis, self.rows, points)
+        """Return the exponent in N, δ or the levels that the theorems give; the norm only comes close to 1."""
+        return frame_rate(axis, self.rows, points) if self.quantity == ERROR else None

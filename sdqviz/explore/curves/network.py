@@ -28,10 +28,13 @@ if TYPE_CHECKING:  # the choice must not load torch
 THEOREMS = ("mnist-fnn", "mnist-residual")
 """Networks of the kinds the theorems speak of."""
 
+HARMONIC = "lemma-5-1-harmonic-rounded"
+"""The bound on a layer that (14) carries through a chain of layers."""
+
 LAYER_FORMS = {
     "layer-spectral": "through all layers, spectral form",
     "layer-variation": "through all layers, frame variation",
-    "lemma-5-1-harmonic-rounded": "through all layers, harmonic frames (14)",
+    HARMONIC: "through all layers, harmonic frames",
     "lemma-5-1-rounded": "through all layers, short walks (Lemma 5.1)",
 }
 """Bounds on a layer that are carried through the network."""
@@ -154,20 +157,26 @@ def _network(name: str, net: int, inputs: int, seed: int) -> tuple[Network, Any]
 
 def _a_priori(result: Compression) -> list[Bound]:
     """Carry each form of the layers' bounds through the network; and the closed forms of the paper."""
-    from sdqviz.bounds.closed_forms import corollary_5_4, theorem_5_6
-    from sdqviz.bounds.network import Residual, network_bound
+    from sdqviz.bounds.closed_forms import corollary_5_4, equation_14, theorem_5_6
+    from sdqviz.bounds.network import Dense, network_bound
     from sdqviz.compression.guarantee import stages
 
     structure = result.original.structure
     norms = np.linalg.norm(np.asarray(result.inputs, float).reshape(len(result.inputs), -1), axis=1)
+    spectral = stages(structure, [_only(item, "layer-spectral") for item in result.layers])
+    dense = [stage for stage in spectral if isinstance(stage, Dense)]
+    chain = len(dense) == len(spectral)
     found = []
     for name, title in LAYER_FORMS.items():
+        if chain and name == HARMONIC:  # the paper has a closed form of this one
+            by_name = {item.layer.name: item for item in result.layers}
+            layers = [_only(by_name[layer], name).bounds[0] for layer in structure.layer_names]
+            found.append(equation_14(dense, layers, norms))
+            continue
         through = stages(structure, [_only(item, name) for item in result.layers])
         one = network_bound(through, norms)
         found.append(dataclasses.replace(one, name=f"network-{name}", title=title[0].upper() + title[1:]))
-    spectral = stages(structure, [_only(item, "layer-spectral") for item in result.layers])
-    residual = any(isinstance(stage, Residual) for stage in spectral)
-    found.append(theorem_5_6(spectral, norms) if residual else corollary_5_4(spectral, norms))
+    found.append(corollary_5_4(spectral, norms) if chain else theorem_5_6(spectral, norms))
     return found
 
 

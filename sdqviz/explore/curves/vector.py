@@ -10,7 +10,7 @@ import numpy as np
 
 from sdqviz.bounds.hypotheses import stability
 from sdqviz.bounds.layer import layer_bound_states
-from sdqviz.bounds.vector import vector_bounds
+from sdqviz.bounds.vector import variation_bound_any_start, vector_bounds
 from sdqviz.choice import field
 from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves.point import A_POSTERIORI, Axis, Point, Promise, Rate, promises
@@ -72,7 +72,10 @@ class UnitVector(OverFrame):
         rounds = Rounds.of(self, walked, seed, vectors, self.step_rule, self.step)
         measured = np.linalg.norm(vectors - rounds.quantized, axis=1)
         stable = [stability(top, step, self.bits) for top, step in zip(rounds.largest, rounds.step, strict=True)]
-        stated = [vector_bounds(walked.walk, step, fine) for step, fine in zip(rounds.step, stable, strict=True)]
+        stated = [
+            (*vector_bounds(walked.walk, step, fine), variation_bound_any_start(walked.walk, step, fine))
+            for step, fine in zip(rounds.step, stable, strict=True)
+        ]
         states = [
             layer_bound_states(walked.walk, float(np.linalg.norm(row)), abs(float(row[-1]))) for row in rounds.states
         ]

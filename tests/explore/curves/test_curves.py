@@ -25,6 +25,7 @@ SMALL = {
     "orders": {"draws": 3, "size": 40, "dimension": 4},
     "layer": {"draws": 2, "size": 40, "dimension": 4, "columns": 3},
     "path": {"seeds": 12, "inputs": 24, "samples": 6, "neurons": 2},
+    "path-network": {"seeds": 6, "inputs": 16, "samples": 2},
     "network": {"size": 300, "inputs": 8},
 }
 """Choices that take no time."""
@@ -125,6 +126,7 @@ def test_a_point_of_vectors_is_what_naive_loops_give():
         )
         scale = step * 5 / (2 * 21)
         np.testing.assert_allclose(stated["variation"].values[run], scale * (variation + 1), rtol=1e-9)
+        np.testing.assert_allclose(stated["variation-any-start"].values[run], scale * (variation + 2), rtol=1e-9)
         np.testing.assert_allclose(stated["spectral"].values[run], scale * (np.sqrt(20) * difference + 1), rtol=1e-9)
         order = np.random.default_rng(7).permutation(21)
         other = naive_walk(x, vectors, 2, step, order)
@@ -147,6 +149,16 @@ def test_a_point_of_layers_is_their_spectral_error():
         np.testing.assert_allclose(np.linalg.norm(matrix, 2), 1, rtol=1e-12)
         np.testing.assert_allclose(point.measured[run], np.linalg.norm(matrix.T - columns, 2), rtol=1e-9)
     np.testing.assert_allclose(point.bits_per_weight, 40 * 3 / 4 + (32 * 3 + 72) / 12)
+
+
+def test_the_norm_of_a_layer_is_bounded_by_its_own_norm_and_every_bound_on_the_error():
+    error, norm = (small("layer", quantity=quantity).measure(seed=2) for quantity in ("error", "norm"))
+    assert small("layer").error_title == "‖W − Q‖₂ / ‖W‖₂" and small("layer", quantity="norm").rate("size", []) is None
+    assert (np.abs(norm.measured - 1) <= error.measured).all() and (norm.measured != error.measured).all()
+    for of_error, of_norm in zip(error.promises, norm.promises, strict=True):
+        np.testing.assert_allclose(of_norm.values, 1 + of_error.values, rtol=1e-12)  # the matrices have norm 1
+        np.testing.assert_array_equal(of_norm.holds, of_error.holds)
+        assert of_norm.name == f"lemma-5-2-{of_error.name}" and (of_norm.values >= norm.measured).all()
 
 
 def test_a_trained_layer_has_its_own_width_and_one_run():
@@ -333,7 +345,7 @@ def test_a_bound_that_is_too_small_is_found_out_with_place_and_run():
     assert expected and {(one.value, one.run) for one in broken.violations} == expected
     assert all(one.bound == "Spectral form" and one.measured > one.limit for one in broken.violations)
     assert broken.smallest.bound == "Spectral form" and broken.smallest.ratio < 1
-    assert broken.comparisons == curve.comparisons == 4 * 6 * 5
+    assert broken.comparisons == curve.comparisons == 4 * 6 * 6
 
 
 def test_a_bound_whose_hypothesis_fails_is_not_compared():
@@ -351,29 +363,3 @@ def test_bounds_that_may_fail_are_excused_as_far_as_chance_goes():
     assert len(rare.failures) == 2 and rare.consistent and rare.violations == ()
     often = shrunk(curve, float(np.median(ratios)), name)
     assert not often.consistent and len(often.violations) == len(often.failures) > 100
-
-
-# -- a whole network ---------------------------------------------------------------------------------------
-
-
-def test_a_network_stays_below_its_bounds_and_each_rung_comes_closer():
-    subject = small("network", network="mnist-residual", step_rule="norm-layer", bits=3)
-    point = subject.measure(seed=0)
-    stated = {one.name: float(one.values[0]) for one in point.promises}
-    assert all(one.holds.all() and one.values[0] >= point.measured[0] for one in point.promises)
-    rungs = [stated[f"p{k}"] for k in range(5)]
-    assert rungs == sorted(rungs, reverse=True) and rungs[0] < stated["network-layer-spectral"]
-    assert stated["network-layer-spectral"] <= stated["network-layer-variation"] and "theorem-5-6" in stated
-    from sdqviz.compression.compress import compress
-    from sdqviz.methods import METHODS
-    from sdqviz.networks.catalogue import NETWORKS
-
-    network = NETWORKS["mnist-residual"](seed=0).load()
-    images = network.dataset.calibration(8, 0)
-    method = METHODS["frame"](frame="harmonic", size=300, bits=3, step_rule="norm-layer")
-    other = compress(network, method, images).network
-    gap = network.outputs(images, "float64") - other.outputs(images, "float64")
-    np.testing.assert_allclose(point.measured[0], np.linalg.norm(gap, axis=1).max(), rtol=1e-6)
-    axis = subject.axes["size"]
-    assert subject.at(axis, 512).size == 512 and subject.rate("size", [point]).exponent == -1
-    assert subject.rate("bits", [point]).exponent == -1
