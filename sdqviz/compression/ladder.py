@@ -15,12 +15,11 @@ from sdqviz.compression.measurement import layer_inputs
 from sdqviz.error import InputError
 from sdqviz.methods.frame_states import state_bound
 from sdqviz.methods.method import CompressedLayer
-from sdqviz.networks.learned_quantizer import LearnedQuantizer
 from sdqviz.networks.network import Network
 from sdqviz.networks.structure import DenseNode, not_vectors
 
 
-def ladder(result: Compression, restricted_samples: int | None = 64) -> rungs.Ladder:
+def ladder(result: Compression, restricted_samples: int | None = None) -> rungs.Ladder:
     """Evaluate the ladder of a-posteriori bounds P0 to P4 on the inputs that a compression was measured on.
 
     Parameters
@@ -28,7 +27,7 @@ def ladder(result: Compression, restricted_samples: int | None = 64) -> rungs.La
     result : Compression
         What `sdqviz.compress` gave.
     restricted_samples : int, optional
-        How many samples P4 looks at; it needs a singular value for each layer and sample.
+        How many samples P4 looks at, all by default; it needs a singular value for each layer and sample.
 
     Returns
     -------
@@ -76,6 +75,8 @@ def a_posteriori(
         raise InputError(f"the network must be of the theorems' class, got one that is not: {structure.because}")
     if not compressed.structure.applicable or _widths(original) != _widths(compressed):
         raise InputError("the bounds must compare networks of the same widths, got one with channels cut out")
+    from sdqviz.networks.learned_quantizer import LearnedQuantizer  # loads torch, which a page may do without
+
     if any(isinstance(part, LearnedQuantizer) for part in compressed.module.modules()):
         raise InputError("the bounds must compare networks with activations in float, got quantized ones")
     by_name = {item.layer.name: item for item in layers}

@@ -80,7 +80,8 @@ def groups(network: Network | nn.Module, example: Any = None, keep: Iterable[str
 
     Examples
     --------
-    >>> chain = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    >>> import torch
+    >>> chain = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
     >>> print(groups(chain, torch.ones(1, 4)))
     Group 0: 3 units, prunable
       0.weight produces along dimension 0 (3 entries)

@@ -151,7 +151,12 @@ def test_what_is_not_free_is_counted_from_the_levels(revealed):
     columns = [(784, 256), (256, 256), (256, 10)]  # inputs and outputs of the three layers
     weights = sum(i * o for i, o in columns)
     levels = {o * 1000 for _, o in columns} | {i * 1000 for i, _ in columns}
-    assert min(levels) > 0 and bits[1] == pytest.approx(4 + 32 * (256 + 256 + 10) / weights, abs=0.01)
+    assert min(levels) > 0
+    rounded = sq.compress(sq.NETWORKS["mnist-fnn"](seed=0).load(), sq.METHODS["round-to-nearest"](bits=4))
+    state = rounded.network.module.state_dict()
+    kept = sum(int(np.count_nonzero(value.numpy())) for value in state.values() if value.ndim == 2)
+    scales = 32 * (256 + 256 + 10) / weights  # zeros may be told by a map, which is stored where it is the shorter
+    assert 4 * kept / weights + scales < bits[1] <= 4 + scales * 36 / 32 + 0.01
     assert bits[0] > 4 and found.truth.endswith("b") == (bits[1] < bits[0])
 
 
