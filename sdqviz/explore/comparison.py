@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sdqviz.array import FLOAT_BITS, Array
 from sdqviz.compression.packing import kept_tensors
+from sdqviz.methods.calibrated.scale import AUTO, ScaleFit, candidates
+from sdqviz.methods.round_to_nearest import RoundToNearest
 from sdqviz.report import Report
 
 if TYPE_CHECKING:
@@ -17,21 +19,25 @@ if TYPE_CHECKING:
 FITS = ("max", "mse")
 """How the scale of the rounding beside is fitted; both are run."""
 
+FINEST_FIRST = ("per-32", "per-64", "per-128", "per-neuron", "per-layer")
+"""What may share a step in the rounding beside."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Rounding:
-    """Plain rounding with the most bits that cost no more than the run it stands beside.
+    """Plain rounding with the most bits, then the finest grain, that cost no more than the run it stands beside.
 
     Attributes
     ----------
     bits : int
         Bits per weight.
     scale : str
-        One step per neuron, or per layer where the run leaves no room for more.
+        One step per so many inputs of a neuron, per neuron, or per layer: the finest the run leaves room for.
     affordable : bool
         False if even one bit costs more than the run.
     reports : dict of str to Report
-        By how the scale was fitted, see `FITS`; only the better fit is run over the test set.
+        By how the scale was fitted, see `FITS`, each with the alphabet of the least error; only the better fit is run
+        over the test set.
     parts : dict of str to float
         Bytes by what they hold.
     weights : dict of str to ndarray
@@ -48,7 +54,7 @@ class Rounding:
     @property
     def best_fit(self) -> str:
         """The fit with the smaller output error; with the smaller error of the weights where no output is measured."""
-        return min(self.reports, key=lambda fit: _errors(self.reports[fit]))
+        return min(self.reports, key=lambda fit: errors(self.reports[fit]))
 
     @property
     def best(self) -> Report:
@@ -77,7 +83,7 @@ class Comparison:
     @property
     def rounding_wins(self) -> bool:
         """Whether plain rounding costs no more and leaves a smaller error of the output, or of weights alone."""
-        return self.rounding.affordable and _errors(self.rounding.best) < _errors(self.report)
+        return self.rounding.affordable and errors(self.rounding.best) < errors(self.report)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the times as plain JSON types, NaN as None; `from_dict` inverts it."""
@@ -112,14 +118,61 @@ def parts(run: Compression) -> dict[str, float]:
     return found
 
 
-def rounding_bits_per_weight(run: Compression, bits: int, scale: str) -> float:
-    """Return what plain rounding of the same layers would cost, biases kept, everything counted."""
+def rounding_bits_per_weight(run: Compression, bits: int, scale: str, zero_points: bool = False) -> float:
+    """Return what plain rounding of the same layers costs at most, biases kept, everything counted.
+
+    Parameters
+    ----------
+    run : Compression
+        The run it is to stand beside.
+    bits : int
+        Bits of a level.
+    scale : str
+        One of `sdqviz.methods.calibrated.scale.SCALES`.
+    zero_points : bool
+        Whether every step has one, as of an affine alphabet.
+
+    Notes
+    -----
+    A code for each weight; where a map of the zeros is shorter, rounding costs less.
+    """
     kept = kept_tensors(run.original, tuple(dataclasses.replace(item, bias=None) for item in run.layers))
     total = 8 * sum(value.nbytes for value in kept.values())
+    asked = ScaleFit(scale, "max").block
     for item in run.layers:
-        total += 8 * (-(-item.weight.size * bits // 8))
-        total += FLOAT_BITS * (len(item.weight) if scale == "per-neuron" else 1)
+        width = item.weight[0].size
+        block = asked if asked < width else 0
+        steps = 1 if scale == "per-layer" else len(item.weight) * (math.ceil(width / block) if block else 1)
+        total += 8 * math.ceil(item.weight.size * bits / 8) + FLOAT_BITS * steps
+        total += 8 * math.ceil(steps * bits / 8) * zero_points
+        total += 16 if block else 8  # how the codes are read, and the length of a block
     return total / (sum(item.weight.size for item in run.layers) + sum(value.size for value in kept.values()))
+
+
+def dearest_rounding(run: Compression, limit: float) -> tuple[int, str, tuple[str, ...]] | None:
+    """Return the most bits, at these the finest grain, and the alphabets of plain rounding within a limit.
+
+    Parameters
+    ----------
+    run : Compression
+        The run it is to stand beside.
+    limit : float
+        Bits per weight that may be spent.
+
+    Returns
+    -------
+    tuple of (int, str, tuple of str) or None
+        Bits, scale, and the alphabets to try: auto, or those without zero points where these cost too much. None if
+        nothing is within the limit.
+    """
+    most = int(RoundToNearest.specs()["bits"].maximum or 1)
+    for bits in range(min(most, math.floor(limit)), 0, -1):
+        for scale in FINEST_FIRST:
+            if rounding_bits_per_weight(run, bits, scale, zero_points=bits > 1) <= limit:
+                return bits, scale, (AUTO,)
+            if rounding_bits_per_weight(run, bits, scale) <= limit:
+                return bits, scale, tuple(name for name in candidates(AUTO, bits) if name != "affine")
+    return None
 
 
 def mean_weight_error(one: Report) -> float:
@@ -128,7 +181,8 @@ def mean_weight_error(one: Report) -> float:
     return math.fsum(row.weight_error * row.weights for row in one.layers) / max(total, 1)
 
 
-def _errors(one: Report) -> tuple[float, float]:
+def errors(one: Report) -> tuple[float, float]:
+    """Return what says how good a run is, the less the better: the error of the output, then that of the weights."""
     return _or_infinite(one.relative_output_error), _or_infinite(mean_weight_error(one))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Hashable
 
@@ -18,7 +17,7 @@ from sdqviz.compression.guarantee import output_bound
 from sdqviz.compression.ladder import a_posteriori
 from sdqviz.compression.measurement import input_norms
 from sdqviz.compression.question import Question
-from sdqviz.explore.comparison import FITS, Comparison, Rounding, parts, rounding_bits_per_weight
+from sdqviz.explore.comparison import FITS, Comparison, Rounding, dearest_rounding, errors, parts
 from sdqviz.methods.method import CompressedLayer
 from sdqviz.methods.round_to_nearest import RoundToNearest
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
@@ -200,7 +199,7 @@ def rounding_beside(
     should_stop: ShouldStop | None = None,
     kept: Kept = SHARED,
 ) -> Rounding:
-    """Return plain rounding with the most bits that cost no more than a run, measured on the same inputs.
+    """Return the best plain rounding that costs no more than a run, measured on the same inputs.
 
     Parameters
     ----------
@@ -212,33 +211,27 @@ def rounding_beside(
         As for `answer`.
     """
     given = run.original
-    limit = run.report.bits_per_weight * (1 + 1e-12)
-    most = RoundToNearest.specs()["bits"].maximum or 1
-    options = [
-        (bits, scale)
-        for bits in range(min(int(most), max(1, math.floor(limit))), 0, -1)
-        for scale in ("per-neuron", "per-layer")
-        if rounding_bits_per_weight(run, bits, scale) <= limit
-    ]
-    bits, scale = options[0] if options else (1, "per-layer")
-    key = (question.network, bits, scale, len(run.inputs), question.seed)
+    affordable = dearest_rounding(run, run.report.bits_per_weight * (1 + 1e-12))
+    bits, scale, alphabets = affordable or (1, "per-layer", ("midrise",))
+    key = (question.network, bits, scale, alphabets, len(run.inputs), question.seed)
     found = kept.roundings.get(key)
     if found is None:
         runs = {}
         untested = _untested(question.network, given, kept)
         for place, fit in enumerate(FITS):
             report(progress, place, len(FITS), f"plain rounding, {fit}")
-            method = RoundToNearest(bits=bits, scale=scale, fit=fit)
-            runs[fit] = compress(untested, method, run.inputs, question.seed, None, should_stop)
+            methods = [RoundToNearest(bits=bits, alphabet=name, scale=scale, fit=fit) for name in alphabets]
+            tried = [compress(untested, method, run.inputs, question.seed, None, should_stop) for method in methods]
+            runs[fit] = min(tried, key=lambda one: errors(one.report))
         reports = {fit: one.report for fit, one in runs.items()}
-        found = Rounding(bits, scale, True, reports, parts(runs["max"]))
+        found = Rounding(bits, scale, True, reports, {})
         best = runs[found.best_fit]
         if given.dataset is not None:
             reports[found.best_fit] = _tested(best, given)
         weights = {item.layer.name: item.weight.astype(np.float32) for item in best.layers}
         size = float(sum(value.nbytes for value in weights.values()))
-        found = kept.roundings.put(key, dataclasses.replace(found, weights=weights), size)
-    return dataclasses.replace(found, affordable=bool(options))
+        found = kept.roundings.put(key, dataclasses.replace(found, parts=parts(best), weights=weights), size)
+    return dataclasses.replace(found, affordable=affordable is not None)
 
 
 def _untested(choice: NetworkChoice, given: Network, kept: Kept) -> Network:

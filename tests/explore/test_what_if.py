@@ -9,7 +9,7 @@ import pytest
 import sdqviz as sq
 from sdqviz.compression.question import Question
 from sdqviz.explore import what_if
-from sdqviz.explore.comparison import Comparison, rounding_bits_per_weight
+from sdqviz.explore.comparison import Comparison, dearest_rounding, rounding_bits_per_weight
 from sdqviz.explore.spread import over_seeds
 from sdqviz.explore.weight_vector import vector
 from sdqviz.methods.frame_states import walk_states
@@ -45,19 +45,47 @@ def test_answer_is_what_compress_reports_and_is_found_again(answer):
         ("mnist-fnn", {}),
         ("mnist-fnn", {"size": 257, "bits": 1}),
         ("mnist-lenet", {"step_rule": "range-column", "biases": "quantized"}),
+        ("mnist-fnn", {"size": 300, "bits": 3, "biases": "quantized"}),
     ],
 )
 def test_rounding_beside_is_the_dearest_that_costs_no_more(network, method):
     found = what_if.answer(asked(network, 16, **method))
     beside, limit = found.comparison.rounding, found.comparison.report.bits_per_weight
+    assert beside.parts and sum(beside.parts.values()) == pytest.approx(beside.best.bytes, abs=8)
     for report in beside.reports.values():
         assert report.bits_per_weight <= limit * (1 + 1e-12)
         assert report.method["bits"] == beside.bits and report.method["scale"] == beside.scale
+    plain = sq.METHODS["round-to-nearest"](bits=beside.bits, scale=beside.scale, alphabet="midrise")
+    original = found.compression.original
     predicted = rounding_bits_per_weight(found.compression, beside.bits, beside.scale)
-    np.testing.assert_allclose(beside.best.bits_per_weight, predicted, rtol=1e-12)
-    dearer = sq.METHODS["round-to-nearest"](bits=beside.bits + 1, scale="per-layer")
-    assert sq.compress(found.compression.original, dearer, 0).report.bits_per_weight > limit
+    np.testing.assert_allclose(sq.compress(original, plain, 0).report.bits_per_weight, predicted, rtol=1e-12)
+    grains = ("per-32", "per-64", "per-128", "per-neuron", "per-layer")
+    finer = [(beside.bits, scale) for scale in grains[: grains.index(beside.scale)]]
+    for bits, scale in [*finer, (beside.bits + 1, "per-layer")]:
+        dearer = dataclasses.replace(plain, bits=bits, scale=scale)  # without a zero no map makes it shorter
+        assert sq.compress(original, dearer, 0).report.bits_per_weight > limit
     assert set(beside.reports) == {"max", "mse"}
+
+
+def test_alphabets_with_zero_points_are_left_out_where_these_cost_too_much():
+    found = what_if.answer(asked("mnist-fnn", 16))
+    run = found.compression
+    for scale in ("per-64", "per-neuron"):
+        plain, zeros = (rounding_bits_per_weight(run, 3, scale, zero_points=with_zeros) for with_zeros in (False, True))
+        assert dearest_rounding(run, zeros) == (3, scale, ("auto",))
+        assert dearest_rounding(run, plain) == (3, scale, ("midtread", "midrise", "twos-complement"))
+    affine = sq.METHODS["round-to-nearest"](bits=3, scale="per-64", alphabet="affine", fit="mse")
+    bits = sq.compress(run.original, affine, 0).report.bits_per_weight
+    np.testing.assert_allclose(bits, rounding_bits_per_weight(run, 3, "per-64", zero_points=True), rtol=1e-12)
+    limit = rounding_bits_per_weight(run, 3, "per-64")
+    report = dataclasses.replace(found.comparison.report, bits_per_weight=limit)
+    beside = what_if.rounding_beside(found.question, dataclasses.replace(run, report=report))
+    for fit, best in beside.reports.items():
+        assert best.bits_per_weight <= limit * (1 + 1e-12)
+        for alphabet in ("midtread", "midrise", "twos-complement"):
+            method = sq.METHODS["round-to-nearest"](bits=3, scale="per-64", alphabet=alphabet, fit=fit)
+            other = sq.compress(run.original, method, run.inputs).report
+            assert best.relative_output_error <= other.relative_output_error * (1 + 1e-9)
 
 
 def test_rounding_is_marked_where_even_one_bit_costs_more():

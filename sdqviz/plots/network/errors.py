@@ -153,8 +153,8 @@ def _formula(found: Comparison, measured: bool) -> Formula:
         f"{number(found.report.bits_per_weight)} and {number(found.rounding.best.bits_per_weight)}",
     )
     source = (
-        "Rounding: the largest bit depth that costs no more, at least 1; scale per neuron, or per layer where only "
-        "that fits; fitted to the largest weight (max) and to the smallest square error (mse)."
+        "Rounding: the largest bit depth that costs no more, at least 1, with the finest scales that fit then (per 32 "
+        "inputs to per layer) and the best alphabet; scales fitted to the largest weight (max) or square error (mse)."
     )
     if not measured:
         return Formula(r"\|W-Q\|_F/\|W\|_F", [spent], source)
