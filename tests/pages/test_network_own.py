@@ -17,6 +17,7 @@ from sdqviz.asset import ROOT
 from sdqviz.explore import what_if
 from sdqviz.networks import own_weights
 from sdqviz.networks.dataset import mnist
+from sdqviz.ui import network_form
 
 
 def opened(**parameters):
@@ -58,7 +59,8 @@ def test_own_weights_wait_for_a_file_and_then_show_what_can_be_known():
     assert "at most 100 MiB" in page.file_uploader[0].label
     upload(page, "mine.safetensors", weights())
     shown = metrics(page)
-    result = sq.compress(own_weights.read_weights(weights(), "mine.safetensors"), sq.METHODS["frame"](redundancy=4.0))
+    method = sq.METHODS["frame"](redundancy=network_form.OPEN["frame"]["redundancy"])
+    result = sq.compress(own_weights.read_weights(weights(), "mine.safetensors"), method)
     assert shown["Bits per original weight"] == f"{result.report.bits_per_weight:.3g}"
     assert shown["Accuracy after"] == "not tested"
     worst = max(row.weight_error for row in result.report.layers)
@@ -110,10 +112,8 @@ def test_a_state_dict_and_data_of_ones_own():
     network = sq.NETWORKS["mnist-fnn"](seed=2).load()
     page = opened(network="own", architecture="mnist-fnn", calibration=64)
     upload(page, "mine.safetensors", save(network.module.state_dict()))
-    assert (
-        metrics(page)["Accuracy after"]
-        == f"{100 * sq.compress(network, sq.METHODS['frame'](size=1000), 64).report.accuracy_after:.1f} %"
-    )
+    begun = sq.compress(network, sq.METHODS["frame"](**network_form.BEST["frame"]), 64).report
+    assert metrics(page)["Accuracy after"] == f"{100 * begun.accuracy_after:.1f} %"
     page.selectbox(key="data").set_value("your file").run()
     assert "Choose a file of data at the left" in told(page)
     images, labels = mnist().test(300)
