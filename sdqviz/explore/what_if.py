@@ -213,7 +213,8 @@ def rounding_beside(
     given = run.original
     affordable = dearest_rounding(run, run.report.bits_per_weight * (1 + 1e-12))
     bits, scale, alphabets = affordable or (1, "per-layer", ("midrise",))
-    key = (question.network, bits, scale, alphabets, len(run.inputs), question.seed)
+    inputs = 0 if run.inputs is None else len(run.inputs)
+    key = (question.network, bits, scale, alphabets, inputs, question.seed)
     found = kept.roundings.get(key)
     if found is None:
         runs = {}
