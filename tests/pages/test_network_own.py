@@ -59,7 +59,7 @@ def test_own_weights_wait_for_a_file_and_then_show_what_can_be_known():
     assert "at most 100 MiB" in page.file_uploader[0].label
     upload(page, "mine.safetensors", weights())
     shown = metrics(page)
-    method = sq.METHODS["frame"](redundancy=network_form.OPEN["frame"]["redundancy"])
+    method = sq.METHODS["frame"](**network_form.BEST["frame"])
     result = sq.compress(own_weights.read_weights(weights(), "mine.safetensors"), method)
     assert shown["Bits per original weight"] == f"{result.report.bits_per_weight:.3g}"
     assert shown["Accuracy after"] == "not tested"
@@ -121,7 +121,7 @@ def test_a_state_dict_and_data_of_ones_own():
     np.savez(out, images=images, labels=labels)
     upload(page, "few.npz", out.getvalue(), 1)
     mine = network.with_data(own_weights.read_dataset(out.getvalue()))
-    report = sq.compress(mine, sq.METHODS["frame"](size=1000), 60).report  # every fifth of 300
+    report = sq.compress(mine, sq.METHODS["frame"](**network_form.BEST["frame"]), 60).report  # every fifth of 300
     assert metrics(page)["Accuracy after"] == f"{100 * report.accuracy_after:.1f} %"
     assert page.slider(key="calibration").value == 60
 
