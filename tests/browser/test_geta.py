@@ -86,6 +86,7 @@ def test_training_is_live_and_can_be_stopped_and_resumed(tab, server):
     assert tab.locator('[data-testid="stException"]').count() == 0
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_downloaded_and_looked_at_again(tab, server, tmp_path):
     tab.goto(f"{server}/geta?{BRIEF}3&seed=11")
     settled(tab)
