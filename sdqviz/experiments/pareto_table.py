@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from sdqviz.strict_json import write_json
 from sdqviz.version import __version__
 
 NETWORK = "mnist-fnn"
-BUDGETS = (1.0, 1.5, 2.0, 3.0, 4.0)
-SLACK = 0.2
-"""A budget of x bits per original weight is kept by what costs at most x + 0.2, everything counted."""
+BUDGETS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
+SLACK = 0.1
+"""A budget of x bits per original weight is kept by what costs at most x + 0.1, everything counted."""
 
 HELD_OUT = 10_000
 """Training images on which settings are judged; calibration inputs are drawn from the other 50,000 meanwhile."""
@@ -26,7 +26,8 @@ HELD_OUT = 10_000
 TUNED_ON = 0
 """The training run of the network whose settings serve the others too."""
 
-ROUNDINGS, FRAME = ("rounding, max", "rounding, MSE"), "frame quantization"
+ROUNDINGS, FRAMES = ("rounding, max", "rounding, MSE"), ("frame quantization", "spread frames")
+"""Lines that look at no calibration error: plain rounding, and frames."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Table:
         notes = [
             f"Test accuracy in percent on {NETWORK}, mean ± standard deviation of {len(self.exact)} training runs "
             f"(in float {100 * np.mean(self.exact):.2f}); in brackets the bits per original weight, everything "
-            f"counted, scales as 32-bit floats. A budget of x bits allows x + {SLACK:g}. The best of a column is bold.",
+            f"counted. A budget of x bits allows x + {SLACK:g}. The best of a column is bold.",
             f"{self.tried} settings were judged by the accuracy on {HELD_OUT:,} training images with the network of "
             f"seed {TUNED_ON}; test images took no part.",
             *self._verdicts(),
@@ -158,29 +159,28 @@ class Table:
         (folder / "pareto.md").write_text(self.to_markdown() + "\n", encoding="utf-8")
         (folder / "pareto.json").write_text(write_json(self.to_dict(), 1) + "\n", "utf-8")
 
-    def _best(self, budget: float) -> str:
-        return max(self.lines, key=lambda line: _or_nothing(self.cell(line, budget).mean))
+    def _best(self, budget: float, lines: Sequence[str] | None = None) -> str:
+        """Return the line of the highest mean accuracy, of those named or of all."""
+        found = self.lines if lines is None else [line for line in lines if line in self.lines]
+        return max(found, key=lambda line: _or_nothing(self.cell(line, budget).mean))
 
     def _verdicts(self) -> Iterator[str]:
-        """Say where frame quantization wins and loses against plain rounding."""
-        if FRAME not in self.lines or not set(ROUNDINGS) & set(self.lines):
+        """Say who wins at each budget, and where frames win and lose against plain rounding without data."""
+        if not (set(FRAMES) & set(self.lines) and set(ROUNDINGS) & set(self.lines)):
             return
         for budget in self.budgets:
-            frame = self.cell(FRAME, budget)
-            other = max(
-                (self.cell(line, budget) for line in ROUNDINGS if line in self.lines),
-                key=lambda cell: _or_nothing(cell.mean),
-            )
+            best, frame, other = (self.cell(self._best(budget, of), budget) for of in (None, FRAMES, ROUNDINGS))
             if frame.accuracies and other.accuracies:
                 verb = "beats" if frame.mean > other.mean else "loses to"
                 spread = max(_or_nothing(frame.deviation), _or_nothing(other.deviation))
                 within = ", a difference within the spread" if abs(frame.mean - other.mean) < spread else ""
-                best = self._best(budget)
-                first = "" if best == FRAME else f" The best of all is {best}: {_percent(self.cell(best, budget))}."
+                first = "" if best is frame else f" The best of all is {best.line}: {_percent(best)}."
                 yield (
-                    f"At a budget of {budget:g} frame quantization {verb} plain rounding: {_percent(frame)} against "
+                    f"At a budget of {budget:g} {frame.line} {verb} plain rounding: {_percent(frame)} against "
                     f"{_percent(other)} ({other.line}){within}.{first}"
                 )
+            elif best.accuracies:
+                yield f"At a budget of {budget:g} the best of all is {best.line}: {_percent(best)}."
 
 
 def _percent(cell: Cell) -> str:

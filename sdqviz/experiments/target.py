@@ -49,6 +49,7 @@ class Line:
 
 
 _PATH = tuple(Line("bits", BITS, {"fit": "mse", "scale": scale}) for scale in ("per-neuron", "per-layer"))
+_SPREAD = {"frame": "half-frequency", "signs": True, "order": 0, "step_bits": "16"}
 _RATIOS = (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.35, 0.2)
 
 LINES: Mapping[str, tuple[Line, ...]] = {
@@ -58,7 +59,11 @@ LINES: Mapping[str, tuple[Line, ...]] = {
         for fit in ("mse", "max")
     ),
     "frame": (
-        *(Line("bits", BITS[:5], {"redundancy": r, "step_rule": "range-column"}) for r in (1.02, 1.25)),
+        *(
+            Line("bits", BITS[:5], {"redundancy": 1.0, "step_rule": rule, **_SPREAD})
+            for rule in ("fitted", "range-column")
+        ),
+        Line("bits", BITS[:5], {"redundancy": 1.02, "step_rule": "range-column"}),
         Line("redundancy", (1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0), {"bits": 1, "step_rule": "range-column"}),
     ),
     "frame-calibrated": (
@@ -66,7 +71,7 @@ LINES: Mapping[str, tuple[Line, ...]] = {
         Line("redundancy", (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0), {"bits": 1}),
     ),
     "frame-columns": (Line("bits", BITS[1:]), Line("redundancy", (2.0, 3.0, 4.0, 6.0), {"bits": 1})),
-    "frame-coded": (Line("rate", (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)),),
+    "frame-coded": (Line("rate", (1.5, 1.0, 0.75, 0.55, 0.4, 0.3, 0.2, 0.1, 0.05)),),
     "gpfq": _PATH,
     "spfq": _PATH,
     "gptq": _PATH,
