@@ -18,7 +18,7 @@ def _method(name: str, **fields: Any) -> MethodChoice:
 
 
 def rounding(fit: str) -> Iterator[MethodChoice]:
-    """Plain rounding: every alphabet, a scale for each neuron or for groups of its inputs, a finer last layer or not."""
+    """Plain rounding: every alphabet, a scale for each neuron or group of inputs, a finer last layer or not."""
     common = {"fit": fit, "step_bits": "16"}
     for bits in range(1, 5):
         yield _method("round-to-nearest", bits=bits, **common)

@@ -27,7 +27,7 @@ TUNED_ON = 0
 """The training run of the network whose settings serve the others too."""
 
 ROUNDINGS, FRAMES = ("rounding, max", "rounding, MSE"), ("frame quantization", "spread frames")
-"""Lines that look at no calibration error: plain rounding, and frames."""
+"""Lines that correct no error by data: plain rounding, whose inputs at most choose its alphabet, and frames."""
 
 
 @dataclasses.dataclass(frozen=True)
