@@ -31,12 +31,6 @@ def test_the_shipped_sweep_is_large_enough_to_choose_from_and_small_enough_to_sh
         assert run.report.bits_per_weight > 0 and run.report.bytes > 0
 
 
-STORED_BEFORE = pytest.mark.xfail(
-    strict=True, reason="the shipped runs were stored by 0.2.0, whose methods had fewer fields; to be computed anew"
-)
-
-
-@STORED_BEFORE
 def test_the_shipped_sweep_is_that_of_its_plan(shipped):
     plan = Plan.read(SHIPPED / "mnist.toml")
     asked = [(one.network.to_dict(), one.method.to_dict(), one.calibration) for one in plan.runs]
@@ -62,7 +56,6 @@ def recomputed(run):
         assert mine.weight_error == pytest.approx(theirs.weight_error, rel=weights)
 
 
-@STORED_BEFORE
 def test_a_part_of_the_shipped_sweep_is_recomputed(shipped):
     quick = {"frame", "round-to-nearest", "magnitude-pruning"}
     for run in [run for run in shipped if run.method["name"] in quick and run.network["name"] == "mnist-fnn"][::12]:
