@@ -20,10 +20,7 @@ def shipped():
 def test_the_shipped_sweep_is_large_enough_to_choose_from_and_small_enough_to_ship(shipped):
     assert len(shipped) >= 300 and (SHIPPED / "mnist.json.gz").stat().st_size < 1.5e6
     assert {run.network["name"] for run in shipped} == {"mnist-fnn", "mnist-residual", "mnist-lenet"}
-    assert {run.method["name"] for run in shipped} == {
-        one.method.name for one in Plan.read(SHIPPED / "mnist.toml").runs
-    }
-    assert len({run.method["name"] for run in shipped} & set(METHODS)) >= 9
+    assert {run.method["name"] for run in shipped} == set(METHODS)
     assert not [run.problem for run in shipped if run.problem]
     assert len({run.key for run in shipped}) == len(shipped)
     for run in shipped:
@@ -38,7 +35,7 @@ def test_the_shipped_sweep_is_that_of_its_plan(shipped):
     assert [(run.seed, run.label) for run in shipped] == [(one.seed, one.label) for one in plan.runs]
 
 
-LOOSE = {"gpfq", "spfq", "unified", "gptq", "qronos"}
+LOOSE = {"gpfq", "spfq", "unified", "gptq", "qronos", "frame-calibrated", "frame-columns", "frame-coded"}
 """Methods whose errors drive the later choices: their walks are chaotic, so that a last digit of a product (which
 follows the number of BLAS threads and the processor) becomes another level, another weight, another path. What they
 give is the same in distribution alone. The others feed no error back: theirs is the same everywhere but for the order
