@@ -11,8 +11,9 @@ import numpy as np
 
 from sdqviz.array import FLOAT_BITS, Array
 from sdqviz.bounds.statement import Bound
-from sdqviz.choice import field
+from sdqviz.choice import field, field_of
 from sdqviz.error import InputError
+from sdqviz.methods.calibrated.path_following import PathFollowing
 from sdqviz.methods.method import CompressedLayer, MethodChoice, OutputRecord
 from sdqviz.networks.layer import Layer, from_vectors, to_vectors
 from sdqviz.path_following.factor import factorize
@@ -52,28 +53,9 @@ class InFrame(MethodChoice):
         "cost on such data. This keeps them.",
         advanced=True,
     )
-    batch_norm: str = field(
-        "kept",
-        label="Batch normalisation",
-        help="Statistics kept as they are, or estimated anew from the compressed network's activations.",
-        options=("kept", "estimated"),
-        advanced=True,
-    )
-    patches: float = field(
-        1.0,
-        label="Share of patches",
-        help="Share of the positions of a convolution that calibration looks at, drawn at random for each batch.",
-        minimum=1e-4,
-        maximum=1.0,
-        advanced=True,
-    )
-    device: str = field(
-        "auto",
-        label="Device",
-        help="Where forward passes and sums are computed: auto uses CUDA where there is one.",
-        options=("auto", "cpu", "cuda"),
-        advanced=True,
-    )
+    batch_norm: str = field_of(PathFollowing, "batch_norm")
+    patches: float = field_of(PathFollowing, "patches")
+    device: str = field_of(PathFollowing, "device")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
