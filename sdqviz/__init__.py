@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sdqviz.cli.notebook import show
     from sdqviz.compression.compress import Compression, compress, load
     from sdqviz.compression.ladder import ladder
+    from sdqviz.compression.runtime import runtime
     from sdqviz.error import InputError, Stopped
     from sdqviz.frames import FRAMES
     from sdqviz.frames.permutations import PERMUTATIONS
@@ -47,6 +48,7 @@ _HOME = {
     "load": "sdqviz.compression.compress",
     "show": "sdqviz.cli.notebook",
     "ladder": "sdqviz.compression.ladder",
+    "runtime": "sdqviz.compression.runtime",
     "read_dataset": "sdqviz.networks.own_weights",
     "read_weights": "sdqviz.networks.own_weights",
     "set_threads": "sdqviz.networks.threads",
@@ -75,6 +77,7 @@ __all__ = [
     "load",
     "read_dataset",
     "read_weights",
+    "runtime",
     "set_threads",
     "show",
 ]

@@ -11,7 +11,7 @@ import contextlib
 import copy
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sdqviz.networks.learned_quantizer import LearnedQuantizer
+    from sdqviz.path_following.row_product import FrameRows
     from sdqviz.pruning.removal import Cut
 
 ENTRIES: dict[str, type] = {
@@ -87,8 +88,18 @@ class PackedFile:
         """Bits of the whole file, its header included, per original number."""
         return 8 * self.size / self.recipe["numbers"]
 
-    def decode(self) -> tuple[dict[str, Array], dict[str, Array]]:
+    @property
+    def method(self) -> type[MethodChoice]:
+        """The method that the file names."""
+        return METHODS[_text(self.recipe["method"].get("name"), "the method's name")]
+
+    def decode(self, without: Container[str] = ()) -> tuple[dict[str, Array], dict[str, Array]]:
         """Return the weights of all layers, and those biases that were compressed, by layer: float64.
+
+        Parameters
+        ----------
+        without : container of str
+            Layers that are left out.
 
         Raises
         ------
@@ -97,20 +108,37 @@ class PackedFile:
         """
         weights, biases = {}, {}
         with _brief():
-            method = METHODS[_text(self.recipe["method"].get("name"), "the method's name")]
+            method = self.method
             for row in self.rows:
-                weights[row.name], bias = _decoded(self, method, row)
-                if bias is not None:
-                    biases[row.name] = bias
+                if row.name not in without:
+                    weights[row.name], bias = _unpacked(self, method.decode, row)
+                    if bias is not None:
+                        biases[row.name] = bias
         return weights, biases
 
-    def rebuild(self, network: Network | None = None) -> Network:
+    def rows_in_frame(self) -> dict[str, tuple[tuple[FrameRows, ...], Array | None]]:
+        """Return what its method can give still in a frame, by layer: neurons, group by group, and biases.
+
+        Raises
+        ------
+        InputError
+            If a part is not what the method needs.
+        """
+        with _brief():
+            method = self.method
+            found = {row.name: _unpacked(self, method.rows_in_frame, row) for row in self.rows}
+        return {name: rows for name, rows in found.items() if rows is not None}
+
+    def rebuild(self, network: Network | None = None, without: Mapping[str, Array | None] | None = None) -> Network:
         """Return the network; it gives the same outputs as the one that was saved.
 
         Parameters
         ----------
         network : Network, optional
             Any network of the same architecture; needed only where the file's network is not one of the catalogue.
+        without : mapping of str to ndarray or None
+            Layers whose weights are not decoded but stay those of the given network, with the biases they get, or None
+            for biases that the file keeps in float.
 
         Raises
         ------
@@ -119,7 +147,7 @@ class PackedFile:
         """
         try:
             with _brief():
-                return _rebuilt(self, network)
+                return _rebuilt(self, network, without or {})
         except MemoryError:
             raise InputError(f"{self.name} must hold a network that fits in memory, got a larger one") from None
 
@@ -220,16 +248,18 @@ def _brief() -> Iterator[None]:
 # -- reading: with the network --------------------------------------------------------------------------------
 
 
-def _rebuilt(file: PackedFile, network: Network | None) -> Network:
+def _rebuilt(file: PackedFile, network: Network | None, without: Mapping[str, Array | None]) -> Network:
     if network is None:
         base = _catalogue_network(file)
     else:
         _check_fit(file, network.module)
         base = network
-    weights, biases = file.decode()
+    weights, biases = file.decode(without)
+    biases |= {name: bias for name, bias in without.items() if bias is not None}
+    stored = {row.name for row in file.rows}
     for layer in base.layers:
         known = layer.name in biases or f"{layer.name}.bias" in file.kept
-        if layer.name in weights and layer.bias is not None and not known:
+        if layer.name in stored and layer.bias is not None and not known:
             raise InputError(f"{file.name} must hold the biases of layer {layer.name}, got none")
     kept = {name: stored.array() for name, stored in file.kept.items()}
     if "cut" not in file.recipe:
@@ -238,12 +268,12 @@ def _rebuilt(file: PackedFile, network: Network | None) -> Network:
     return whole.with_module(_small(file, whole.module)).replaced({}, {}, kept)
 
 
-def _decoded(file: PackedFile, method: type[MethodChoice], row: Row) -> tuple[Array, Array | None]:
-    """Return weight and biases of a layer; parameters that a method cannot use are the file's fault."""
+def _unpacked(file: PackedFile, read_parts: Callable[..., Any], row: Row) -> Any:
+    """Return what a method makes of a layer's parts; parameters that it cannot use are the file's fault."""
     stored = {key: part.unpack() for key, part in row.parts.items()}
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused when it is put in place
-            return method.decode(stored, row.parameters, row.shape, row.groups)
+            return read_parts(stored, row.parameters, row.shape, row.groups)
     except InputError as error:
         raise InputError(f"{file.name} must hold what layer {row.name} needs: {error}") from None
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:

@@ -29,8 +29,9 @@ from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
 from sdqviz.methods.method import CompressedLayer, LeftAlone, NewTensors, Task, check_layer_names
 from sdqviz.networks.layer import Layer, from_vectors
 from sdqviz.path_following.beam import MOST_PATHS
-from sdqviz.path_following.frame_rows import decode_rows, quantize_rows
+from sdqviz.path_following.frame_rows import quantize_rows
 from sdqviz.path_following.row_frame import LEAST_REDUNDANCY, MOST_REDUNDANCY, RowFrame
+from sdqviz.path_following.row_product import FrameRows
 from sdqviz.storage.bits import Packed, pack_steps, step_up, unpack_steps
 
 if TYPE_CHECKING:
@@ -196,10 +197,10 @@ class FrameCalibrated(InFrame):
         return total
 
     @classmethod
-    def decode(
+    def rows_in_frame(
         cls, stored: Mapping[str, Packed], parameters: Mapping[str, Any], shape: tuple[int, ...], groups: int
-    ) -> tuple[Array, Array | None]:
-        """Return the weights that the stored levels, steps, map and seed describe."""
+    ) -> tuple[tuple[FrameRows, ...], Array | None]:
+        """Return the neurons of every group as the stored levels, steps, map and seed describe them, and the biases."""
         levels, steps = stored["levels"], unpack_steps(stored["step"]).reshape(-1)
         width, neurons = math.prod(shape[1:]), shape[0] // groups
         live = live_inputs(stored, groups, width)
@@ -212,9 +213,17 @@ class FrameCalibrated(InFrame):
             raise InputError(
                 f"levels and steps must be {sum(counts)} and {shape[0]}, got {levels.values.size} and {len(steps)}"
             )
-        flat, weights = levels.values.reshape(-1), np.zeros((shape[0], width))
+        flat, found = levels.values.reshape(-1), []
         for group, (frame, end) in enumerate(zip(frames, np.cumsum(counts), strict=True)):
-            part = slice(group * neurons, (group + 1) * neurons)
             own = flat[end - counts[group] : end].reshape(neurons, frame.size)
-            weights[part, live[group]] = decode_rows(frame, own, steps[part], levels.bits)
-        return from_vectors(weights, shape, groups, "rows"), stored_bias(stored)
+            part = slice(group * neurons, (group + 1) * neurons)
+            found.append(FrameRows(frame, live[group], own, steps[part], levels.bits))
+        return tuple(found), stored_bias(stored)
+
+    @classmethod
+    def decode(
+        cls, stored: Mapping[str, Packed], parameters: Mapping[str, Any], shape: tuple[int, ...], groups: int
+    ) -> tuple[Array, Array | None]:
+        """Return the weights that the stored levels, steps, map and seed describe."""
+        found, bias = cls.rows_in_frame(stored, parameters, shape, groups)
+        return from_vectors(np.concatenate([rows.dense() for rows in found]), shape, groups, "rows"), bias

@@ -14,6 +14,7 @@ from sdqviz.bounds.statement import Bound
 from sdqviz.choice import Choice
 from sdqviz.error import InputError
 from sdqviz.frames.walk import Walk
+from sdqviz.path_following.row_product import FrameRows
 from sdqviz.progress import Progress, ShouldStop
 from sdqviz.quantizers.quantizer import Grid
 from sdqviz.storage.bits import Packed
@@ -277,6 +278,13 @@ class MethodChoice(Choice):
     ) -> tuple[Array, Array | None]:
         """Return (weight, bias or None) from what was stored, bit for bit as `compress_layers` gave them."""
         raise NotImplementedError
+
+    @classmethod
+    def rows_in_frame(
+        cls, stored: Mapping[str, Packed], parameters: Mapping[str, Any], shape: tuple[int, ...], groups: int
+    ) -> tuple[tuple[FrameRows, ...], Array | None] | None:
+        """Return what `decode` decodes still in its frame, group by group, and the biases; None of other methods."""
+        return None
 
 
 def check_layer_names(field: str, pairs: tuple[tuple[str, float], ...], layers: tuple[Layer, ...]) -> dict[str, float]:

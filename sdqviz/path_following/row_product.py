@@ -1,0 +1,183 @@
+"""Neurons multiplied by inputs without leaving the frame: one transform of the input, then whole numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Literal
+
+import numpy as np
+
+from sdqviz.array import Array
+from sdqviz.error import InputError
+from sdqviz.kernels.popcount import (
+    INPUT_PLANES,
+    LARGEST,
+    OFFSET,
+    WORD,
+    input_planes,
+    int8_product,
+    level_planes,
+    popcount_product,
+    round_inputs,
+    words_of,
+)  # fmt: skip
+from sdqviz.kernels.threads import run
+from sdqviz.path_following.frame_rows import decode_rows
+from sdqviz.path_following.row_frame import RowFrame
+
+Arithmetic = Literal["popcount", "int8"]
+
+MOST_PLANES = 4
+"""Bits of a level up to which its planes are counted; each plane costs as much as all of one bit."""
+
+MOST_LENGTH = 1 << 16
+"""Levels of a neuron up to which a sum of products of bytes fits into 32 bits."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameRows:
+    """Neurons as they are stored: levels in a frame of the live inputs.
+
+    Attributes
+    ----------
+    frame : RowFrame
+        Of R^d.
+    live : ndarray of bool, shape (inputs,)
+        Which inputs there are, d of them; the others meet no weight.
+    levels : ndarray of uint8, shape (M, N)
+        Coordinates are (level − 2^(bits−1) + ½)δ.
+    step : ndarray, shape (M,)
+        δ.
+    bits : int
+        Bits of a level.
+    """
+
+    frame: RowFrame
+    live: Array
+    levels: Array
+    step: Array
+    bits: int
+
+    def dense(self) -> Array:
+        """Return the weights, shape (M, inputs), that these stand for."""
+        weights = np.zeros((len(self.levels), len(self.live)))
+        weights[:, self.live] = decode_rows(self.frame, self.levels, self.step, self.bits)
+        return weights
+
+
+class RowProduct:
+    """Multiplies inputs by neurons that stay in their frame.
+
+    Parameters
+    ----------
+    rows : FrameRows
+        The neurons; only their packed levels, steps and frame are kept.
+    arithmetic : {"popcount", "int8"}
+        Levels and inputs as bit planes whose common ones are counted, for 1 to 4 bits; or both as bytes. The outputs
+        are the same to the last bit.
+
+    Raises
+    ------
+    InputError
+        If the levels have too many bits for planes, or rows are too long for bytes.
+
+    Notes
+    -----
+    With y the levels' coordinates, ⟨Eᵀy, x⟩ = ⟨y, Ex⟩, so one transform of x serves all neurons. Ex is rounded to v·s,
+    v whole from −127 to 127 and s = ‖Ex‖_∞/127, each entry by at most s/2; all else is exact in whole numbers. So the
+    output of neuron j is off by at most (s/2)δ_j Σ_n |level_jn − 2^(bits−1) + ½| ≤ N s/2 · (2^bits − 1)/2 · δ_j, which
+    at one bit is N s/2 times its unit level δ_j/2; the rounding of floats comes on top.
+    """
+
+    def __init__(self, rows: FrameRows, arithmetic: Arithmetic = "popcount") -> None:
+        if arithmetic not in ("popcount", "int8"):
+            raise InputError(f"arithmetic must be 'popcount' or 'int8', got {arithmetic!r}")
+        if arithmetic == "popcount" and rows.bits > MOST_PLANES:
+            raise InputError(f"bits must be at most {MOST_PLANES} to be counted in planes, got {rows.bits}")
+        if arithmetic == "int8" and rows.frame.size > MOST_LENGTH:
+            raise InputError(f"rows must have at most {MOST_LENGTH} levels for bytes, got {rows.frame.size}")
+        self.frame, self.bits, self.arithmetic = rows.frame, rows.bits, arithmetic
+        self.live = None if rows.live.all() else np.flatnonzero(rows.live)
+        self.inputs = len(rows.live)
+        self.step = rows.step.astype(np.float32)  # exact: steps are stored as floats of 16 or 32 bits
+        half = 2 ** (rows.bits - 1)
+        if arithmetic == "popcount":
+            self.levels = level_planes(rows.levels, rows.bits)
+            self.sums = rows.levels.sum(axis=1, dtype=np.int32)
+        else:
+            self.levels = (rows.levels.astype(np.int16) - half).astype(np.int8)
+            self.sums = np.zeros(0, np.int32)
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of levels, sums, steps and live inputs; the transform has tables of about 60 bytes a level beside."""
+        live = 0 if self.live is None else self.live.nbytes
+        return int(self.levels.nbytes + self.sums.nbytes + self.step.nbytes + live)
+
+    def transformed(self, inputs: Array) -> Array:
+        """Return Ex of the live part of every input, shape (n, inputs) → (n, N)."""
+        if inputs.ndim != 2 or inputs.shape[1] != self.inputs:
+            raise InputError(f"inputs must have shape (n, {self.inputs}), got {inputs.shape}")
+        return self.frame.analyze(inputs if self.live is None else inputs[:, self.live])
+
+    def rounded(self, coordinates: Array) -> tuple[Array, Array, Array]:
+        """Return v + 128 as bytes with zeros behind, s and Σv of coordinates, shape (n, N).
+
+        Raises
+        ------
+        InputError
+            If a coordinate is NaN or infinite.
+        """
+        count = len(coordinates)
+        found = np.empty((count, WORD * words_of(self.frame.size)), np.uint8)
+        scale, total = np.empty(count), np.empty(count, np.int64)
+        if not round_inputs(coordinates, found, scale, total):
+            raise InputError("inputs must be finite, got NaN or infinite ones")
+        return found, scale, total
+
+    def planes(self, found: Array) -> Array:
+        """Return the bytes in the form the product takes: bit planes, or whole numbers around 0."""
+        if self.arithmetic == "int8":
+            return (found[:, : self.frame.size] ^ np.uint8(OFFSET)).view(np.int8)
+        planes = np.empty((len(found), INPUT_PLANES, found.shape[1] // WORD), np.uint64)
+        input_planes(found.view(np.uint64), planes)
+        return planes
+
+    def multiplied(self, planes: Array, scale: Array, total: Array) -> Array:
+        """Return the outputs, shape (n, M), from what `planes` and `rounded` gave."""
+        out = np.empty((len(planes), len(self.levels)))
+        if self.arithmetic == "int8":
+            run(int8_product, self.levels, planes, total, self.step, scale, out)
+        else:
+            half = 2 ** (self.bits - 1)
+            run(popcount_product, self.levels, planes, total, self.sums, self.step, scale, half, out)
+        return out
+
+    def __call__(self, inputs: Array) -> Array:
+        """Return the products of inputs, shape (n, inputs), with all neurons, shape (n, M).
+
+        Raises
+        ------
+        InputError
+            If an input is NaN or infinite, or they are not so many.
+        """
+        found, scale, total = self.rounded(self.transformed(inputs))
+        return self.multiplied(self.planes(found), scale, total)
+
+    @functools.cached_property
+    def _weight(self) -> Array:
+        """Σ_n |level_n − 2^(bits−1) + ½| δ of every neuron."""
+        half = 2 ** (self.bits - 1)
+        if self.arithmetic == "int8":
+            sizes = np.abs(self.levels + 0.5).sum(axis=1)
+        else:
+            flat = np.unpackbits(self.levels.view(np.uint8), axis=2, count=self.frame.size, bitorder="little")
+            values = sum(flat[:, plane].astype(float) * 2**plane for plane in range(self.bits))
+            sizes = np.abs(values - half + 0.5).sum(axis=1)
+        return np.asarray(sizes * self.step)
+
+    def rounding_bound(self, inputs: Array) -> Array:
+        """Return how far each output can be from the dense one, shape (n, M): see the notes of the class."""
+        scale = np.abs(self.transformed(inputs)).max(axis=1, initial=0.0) / LARGEST
+        return np.asarray(scale[:, None] / 2 * self._weight)
