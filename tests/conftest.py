@@ -29,6 +29,11 @@ def pytest_xdist_auto_num_workers(config):
     return min(max(2, os.cpu_count() or 1), 4)  # each takes up to two gigabytes
 
 
+def pytest_make_parametrize_id(config, val, argname):
+    """Name a file's content by its place: its bytes may hold the time, and every process must find the same tests."""
+    return argname if isinstance(val, (bytes, bytearray, memoryview)) else None
+
+
 def pytest_collection_modifyitems(items):
     """Mark the browser tests, and start with them: one process runs them all, so nothing waits for them at the end."""
     for item in items:

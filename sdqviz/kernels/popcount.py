@@ -6,8 +6,8 @@ import numba
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
-from sdqviz.array import Array
 from sdqviz.kernels.threads import REORDER
 
 WORD = 64
@@ -34,7 +34,7 @@ def words_of(length: int) -> int:
     return -(-length // WORD)
 
 
-def level_planes(levels: Array, bits: int) -> Array:
+def level_planes(levels: NDArray[np.uint8], bits: int) -> NDArray[np.uint64]:
     """Return the bit planes of levels, shape (M, N) uint8, as words, shape (M, bits, words) uint64."""
     rows, length = levels.shape
     planes = np.zeros((rows, bits, 8 * words_of(length)), np.uint8)

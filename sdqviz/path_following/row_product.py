@@ -74,8 +74,8 @@ class RowProduct:
     rows : FrameRows
         The neurons; only their packed levels, steps and frame are kept.
     arithmetic : {"popcount", "int8"}
-        Levels and inputs as bit planes whose common ones are counted, for 1 to 4 bits; or both as bytes. The outputs
-        are the same to the last bit.
+        Levels and inputs as bit planes whose common ones are counted, for 1 to 4 bits; or both as bytes. Both sum the
+        same whole numbers, so their outputs agree to the rounding of the last product.
 
     Raises
     ------

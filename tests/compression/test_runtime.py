@@ -58,3 +58,11 @@ def test_a_compression_and_its_file_run_without_a_dense_weight(tmp_path):
         sq.runtime(result.network)
     with pytest.raises(sq.InputError, match="arithmetic must be"):
         sq.runtime(result, arithmetic="fast")
+
+
+def test_a_trained_network_is_as_accurate_in_the_frames_domain():
+    network = sq.NETWORKS["mnist-fnn"](seed=0).load()
+    result = sq.compress(network, sq.METHODS["frame-calibrated"](bits=1), 512)
+    images, labels = network.dataset.test(10_000)
+    found = sq.runtime(result, arithmetic="popcount")(torch.from_numpy(images.copy())).argmax(1).numpy()
+    assert abs((found == labels).mean() - result.report.accuracy_after) <= 0.001
