@@ -32,7 +32,7 @@ def draw_beside(run: Recording, ink: Ink) -> Panel:
     low = min(one.relative_bops for one in shown)
     axis = theme.log_axis(0.6 * low, 1.6)
     figure.update_xaxes(axis | {"ticktext": [percent(value) for value in axis["tickvals"]]})
-    figure.update_yaxes(tickformat=".1~%")
+    figure.update_yaxes(tickformat=".2~%")
     figure.update_layout(margin={"t": 14, "l": 70})
     told = "; ".join(f"{one.label} {accuracy(one.accuracy)} at {percent(one.relative_bops)}" for one in shown)
     return Panel(
