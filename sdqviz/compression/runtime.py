@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from sdqviz.compression.compress import Compression
 from sdqviz.compression.packed_file import read
 from sdqviz.error import InputError
+from sdqviz.kernels.shuffle import available
 from sdqviz.networks.network import Network
 from sdqviz.path_following.row_frame import RowFrame
 from sdqviz.path_following.row_product import MOST_PLANES, Arithmetic, FrameRows, RowProduct
 
-ARITHMETICS = ("auto", "popcount", "int8", "dense")
+ARITHMETICS = ("auto", *get_args(Arithmetic), "dense")
 REPEATS = 7
 
 
@@ -48,9 +49,9 @@ def measured(outputs: int, dimension: int, redundancy: float, bits: int, batch: 
     rows = FrameRows(frame, np.ones(dimension, bool), levels, np.ones(outputs), bits)
     inputs = torch.from_numpy(rng.standard_normal((batch, dimension))).float()
     works: dict[str, nn.Module] = {"dense": nn.Linear(dimension, outputs, bias=False)}
-    works["int8"] = FrameLinear(rows, None, "int8")
-    if bits <= MOST_PLANES:
-        works["popcount"] = FrameLinear(rows, None, "popcount")
+    for kind in get_args(Arithmetic):
+        if kind == "int8" or (bits <= MOST_PLANES and (kind != "shuffle" or available())):
+            works[kind] = FrameLinear(rows, None, kind)
     found = dict.fromkeys(works, float("inf"))
     with torch.no_grad():
         for repeat in range(REPEATS + 1):
@@ -73,8 +74,8 @@ def runtime(
         What `compress` gave, or a packed file; from a file these layers' weights are never decoded.
     network : Network, optional
         For a file of a network that is not one of the catalogue, one of the same architecture.
-    arithmetic : {"auto", "popcount", "int8", "dense"}
-        Of these layers. ``auto`` takes the fastest here by `measured`; popcount is for 1 to 4 bits.
+    arithmetic : {"auto", "shuffle", "popcount", "int8", "dense"}
+        Of these layers, see `RowProduct`. ``auto`` takes the fastest here by `measured`.
     batch : int
         Inputs at a time that ``auto`` measures with.
 
@@ -126,7 +127,7 @@ def _in_frames(base: Network, stored: dict[str, FrameRows], arithmetic: str, bat
             new.weight = nn.Parameter(torch.from_numpy(rows.dense()).to(part.weight), requires_grad=False)
             new.bias = part.bias
         else:
-            new = FrameLinear(rows, part.bias, "popcount" if kind == "popcount" else "int8")
+            new = FrameLinear(rows, part.bias, cast(Arithmetic, kind))
         parent, _, last = name.rpartition(".")
         setattr(module.get_submodule(parent), last, new)
     return module.eval().requires_grad_(False)

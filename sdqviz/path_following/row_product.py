@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -22,14 +22,15 @@ from sdqviz.kernels.popcount import (
     round_inputs,
     words_of,
 )  # fmt: skip
+from sdqviz.kernels.shuffle import available, level_bytes, level_words, shuffle_product, sum_tables
 from sdqviz.kernels.threads import run
 from sdqviz.path_following.frame_rows import decode_rows
 from sdqviz.path_following.row_frame import RowFrame
 
-Arithmetic = Literal["popcount", "int8"]
+Arithmetic = Literal["shuffle", "popcount", "int8"]
 
 MOST_PLANES = 4
-"""Bits of a level up to which its planes are counted; each plane costs as much as all of one bit."""
+"""Bits of a level up to which it is taken bit by bit; each costs as much as all of one bit."""
 
 MOST_LENGTH = 1 << 16
 """Levels of a neuron up to which a sum of products of bytes fits into 32 bits."""
@@ -73,14 +74,15 @@ class RowProduct:
     ----------
     rows : FrameRows
         The neurons; only their packed levels, steps and frame are kept.
-    arithmetic : {"popcount", "int8"}
-        Levels and inputs as bit planes whose common ones are counted, for 1 to 4 bits; or both as bytes. Both sum the
-        same whole numbers, so their outputs agree to the rounding of the last product.
+    arithmetic : {"shuffle", "popcount", "int8"}
+        For 1 to 4 bits, levels bit by bit: sums of four inputs that byte shuffles look up, 32 neurons at a time, or
+        bit planes of levels and inputs whose common ones are counted. Else both as bytes. All sum the same whole
+        numbers, so their outputs agree to the rounding of the last product.
 
     Raises
     ------
     InputError
-        If the levels have too many bits for planes, or rows are too long for bytes.
+        If the levels have too many bits for that, rows are too long for bytes, or the processor has no such shuffle.
 
     Notes
     -----
@@ -91,23 +93,26 @@ class RowProduct:
     """
 
     def __init__(self, rows: FrameRows, arithmetic: Arithmetic = "popcount") -> None:
-        if arithmetic not in ("popcount", "int8"):
-            raise InputError(f"arithmetic must be 'popcount' or 'int8', got {arithmetic!r}")
-        if arithmetic == "popcount" and rows.bits > MOST_PLANES:
-            raise InputError(f"bits must be at most {MOST_PLANES} to be counted in planes, got {rows.bits}")
+        if arithmetic not in get_args(Arithmetic):
+            raise InputError(f"arithmetic must be one of {', '.join(get_args(Arithmetic))}, got {arithmetic!r}")
         if arithmetic == "int8" and rows.frame.size > MOST_LENGTH:
             raise InputError(f"rows must have at most {MOST_LENGTH} levels for bytes, got {rows.frame.size}")
+        if arithmetic != "int8" and rows.bits > MOST_PLANES:
+            raise InputError(f"bits must be at most {MOST_PLANES} to be taken one by one, got {rows.bits}")
+        if arithmetic == "shuffle" and not available():
+            raise InputError("arithmetic must be 'popcount' or 'int8' on a processor without AVX2, got 'shuffle'")
         self.frame, self.bits, self.arithmetic = rows.frame, rows.bits, arithmetic
         self.live = None if rows.live.all() else np.flatnonzero(rows.live)
-        self.inputs = len(rows.live)
+        self.inputs, self.outputs = len(rows.live), len(rows.levels)
         self.step = rows.step.astype(np.float32)  # exact: steps are stored as floats of 16 or 32 bits
         half = 2 ** (rows.bits - 1)
-        if arithmetic == "popcount":
-            self.levels = level_planes(rows.levels, rows.bits)
-            self.sums = rows.levels.sum(axis=1, dtype=np.int32)
-        else:
+        if arithmetic == "int8":
             self.levels = (rows.levels.astype(np.int16) - half).astype(np.int8)
             self.sums = np.zeros(0, np.int32)
+        else:
+            planes = level_planes(rows.levels, rows.bits)
+            self.levels = level_bytes(planes) if arithmetic == "shuffle" else planes
+            self.sums = rows.levels.sum(axis=1, dtype=np.int32)
 
     @property
     def byte_count(self) -> int:
@@ -136,22 +141,27 @@ class RowProduct:
             raise InputError("inputs must be finite, got NaN or infinite ones")
         return found, scale, total
 
-    def planes(self, found: Array) -> Array:
-        """Return the bytes in the form the product takes: bit planes, or whole numbers around 0."""
+    def prepared(self, found: Array) -> Array:
+        """Return the bytes in the form the product takes: tables of sums, bit planes, or whole numbers around 0."""
         if self.arithmetic == "int8":
             return (found[:, : self.frame.size] ^ np.uint8(OFFSET)).view(np.int8)
+        if self.arithmetic == "shuffle":
+            tables = np.empty((len(found), found.shape[1] // 8, 2, 2, 16), np.uint8)
+            sum_tables(found, tables)
+            return tables
         planes = np.empty((len(found), INPUT_PLANES, found.shape[1] // WORD), np.uint64)
         input_planes(found.view(np.uint64), planes)
         return planes
 
-    def multiplied(self, planes: Array, scale: Array, total: Array) -> Array:
-        """Return the outputs, shape (n, M), from what `planes` and `rounded` gave."""
-        out = np.empty((len(planes), len(self.levels)))
+    def multiplied(self, prepared: Array, scale: Array, total: Array) -> Array:
+        """Return the outputs, shape (n, M), from what `prepared` and `rounded` gave."""
+        out = np.empty((len(prepared), self.outputs))
         if self.arithmetic == "int8":
-            run(int8_product, self.levels, planes, total, self.step, scale, out)
+            run(int8_product, self.levels, prepared, total, self.step, scale, out)
         else:
+            product = shuffle_product if self.arithmetic == "shuffle" else popcount_product
             half = 2 ** (self.bits - 1)
-            run(popcount_product, self.levels, planes, total, self.sums, self.step, scale, half, out)
+            run(product, self.levels, prepared, total, self.sums, self.step, scale, half, out)
         return out
 
     def __call__(self, inputs: Array) -> Array:
@@ -163,7 +173,7 @@ class RowProduct:
             If an input is NaN or infinite, or they are not so many.
         """
         found, scale, total = self.rounded(self.transformed(inputs))
-        return self.multiplied(self.planes(found), scale, total)
+        return self.multiplied(self.prepared(found), scale, total)
 
     @functools.cached_property
     def _weight(self) -> Array:
@@ -172,7 +182,8 @@ class RowProduct:
         if self.arithmetic == "int8":
             sizes = np.abs(self.levels + 0.5).sum(axis=1)
         else:
-            flat = np.unpackbits(self.levels.view(np.uint8), axis=2, count=self.frame.size, bitorder="little")
+            planes = level_words(self.levels)[: self.outputs] if self.arithmetic == "shuffle" else self.levels
+            flat = np.unpackbits(planes.view(np.uint8), axis=2, count=self.frame.size, bitorder="little")
             values = sum(flat[:, plane].astype(float) * 2**plane for plane in range(self.bits))
             sizes = np.abs(values - half + 0.5).sum(axis=1)
         return np.asarray(sizes * self.step)

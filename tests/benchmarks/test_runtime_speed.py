@@ -41,7 +41,8 @@ def one_thread():
 def test_runtime_against_float32_and_int8(size, batch, record_property):
     rng, frame = np.random.default_rng(0), RowFrame(size, 1.0)
     levels = rng.integers(0, 2, (size, frame.size)).astype(np.uint8)
-    product = RowProduct(FrameRows(frame, np.ones(size, bool), levels, np.ones(size), 1))
+    rows = FrameRows(frame, np.ones(size, bool), levels, np.ones(size), 1)
+    product, counted = RowProduct(rows, "shuffle"), RowProduct(rows, "popcount")
     inputs = rng.standard_normal((batch, size))
 
     dense = torch.from_numpy(rng.standard_normal((size, size))).float()
@@ -56,21 +57,24 @@ def test_runtime_against_float32_and_int8(size, batch, record_property):
 
     coordinates = product.transformed(inputs)
     found, scales, totals = product.rounded(coordinates)
-    planes = product.planes(found)
+    tables, planes = product.prepared(found), counted.prepared(found)
     with torch.no_grad():
         times = {
             "torch float32": smallest(lambda: floats @ dense.T),
             "plain int8 loop": smallest(plain_bytes),
             "frame, whole": smallest(lambda: product(inputs)),
             "  transform": smallest(lambda: product.transformed(inputs)),
-            "  rounding and planes": smallest(lambda: product.planes(product.rounded(coordinates)[0])),
-            "  popcount": smallest(lambda: product.multiplied(planes, scales, totals)),
+            "  rounding and tables": smallest(lambda: product.prepared(product.rounded(coordinates)[0])),
+            "  shuffle": smallest(lambda: product.multiplied(tables, scales, totals)),
+            "frame, by popcount": smallest(lambda: counted(inputs)),
+            "  popcount": smallest(lambda: counted.multiplied(planes, scales, totals)),
         }
     print(f"\n{size} x {size}, batch {batch}, 1 bit, one thread; bytes {product.byte_count} of {4 * size * size}")
     for name, value in times.items():
         print(f"  {name:22} {value:9.0f} us   {times['torch float32'] / value:6.2f} x float32")
         record_property(name.strip(), round(value))
     assert product.byte_count <= 4 * size * size / 20
+    np.testing.assert_array_equal(product(inputs), counted(inputs))
     error = np.abs(product(inputs) - inputs @ product_dense(levels, frame).T)
     assert (error <= product.rounding_bound(inputs) + 1e-9).all()
 

@@ -9,14 +9,15 @@ from torch import nn
 
 import sdqviz as sq
 from sdqviz.compression.runtime import FrameLinear
+from sdqviz.kernels.shuffle import available
 from sdqviz.path_following.row_frame import RowFrame
 from sdqviz.path_following.row_product import FrameRows, RowProduct
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    dimension=st.integers(1, 150), outputs=st.integers(1, 9), bits=st.integers(1, 4), count=st.integers(1, 3),
-    redundancy=st.sampled_from([0.5, 1.0, 1.3]), seed=st.integers(0, 2**32 - 1),
+    dimension=st.integers(1, 600), outputs=st.sampled_from([1, 9, 31, 70]), bits=st.integers(1, 4),
+    count=st.integers(1, 3), redundancy=st.sampled_from([0.5, 1.0, 1.3]), seed=st.integers(0, 2**32 - 1),
 )  # fmt: skip
 def test_products_are_the_dense_ones_within_the_bound(dimension, outputs, bits, count, redundancy, seed):
     rng = np.random.default_rng(seed)
@@ -24,7 +25,11 @@ def test_products_are_the_dense_ones_within_the_bound(dimension, outputs, bits, 
     levels = rng.integers(0, 2**bits, (outputs, frame.size)).astype(np.uint8)
     rows = FrameRows(frame, live, levels, rng.uniform(0, 2, outputs).astype(np.float32).astype(float), bits)
     inputs = rng.standard_normal((count, dimension + 2))
-    one, other = RowProduct(rows), RowProduct(rows, "int8")
+    one, other = RowProduct(rows, "popcount"), RowProduct(rows, "int8")
+    if available():
+        third = RowProduct(rows, "shuffle")
+        np.testing.assert_array_equal(third(inputs), one(inputs))
+        np.testing.assert_array_equal(third.rounding_bound(inputs), one.rounding_bound(inputs))
     bound, found = one.rounding_bound(inputs), one(inputs)
     np.testing.assert_allclose(found, other(inputs), rtol=1e-13, atol=1e-13)
     np.testing.assert_allclose(bound, other.rounding_bound(inputs))
