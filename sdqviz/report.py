@@ -112,7 +112,8 @@ class Report:
     mean_output_error, relative_output_error : float
         mean_x ‖f(x) − f_Q(x)‖, and ‖f − f_Q‖_F/‖f‖_F, over the same inputs.
     output_bound : float
-        The a-priori bound on ``output_error`` for those inputs; NaN where no theorem applies.
+        The bound on ``output_error`` for those inputs: a priori from the layers' own, or after path following the
+        joint one of all walks, which may fail with probability 0.05; NaN where no theorem applies.
     output_bound_holds : bool
         Whether all hypotheses of that bound were met.
     output_bound_because : str

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.compression.guarantee import error_name, handed, layer_bound, layer_error, output_bound
+from sdqviz.bounds.statement import Bound, tightest
+from sdqviz.compression.guarantee import error_name, handed, layer_bound, layer_error, output_bounds
 from sdqviz.compression.inputs import calibration_inputs, checked_seed
 from sdqviz.compression.measurement import LayerMeasurement, Measurement, measure
 from sdqviz.compression.packed_file import load, reduced
@@ -43,6 +44,9 @@ class Compression:
         The inputs on which errors were measured, or a list of batches of them; None if measuring was skipped.
     reduction : Reduction or None
         What was cut out of the network, and the quantizers of its activations; None where nothing was.
+    output_bounds : tuple of Bound
+        Every bound on the largest output error that was stated, the tightest of which the report has; empty where no
+        errors were measured.
     """
 
     network: Network
@@ -52,6 +56,7 @@ class Compression:
     method: MethodChoice
     inputs: Any
     reduction: Reduction | None = None
+    output_bounds: tuple[Bound, ...] = ()
 
     def save(self, path: str | Path) -> None:
         """Write the packed network: bit-packed levels, scales, kept tensors and the recipe; no code.
@@ -173,14 +178,17 @@ def assemble(
     measurement = None if inputs is None else measure(network, masked, network.layers, inputs, should_stop)
     stop_if(should_stop)
     report(progress, 0.85, 1.0, "testing")
+    as_handed = handed(layers, masked)
+    promised = () if measurement is None else output_bounds(network, as_handed, measurement)
     result = Compression(
         network=compressed,
         original=network,
-        report=_report(network, compressed, method, seed, layers, handed(layers, masked), measurement, reasons),
+        report=_report(network, compressed, method, seed, layers, as_handed, measurement, promised, reasons),
         layers=layers,
         method=method,
         inputs=inputs,
         reduction=reduction,
+        output_bounds=promised,
     )
     report(progress, 1.0, 1.0, "done")
     return result
@@ -210,6 +218,7 @@ def _report(
     layers: tuple[CompressedLayer, ...],
     as_handed: tuple[CompressedLayer, ...],
     measurement: Measurement | None,
+    promised: Sequence[Bound],
     reasons: Mapping[str, str],
 ) -> Report:
     rows = tuple(_layer_report(item, measurement) for item in as_handed)
@@ -221,9 +230,7 @@ def _report(
     nothing = np.array([np.nan])
     errors: Array = nothing if measurement is None else measurement.output_errors
     norms: Array = nothing if measurement is None else measurement.output_norms
-    promise = None
-    if measurement is not None:
-        promise = output_bound(original, as_handed, measurement.input_norms, measurement.axes)
+    promise = tightest(promised) if promised else None
     has_data = original.dataset is not None
     spent = cost.compare(original, compressed, {item.layer.name: item.weight_bits for item in layers})
     return Report(

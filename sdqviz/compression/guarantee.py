@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from sdqviz.array import Array, spectral_norm
 from sdqviz.bounds import network as network_bound
 from sdqviz.bounds.network import Dense, Residual, Stage
-from sdqviz.bounds.path import NO_CLIPPING, Operator, PathLayer, hoeffding_euclidean, measured_clipping, unbiased
+from sdqviz.bounds.path import hoeffding_euclidean
 from sdqviz.bounds.statement import Bound, not_applicable, tightest
+from sdqviz.compression.measurement import Measurement
+from sdqviz.compression.walked import FAILURE, not_random, path_layer, recorded, thresholds, told, walked_bounds
 from sdqviz.error import InputError
-from sdqviz.methods.method import CompressedLayer, PathRecord, join_bias
+from sdqviz.methods.method import CompressedLayer, join_bias
 from sdqviz.networks.layer import to_vectors
 from sdqviz.networks.network import Network
 from sdqviz.networks.structure import DenseNode, Structure, not_vectors
-from sdqviz.quantizers import QUANTIZERS
-from sdqviz.quantizers.quantizer import QuantizerChoice
 
 MATRIX_ERROR = "‖W−Q‖₂"
 PATH_ERROR = "max ‖Xw−X̃q‖₂"
 OUTPUT_ERROR = "‖X̃(W−Q)ᵀ‖_F/√m"
-
-FAILURE = 0.05
-"""Probability with which the bound on a layer that path following quantized may fail, over the random numbers."""
-
-THRESHOLDS = 2**31
-"""How many float32 numbers a pruning threshold can be, signs left out."""
+TITLE = "Through all layers"
 
 
 def layer_error(item: CompressedLayer) -> float:
@@ -116,36 +110,23 @@ def path_layer_bound(item: CompressedLayer, failure: float = FAILURE) -> Bound:
     walk uses, so the statement is made for each threshold that float32 can hold, with γ/2³¹ each: under the logarithm
     that costs little.
     """
-    path = item.path
-    if path is None:
-        raise InputError(f"layer {item.layer.name} must have been quantized by path following, got no record of it")
+    path, quantizer = recorded(item)
     if not 0 < failure < 1:
         raise InputError(f"failure γ must be strictly between 0 and 1, got {failure}")
-    quantizer = QUANTIZERS.from_dict(path.quantizer)
-    if not quantizer.random:
-        return not_applicable(
-            "path-euclidean-hoeffding",
-            "Euclidean error, Hoeffding form",
-            f"the operator “{quantizer.title}” draws no random numbers, so its errors need not average out",
-            text="hoeffding",
+    if refusal := not_random(quantizer):
+        return not_applicable("path-euclidean-hoeffding", "Euclidean error, Hoeffding form", refusal, text="hoeffding")
+    groups, neurons, solved = len(path.input_norms), len(path.errors), thresholds(path) > 1
+    parts = [
+        hoeffding_euclidean(
+            path_layer(item, norms, float(limits.max()), float(alignment.max())), failure / thresholds(path)
         )
-    groups, neurons = len(path.input_norms), len(path.errors)
-    solved = "threshold" in path.quantizer
-    steps = neurons * path.input_norms.shape[1]
-    parts = []
-    for norms, limits, alignment in zip(
-        path.input_norms, path.error_limit.reshape(groups, -1), path.alignment_errors.reshape(groups, -1), strict=True
-    ):
-        layer = PathLayer.of_norms(
-            norms,
-            path.samples,
-            _operator(quantizer, item, path, float(limits.max())),
-            scaling=path.scaling,
-            neurons=neurons,
-            alignment_euclidean=float(alignment.max()),
-            clipping=measured_clipping(item.overload, steps) if path.finite else NO_CLIPPING,
+        for norms, limits, alignment in zip(
+            path.input_norms,
+            path.error_limit.reshape(groups, -1),
+            path.alignment_errors.reshape(groups, -1),
+            strict=True,
         )
-        parts.append(hoeffding_euclidean(layer, failure / THRESHOLDS if solved else failure))
+    ]
     worst = max(parts, key=lambda part: part.value)
     added = [f"over the random numbers and for all {neurons} neurons together"]
     if path.finite:
@@ -161,15 +142,6 @@ def path_layer_bound(item: CompressedLayer, failure: float = FAILURE) -> Bound:
         note=f"{worst.note} {stated}".strip(),
         probability=1 - failure,
     )
-
-
-def _operator(quantizer: QuantizerChoice, item: CompressedLayer, path: PathRecord, limit: float) -> Operator:
-    """Return what the bound uses of the operator of one group: its M, and whether every neuron has a scale."""
-    mute = 0
-    if quantizer.rounds:
-        mute = int(((np.broadcast_to(item.step, path.errors.shape) == 0) & (path.aligned_range > 0)).sum())
-    text = f"{mute} of {len(path.errors)} neurons have a step of 0 and aligned weights that are not 0" if mute else ""
-    return Operator(quantizer.title.lower(), limit, limit, unbiased(limit, text))
 
 
 def _matrix(item: CompressedLayer, weight: Array, bias: Array | None) -> Array:
@@ -215,13 +187,8 @@ def stages(structure: Structure, layers: Sequence[CompressedLayer]) -> list[Stag
     return found
 
 
-def output_bound(
-    network: Network,
-    layers: Sequence[CompressedLayer],
-    input_norms: ArrayLike,
-    axes: Mapping[str, Sequence[int]] | None = None,
-) -> Bound:
-    """Bound max_x ‖f(x) − f_Q(x)‖ before running anything: from norms of weights and the layers' own bounds.
+def output_bounds(network: Network, layers: Sequence[CompressedLayer], measurement: Measurement) -> tuple[Bound, ...]:
+    """Bound max_x ‖f(x) − f_Q(x)‖ in every way that applies; the tightest is the one to report.
 
     Parameters
     ----------
@@ -229,32 +196,51 @@ def output_bound(
         The original network.
     layers : sequence of CompressedLayer
         What was done to its layers.
-    input_norms : array_like
-        ‖x‖ of the inputs; the largest counts.
-    axes : mapping of str to sequence of int, optional
-        How many axes the inputs of each layer had with these inputs, if they were looked at: the theorems speak of
-        vectors, and a network may take more than its example shows.
+    measurement : Measurement
+        Of the norms of the inputs, of which the largest counts, and after path following of what enters the layers; of
+        outputs nothing is used.
     """
+    refusal = _refusal(network, layers, measurement)
+    if refusal:
+        return (not_applicable("network", TITLE, refusal),)
+    if not any(item.path is not None for item in layers):
+        return (network_bound.network_bound(stages(network.structure, layers), measurement.input_norms),)
+    norms = {name: found.largest_input for name, found in measurement.layers.items()}
+    samples = len(measurement.output_errors)
+    found = walked_bounds(network.structure, layers, norms, samples)
+    if isinstance(found, str):
+        return (not_applicable("network", TITLE, found, text="full-network"),)
+    return tuple(dataclasses.replace(one, note=f"{one.note} {told(one, layers, samples)}".strip()) for one in found)
+
+
+def _refusal(network: Network, layers: Sequence[CompressedLayer], measurement: Measurement) -> str:
+    """Return what keeps every theorem from speaking of the network, as a part of a sentence; empty for nothing."""
     structure = network.structure
     if not structure.applicable:
-        return not_applicable("network", "Through all layers", structure.because.rstrip("."))
-    others = [not_vectors(name, counts) for name, counts in (axes or {}).items() if name in structure.layer_names]
-    if any(others):
-        return not_applicable("network", "Through all layers", next(filter(None, others)))
+        return structure.because.rstrip(".")
+    # the theorems speak of vectors, and a network may take more axes than its example shows
+    known = {name: counts for name, counts in measurement.axes.items() if name in structure.layer_names}
+    others = [text for name, counts in known.items() if (text := not_vectors(name, counts))]
+    if others:
+        return others[0]
     done = {item.layer.name for item in layers}
     skipped = [layer.name for layer in network.layers if layer.name not in done]
     if skipped:
-        return not_applicable("network", "Through all layers", f"layer {skipped[0]} was not compressed")
-    walked = [item.layer.name for item in layers if item.path is not None or item.output is not None]
-    if walked:
-        reason = (
-            f"the bound of layer {walked[0]} speaks of the inputs it was calibrated on and of that layer alone, not of "
-            "‖W−Q‖₂, which a bound through all layers needs"
+        return f"layer {skipped[0]} was not compressed"
+    outputs = [item.layer.name for item in layers if item.output is not None]
+    if outputs:
+        return (
+            f"the bound of layer {outputs[0]} speaks of the inputs it was calibrated on and of that layer alone, not "
+            "of ‖W−Q‖₂, which a bound through all layers needs"
         )
-        return not_applicable("network", "Through all layers", reason)
+    walked = [item for item in layers if item.path is not None]
+    if walked and len(walked) < len(layers):
+        return "some layers follow their paths and others do not"
+    if walked and not network.single_or_double:
+        return "the module computes in half precision, whose rounding the walks' theorems leave out"
+    if walked:
+        return ""
     missing = [item.layer.name for item in layers if not item.bounds]
     if missing:
-        return not_applicable("network", "Through all layers", f"the method has no bound for layer {missing[0]}")
-    if any(math.isnan(tightest(item.bounds).value) for item in layers):
-        return not_applicable("network", "Through all layers", "a layer's bound has no value")
-    return network_bound.network_bound(stages(structure, layers), input_norms)
+        return f"the method has no bound for layer {missing[0]}"
+    return "a layer's bound has no value" if any(math.isnan(tightest(item.bounds).value) for item in layers) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +34,14 @@ class LayerMeasurement:
         ‖Wz − Qz̃‖/‖Wz‖ with the compressed network's inputs z̃; NaN where z and z̃ cannot be matched row by row.
     dead_inputs : int
         Input features (channels of a convolution) that are zero on every sample.
+    largest_input : float
+        max_t ‖z_t‖ over the features of a dense layer's inputs, each a vector over all samples; NaN for other layers.
     """
 
     same_input: float
     propagated: float
     dead_inputs: int
+    largest_input: float = math.nan
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -165,6 +169,7 @@ class _Sums:
         self.bias = bias if bias is None or layer.kind == "Linear" else bias.reshape(-1, *[1] * (layer.weight.ndim - 2))
         self.same = self.propagated = self.reference = 0.0
         self.alive: Array | None = None
+        self.squares: Array | None = None
         self.matched = True
         self.axes: set[int] = set()
 
@@ -180,6 +185,9 @@ class _Sums:
             if 0 in z.shape:  # an expert that nobody chose
                 self.matched = self.matched and other is not None and other.shape == z.shape
                 continue
+            if z.ndim == 2:
+                squares = z.square().sum(dim=0).numpy()
+                self.squares = squares if self.squares is None else self.squares + squares
             product = self._product(one, z)
             same = linear_part(self.part, z, self.difference)
             self.reference += float(product.square().sum())
@@ -202,10 +210,11 @@ class _Sums:
     def finish(self) -> LayerMeasurement:
         """Return the relative errors."""
         dead = 0 if self.alive is None else int((~self.alive).sum())
+        largest = math.nan if self.squares is None or self.axes != {2} else float(np.sqrt(self.squares.max()))
         if self.reference == 0:  # the layer's output is zero throughout: there is nothing to be relative to
-            return LayerMeasurement(float("nan"), float("nan"), dead)
+            return LayerMeasurement(float("nan"), float("nan"), dead, largest)
         propagated = (self.propagated / self.reference) ** 0.5 if self.matched else float("nan")
-        return LayerMeasurement((self.same / self.reference) ** 0.5, propagated, dead)
+        return LayerMeasurement((self.same / self.reference) ** 0.5, propagated, dead, largest)
 
 
 def _alive(layer: Layer, inputs: Array) -> Array:

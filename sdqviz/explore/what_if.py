@@ -13,9 +13,7 @@ from sdqviz.array import Index
 from sdqviz.bounds.ladder import Ladder
 from sdqviz.bounds.statement import Bound
 from sdqviz.compression.compress import Compression, compress
-from sdqviz.compression.guarantee import output_bound
 from sdqviz.compression.ladder import a_posteriori
-from sdqviz.compression.measurement import input_norms
 from sdqviz.compression.question import Question
 from sdqviz.explore.comparison import FITS, Comparison, Rounding, dearest_rounding, errors, parts
 from sdqviz.methods.method import CompressedLayer
@@ -91,11 +89,10 @@ class Answer:
     comparison: Comparison
     seconds: float
 
-    @functools.cached_property
-    def bound(self) -> Bound:
-        """The a-priori bound on the output error, with its hypotheses."""
-        norms = input_norms(self.compression.inputs)
-        return output_bound(self.compression.original, self.compression.layers, norms)
+    @property
+    def bounds(self) -> tuple[Bound, ...]:
+        """The bounds on the output error, with their hypotheses; none where no error was measured."""
+        return self.compression.output_bounds
 
     @functools.cached_property
     def changed(self) -> Index:

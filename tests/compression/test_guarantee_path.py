@@ -11,7 +11,8 @@ from torch import nn
 import sdqviz as sq
 from sdqviz.bounds.path import ProbabilisticBound
 from sdqviz.compression.compress import Compression
-from sdqviz.compression.guarantee import FAILURE, layer_error, path_layer_bound
+from sdqviz.compression.guarantee import layer_error, path_layer_bound
+from sdqviz.compression.walked import FAILURE
 from sdqviz.methods.method import CompressedLayer
 
 WIDE = {"bits": 6, "stretch": 6.0, "fit": "max"}
@@ -179,11 +180,3 @@ def test_a_layer_without_a_record_and_a_bad_probability_are_refused():
     for failure in (0.0, 1.0, math.nan):
         with pytest.raises(sq.InputError, match="failure γ"):
             path_layer_bound(dense_layer("gpfq"), failure)
-
-
-def test_the_output_has_no_bound_and_the_reason_is_told():
-    module = nn.Sequential(nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, 3))
-    x = np.random.default_rng(7).standard_normal((30, 10)).astype(np.float32)
-    report = sq.compress(sq.Network(module, torch.zeros(1, 10)), sq.METHODS["spfq"](bits=3), x).report
-    assert math.isnan(report.output_bound) and not report.output_bound_holds
-    assert "the bound of layer 0 speaks of the inputs it was calibrated on" in report.output_bound_because

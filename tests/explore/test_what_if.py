@@ -120,8 +120,8 @@ def test_comparison_survives_json_also_without_a_bound():
 
 
 def test_bound_is_the_reported_one(answer):
-    np.testing.assert_allclose(answer.bound.value, answer.comparison.report.output_bound, rtol=1e-12)
-    assert answer.bound.because == answer.comparison.report.output_bound_because
+    np.testing.assert_allclose(answer.bounds[0].value, answer.comparison.report.output_bound, rtol=1e-12)
+    assert answer.bounds[0].because == answer.comparison.report.output_bound_because
 
 
 def test_changed_predictions_come_lost_first(answer):
@@ -191,7 +191,7 @@ def test_estimates_tell_the_quick_from_the_costly():
 def test_ladder_stands_between_measured_and_a_priori(answer):
     ladder = what_if.ladder(answer)
     assert [rung.bound.name for rung in ladder.rungs] == ["p0", "p1", "p2", "p3", "p4"]
-    assert ladder["p0"].maximum <= answer.bound.value * (1 + 1e-9)
+    assert ladder["p0"].maximum <= answer.bounds[0].value * (1 + 1e-9)
     run = answer.compression
     inputs = run.inputs[: what_if.LADDER_INPUTS]
     measured = np.linalg.norm(run.original.outputs(inputs, "float64") - run.network.outputs(inputs, "float64"), axis=1)

@@ -128,13 +128,13 @@ def test_broken_stability_is_drawn_as_not_applicable():
 
 def test_output_panel_shows_the_ladder_or_says_why_not(answer):
     report = answer.comparison.report
-    alone = network_bounds.draw_output_bounds(report, Ink(), answer.bound)
+    alone = network_bounds.draw_output_bounds(report, Ink(), answer.bounds)
     assert alone.table()["bound"].tolist() == ["a priori", "measured"]
-    full = network_bounds.draw_output_bounds(report, Ink(), answer.bound, what_if.ladder(answer)).table()
+    full = network_bounds.draw_output_bounds(report, Ink(), answer.bounds, what_if.ladder(answer)).table()
     assert full["bound"].tolist() == ["a priori", "P0", "P1", "P2", "P3", "P4", "measured"]
     assert full["value"][0] >= full["value"][1]
     conv = what_if.answer(link.question({"network": "mnist-lenet", "size": 300, "calibration": 16}))
-    panel = network_bounds.draw_output_bounds(conv.comparison.report, Ink(), conv.bound)
+    panel = network_bounds.draw_output_bounds(conv.comparison.report, Ink(), conv.bounds)
     assert "Not applicable: layer conv1 is a convolution" in panel.look
     assert "convolution" in spec(panel)["layout"]["annotations"][0]["text"]
     assert words.verdict(conv.comparison.report).startswith("bound not applicable: layer conv1")

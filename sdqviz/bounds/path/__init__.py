@@ -3,6 +3,7 @@
 One statement a file: what is stated (`statement`), of which operator and layer, and then a file for each kind of bound.
 """
 
+from sdqviz.bounds.path.chain import WalkedBlock, WalkedLayer, WalkedNode, joint_bounds
 from sdqviz.bounds.path.gaussian import gaussian_form, gaussian_layer, gaussian_range
 from sdqviz.bounds.path.layer import DEAD, PLACEMENTS, PathLayer, matching_power, paper_failure
 from sdqviz.bounds.path.layer_error import hoeffding_euclidean, hoeffding_infinity, paper_euclidean, paper_infinity
@@ -39,11 +40,15 @@ __all__ = [
     "PathLayer",
     "ProbabilisticBound",
     "Sensitivity",
+    "WalkedBlock",
+    "WalkedLayer",
+    "WalkedNode",
     "gaussian_form",
     "gaussian_layer",
     "gaussian_range",
     "hoeffding_euclidean",
     "hoeffding_infinity",
+    "joint_bounds",
     "layer_bounds",
     "levels_needed",
     "matching_power",

@@ -148,5 +148,9 @@ def logarithm_tex(layer: PathLayer) -> str:
 
 def euclidean_factor(layer: PathLayer, t: float) -> float:
     """Return what multiplies the largest norm in the Euclidean form with failure e^(−t) per neuron."""
-    m = layer.samples
-    return layer.operator.width / 2 * spread(layer.scaling) * math.sqrt(m + 2 * math.sqrt(m * t) + 2 * t)
+    return layer.operator.width / 2 * spread(layer.scaling) * euclidean_size(layer.samples, t)
+
+
+def euclidean_size(samples: int, t: float) -> float:
+    """Return √(m + 2√(mt) + 2t): a Gaussian vector of R^m is longer with probability e^(−t) at most."""
+    return math.sqrt(samples + 2 * math.sqrt(samples * t) + 2 * t)

@@ -21,6 +21,9 @@ from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 from sdqviz.report import Report
 
+WALKS = {"path-joint-original": "all walks", "path-joint-seen": "all walks,<br>norms seen"}
+"""Short names of what is stated after path following, with a probability."""
+
 
 def draw_layer_bounds(report: Report, ink: Ink, bounds: Sequence[Bound] = ()) -> Panel:
     """Draw, on a logarithmic axis, bound against measured for every layer.
@@ -82,8 +85,8 @@ def draw_layer_bounds(report: Report, ink: Ink, bounds: Sequence[Bound] = ()) ->
     )
 
 
-def draw_output_bounds(report: Report, ink: Ink, whole: Bound | None = None, ladder: Ladder | None = None) -> Panel:
-    """Draw the bounds on the output against the measured error: a priori, and rung by rung what was measured.
+def draw_output_bounds(report: Report, ink: Ink, whole: Sequence[Bound] = (), ladder: Ladder | None = None) -> Panel:
+    """Draw the bounds on the output against the measured error: through the layers, and rung by rung what was measured.
 
     Parameters
     ----------
@@ -91,12 +94,12 @@ def draw_output_bounds(report: Report, ink: Ink, whole: Bound | None = None, lad
         The figures.
     ink : Ink
         Colours.
-    whole : Bound, optional
-        The a-priori bound, for its formula.
+    whole : sequence of Bound
+        The bounds through all layers, the tightest of which the report has.
     ladder : Ladder, optional
         The a-posteriori bounds.
     """
-    marks, measured = _output_marks(report, ladder), report.output_error
+    marks, measured = _output_marks(report, whole, ladder), report.output_error
     figure = theme.figure(ink, y="max ‖f(x) − f_Q(x)‖" if marks else "", height=340)
     if marks:
         figure.add_scatter(
@@ -119,6 +122,11 @@ def draw_output_bounds(report: Report, ink: Ink, whole: Bound | None = None, lad
         figure.update_yaxes(visible=False)
     if not marks:
         look = f"Measured: {number(measured)}. {report.output_bound_because}"
+    elif not {*WALKS.values()}.isdisjoint(marks):
+        look = (
+            "What the walks of all layers promise at once speaks of these inputs, with a probability over the random "
+            f"numbers, and together with nothing being clipped{'' if ladder is None else '; P0 and P1 of any inputs'}."
+        )
     elif ladder is None:
         look = "Through the layers the gaps multiply. The ladder at the left measures more and promises less too much."
     else:
@@ -136,7 +144,7 @@ def draw_output_bounds(report: Report, ink: Ink, whole: Bound | None = None, lad
         figure=figure,
         formulas=_explained(
             [
-                *([] if whole is None else [whole]),
+                *whole,
                 *([] if ladder is None else [rung.bound for rung in ladder.rungs]),
             ]
         )
@@ -154,11 +162,13 @@ def _explained(bounds: Sequence[Bound]) -> list[Formula]:
     ]  # fmt: skip
 
 
-def _output_marks(report: Report, ladder: Ladder | None) -> dict[str, float]:
+def _output_marks(report: Report, whole: Sequence[Bound], ladder: Ladder | None) -> dict[str, float]:
     """Return the bounds on the output by short name, from the loosest to the tightest."""
-    marks: dict[str, float] = {}
-    if report.output_bound_holds:
-        marks["a priori"] = report.output_bound
+    walked = {one.name: one.value for one in whole if one.name in WALKS and one.holds}
+    marks = {WALKS[name]: value for name, value in walked.items()}
+    if report.output_bound_holds and not marks:
+        name = WALKS["path-joint-seen"] if error_name(report) == PATH_ERROR else "a priori"
+        marks[name] = report.output_bound
     for rung in () if ladder is None else ladder.rungs:
         if rung.bound.holds:
             marks[rung.bound.name.upper()] = rung.maximum

@@ -20,7 +20,7 @@ def overview(found: Comparison, asked: Answer | None, layer: str, ladder: Ladder
     """Return the panels below the first: bounds and bytes."""
     bounds: tuple[Bound, ...] = ()
     measured = found.report.inputs > 0
-    whole = asked.bound if asked is not None and measured else None
+    whole = asked.bounds if asked is not None else ()
     if asked is not None:
         item = asked.layer(layer)
         bounds = item.bounds if item.path is None else (path_layer_bound(item),)
