@@ -50,6 +50,7 @@ HOME: dict[str, set[str]] = {
     "joblib": {"experiments", "cli"},
     "onnx": {"compression"},
     "constriction": {"storage"},
+    "segno": {"ui"},
     "onnxscript": {"compression"},
     "brevitas": set(),
     "torch_pruning": set(),

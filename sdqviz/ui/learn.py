@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -11,7 +12,7 @@ from sdqviz.lessons import LESSONS
 from sdqviz.lessons.lesson import CARDS, Lesson, Number, Reveal
 from sdqviz.plots import lesson as plots
 from sdqviz.ui import kept as choices
-from sdqviz.ui import link, main, show
+from sdqviz.ui import link, main, presenter, show
 from sdqviz.ui.screen import Page
 
 
@@ -55,7 +56,8 @@ def kept(lesson: Lesson) -> Any:
     return st.session_state.get(f"_guessed {lesson.name}")
 
 
-def _guess(lesson: Lesson) -> None:
+def guess(lesson: Lesson, label: str, take: Callable[..., None], more: tuple[Any, ...] = ()) -> None:
+    """Ask for a guess; the button calls ``take(lesson, key of the guess, *more)``."""
     key = f"_guess {lesson.name}"
     if isinstance(lesson.guess, Number):
         asked = lesson.guess
@@ -67,12 +69,12 @@ def _guess(lesson: Lesson) -> None:
         before = names.index(kept(lesson)) if kept(lesson) in names else None
         st.radio(lesson.guess.label, names, index=before, format_func=lesson.guess.options.__getitem__, key=key)
     st.button(
-        "This is my guess",
+        label,
         type="primary",
         disabled=st.session_state.get(key) is None,
         help="Pick an answer first." if st.session_state.get(key) is None else None,
-        on_click=_take,
-        args=(lesson.name, key),
+        on_click=take,
+        args=(lesson.name, key, *more),
     )
 
 
@@ -81,13 +83,13 @@ def _take(name: str, key: str) -> None:
     choices.apply({"card": 2})
 
 
-def draw(page: Page, lesson: Lesson, card: int) -> None:
-    """Draw one card of a lesson, and the buttons to its neighbours."""
+def draw(page: Page, lesson: Lesson, card: int, *, presented: bool = False) -> None:
+    """Draw one card of a lesson, and the buttons to its neighbours; on the wall they have keys."""
     st.subheader(f"{lesson.place} · {lesson.title}", anchor=False)
     st.caption(" › ".join(f"**{name}**" if k + 1 == card else name for k, name in enumerate(CARDS)))
     st.markdown(lesson.question)
     if card == 1:
-        _guess(lesson)
+        guess(lesson, "This is my guess", _take)
     else:
         found = revealed(lesson.name)
         if card == 2:
@@ -108,7 +110,10 @@ def draw(page: Page, lesson: Lesson, card: int) -> None:
                 query_params=link.query(found.choices),
                 icon=":material/open_in_new:",
             )
-    _neighbours(lesson, card)
+    if presented:
+        presenter.steps(_before(lesson, card), _after(lesson, card))
+    else:
+        _neighbours(lesson, card)
 
 
 def _unguessed(lesson: Lesson) -> str:
@@ -125,6 +130,22 @@ def _neighbours(lesson: Lesson, card: int) -> None:
         on.button("Next", icon=":material/arrow_forward:", on_click=choices.apply, args=({"card": card + 1},))
     elif card == len(CARDS) and place + 1 < len(names):
         on.button("Next lesson", on_click=choices.apply, args=({"lesson": names[place + 1], "card": 1},))
+
+
+def _before(lesson: Lesson, card: int) -> dict[str, Any] | None:
+    names = list(lessons())
+    place = names.index(lesson.name)
+    if card > 1:
+        return {"card": card - 1}
+    return {"lesson": names[place - 1], "card": len(CARDS)} if place else None
+
+
+def _after(lesson: Lesson, card: int) -> dict[str, Any] | None:
+    names = list(lessons())
+    place = names.index(lesson.name)
+    if card < len(CARDS):
+        return {"card": card + 1}
+    return {"lesson": names[place + 1], "card": 1} if place + 1 < len(names) else None
 
 
 def paper_to_code() -> str:

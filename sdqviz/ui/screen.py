@@ -27,7 +27,7 @@ HEADLINES = "_headlines"
 """Where the headline numbers of the page are kept for its report, as (label, value, note)."""
 
 NARROW = """<style>
-[data-testid="stColumn"]:has([data-testid="stPlotlyChart"]) {min-width: 400px}
+[data-testid="stColumn"]:has([data-testid="stPlotlyChart"]) {min-width: min(400px, calc(100vw - 2rem))}
 [data-testid="stMainBlockContainer"] {padding-top: 2.6rem; padding-bottom: 3rem; max-width: 1500px}
 [data-testid="stSidebarUserContent"] {padding-bottom: 2rem}
 [data-testid="stSidebarContent"] h1, [data-testid="stHeadingDivider"] {margin: 0}
@@ -68,6 +68,8 @@ class Page(Controls):
         Further tables for the report: by title, columns by name.
     said : list of str
         Verdicts and warnings shown so far, Markdown, for the report.
+    large : bool
+        Whether plots are drawn for the wall of a lecture room.
     """
 
     def __init__(self, address: str, link: Link, groups: Mapping[str, DeltaGenerator], *, seeded: bool) -> None:
@@ -82,6 +84,7 @@ class Page(Controls):
         self.computed: dict[str, dict[str, Any]] = {}
         self.refused: InputError | None = None
         self.stale = False
+        self.large = False
         self.seed = 0
         if seeded:
             self.seed = self.ask(

@@ -15,6 +15,7 @@ from sdqviz.bounds.statement import Bound
 from sdqviz.explore import preset
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
+from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.ui import link
 from sdqviz.ui.screen import HEADLINES, Page
@@ -98,6 +99,8 @@ def panel(
     selection : {"points", "box"}
         What can be selected: a point by a click, or a box that is drawn over the plot.
     """
+    if page.large:
+        theme.enlarge(drawn.figure, page.ink)
     page.drawn.append(drawn)
     with st.container(gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
