@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sdqviz.compression.compress import Compression, compress, load
     from sdqviz.compression.ladder import ladder
     from sdqviz.compression.runtime import runtime
+    from sdqviz.compression.tensor_by_tensor import compress_shards
     from sdqviz.error import InputError, Stopped
     from sdqviz.frames import FRAMES
     from sdqviz.frames.permutations import PERMUTATIONS
@@ -45,6 +46,7 @@ _HOME = {
     "Network": "sdqviz.networks.network",
     "Dataset": "sdqviz.networks.dataset",
     "compress": "sdqviz.compression.compress",
+    "compress_shards": "sdqviz.compression.tensor_by_tensor",
     "load": "sdqviz.compression.compress",
     "show": "sdqviz.cli.notebook",
     "ladder": "sdqviz.compression.ladder",
@@ -72,6 +74,7 @@ __all__ = [
     "Stopped",
     "__version__",
     "compress",
+    "compress_shards",
     "groups",
     "ladder",
     "load",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +14,12 @@ from sdqviz.cli.meter import Meter, interruptible
 from sdqviz.cli.settings import choice_from, network_class, require_writable
 from sdqviz.cli.text import aligned, report_text
 from sdqviz.error import InputError
+
+if TYPE_CHECKING:
+    from sdqviz.methods.method import MethodChoice
+
+LARGEST_WHOLE = 1 << 30
+"""Bytes of a file of weights above which it stays on disk."""
 
 
 def train(
@@ -53,8 +60,13 @@ def compress(
     seed: Annotated[int, typer.Option(help="Seed of the compression.")] = 0,
     calibration: Annotated[int, typer.Option(min=0, help="Inputs on which errors are measured.")] = 512,
     weights: Annotated[
-        Path | None, typer.Option(help="A safetensors file of weights alone, in place of a network.")
+        list[Path] | None,
+        typer.Option(
+            help="A safetensors file of weights alone, in place of a network; or shards (a.safetensors b.safetensors), "
+            "or model.safetensors.index.json, which go from disk to disk tensor by tensor."
+        ),
     ] = None,
+    more: Annotated[list[Path] | None, typer.Argument(help="Further shards of --weights.")] = None,
     state: Annotated[
         Path | None,
         typer.Option(help="A state dict (*.safetensors, *.pt, *.pth) for the network, in place of its own."),
@@ -63,7 +75,7 @@ def compress(
         Path | None, typer.Option(help="An .npz file of images and labels to measure and test with.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the packed network here (*.sdq).")
+        Path | None, typer.Option("--output", "-o", help="Write the packed network here (*.sdq; of shards: a folder).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a table.")] = False,
 ) -> None:
@@ -72,16 +84,22 @@ def compress(
 
     how = choice_from(METHODS[method], settings or [])
     which = choice_from(network_class(network), [f"seed={network_seed}", *(network_settings or [])])
+    shards = [*(weights or []), *(more or [])]
+    if more and not weights:
+        raise InputError(f"a file of weights must come after --weights, got {more[0]} alone")
+    if shards and (state is not None or data is not None):
+        raise InputError("weights must be given without state and data: weights alone have no forward pass, got both")
+    if _on_disk(shards):
+        _tensor_by_tensor(shards, how, output, seed, as_json)
+        return
     if output is not None:
         require_writable(output)  # before the work, not after it
-    if weights is not None and (state is not None or data is not None):
-        raise InputError("weights must be given without state and data: weights alone have no forward pass, got both")
     from sdqviz.compression import compress as engine
     from sdqviz.networks import own_weights  # only now: the choices above are checked without loading torch
 
     with interruptible() as should_stop, Meter() as meter:
-        if weights is not None:
-            loaded = own_weights.read_weights(weights)
+        if shards:
+            loaded = own_weights.read_weights(shards[0])
         elif state is not None:
             loaded = own_weights.network(which, state)
         else:
@@ -98,6 +116,45 @@ def compress(
         typer.echo(report_text(result.report))
         if output is not None:
             typer.echo(f"written: {output}, {output.stat().st_size:,} bytes")
+
+
+def _on_disk(shards: Sequence[Path]) -> bool:
+    """Whether weights are to stay on disk: shards, an index, or a file that is not read whole."""
+    from sdqviz.networks.shards import INDEX
+
+    if len(shards) != 1:
+        return bool(shards)
+    return shards[0].name.endswith(INDEX) or "*" in shards[0].name or _size(shards[0]) > LARGEST_WHOLE
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0  # whoever reads it says so
+
+
+def _tensor_by_tensor(
+    shards: Sequence[Path], method: MethodChoice, output: Path | None, seed: int, as_json: bool
+) -> None:  # fmt: skip
+    from sdqviz.compression.tensor_by_tensor import compress_shards
+
+    if output is None:
+        raise InputError("output must be a folder for weights that stay on disk, got none")
+    with interruptible() as should_stop, Meter() as meter:
+        found = compress_shards(
+            shards, method, output, seed, meter, should_stop, lambda estimate: typer.echo(f"{estimate}", err=True)
+        )
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(found), indent=1, default=str))
+        return
+    rows: list[Sequence[str]] = [("layer", "shape", "bits/weight", "‖W−Q‖/‖W‖", "seconds")]
+    for one in found.layers:
+        shape = "×".join(map(str, one.shape))
+        rows.append((one.name, shape, f"{one.bits_per_weight:.3f}", f"{one.weight_error:.3g}", f"{one.seconds:.2f}"))
+    typer.echo("\n".join(aligned(rows)))
+    typer.echo(f"{found.bits_per_weight:.3f} bits per weight, everything counted; {found.seconds:.0f} s")
+    typer.echo(f"written: {found.index}, {found.bytes:,} bytes in all")
 
 
 def show(
@@ -124,7 +181,15 @@ def export(
     file: Annotated[Path, typer.Argument(help="A packed network (*.sdq).")],
     to: Annotated[Path, typer.Option("--to", help="What to write: weights.safetensors or model.onnx.")],
 ) -> None:
-    """Write the dequantized weights as safetensors, or the network as ONNX, by the ending of the file's name."""
+    """Write the dequantized weights as safetensors, or the network as ONNX, by the ending of the file's name.
+
+    The index of packed shards gives shards: --to folder/model.safetensors.index.json.
+    """
+    if file.name.endswith(".index.json") or to.name.endswith(".index.json"):
+        from sdqviz.compression.export_shards import export_shards
+
+        typer.echo(f"written: {to}, {export_shards(file, to):,} bytes in all")
+        return
     if to.suffix not in {".safetensors", ".onnx"}:
         raise InputError(f"to must end in .safetensors or .onnx, got {to.name}")
     require_writable(to)

@@ -14,8 +14,9 @@ from sdqviz.bounds.statement import Bound, tightest
 from sdqviz.compression.guarantee import error_name, handed, layer_bound, layer_error, output_bounds
 from sdqviz.compression.inputs import calibration_inputs, checked_seed
 from sdqviz.compression.measurement import LayerMeasurement, Measurement, measure
-from sdqviz.compression.packed_file import load, reduced
+from sdqviz.compression.packed_file import load
 from sdqviz.compression.packing import kept_tensors, state_bytes, to_bytes
+from sdqviz.compression.reduction import reduced
 from sdqviz.methods.method import CompressedLayer, LeftAlone, MethodChoice, NewTensors, Reduction, Task
 from sdqviz.networks import cost
 from sdqviz.networks.network import NO_CLASS, Network

@@ -8,9 +8,8 @@ it says is believed before it was held against the size of the file and the shap
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
-import itertools
+import mmap
 from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from sdqviz import memory
 from sdqviz.array import Array
 from sdqviz.compression.packed_parts import Row, checked_row
 from sdqviz.compression.packing import FORMAT, RECIPE, checksum, kept_names
+from sdqviz.compression.reduction import small
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
 from sdqviz.methods.method import MethodChoice
@@ -33,9 +33,7 @@ from sdqviz.tensor_file import Stored, open_tensors
 if TYPE_CHECKING:
     from torch import nn
 
-    from sdqviz.networks.learned_quantizer import LearnedQuantizer
     from sdqviz.path_following.row_product import FrameRows
-    from sdqviz.pruning.removal import Cut
 
 ENTRIES: dict[str, type] = {
     "format": int, "version": str, "network": dict, "original": str, "numbers": int, "method": dict, "seed": int,
@@ -115,6 +113,18 @@ class PackedFile:
                     if bias is not None:
                         biases[row.name] = bias
         return weights, biases
+
+    def decode_layer(self, row: Row) -> tuple[Array, Array | None]:
+        """Return the weight of one layer and, where they were compressed, its biases: float64.
+
+        Raises
+        ------
+        InputError
+            If a part is not what the method needs.
+        """
+        with _brief():
+            weight, bias = _unpacked(self, self.method.decode, row)
+            return weight, bias
 
     def rows_in_frame(self) -> dict[str, tuple[tuple[FrameRows, ...], Array | None]]:
         """Return what its method can give still in a frame, by layer: neurons, group by group, and biases.
@@ -201,7 +211,25 @@ def load(path: str | Path, network: Network | None = None) -> Network:
     return read(path).rebuild(network)
 
 
-def _checked(data: bytes, name: str) -> PackedFile:
+def open_file(path: Path) -> PackedFile:
+    """Open a packed file of any size where it lies: what is read of it later comes from disk then.
+
+    Raises
+    ------
+    InputError
+        If it is not a file that was saved, whole and unchanged.
+    """
+    try:
+        with path.open("rb") as file:
+            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return _checked(data, path.name)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path.name} must be a file that can be read, got {error}") from None
+    except InputError as error:
+        raise InputError(f"{path.name} must be a file that sdqviz saved, whole and unchanged: {error}") from None
+
+
+def _checked(data: bytes | memoryview, name: str) -> PackedFile:
     metadata, tensors = open_tensors(data)
     if RECIPE not in metadata:
         raise InputError("its metadata must hold a recipe, got none")
@@ -265,7 +293,7 @@ def _rebuilt(file: PackedFile, network: Network | None, without: Mapping[str, Ar
     if "cut" not in file.recipe:
         return base.replaced(weights, biases, kept)
     whole = base.replaced(weights, biases)
-    return whole.with_module(_small(file, whole.module)).replaced({}, {}, kept)
+    return whole.with_module(small(file.name, file.recipe, whole.module)).replaced({}, {}, kept)
 
 
 def _unpacked(file: PackedFile, read_parts: Callable[..., Any], row: Row) -> Any:
@@ -310,7 +338,7 @@ def _check_fit(file: PackedFile, module: nn.Module) -> None:
         if found != (row.shape, row.groups):
             needed = f"shape {row.shape} and {row.groups} groups"
             raise InputError(f"layer {row.name} of the network must have {needed} for this file, got {found}")
-    module = _small(file, module)
+    module = small(file.name, file.recipe, module)
     state = module.state_dict(keep_vars=True)
     for name, stored in file.kept.items():
         if name not in state or state[name].shape != stored.shape:
@@ -323,65 +351,7 @@ def _check_fit(file: PackedFile, module: nn.Module) -> None:
             raise InputError(f"{file.name} must hold the tensor {name} of the network, got none")
 
 
-def _small(file: PackedFile, module: nn.Module) -> nn.Module:
-    """Return a module with the channels cut out that the file names, and with its quantizers; itself without any."""
-    from sdqviz.networks.learned_quantizer import LearnedQuantizer, quantize_input
-    from sdqviz.pruning import removal
-
-    if "cut" not in file.recipe:
-        return module
-    try:
-        cut = removal.Cut.from_dict(file.recipe["cut"])
-        _check_cut(cut)
-        small = removal.remove(module, cut)
-    except InputError as error:
-        raise InputError(f"{file.name} must cut channels that the network has: {error}") from None
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise InputError(f"{file.name} must cut channels that the network has, got {shortened(str(error))}") from None
-    kinds = compressible_kinds()
-    layers = {name for name, part in module.named_modules() if isinstance(part, kinds)}
-    for name in file.recipe.get("input_quantizers", []):
-        if not isinstance(name, str) or name not in layers:
-            raise InputError(f"{file.name} must quantize what enters layers of the network, got {shortened(name)}")
-        quantize_input(small.get_submodule(name), LearnedQuantizer(1.0, 4))  # its three numbers are among those kept
-    return small
-
-
-def _check_cut(cut: Cut) -> None:
-    """Refuse indices that are not in order, or beyond the shapes that the recipe itself gives."""
-    for path, dims in cut.kept.items():
-        shape = cut.shapes.get(path)
-        if shape is None:
-            raise InputError(f"the shape of {shortened(path)} must be there, got none")
-        for dim, kept in dims.items():
-            if not 0 <= dim < len(shape) or not kept or kept[0] < 0 or kept[-1] >= shape[dim]:
-                raise InputError(f"indices of {shortened(path)} must lie within {shape}, got others")
-            if any(a >= b for a, b in itertools.pairwise(kept)):
-                raise InputError(f"indices of {shortened(path)} must ascend, got others")
-
-
 def _text(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{what} must be a text, got {shortened(value)}")
     return value
-
-
-def reduced(network: Network, cut: Cut | None, input_quantizers: Mapping[str, LearnedQuantizer]) -> Network:
-    """Return a network with channels cut out and quantizers before some of its layers.
-
-    Parameters
-    ----------
-    network : Network
-        Of the original widths; it stays as it is.
-    cut : Cut or None
-        The channels that go; None cuts nothing.
-    input_quantizers : dict of str to LearnedQuantizer
-        By layer; copied.
-    """
-    from sdqviz.networks.learned_quantizer import quantize_input
-    from sdqviz.pruning import removal
-
-    module = copy.deepcopy(network.module) if cut is None else removal.remove(network.module, cut)
-    for name, quantizer in input_quantizers.items():
-        quantize_input(module.get_submodule(name), copy.deepcopy(quantizer))
-    return network.with_module(module)

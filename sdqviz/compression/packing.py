@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sdqviz.array import Array
@@ -81,19 +81,29 @@ def to_bytes(
     if reduction is not None:
         recipe |= {"cut": reduction.cut.to_dict(), "input_quantizers": sorted(reduction.input_quantizers)}
     recipe["checksum"] = checksum(recipe, {name: value.tobytes() for name, value in tensors.items()})
-    return write_tensors(tensors, {RECIPE: _canonical(recipe)})
+    return write_tensors(tensors, {RECIPE: canonical(recipe)})
 
 
 def checksum(recipe: Mapping[str, Any], data: Mapping[str, bytes | memoryview]) -> str:
     """Return the SHA-256 of a recipe, its own ``checksum`` left out, and of the tensors' bytes by name."""
-    digest = hashlib.sha256(_canonical({key: value for key, value in recipe.items() if key != "checksum"}).encode())
+    return streamed_checksum(recipe, {name: (len(values), [values]) for name, values in data.items()})
+
+
+def streamed_checksum(
+    recipe: Mapping[str, Any], data: Mapping[str, tuple[int, Iterable[bytes | memoryview]]]
+) -> str:  # fmt: skip
+    """Return the same of tensors whose bytes, so many of each, come in pieces."""
+    digest = hashlib.sha256(canonical({key: value for key, value in recipe.items() if key != "checksum"}).encode())
     for name in sorted(data):
-        digest.update(f"|{name}|{len(data[name])}|".encode())
-        digest.update(data[name])
+        count, pieces = data[name]
+        digest.update(f"|{name}|{count}|".encode())
+        for piece in pieces:
+            digest.update(piece)
     return digest.hexdigest()
 
 
-def _canonical(recipe: Mapping[str, Any]) -> str:
+def canonical(recipe: Mapping[str, Any]) -> str:
+    """Return a recipe as the text that is stored."""
     return json.dumps(recipe, sort_keys=True, separators=(",", ":"))
 
 

@@ -28,7 +28,7 @@ from sdqviz.methods.calibrated.in_frame import (
     stored_bias,
 )  # fmt: skip
 from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
-from sdqviz.methods.frame_quantization import SHORT, SHORT_FACTOR
+from sdqviz.methods.frame_fields import SHORT, SHORT_FACTOR
 from sdqviz.methods.frame_vectors import walk_through
 from sdqviz.methods.method import CompressedLayer, LeftAlone, NewTensors, Task, check_layer_names
 from sdqviz.networks.layer import Layer, from_vectors

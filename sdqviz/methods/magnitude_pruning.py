@@ -68,6 +68,11 @@ class MagnitudePruning(MethodChoice):
         if self.bits is not None:
             candidates(self.alphabet, self.bits)
 
+    @property
+    def beyond_layer(self) -> str:
+        """The scope, where it is the whole network."""
+        return "scope network" if self.scope == "network" else ""
+
     def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
         """Return roughly how long sorting and packing take."""
         return sum(5e-7 * math.prod(shape) for shape in shapes)

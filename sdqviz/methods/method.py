@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
@@ -264,6 +264,21 @@ class MethodChoice(Choice):
     def stochastic(self) -> bool:
         """Whether levels are drawn at random, so that another seed gives other weights."""
         return False
+
+    @property
+    def beyond_layer(self) -> str:
+        """The setting that makes a layer's levels depend on other layers, such as a step for all; empty for none."""
+        return ""
+
+    def for_layer(self, name: str) -> Self:
+        """Return this choice with those of its values by layer that are of one layer."""
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        own = {
+            key: tuple(pair for pair in value if pair[0] == name)
+            for key, value in values.items()
+            if key.endswith("_by_layer")
+        }
+        return dataclasses.replace(self, **own)
 
     def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
         """Return roughly how long layers with weights of these shapes take, in seconds; infinite if it is not known.

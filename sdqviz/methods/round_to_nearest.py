@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from sdqviz.methods.calibrated.glance import layer_rows
 from sdqviz.methods.calibrated.path_following import PathFollowing, decode_layer
 from sdqviz.methods.calibrated.scale import AUTO, SHRINKS, Neurons, Scale, ScaleFit, candidates, fitted
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, check_layer_names, join_bias, split_bias
+from sdqviz.methods.pieces import Cut
 from sdqviz.networks.layer import Layer, from_vectors, to_vectors
 from sdqviz.progress import report, stop_if
 from sdqviz.quantizers import QUANTIZERS
@@ -28,6 +29,9 @@ from sdqviz.storage.bits import Packed
 
 AT_ONCE = 1 << 22
 """Numbers of a layer's error that exist at once."""
+
+PIECE = 1 << 18
+"""Weights of a piece of a layer, where it is compressed in pieces."""
 
 
 @METHODS.register
@@ -85,19 +89,48 @@ class RoundToNearest(MethodChoice):
             except InputError as error:
                 raise InputError(f"layer {layer.name}: {error}") from None
 
-    def _rounded(self, layer: Layer, bits: int, rows: Array | None) -> CompressedLayer:
+    def cut(self, shape: tuple[int, ...]) -> Cut | None:
+        """Return how a layer without groups can be cut in pieces: neurons, unless all share one step."""
+        if self.scale == "per-layer":
+            return None
+        return Cut("rows", max(1, PIECE // math.prod(shape[1:])), one_step=True)
+
+    def look(self, piece: Layer, seed: int) -> tuple[Look, ...]:
+        """Return what each alphabet would do to a piece of a layer."""
+        bits = int(dict(self.bits_by_layer).get(piece.name, self.bits))
+        neurons = self._neurons(piece)
+        tried = [(name, self._with(name, neurons, bits)) for name in candidates(self.alphabet, bits)]
+        return tuple(
+            Look(name, bits, row_errors(neurons - one.rounded), one.scale.zero_bits, neurons.size,
+                 int((one.rounded == 0).sum()))
+            for name, one in tried
+        )  # fmt: skip
+
+    def settled(self, looks: Sequence[tuple[Look, ...]], seed: int) -> Callable[[Layer], CompressedLayer]:
+        """Return what compresses a layer's pieces with the alphabet that is best for all of them together."""
+        merged = [Look.together(of_one) for of_one in zip(*looks, strict=True)]
+        best = min(merged, key=lambda look: look.cost)
+        own = dataclasses.replace(self, alphabet=best.alphabet)
+        mapped = best.count < best.bits * best.zeros  # a bit for each weight against the bits of the zeros
+        return lambda piece: own._rounded(piece, best.bits, None, mapped)
+
+    def _neurons(self, layer: Layer) -> Array:
+        neurons = to_vectors(layer.weight, layer.groups, "rows")
+        if self.biases == "quantized" and layer.bias is not None:
+            neurons = join_bias(neurons, layer.bias, layer.groups, "rows")
+        return neurons
+
+    def _rounded(self, layer: Layer, bits: int, rows: Array | None, mapped: bool | None = None) -> CompressedLayer:
         begun = time.perf_counter()
         with_bias = self.biases == "quantized" and layer.bias is not None
-        neurons = to_vectors(layer.weight, layer.groups, "rows")
-        if with_bias:
-            neurons = join_bias(neurons, layer.bias, layer.groups, "rows")
+        neurons = self._neurons(layer)
         tried = [self._with(name, neurons, bits) for name in candidates(self.alphabet, bits)]
         costs = [
             layer_error(neurons - one.rounded, rows) * 4.0 ** (one.scale.zero_bits / neurons.size) for one in tried
         ]
         best = tried[int(np.argmin(costs))]
         clipped = QUANTIZERS["nearest"]().overloaded(neurons.T, best.grid.spread(neurons.shape[1])).T
-        coded = coding.encode(best.rounded, best.grid, step_bits=int(self.step_bits))
+        coded = coding.encode(best.rounded, best.grid, step_bits=int(self.step_bits), mapped=mapped)
         weights, bias = split_bias(best.rounded, layer.groups, "rows") if with_bias else (best.rounded, None)
         step = best.grid.spread(neurons.shape[1]).step
         each = np.sqrt((step**2).mean(axis=0)) if step.ndim == 2 else step  # ½√N of it bounds a neuron's error
@@ -152,6 +185,49 @@ class RoundToNearest(MethodChoice):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Look:
+    """What an alphabet would do to some neurons.
+
+    Attributes
+    ----------
+    alphabet : str
+        Its name.
+    bits : int
+        Bits of a level.
+    errors : ndarray
+        ‖w − q‖² of each neuron.
+    zero_bits, count, zeros : int
+        Bits of its zero points; weights, and how many of them become zero.
+    """
+
+    alphabet: str
+    bits: int
+    errors: Array
+    zero_bits: int
+    count: int
+    zeros: int
+
+    @classmethod
+    def together(cls, looks: Sequence[Look]) -> Look:
+        """Return the look at the neurons of all of them."""
+        errors = np.concatenate([look.errors for look in looks])
+        zero_bits, count, zeros = (
+            sum(values) for values in zip(*((one.zero_bits, one.count, one.zeros) for one in looks), strict=True)
+        )
+        return cls(looks[0].alphabet, looks[0].bits, errors, zero_bits, count, zeros)
+
+    @property
+    def cost(self) -> float:
+        """The square error; four times as much is worth a bit a weight."""
+        return math.fsum(self.errors) * 4.0 ** (self.zero_bits / self.count)
+
+
+def row_errors(difference: Array) -> Array:
+    """Return the square norm of every row: their exact sum is the same however the rows were cut."""
+    return np.asarray((difference**2).sum(axis=1))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Rounded:
     """Neurons rounded to one alphabet."""
 
@@ -171,7 +247,7 @@ def layer_error(difference: Array, rows: Array | None) -> float:
         X of each group.
     """
     if rows is None:
-        return float((difference**2).sum())
+        return math.fsum(row_errors(difference))
     groups, count, width = rows.shape
     parts = difference.reshape(groups, -1, difference.shape[1])
     total, together = 0.0, max(1, AT_ONCE // count)

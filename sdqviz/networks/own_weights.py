@@ -22,7 +22,7 @@ from sdqviz.networks.network import Network
 from sdqviz.networks.state_file import fill, read_state
 from sdqviz.progress import Progress, ShouldStop
 from sdqviz.strict_json import shortened
-from sdqviz.tensor_file import Stored, open_tensors
+from sdqviz.tensor_file import Entry, Stored, open_tensors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,6 +35,9 @@ MOST_TENSORS = 20_000
 
 WEIGHTS_ALONE = "weights alone: no forward pass, so no accuracy and no output error; convolutions count as ungrouped"
 """What a reader of such a result must know."""
+
+AnyTensor = Stored | Entry
+"""A tensor of a file, whether the file is in memory or not."""
 
 FLOATS = ("F16", "BF16", "F32", "F64")
 
@@ -134,10 +137,7 @@ def _shelf(tensors: Mapping[str, Stored]) -> nn.Module:
 
     root = nn.Module()
     placed: set[str] = set()
-    matrices = [name for name, stored in tensors.items() if _is_matrix(stored)]
-    if not matrices:
-        raise InputError(f"weights must hold a tensor of two or four axes, got none among {len(tensors)}")
-    for (path, bias), name in sorted(((_place(name, tensors), name) for name in matrices), key=_in_order):
+    for path, name, bias in layers_of(tensors):
         _attach(root, path, _layer(tensors[name], None if bias is None else tensors[bias]))
         placed |= {name} if bias is None else {name, bias}
     for name, stored in tensors.items():
@@ -146,17 +146,32 @@ def _shelf(tensors: Mapping[str, Stored]) -> nn.Module:
     return root
 
 
+def layers_of(tensors: Mapping[str, AnyTensor]) -> list[tuple[str, str, str | None]]:
+    """Return the layers that tensors without their architecture make, in order: their path, weight and bias.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    matrices = [name for name, stored in tensors.items() if _is_matrix(stored)]
+    if not matrices:
+        raise InputError(f"weights must hold a tensor of two or four axes, got none among {len(tensors)}")
+    places = sorted(((_place(name, tensors), name) for name in matrices), key=_in_order)
+    return [(path, name, bias) for (path, bias), name in places]
+
+
 def _in_order(found: tuple[tuple[str, str | None], str]) -> list[tuple[bool, int, str]]:
     """Return what sorts paths: a module before the ones inside it, block 10 after block 9."""
     parts = found[0][0].split(".")
     return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
-def _is_matrix(stored: Stored) -> bool:
+def _is_matrix(stored: AnyTensor) -> bool:
     return stored.dtype in FLOATS and len(stored.shape) in (2, 4) and stored.size > 0
 
 
-def _place(name: str, tensors: Mapping[str, Stored]) -> tuple[str, str | None]:
+def _place(name: str, tensors: Mapping[str, AnyTensor]) -> tuple[str, str | None]:
     """Return the path of a weight's layer, and the name of its bias."""
     path = name.removesuffix(".weight")
     if path == name:

@@ -18,6 +18,9 @@ from sdqviz.error import InputError
 RUNS_HEADER = 5
 """Bytes before the runs of a map: how they are split, and how many there are."""
 
+AT_ONCE = 1 << 16
+"""Entries that are packed at once: whole bytes, whatever the bits."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Packed:
@@ -78,9 +81,15 @@ class Packed:
             return self._runs
         if self.bits == FLOAT_BITS:
             return np.ascontiguousarray(self.values, np.float32).reshape(-1).view(np.uint8)
-        flat = np.ascontiguousarray(self.values, np.uint32).reshape(-1)
+        flat = np.ascontiguousarray(self.values).reshape(-1)
         places = np.arange(self.bits, dtype=np.uint32)
-        return np.packbits(((flat[:, None] >> places) & 1).astype(np.uint8).reshape(-1), bitorder="little")
+        packed = np.empty(self.byte_count, np.uint8)
+        for start in range(0, flat.size, AT_ONCE):  # a bit takes a byte, or four, on its way
+            some = flat[start : start + AT_ONCE].astype(np.uint32)
+            place = start * self.bits // 8
+            bits = ((some[:, None] >> places) & 1).astype(np.uint8)
+            packed[place : place + -(-some.size * self.bits // 8)] = np.packbits(bits.reshape(-1), bitorder="little")
+        return packed
 
     @classmethod
     def from_bytes(cls, data: Array, shape: tuple[int, ...], bits: int, runs: bool = False) -> Packed:
@@ -107,6 +116,39 @@ class Packed:
         for place in range(bits):
             values += spread[:, place] * kind.type(1 << place)
         return cls(values.reshape(shape), bits)
+
+
+class Packer:
+    """Packs an array that comes in pieces, as `Packed.to_bytes` packs it whole.
+
+    Parameters
+    ----------
+    bits : int
+        Bits per entry.
+
+    Examples
+    --------
+    >>> packer = Packer(1)
+    >>> packer.add(np.array([0, 1])), packer.add(np.array([1, 1, 0, 1])), packer.to_bytes().tolist()
+    (None, None, [46])
+    """
+
+    def __init__(self, bits: int) -> None:
+        self.bits, self.size = bits, 0
+        self._done: list[Array] = []
+        self._rest: Array = np.zeros(0)
+
+    def add(self, values: Array) -> None:
+        """Add the entries that follow, in any shape."""
+        flat = np.concatenate([self._rest.astype(values.dtype), values.reshape(-1)])
+        whole = flat.size - flat.size % 8  # eight entries fill whole bytes
+        self._done.append(Packed(flat[:whole], self.bits).to_bytes())
+        self._rest = flat[whole:].copy()
+        self.size += values.size
+
+    def to_bytes(self) -> Array:
+        """Return the packed bytes of all entries so far."""
+        return np.concatenate([*self._done, Packed(self._rest, self.bits).to_bytes()])
 
 
 # -- maps of flags --------------------------------------------------------------------------------------

@@ -48,8 +48,9 @@ class Coded:
 
 
 def encode(
-    neurons: Array, grid: Grid | None, cut: float = 0.0, dead: Array | None = None, step_bits: int = FLOAT_BITS
-) -> Coded:
+    neurons: Array, grid: Grid | None, cut: float = 0.0, dead: Array | None = None, step_bits: int = FLOAT_BITS,
+    mapped: bool | None = None,
+) -> Coded:  # fmt: skip
     """Code neurons whose entries are 0, levels, or ±cut.
 
     Weights at dead inputs are left out, and counted as a map of the inputs. Of the remaining ones the zeros are left
@@ -68,6 +69,8 @@ def encode(
         Inputs of each group whose weights are all 0.
     step_bits : {16, 32}
         Bits of a stored step.
+    mapped : bool, optional
+        Whether zeros are left out, with a map at a bit a weight; by default where that is shorter.
 
     Returns
     -------
@@ -86,8 +89,11 @@ def encode(
     own = grid.spread(neurons.shape[1])
     step = np.broadcast_to(own.step.T if own.step.ndim == 2 else own.step[:, None], neurons.shape)
     codes = _codes(neurons, grid, step, cut, kept)
-    mask = Packed.flags(nonzero[kept])
-    masked = _is_masked(codes, mask, kept, nonzero, step)
+    if mapped is None:
+        mask = Packed.flags(nonzero[kept])
+        masked = _is_masked(codes, mask, kept, nonzero, step)
+    else:
+        mask, masked = Packed(nonzero[kept].astype(np.uint8), 1), mapped
     used = kept & nonzero if masked else kept
     if masked:
         stored["mask"] = mask
