@@ -46,6 +46,7 @@ with screen.page(
         show.panels(panels.overview(comparison, shown.answer, layer, ladder, page.ink), page)
         if shown.answer is not None:
             show.panels(panels.closely(shown.answer, layer, asked.vector, page.ink), page)
+        network.speed(page, shown)
         network.table(shown)
         show.say(page, "  \n".join(words.counts(report)), "caption")
         network.complete(shown)

@@ -14,6 +14,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from sdqviz.bounds.ladder import Ladder
 from sdqviz.compression.question import Question
+from sdqviz.compression.speed import LayerSpeed, in_frames, inference_speed
 from sdqviz.error import InputError
 from sdqviz.explore import spread, what_if
 from sdqviz.explore.comparison import Comparison
@@ -23,6 +24,7 @@ from sdqviz.explore.spread import Spread
 from sdqviz.explore.what_if import Answer
 from sdqviz.networks.own_weights import OwnNetwork
 from sdqviz.plots.network import errors as network_errors
+from sdqviz.plots.network.speed import draw_speed
 from sdqviz.ui import download, history, job, own, show
 from sdqviz.ui import kept as kept_choices
 from sdqviz.ui.network_form import Asked, fitting, outline
@@ -229,6 +231,22 @@ def seeds(asked: Asked, shown: Shown) -> Spread | None:
         st.caption(f"The same run with {asked.seeds} seeds:")
     slot.show()
     return None
+
+
+def speed(page: Page, shown: Shown) -> None:
+    """Offer to measure inference in the frame's domain, where layers are stored in one; draw what was measured."""
+    found = shown.answer
+    if found is None or not in_frames(found.compression):
+        return
+    slot: job.Job[tuple[LayerSpeed, ...]] = job.slot("speed")
+    st.markdown("**Speed**")
+    batch = int(st.segmented_control("Inputs at a time", [1, 16], default=1, required=True, key="_speed batch"))
+    wanted = (found.question, batch)
+    if st.button("Measure inference here", help="Seconds; on one thread, the dense layer and the frame in turns."):
+        slot.start(lambda progress, should_stop: inference_speed(found.compression, batch), wanted)
+    slot.show()
+    if slot.result is not None and slot.made_for == wanted:
+        show.panel(draw_speed(slot.result, batch, page.ink), page)
 
 
 def errors(page: Page, shown: Shown, layer: str) -> None:

@@ -1,4 +1,4 @@
-"""What inference in the frame's domain takes, beside torch in float32 and a plain product of bytes; one thread each."""
+"""Inference in the frame's domain beside torch in float32 and 8 bits and a plain loop over bytes; one thread each."""
 
 import time
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sdqviz.compression.speed import eight_bits
 from sdqviz.kernels.popcount import int8_product, round_inputs
 from sdqviz.path_following.row_frame import RowFrame
 from sdqviz.path_following.row_product import FrameRows, RowProduct
@@ -61,6 +62,7 @@ def test_runtime_against_float32_and_int8(size, batch, record_property):
     with torch.no_grad():
         times = {
             "torch float32": smallest(lambda: floats @ dense.T),
+            "torch int8": smallest(eight_bits(dense, floats)),
             "plain int8 loop": smallest(plain_bytes),
             "frame, whole": smallest(lambda: product(inputs)),
             "  transform": smallest(lambda: product.transformed(inputs)),
