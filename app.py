@@ -4,7 +4,8 @@ import streamlit as st
 
 from sdqviz.ui import launch
 
-app = st.App(launch.MAIN, lifespan=launch.lifespan)  # in this form `streamlit run` recognises it
+# in this form `streamlit run` recognises it
+app = st.App(launch.MAIN, lifespan=launch.lifespan, routes=[launch.healthz()])
 
 if __name__ == "__main__":
     app.run(config=launch.CONFIG)

@@ -289,3 +289,86 @@ def draw_parameters():
         return module.eval()
 
     return draw
+
+
+class Visitor:
+    """A visitor without a browser: speaks with the server as the page does, over a WebSocket.
+
+    Parameters
+    ----------
+    address : str
+        Of the server, ``http://…``.
+    cookie : str
+        What the browser would send.
+    """
+
+    def __init__(self, address: str, cookie: str = "") -> None:
+        self.address, self.cookie = address, cookie
+        self.widgets: dict[str, object] = {}
+        self.values: dict[str, object] = {}
+        self.texts: list[str] = []
+        self.page = self.query = ""
+
+    async def open(self, page: str, query: str = "") -> float:
+        """Open a page; return the seconds until it was whole."""
+        from websockets.asyncio.client import connect
+
+        self.page, self.query = page, query
+        self.socket = await connect(
+            f"{self.address.replace('http', 'ws')}/_stcore/stream", subprotocols=["streamlit"], max_size=None,
+            additional_headers={"Cookie": self.cookie} if self.cookie else {}, open_timeout=60, ping_timeout=None,
+        )  # fmt: skip
+        return await self.run()
+
+    async def close(self) -> None:
+        await self.socket.close()
+
+    async def set(self, label: str, value: object, field: str = "double_value") -> float:
+        """Give the control of that label a value (``field`` of its state); return the seconds until the answer."""
+        kept = self.values
+        if not field.startswith("trigger"):
+            kept[self.widgets[label].id] = (field, value)
+        return await self.run({**kept, self.widgets[label].id: (field, value)})
+
+    async def run(self, values: dict[str, tuple[str, object]] | None = None) -> float:
+        """Let the page's script run; return the seconds until the last word."""
+        from streamlit.proto.BackMsg_pb2 import BackMsg
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+        message = BackMsg()
+        state = message.rerun_script
+        state.query_string, state.page_name = self.query, self.page
+        state.context_info.url = f"{self.address}/{self.page}"
+        for name, (field, value) in (self.values if values is None else values).items():
+            widget = state.widget_states.widgets.add(id=name)
+            if field.endswith("array_value"):
+                getattr(widget, field).data.extend(value)
+            else:
+                setattr(widget, field, value)
+        begun = time.monotonic()
+        await self.socket.send(message.SerializeToString())
+        self.texts = []
+        while True:
+            found = ForwardMsg()
+            found.ParseFromString(await self.socket.recv())
+            kind = found.WhichOneof("type")
+            if kind == "delta" and found.delta.WhichOneof("type") == "new_element":
+                self._see(found.delta.new_element)
+            elif kind == "page_info_changed":
+                self.query = found.page_info_changed.query_string
+            elif kind == "script_finished" and found.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY:
+                return time.monotonic() - begun
+
+    def _see(self, element: object) -> None:
+        kind = element.WhichOneof("type")
+        shown = getattr(element, kind)
+        if hasattr(shown, "label") and hasattr(shown, "id"):
+            self.widgets[shown.label] = shown
+        if kind == "exception":
+            self.texts.append(f"{shown.type}: {shown.message}")
+        self.texts.append(str(getattr(shown, "body", "")))
+
+
+@pytest.fixture(scope="session")
+def visitor():
+    return Visitor

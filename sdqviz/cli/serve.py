@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -24,8 +25,12 @@ def serve(
         list[str] | None,
         typer.Option(help="A network of your own, my_file.py:make, to stand in every box; its code is run now."),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes behind the port; each visitor stays with one of them.")
+    ] = 1,
 ) -> None:
     """Serve the pages until Ctrl-C."""
+    from sdqviz.ui import front
     from sdqviz.ui.launch import launch
 
     _require_free(address, port)
@@ -35,7 +40,16 @@ def serve(
         typer.echo(f"{given} is in the boxes; its page: http://{_reachable(address)}:{port}/{page}", err=True)
     if browser and _has_screen():
         threading.Thread(target=_open_when_ready, args=(address, port, page), daemon=True).start()
-    launch(address=address, port=port)
+    if workers == 1:
+        launch(address=address, port=port)
+    else:
+        front.serve(address, port, workers, functools.partial(_alone, network or []))
+
+
+def _alone(networks: list[str], port: int) -> list[str]:
+    """Return the command of one of several processes, which only this computer reaches."""
+    given = [part for one in networks for part in ("--network", one)]
+    return [sys.executable, "-m", "sdqviz.cli.main", "app", "--no-browser", "--port", str(port), *given]
 
 
 def _require_free(address: str, port: int) -> None:

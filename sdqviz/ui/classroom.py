@@ -19,12 +19,9 @@ from sdqviz.lessons.lesson import Lesson
 from sdqviz.lessons.room import MOST_GUESSES, Room, Rooms, proposal
 from sdqviz.plots import lesson as plots
 from sdqviz.plots.guesses import draw_guesses
+from sdqviz.ui import front, learn, presenter, show
 from sdqviz.ui import kept as choices
-from sdqviz.ui import learn, presenter, show
 from sdqviz.ui.screen import Page
-
-SHARED = "SDQVIZ_ROOMS"
-"""Environment variable with the file in which several processes behind one port keep their rooms."""
 
 WORD = "class"
 """Name of the room in the link."""
@@ -38,7 +35,7 @@ _VISITOR = "_class visitor"
 @functools.cache
 def rooms() -> Rooms:
     """Return the rooms of this server."""
-    return Rooms(os.environ.get(SHARED, ":memory:"))
+    return Rooms(os.environ.get(front.ROOMS, ":memory:"))
 
 
 def enter(page: Page) -> Room | None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+
+from sdqviz.ui import front
+from sdqviz.version import __version__
 
 # Sessions share the cores. On small matrices two BLAS threads gain nothing alone, and wait for each other (up to a
 # thousand times the work) when the cores are taken. Read when numpy loads, hence before it.
@@ -45,18 +50,82 @@ def launch(address: str = "127.0.0.1", port: int = 8501) -> None:
     """
     import streamlit as st
 
-    app = st.App(MAIN, lifespan=lifespan)
-    app.run(config=CONFIG | {"server.address": address, "server.port": port})
+    app = st.App(MAIN, lifespan=lifespan, routes=[healthz()], middleware=sticky())
+    quiet = {"logger.hideWelcomeMessage": True} if front.WORKER in os.environ else {}  # its port is nobody's business
+    app.run(config=CONFIG | {"server.address": address, "server.port": port} | quiet)
+
+
+def healthz() -> Any:
+    """Return the route ``/healthz``: 200 and a few words in JSON while visitors are served."""
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    async def answer(_request: Any) -> JSONResponse:
+        return JSONResponse(health(), headers={"Cache-Control": "no-store"})
+
+    return Route(front.HEALTH, answer)
+
+
+def health() -> dict[str, Any]:
+    """Return what a probe is told of this process: no more than that it works, its version and how many visit."""
+    from streamlit.runtime import Runtime
+
+    sessions = Runtime.instance()._session_mgr.num_active_sessions() if Runtime.exists() else 0
+    return {"status": "ok", "version": __version__, "visitors": sessions}
+
+
+def sticky() -> list[Any]:
+    """Return what gives visitors the cookie that brings them back to this process, if it is one of several."""
+    from starlette.middleware import Middleware
+
+    number = os.environ.get(front.WORKER)
+    return [] if number is None else [Middleware(Sticky, number=number)]
+
+
+class Sticky:
+    """Gives a visitor the cookie of this process.
+
+    Parameters
+    ----------
+    app : callable
+        The application (ASGI).
+    number : str
+        The process.
+    """
+
+    def __init__(self, app: Any, number: str) -> None:
+        self._app = app
+        self._given = f"{front.COOKIE}={number}".encode()
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Answer a request."""
+        known = any(name == b"cookie" and self._given in value for name, value in scope.get("headers", ()))
+
+        async def tell(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start" and not known:
+                cookie = (b"set-cookie", self._given + b"; Path=/; HttpOnly; SameSite=Lax")
+                message = message | {"headers": [*message.get("headers", ()), cookie]}
+            await send(message)
+
+        await self._app(scope, receive, tell if scope["type"] == "http" else send)
 
 
 @contextlib.asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     """Compile the kernels in the background while the first visitor reads."""
     threading.Thread(target=_warm_up, name="sdqviz warm-up", daemon=True).start()
+    if front.WORKER in os.environ:
+        threading.Thread(target=_end_with_the_front, name="sdqviz front", daemon=True).start()
     yield {}
     from sdqviz.ui import job
 
     job.stop_all()
+
+
+def _end_with_the_front() -> None:
+    """Wait until the process that hands visitors on has gone, however it ended, and end too."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _warm_up() -> None:
