@@ -128,11 +128,11 @@ def _pareto(nets: int, output: Path) -> str:
 
 def _geta(output: Path, only: Sequence[str], record: bool) -> str:
     """Run the cases of joint pruning and quantization; return the table and where everything is."""
-    from sdqviz.experiments import geta_figures
+    from sdqviz.experiments import geta_figures, geta_tables
 
     with interruptible() as should_stop, Meter() as meter:
         found = geta_figures.reproduce(output, only, meter, should_stop)
-    text = geta_figures.table(found)
+    text = f"{geta_tables.summary(found)}\n\n{geta_tables.table(found)}"
     (output / "geta.md").write_text(text + "\n", encoding="utf-8")
     shipped = [file.name for file in geta_figures.ship(found)] if record else []
     added = f"; recorded in the assets: {', '.join(shipped)}" if shipped else ""

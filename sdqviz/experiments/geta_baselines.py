@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sdqviz.array import FLOAT_BITS
 from sdqviz.compression.compress import Compression, compress
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sdqviz.methods.geta import Geta
+    from sdqviz.networks.dataset import Dataset
+    from sdqviz.networks.learned_quantizer import LearnedQuantizer
 
 BASELINE_BITS = 8
 """Bits to which the fine-tuned baseline is rounded, weights and activations."""
@@ -39,24 +42,29 @@ def baselines(
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> Iterator[Beside]:
-    """Yield what else could be done with the same network: pruning by size with fine-tuning, and no training at all.
+    """Yield what else could be done with the same network.
+
+    Pruning by size, fine-tuned and then rounded, or trained with as many bits for every layer; and no training at all.
 
     Parameters
     ----------
     network : Network
         The original.
     method : Geta
-        What was run; the first baseline gets its sparsity, optimizer, steps and data.
+        What was run; baselines that are trained get its sparsity, optimizer, steps and data.
     made : Compression
-        What came of it; the other baselines get its BOPs.
+        What came of it; all but the first baseline get its BOPs.
     progress, should_stop : callable, optional
         As everywhere.
     """
     seed, budget = made.report.seed, made.report.relative_bops
-    small = fine_tuned(network, method, seed, part(progress, 0.0, 0.8), should_stop)
+    small = fine_tuned(network, method, seed, part(progress, 0.0, 0.3), should_stop)
     yield rounded(network, small, BASELINE_BITS, BASELINE_BITS, method.sparsity, seed)
     left = cost.count(small).total / cost.count(network).total
-    yield rounded(network, small, *affordable_bits(budget / left), method.sparsity, seed)
+    bits = affordable_bits(budget / left)
+    yield rounded(network, small, *bits, method.sparsity, seed)
+    if min(bits) >= 2:
+        yield _trained_with_bits(network, method, bits, seed, part(progress, 0.3, 0.8), should_stop)
     weight_bits, input_bits = affordable_bits(budget)
     for place, name in enumerate(("round-to-nearest", "gpfq")):
         report(progress, 0.8 + 0.1 * place, 1.0, f"beside: {name}")
@@ -119,6 +127,31 @@ def _untrained(
     )
 
 
+def _trained_with_bits(
+    network: Network,
+    method: Geta,
+    bits: tuple[int, int],
+    seed: int,
+    progress: Progress | None,
+    should_stop: ShouldStop | None,
+) -> Beside:
+    """Remove the smallest units, then train with the same bits for every layer."""
+    small = fine_tuned(network, method, seed, progress, should_stop, bits)
+    weights = {f"{layer.name}.weight" for layer in network.layers}
+    sizes = {name: tensor.numel() for name, tensor in small.module.state_dict().items()}
+    levels = sum(size for name, size in sizes.items() if name in weights)
+    exact = sum(sizes.values()) - levels + len(weights)  # one step d for each weight
+    numbers = sum(tensor.numel() for tensor in network.module.state_dict().values())
+    return _beside(
+        f"Smallest units removed, trained at {bits[0]} bits, activations {bits[1]}",
+        network,
+        small,
+        {layer.name: float(bits[0]) for layer in network.layers},
+        (bits[0] * levels + FLOAT_BITS * exact) / numbers,
+        method.sparsity,
+    )
+
+
 def _beside(
     label: str, original: Network, found: Network, bits: Mapping[str, float], per_weight: float, sparsity: float
 ) -> Beside:
@@ -161,6 +194,7 @@ def fine_tuned(
     seed: int = 0,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
+    bits: tuple[int, int] | None = None,
 ) -> Network:
     """Remove the smallest units by their norm, and train what is left just as long.
 
@@ -177,56 +211,100 @@ def fine_tuned(
         Decides the order of the inputs.
     progress, should_stop : callable, optional
         As everywhere.
+    bits : (int, int), optional
+        Bits of all weights and all activations, each at least 2: what is left is then trained with learned quantizers
+        that keep them from the first step to the last.
 
     Returns
     -------
     Network
-        The smaller network in float32.
+        The smaller network in float32, its weights on their levels where there are bits.
     """
+    from sdqviz.networks.learned_quantizer import without_weight_quantizers
+
+    if network.dataset is None:
+        raise InputError("dataset must be given to the network to train it, got none")
+    module = _without_smallest(network, method).eval()
+    fixed = [] if bits is None else _quantizers(module, network, seed, *bits)
+    _train(module.requires_grad_(True), fixed, network.dataset, method, seed, progress, should_stop)
+    without_weight_quantizers(module)
+    return network.with_module(module.eval().requires_grad_(False))
+
+
+def _quantizers(
+    module: nn.Module, network: Network, seed: int, weight_bits: int, input_bits: int
+) -> list[tuple[LearnedQuantizer, int]]:
+    """Put quantizers on all layers, as a run does; return each with its bits."""
+    from sdqviz.methods.geta.quantized import observe
+    from sdqviz.networks.learned_quantizer import LearnedQuantizer, quantize_input, quantize_weight
+
+    assert network.dataset is not None
+    found = []
+    for name, (_, largest) in observe(network, network.dataset.calibration(calibration_size(network), seed)).items():
+        layer: Any = module.get_submodule(name)
+        quantize_weight(layer, LearnedQuantizer.for_weight(layer.weight, weight_bits))
+        quantize_input(layer, LearnedQuantizer.for_activations(largest, input_bits))
+        found += [(layer.weight_quantizer, weight_bits), (layer.input_quantizer, input_bits)]
+    return found
+
+
+def _train(
+    module: nn.Module,
+    fixed: Sequence[tuple[LearnedQuantizer, int]],
+    data: Dataset,
+    method: Geta,
+    seed: int,
+    progress: Progress | None,
+    should_stop: ShouldStop | None,
+) -> None:
+    """Train in place, on one thread; quantizers learn their ranges and exponents, and keep their bits."""
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
 
     from sdqviz.methods.geta.batches import Batches
     from sdqviz.networks.forward import main_tensor
 
-    if network.dataset is None:
-        raise InputError("dataset must be given to the network to train it, got none")
-    module = _without_smallest(network, method.sparsity).eval().requires_grad_(True)
     kinds: dict[str, Callable[..., Any]] = {
         "sgd": lambda p: torch.optim.SGD(p, method.rate, momentum=method.momentum),
         "adam": lambda p: torch.optim.Adam(p, method.rate),
         "adamw": lambda p: torch.optim.AdamW(p, method.rate, weight_decay=method.decay),
     }
-    optimizer = kinds[method.optimizer](module.parameters())
-    batches, plan = Batches(network.dataset, method.batch, seed), method.plan
-    norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
+    learned = [number for one, _ in fixed for number in (one.reach, one.exponent)]
+    other = {id(number) for one, _ in fixed for number in one.parameters()}
+    ordinary = {"params": [one for one in module.parameters() if id(one) not in other], "weight": method.rate}
+    own = {"params": learned, "weight": method.quantizer_rate, "weight_decay": 0.0}
+    optimizer = kinds[method.optimizer]([ordinary, own] if learned else [ordinary])
+    batches, plan = Batches(data, method.batch, seed), method.plan
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for part in norms:
-            part.train()
+        for part in module.modules():
+            if isinstance(part, _BatchNorm):
+                part.train()
         for step in range(plan.steps):
             stop_if(should_stop)
             if step % 20 == 0:
                 report(progress, step, plan.steps, f"beside: fine-tuning, step {step + 1} of {plan.steps}")
             for group in optimizer.param_groups:
-                group["lr"] = method.rate * plan.rate_share(step)
+                group["lr"] = group["weight"] * plan.rate_share(step)
             inputs, labels = batches.of(step)
-            optimizer.zero_grad()
+            module.zero_grad()
             torch.autograd.backward(torch.nn.functional.cross_entropy(main_tensor(module(inputs)), labels))
             optimizer.step()
+            for one, bits in fixed:
+                one.keep_positive()
+                one.set_bits(bits)
     finally:
         torch.set_num_threads(threads)
-    return network.with_module(module.eval().requires_grad_(False))
 
 
-def _without_smallest(network: Network, sparsity: float) -> nn.Module:
-    """Cut out the units with the smallest Euclidean norm; one of each group stays."""
+def _without_smallest(network: Network, method: Geta) -> nn.Module:
+    """Cut out as many units as the method would, those with the smallest Euclidean norm."""
     import torch
 
     from sdqviz.methods.geta.flat import FlatParameters, Units
     from sdqviz.methods.geta.saliency import Sums, least_salient, magnitude
-    from sdqviz.methods.geta.stages import redundant_count
+    from sdqviz.methods.geta.stages import redundant_counts
     from sdqviz.pruning import dependency, removal
 
     graph = dependency.groups(network)
@@ -237,5 +315,6 @@ def _without_smallest(network: Network, sparsity: float) -> nn.Module:
     sizes = magnitude(Sums.of(values, torch.zeros_like(values), units.unit, len(units.group)))
     free = torch.ones(len(units.group), dtype=torch.bool)
     gone = torch.zeros_like(free)
-    gone[least_salient(sizes, units.group, free, redundant_count(sparsity, units.counts))] = True
+    count, most = redundant_counts(method.sparsity, units.counts, method.scope)
+    gone[least_salient(sizes, units.group, free, count, most)] = True
     return removal.remove(network.module, graph.recipe(units.by_group(gone)))

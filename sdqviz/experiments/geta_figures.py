@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,6 @@ from sdqviz.progress import Progress, ShouldStop, part, report
 if TYPE_CHECKING:
     from sdqviz.methods.geta import Geta
     from sdqviz.networks.catalogue.network_choice import NetworkChoice
-
-SOURCE = "Qu et al., arXiv 2502.16638"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -126,7 +123,7 @@ def _nobody(_: Recording) -> None:
     """Listen to a recording that is only wanted at the end."""
 
 
-# -- the table --------------------------------------------------------------------------------------------
+# -- the cases --------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,28 +245,3 @@ def ship(recordings: Mapping[str, Recording]) -> list[Path]:
             files.append(folder / f"{name}.json.gz")
     asset.write_manifest()
     return files
-
-
-def table(recordings: Mapping[str, Recording]) -> str:
-    """Return the cases as a table in Markdown: test accuracy, relative BOPs and bits per original number."""
-    lines = [
-        f"GETA ({SOURCE}) beside other ways to the same sparsity or the same BOPs; accuracy on all test images",
-        "",
-        "| run | way | accuracy | to float | relative BOPs | bits per number |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, recording in recordings.items():
-        told, before = recording.report, recording.accuracy_before
-        if told is None or before is None:
-            continue
-        rows: list[tuple[str, float, float, float]] = [("float", before, 1.0, 32.0)]
-        rows.append(("GETA", told["accuracy_after"], told["relative_bops"], told["bits_per_weight"]))
-        for one in recording.beside:
-            accuracy = math.nan if one.accuracy is None else one.accuracy
-            rows.append((one.label, accuracy, one.relative_bops, one.bits_per_weight))
-        for label, accuracy, share, bits in rows:
-            difference = 100 * (accuracy - before)
-            lines.append(
-                f"| {name} | {label} | {100 * accuracy:.2f} % | {difference:+.2f} | {100 * share:.2f} % | {bits:.2f} |"
-            )
-    return "\n".join(lines)

@@ -14,6 +14,9 @@ from sdqviz.error import InputError
 FINEST_BITS = 24
 """A step never becomes finer than at this many bits: beyond them float32 cannot tell levels apart."""
 
+LEAST_REACH, LEAST_EXPONENT = 1e-6, 0.05
+"""q_m and t stay above these while they are learned: a plain step may pass zero."""
+
 ACTIVATION_MARGIN = 1.05
 """The range of an activation quantizer starts this much above the largest value seen."""
 
@@ -136,6 +139,12 @@ class LearnedQuantizer(nn.Module):
         """Set d so that there are b bits; q_m and t stay."""
         with torch.no_grad():
             self.step.copy_(step_of(self.reach, self.exponent, bits))
+
+    def keep_positive(self) -> None:
+        """Keep q_m and t above zero after a plain step."""
+        with torch.no_grad():
+            self.reach.clamp_(min=LEAST_REACH)
+            self.exponent.clamp_(min=LEAST_EXPONENT)
 
     def extra_repr(self) -> str:
         """Show the bits and the range."""

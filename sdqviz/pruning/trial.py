@@ -87,7 +87,8 @@ class Trial:
         good = [place for place in graph.prunable if place not in bad]
         bad += self._failing(graph, good, _half)
         numbers = {path: follows for path, follows in graph.numbers.items() if follows[0] not in bad}
-        return dataclasses.replace(graph, numbers=numbers), sorted(bad)
+        graph = dataclasses.replace(graph, numbers=numbers)
+        return self._truthful(graph, [place for place in good if place not in bad]), sorted(bad)
 
     def _failing(self, graph: DependencyGraph, places: list[int], choose: Any) -> list[int]:
         """Remove units of all groups, then of fewer, until those are found for which the network fails."""
@@ -102,6 +103,23 @@ class Trial:
             else:
                 pending += [some[: len(some) // 2], some[len(some) // 2 :]]
         return sorted(bad)
+
+    def _truthful(self, graph: DependencyGraph, places: list[int]) -> DependencyGraph:
+        """Let counts and widths of heads follow where the code would do without: they are to say what is there."""
+        for place in places:
+            group = graph.groups[place]
+            if all(len(one.index) == group.units for one in group.dependencies):  # units of one entry are no heads
+                continue
+            told = {
+                one.path: (place, one.value)
+                for one in self._numbers(graph, place)
+                if one.path not in graph.numbers and "head" in one.name[1] and (one.width or not _is_size(one.name[1]))
+            }
+            changed = dataclasses.replace(graph, numbers={**graph.numbers, **told})
+            tries = ({place: choose(group.units, place)} for choose in (_first, _half))
+            if told and not any(self._failure(changed, removed) for removed in tries):
+                graph = changed
+        return graph
 
     # -- numbers that follow ------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import sdqviz as sq
-from sdqviz.experiments import geta_baselines, geta_figures
+from sdqviz.experiments import geta_baselines, geta_figures, geta_tables
 from sdqviz.methods.geta import recording as recordings
 from sdqviz.methods.geta.recording import Recording
 from sdqviz.networks import cost
@@ -53,7 +53,7 @@ def test_fine_tuned_baseline_removes_the_smallest_and_learns():
     network = small()
     sizes = np.array([*network.module[0].weight.square().sum(1).numpy()]) + network.module[0].bias.square().numpy()
     sizes += network.module[1].weight.square().numpy() + network.module[1].bias.square().numpy()
-    module = geta_baselines._without_smallest(network, 0.5)
+    module = geta_baselines._without_smallest(network, GETA(**SHORT))
     kept = np.sort(np.argsort(sizes)[6:])
     torch.testing.assert_close(module[0].weight, network.module[0].weight[kept])
     torch.testing.assert_close(module[3].weight, network.module[3].weight[:, kept])
@@ -64,6 +64,24 @@ def test_fine_tuned_baseline_removes_the_smallest_and_learns():
     # half of the products are left, at 8 × 8 and at 2 × 3 of 32 × 32 bits
     assert fine.relative_bops == pytest.approx(0.5 / 16) and coarse.relative_bops == pytest.approx(0.5 * 6 / 1024)
     assert fine.sparsity == 0.5 and coarse.bits_per_weight < fine.bits_per_weight < 16
+
+
+def test_trained_with_bits_keeps_them_and_counts_what_is_stored():
+    network, method = small(), GETA(**{**SHORT, "cool_down_steps": 60}, rate=0.02)
+    tuned = geta_baselines.fine_tuned(network, method, bits=(3, 4))
+    assert tuned.accuracy() > max(0.8, network.accuracy())
+    for layer in (tuned.module[0], tuned.module[3]):
+        assert type(layer) is nn.Linear and layer.input_quantizer.whole_bits == 4
+        levels = torch.unique(layer.weight.abs())  # 0 and three steps at most
+        assert len(levels) <= 4
+        shares = (levels / levels[-1]).numpy()  # the largest is the first, second or third step
+        assert any(np.allclose(k * shares, np.round(k * shares), atol=1e-5) for k in (1, 2, 3))
+    one = geta_baselines._trained_with_bits(network, method, (3, 4), 0, None, None)
+    assert one.accuracy == tuned.accuracy() and one.relative_bops == pytest.approx(0.5 * 12 / 1024)
+    # 6·6 + 6·3 levels of 3 bits; in float a step a layer, 6 + 3 biases, 4·6 of the normalisation and its counter, and
+    # three numbers for what enters each layer
+    numbers = 6 * 12 + 12 * 3 + 12 + 3 + 4 * 12 + 1
+    assert one.bits_per_weight == pytest.approx((54 * 3 + 32 * (2 + 9 + 25 + 6)) / numbers)
 
 
 def shipped(name):
@@ -87,15 +105,16 @@ def test_recording_holds_report_and_baselines(tmp_path):
     assert [one.label for one in recording.beside] == [
         "Smallest units removed, fine-tuned, 8 bits, activations 8",
         "Smallest units removed, fine-tuned, 3 bits, activations 3",
+        "Smallest units removed, trained at 3 bits, activations 3",
         "Rounding to nearest, 2 bits, activations 3",
         "GPFQ, 2 bits, activations 3",
     ]
-    assert all(one.relative_bops == pytest.approx(6 / 1024) for one in recording.beside[2:])
+    assert all(one.relative_bops == pytest.approx(6 / 1024) for one in recording.beside[3:])
     assert 6 / 1024 <= recording.report["relative_bops"] < 9 / 1024
     recording.save(tmp_path / "one.json.gz")
     assert json.dumps(Recording.load(tmp_path / "one.json.gz").to_dict()) == json.dumps(recording.to_dict())
-    table = geta_figures.table({"fnn": recording})
-    assert table.count("| fnn |") == 6 and "GETA" in table
+    table = geta_tables.table({"fnn": recording})
+    assert table.count("| fnn |") == 7 and "GETA" in table
 
 
 def test_finished_cases_are_not_run_again(tmp_path):

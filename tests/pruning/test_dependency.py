@@ -165,6 +165,32 @@ def test_heads_share_units(draw_parameters):
     assert found.numbers["blocks.0.attention.heads"] == (found.groups.index(group), 4)
 
 
+class Inferred(nn.Module):
+    """Attention that works out how many heads there are from their width, and keeps the count beside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.head_dim, self.all_heads_dim, self.rounds = 3, 4, 12, 3
+        self.ask, self.key, self.value = nn.Linear(5, 12), nn.Linear(5, 12), nn.Linear(5, 12)
+        self.output = nn.Linear(12, 2)
+
+    def forward(self, tokens):
+        split = [one(tokens).unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for one in self._all()]
+        return self.output(nn.functional.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2))
+
+    def _all(self):
+        return self.ask, self.key, self.value
+
+
+def test_counts_of_heads_are_true_after_a_cut_that_does_without_them(draw_parameters):
+    module = draw_parameters(Inferred())
+    found = groups(module, torch.randn(2, 6, 5))
+    place = next(place for place in found.prunable if found.groups[place].units == 3)
+    smaller = found.cut(module, {place: [1]})
+    assert (smaller.heads, smaller.head_dim, smaller.all_heads_dim, smaller.rounds) == (2, 4, 8, 3)
+    assert module.heads == 3
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_batch_is_never_taken_for_channels(batch, draw_parameters):
     # batches as large as a number of channels, heads or patches

@@ -11,7 +11,7 @@ from torch import Tensor
 from sdqviz.methods.geta.flat import INPUT, FlatParameters, Units
 from sdqviz.methods.geta.saliency import Sums, least_salient, saliency
 from sdqviz.methods.geta.stages import COOL_DOWN, JOINT, PROJECTION, Plan
-from sdqviz.networks.learned_quantizer import FINEST_BITS, bits_of, step_of
+from sdqviz.networks.learned_quantizer import FINEST_BITS, LEAST_EXPONENT, LEAST_REACH, bits_of, step_of
 
 if TYPE_CHECKING:
     from sdqviz.methods.geta.settings import Settings
@@ -156,8 +156,8 @@ class Qasso:
         Stages and periods.
     choice : Settings
         Rates, bits and the safeguard.
-    count : int
-        K, how many units go.
+    count, most : int and list of int
+        K, how many units go, and how many of each group may.
 
     Attributes
     ----------
@@ -177,8 +177,11 @@ class Qasso:
     one d for all of them, and each keeps it within its own range of bits.
     """
 
-    def __init__(self, flat: FlatParameters, units: Units, plan: Plan, choice: Settings, count: int) -> None:
-        self.flat, self.units, self.plan, self.choice, self.count = flat, units, plan, choice, count
+    def __init__(
+        self, flat: FlatParameters, units: Units, plan: Plan, choice: Settings, count: int, most: list[int]
+    ) -> None:
+        self.flat, self.units, self.plan, self.choice = flat, units, plan, choice
+        self.count, self.most = count, most
         self.taken = 0
         self.ascents = 0
         self.redundant = torch.zeros(len(units.group), dtype=torch.bool)
@@ -239,8 +242,8 @@ class Qasso:
     def _keep_positive(self) -> None:
         """Keep q_m and t above zero, and d above what float32 can resolve: a plain step may pass zero."""
         flat = self.flat
-        flat.reaches.clamp_(min=1e-6)
-        flat.exponents.clamp_(min=0.05)
+        flat.reaches.clamp_(min=LEAST_REACH)
+        flat.exponents.clamp_(min=LEAST_EXPONENT)
         flat.steps.clamp_(min=step_of(flat.reaches, flat.exponents, FINEST_BITS))
 
     @property
@@ -271,7 +274,7 @@ class Qasso:
         scores = torch.zeros(len(units.group), dtype=torch.float64)
         kept = Sums(*(getattr(sums, field.name)[free] for field in dataclasses.fields(sums)))
         scores[free] = saliency(kept)
-        chosen = least_salient(scores, units.group, free, more)
+        chosen = least_salient(scores, units.group, free, more, self.most)
         marked = torch.zeros_like(self.redundant)
         marked[chosen] = True
         self.redundant |= marked

@@ -17,7 +17,7 @@ from sdqviz.methods.geta.flat import WEIGHT, FlatParameters, Units
 from sdqviz.methods.geta.qasso import Qasso
 from sdqviz.methods.geta.quantized import quantize
 from sdqviz.methods.geta.settings import Settings
-from sdqviz.methods.geta.stages import redundant_count
+from sdqviz.methods.geta.stages import redundant_counts
 from sdqviz.networks.dataset import Dataset
 from sdqviz.networks.forward import main_tensor
 from sdqviz.networks.network import Network
@@ -66,9 +66,9 @@ class Run:
         self.left_alone = quantize(self.module, network, choice, calibration)
         self.flat = FlatParameters(self.module)
         units = Units.of(self.graph, self.flat)
-        self.count = redundant_count(choice.sparsity, units.counts)
+        self.count, most = redundant_counts(choice.sparsity, units.counts, choice.scope)
         self.plan = choice.plan
-        self.optimizer = Qasso(self.flat, units, self.plan, choice, self.count)
+        self.optimizer = Qasso(self.flat, units, self.plan, choice, self.count, most)
         self.batches = Batches(data, choice.batch, seed)
         self.seconds = 0.0
         self.loss = float("nan")

@@ -77,7 +77,7 @@ def saliency(sums: Sums) -> Tensor:
     return total / len(SCORES)
 
 
-def least_salient(scores: Tensor, group: Tensor, free: Tensor, count: int) -> Tensor:
+def least_salient(scores: Tensor, group: Tensor, free: Tensor, count: int, most: list[int]) -> Tensor:
     """Return the least salient units that may go, in the order of their scores.
 
     Parameters
@@ -85,24 +85,27 @@ def least_salient(scores: Tensor, group: Tensor, free: Tensor, count: int) -> Te
     scores : Tensor, shape (units,)
         Of every unit.
     group : Tensor of int64, shape (units,)
-        The group of each unit; one unit of each group stays.
+        The group of each unit.
     free : Tensor of bool, shape (units,)
         Units that are not marked yet.
     count : int
         How many to take.
+    most : list of int
+        Units that each group may lose, those that are marked already included.
 
     Returns
     -------
     Tensor of int64, shape (count,)
     """
-    left = torch.bincount(group[free], minlength=int(group.max()) + 1).tolist()
+    marked = torch.bincount(group[~free], minlength=len(most)).tolist()
+    left = [limit - gone for limit, gone in zip(most, marked, strict=True)]
     candidates = torch.nonzero(free).reshape(-1)
     order = candidates[torch.argsort(scores[candidates], stable=True)]
     taken: list[int] = []
     for unit, of in zip(order.tolist(), group[order].tolist(), strict=True):
         if len(taken) == count:
             break
-        if left[of] > 1:
+        if left[of] > 0:
             left[of] -= 1
             taken.append(unit)
     return torch.tensor(taken, dtype=torch.int64)

@@ -21,6 +21,13 @@ class Settings(MethodChoice):
         minimum=0.01,
         maximum=0.99,
     )
+    scope: str = field(
+        "network",
+        label="Least salient of",
+        help="The whole network, as published, or each group loses this share. Where units differ in size, as heads "
+        "and single channels do, the whole network gives up the small ones first.",
+        options=("network", "group"),
+    )
     bits_low: int = field(3, label="Fewest bits b_l", help="No quantizer ends with fewer bits.", minimum=2, maximum=16)
     bits_high: int = field(
         10, label="Most bits b_u", help="Bits at the start; no quantizer ends with more.", minimum=2, maximum=16

@@ -95,8 +95,8 @@ def _ends(steps: int, periods: int) -> list[int]:
     return [steps * (index + 1) // periods for index in range(periods)]
 
 
-def redundant_count(sparsity: float, units: list[int]) -> int:
-    """Return K, the number of units to remove in all.
+def redundant_counts(sparsity: float, units: list[int], scope: str = "network") -> tuple[int, list[int]]:
+    """Return K, the number of units to remove in all, and the most that each group may lose of them.
 
     Parameters
     ----------
@@ -104,23 +104,32 @@ def redundant_count(sparsity: float, units: list[int]) -> int:
         Share of all units that is to go, strictly between 0 and 1.
     units : list of int
         Units of each prunable group; one of each must stay.
+    scope : str
+        "network": any units may go; "group": each group loses the share, rounded.
 
     Raises
     ------
     InputError
         If there is nothing to prune, or the share takes none, or would leave a group without a unit.
+
+    Examples
+    --------
+    >>> redundant_counts(0.5, [6, 16, 120]), redundant_counts(0.5, [6, 16, 120], "group")
+    ((71, [5, 15, 119]), (71, [3, 8, 60]))
     """
-    total, most = sum(units), sum(count - 1 for count in units)
     if not 0 < sparsity < 1:
         raise InputError(f"sparsity must be strictly between 0 and 1, got {sparsity:g}")
-    if most <= 0:
+    total, most = sum(units), [count - 1 for count in units]
+    if sum(most) <= 0:
         raise InputError(f"network must have channels that can be removed, got none in {len(units)} groups")
-    count = round(sparsity * total)
+    if scope == "group":
+        most = [min(limit, round(sparsity * count)) for limit, count in zip(most, units, strict=True)]
+    count = sum(most) if scope == "group" else round(sparsity * total)
     if count == 0:
         raise InputError(f"sparsity must take at least one of the {total} units, got {sparsity:g}")
-    if count > most:
+    if count > sum(most):
         raise InputError(
-            f"sparsity must be at most {math.floor(1000 * most / total) / 1000:g}, "
+            f"sparsity must be at most {math.floor(1000 * sum(most) / total) / 1000:g}, "
             f"so that each of the {len(units)} groups keeps a unit, got {sparsity:g}"
         )
-    return count
+    return count, most

@@ -29,7 +29,7 @@ class Trials:
             quantize_weight(part, LearnedQuantizer.for_weight(part.weight, 8).to(dtype))
         self.flat = FlatParameters(self.module)
         self.units = self.table()
-        self.optimizer = Qasso(self.flat, self.units, self.choice.plan, self.choice, 4)
+        self.optimizer = Qasso(self.flat, self.units, self.choice.plan, self.choice, 4, [5, 3])
 
     def table(self) -> Units:
         entries, unit, quantizer = [], [], []
@@ -120,7 +120,7 @@ def test_counterexample_is_an_ascent_of_the_step_as_run():
         quantize_weight(module[0], LearnedQuantizer(1.0, 8).double())
         flat = FlatParameters(module)
         units = Units(torch.arange(3), torch.arange(3), torch.zeros(3, dtype=torch.int64), torch.zeros(3).long(), (0,))
-        optimizer = Qasso(flat, units, choice.plan, choice, 2)
+        optimizer = Qasso(flat, units, choice.plan, choice, 2, [2])
         values = torch.tensor([1.0, 0.3, 0.7, 0.1, 1.0, 1.0], dtype=torch.float64)
         redundant = torch.tensor([True, True, False])
         optimizer.restore(

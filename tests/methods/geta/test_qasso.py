@@ -6,6 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 import sdqviz as sq
@@ -13,7 +15,7 @@ from sdqviz.error import InputError
 from sdqviz.methods.geta.flat import FlatParameters, Units
 from sdqviz.methods.geta.qasso import ETA, XI, GroupSums, Qasso, published_rule, safe_gamma
 from sdqviz.methods.geta.saliency import SCORES, Sums, least_salient, saliency
-from sdqviz.methods.geta.stages import Plan, redundant_count
+from sdqviz.methods.geta.stages import Plan, redundant_counts
 from sdqviz.networks.learned_quantizer import LearnedQuantizer, quantize_input, quantize_weight
 from sdqviz.pruning import dependency
 
@@ -62,13 +64,32 @@ def test_choices_that_make_no_sense_are_refused(choice, complaint):
 
 
 def test_count_of_redundant_units():
-    assert redundant_count(0.5, [6, 16, 120]) == 71
+    assert redundant_counts(0.5, [6, 16, 120]) == (71, [5, 15, 119])
     with pytest.raises(InputError, match="so that each of the 2 groups keeps a unit"):
-        redundant_count(0.9, [2, 4])
+        redundant_counts(0.9, [2, 4])
     with pytest.raises(InputError, match="at least one of the 6 units"):
-        redundant_count(0.01, [2, 4])
+        redundant_counts(0.01, [2, 4])
     with pytest.raises(InputError, match="channels that can be removed"):
-        redundant_count(0.5, [1, 1])
+        redundant_counts(0.5, [1, 1])
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=8), st.floats(0.05, 0.95), st.sampled_from(["network", "group"])
+)
+def test_each_group_keeps_a_unit_and_of_each_group_the_same_share_goes(units, sparsity, scope):
+    try:
+        count, most = redundant_counts(sparsity, units, scope)
+    except InputError:
+        return
+    scores = torch.from_numpy(np.random.default_rng(len(units)).random(sum(units)))
+    group = torch.repeat_interleave(torch.arange(len(units)), torch.tensor(units))
+    gone = least_salient(scores, group, torch.ones(len(group), dtype=torch.bool), count, most)
+    lost = torch.bincount(group[gone], minlength=len(units)).tolist()
+    assert sum(lost) == count and all(own < all_ for own, all_ in zip(lost, units, strict=True))
+    if scope == "network":
+        assert count == round(sparsity * sum(units))
+    else:
+        assert lost == [min(round(sparsity * own), own - 1) for own in units]
 
 
 # -- saliency -----------------------------------------------------------------------------------------------
@@ -94,9 +115,10 @@ def test_score_that_is_zero_throughout_adds_nothing():
 def test_least_salient_leaves_a_unit_in_every_group():
     scores = torch.tensor([0.1, 0.2, 0.9, 0.3, 0.4], dtype=torch.float64)
     group, free = torch.tensor([0, 0, 1, 1, 1]), torch.ones(5, dtype=torch.bool)
-    assert least_salient(scores, group, free, 3).tolist() == [0, 3, 4]
+    assert least_salient(scores, group, free, 3, [1, 2]).tolist() == [0, 3, 4]
+    assert least_salient(scores, group, free, 2, [1, 1]).tolist() == [0, 3]
     free[0] = False
-    assert least_salient(scores, group, free, 2).tolist() == [3, 4]
+    assert least_salient(scores, group, free, 2, [1, 2]).tolist() == [3, 4]
 
 
 # -- the rule -------------------------------------------------------------------------------------------------
@@ -158,7 +180,8 @@ def prepared(choice: GETA, seed: int = 0) -> tuple[nn.Module, FlatParameters, Un
         quantize_input(part, LearnedQuantizer.for_activations(3.0, 8).double())
     flat = FlatParameters(module)
     units = Units.of(groups_of_twins(), flat)
-    return module, flat, units, Qasso(flat, units, choice.plan, choice, 3)
+    counts = redundant_counts(choice.sparsity, units.counts)
+    return module, flat, units, Qasso(flat, units, choice.plan, choice, *counts)
 
 
 def backward(module: nn.Module, flat: FlatParameters, step: int) -> None:
