@@ -1,4 +1,4 @@
-"""The recursion of ΣΔ along many rows at once."""
+"""The recursion of ΣΔ with any causal filter, along many rows at once."""
 
 from __future__ import annotations
 
@@ -12,81 +12,15 @@ BLOCK = 64
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def sigma_delta(coefficients, order, step, half_levels, start, stop, quantized, state, keep_state, overload):  # type: ignore[no-untyped-def]
-    """First-order ΣΔ along rows ``start:stop``; the arithmetic of a plain loop, bit for bit.
-
-    Shapes: coefficients, quantized (M, N), may be the same array; state (M, N) if ``keep_state``;
-    order (N,), the positions in the order they are visited; step, overload (M,). Everything is
-    indexed by position. A row whose step is 0 must be all zero; its output is 0.
-
-    A tile of rows is turned into a small column-major buffer, so that the sequential recursion runs
-    over many rows at once with vector instructions while the arrays keep one sequence per row, as
-    the fast transforms want it.
-    """
-    tiles = (stop - start + TILE - 1) // TILE
-    length = coefficients.shape[1]
-    in_order = True
-    for n in range(length):
-        in_order = in_order and order[n] == n
-    for tile in numba.prange(tiles):
-        first = start + tile * TILE
-        width = min(TILE, stop - first)
-        u = np.zeros(width)
-        size = np.empty(width)
-        divisor = np.empty(width)
-        limit = np.empty(width)
-        over = np.zeros(width, np.int64)
-        values = np.empty((BLOCK, width))
-        states = np.empty((BLOCK, width))
-        for j in range(width):
-            size[j] = step[first + j]
-            divisor[j] = size[j] if size[j] > 0 else 1.0
-            limit[j] = half_levels * size[j]
-        for begin in range(0, length, BLOCK):
-            count = min(BLOCK, length - begin)
-            visited = order[begin : begin + count]
-            for j in range(width):
-                source = coefficients[first + j]
-                if in_order:
-                    for n in range(count):
-                        values[n, j] = source[begin + n]
-                else:
-                    for n in range(count):
-                        values[n, j] = source[visited[n]]
-            for n in range(count):
-                for j in range(width):
-                    v = u[j] + values[n, j]
-                    level = min(max(np.floor(v / divisor[j]), -half_levels), half_levels - 1)
-                    q = (level + 0.5) * size[j]
-                    u[j] = v - q
-                    over[j] += abs(v) > limit[j]
-                    values[n, j] = q
-                    states[n, j] = u[j]
-            for j in range(width):
-                target = quantized[first + j]
-                if in_order:
-                    for n in range(count):
-                        target[begin + n] = values[n, j]
-                else:
-                    for n in range(count):
-                        target[visited[n]] = values[n, j]
-            if keep_state:
-                for j in range(width):
-                    kept = state[first + j]
-                    for n in range(count):
-                        kept[visited[n]] = states[n, j]
-        for j in range(width):
-            overload[first + j] = over[j]
-
-
-@numba.njit(parallel=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def noise_shaping(  # type: ignore[no-untyped-def]
     coefficients, order, step, half_levels, lags, weights, tie, quantized, state, keep_state, overload, ties
 ):
-    """ΣΔ with any causal filter, v_n = y_n + Σ_j weights_j u_{n−lags_j}, along rows; otherwise as `sigma_delta`.
+    """ΣΔ with any causal filter, v_n = y_n + Σ_j weights_j u_{n−lags_j}, along rows.
 
-    Values within ``tie``·max(|v|, δ) of a decision threshold go to the level above it and are counted in ``ties``
-    (M,). With ``tie`` 0 only what lies exactly on a threshold does.
+    Shapes: coefficients, quantized (M, N), may be the same array; state (M, N) if ``keep_state``; order (N,) unsigned,
+    the positions in the order they are visited; step, overload, ties (M,). Everything is indexed by position. A row
+    whose step is 0 must be all zero; its output is 0. Values within ``tie``·max(|v|, δ) of a decision threshold go to
+    the level above it and are counted in ``ties``. With ``tie`` 0 only what lies exactly on a threshold does.
     """
     rows, length = coefficients.shape
     longest = lags[-1] if len(lags) else 0

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -20,6 +21,9 @@ TILE = 16
 
 REORDER = {"reassoc", "contract", "nsz"}
 """Licence to sum in any order, which vector instructions need; NaN and infinity stay what they are."""
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 _lock = threading.Lock()
 _concurrent_layer: bool | None = None
@@ -57,3 +61,23 @@ def threads() -> int:
 def set_threads(count: int) -> None:
     """Limit the threads of parallel kernels in this process (sweep workers use one)."""
     numba.set_num_threads(max(1, min(count, os.cpu_count() or 1)))
+
+
+def spread(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
+    """Yield ``work(piece)`` of independent pieces in their order, each done on one thread from beginning to end.
+
+    What a piece touches then stays in that thread's cache, and no step waits for the other threads. Work that has not
+    begun is given up when the caller stops asking.
+    """
+    count, todo = threads(), list(pieces)
+    if count == 1 or len(todo) == 1:
+        yield from map(work, todo)
+        return
+    with ThreadPoolExecutor(count, initializer=set_threads, initargs=(1,)) as pool:
+        waiting = [pool.submit(work, piece) for piece in todo]
+        try:
+            for future in waiting:
+                yield future.result()
+        finally:
+            for future in waiting:
+                future.cancel()

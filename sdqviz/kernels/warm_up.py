@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from sdqviz.kernels.first_order import copy_measured, first_order
 from sdqviz.kernels.follow_path import follow_path
 from sdqviz.kernels.rounding import rounding_errors
 from sdqviz.kernels.shorten import shorten_walk
-from sdqviz.kernels.sigma_delta import noise_shaping, sigma_delta
+from sdqviz.kernels.sigma_delta import noise_shaping
 from sdqviz.kernels.threads import run
 from sdqviz.kernels.tour import extend_walk, nearest_lists
 from sdqviz.kernels.walsh_hadamard import walsh_hadamard
@@ -18,7 +19,12 @@ def warm_up() -> None:
     tiny = np.zeros((1, 2))
     order = np.arange(2, dtype=np.uint32)
     counts = np.zeros(1, np.int64)
-    run(sigma_delta, tiny, order, np.ones(1), 1, 0, 1, tiny.copy(), tiny.copy(), True, counts)
+    for levels in (np.zeros((1, 2), np.uint8), np.zeros((1, 2), np.uint16)):
+        run(
+            first_order, tiny, order, True, np.ones(1), 1, 0.0, tiny.copy(), levels, True, tiny.copy(), True, counts,
+            counts.copy(),
+        )  # fmt: skip
+    run(copy_measured, tiny.view(np.int64), tiny.copy().view(np.int64), np.zeros(1, np.int64))
     run(
         noise_shaping, tiny, order, np.ones(1), 1, np.ones(1, np.int64), np.ones(1), 0.0, tiny.copy(), tiny.copy(),
         True, counts, counts.copy(),

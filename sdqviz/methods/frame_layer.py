@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 
 from sdqviz import memory
 from sdqviz.array import Array
 from sdqviz.error import InputError
+from sdqviz.kernels.threads import spread
 from sdqviz.methods.frame_fields import FrameFields
 from sdqviz.methods.frame_states import a_priori, walk_states
 from sdqviz.methods.frame_vectors import Carrier, chunks, fitted_steps, quantize, walk_through
@@ -22,6 +24,8 @@ from sdqviz.storage.bits import Packed, pack_steps, step_up
 
 PARAMETER_BITS = 8 + 32 + 32
 """What names a layer's frame: a family code, N and the seed."""
+
+Result = TypeVar("Result")
 
 KEPT = 1 << 25
 """Coefficients that are kept between finding the step and quantizing, rather than computed twice."""
@@ -63,19 +67,22 @@ class FrameLayer:
             raise InputError(f"layer {self.layer.name}: {error}") from None
         frame = walked.frame
         pieces = list(chunks(len(self.vectors), frame.size))
-        step, largest, kept = self._step(walked, pieces, global_norm)
+        step, largest, kept = self._step(walked, pieces, global_norm)  # kept by the first row of each piece
         steps = np.ascontiguousarray(np.broadcast_to(step, len(self.vectors)))
         levels = np.empty((len(self.vectors), frame.size), np.uint8 if self.bits <= 8 else np.uint16)
         vectors = np.empty_like(self.vectors)
-        overload = 0
-        kept.reverse()
-        for rows in pieces:
+
+        def quantized(rows: slice) -> int:
             stop_if(task.should_stop)
-            values = kept.pop() if kept else frame.analyze(self.vectors[rows])
+            values = kept.pop(rows.start) if kept else frame.analyze(self.vectors[rows])
             levels[rows], vectors[rows], over = quantize(
                 walked, self.vectors[rows], values, self.bits, steps[rows], choice.paths, task.should_stop
             )
-            overload += int(over.sum())
+            return int(over.sum())
+
+        overload = 0
+        for rows, over in zip(pieces, self._each(quantized, pieces), strict=True):
+            overload += over
             progress(rows.stop)
         unstable = largest > self.taps.reach(self.bits) * steps
         weights, bias = split_bias(vectors, self.layer.groups, choice.axis) if self.with_bias else (vectors, None)
@@ -108,7 +115,7 @@ class FrameLayer:
             overload=overload,
             unstable=int(unstable.sum()),
             seconds=time.perf_counter() - begun,
-            note=self._note(walked),
+            note=f"layer {self.layer.name}: {walked.note}" if walked.tied else "",
             axis=choice.axis,
         )
         return dataclasses.replace(item, states=functools.partial(walk_states, item))
@@ -127,14 +134,19 @@ class FrameLayer:
             found = max(found, float(values.max()), -float(values.min()))
         return found
 
-    def _step(self, walked: Carrier, pieces: list[slice], global_norm: float) -> tuple[Array, Array, list[Array]]:
+    def _each(self, work: Callable[[slice], Result], pieces: list[slice]) -> Iterator[Result]:
+        """Do the pieces on a thread each; rounding by a beam, of order 0, shares its products among all threads."""
+        return spread(work, pieces) if self.choice.order else map(work, pieces)
+
+    def _step(self, walked: Carrier, pieces: list[slice], global_norm: float) -> tuple[Array, Array, dict[int, Array]]:
         """Return δ for the layer (a scalar) or for each vector, each largest |coefficient|, and what was analysed."""
         choice, bits, width = self.choice, self.bits, int(self.choice.step_bits)
         keep = len(self.vectors) * walked.frame.size <= KEPT
-        kept: list[Array] = []
+        kept: dict[int, Array] = {}
         largest, fitted = np.empty(len(self.vectors)), np.empty(len(self.vectors))
         fit = choice.step_rule == "fitted" and choice.step is None
-        for rows in pieces:
+
+        def analysed(rows: slice) -> None:
             stop_if(self.task.should_stop)
             values = walked.frame.analyze(self.vectors[rows])
             largest[rows] = np.maximum(values.max(axis=1), -values.min(axis=1))
@@ -143,7 +155,10 @@ class FrameLayer:
                     walked, self.vectors[rows], values, bits, width, choice.paths, self.task.should_stop
                 )
             if keep:
-                kept.append(values)
+                kept[rows.start] = values
+
+        for _ in self._each(analysed, pieces):
+            pass
         try:
             if choice.step is not None:
                 return step_up(np.asarray(choice.step), width), largest, kept
@@ -158,11 +173,3 @@ class FrameLayer:
             return step_up(wanted / self.taps.reach(bits), width), largest, kept
         except InputError as error:
             raise InputError(f"layer {self.layer.name}: {error}") from None
-
-    def _note(self, walked: Carrier) -> str:
-        if not walked.tied:
-            return ""
-        return (
-            f"layer {self.layer.name}: Σe_n = 0 and N = {walked.frame.size} is odd, so ΣΔ ends on a tie; the last "
-            "level is the one with the smaller true error (an even N has no tie)"
-        )

@@ -16,13 +16,16 @@ from sdqviz.methods import METHODS
 from sdqviz.methods.frame_fields import FrameFields
 from sdqviz.methods.frame_layer import FrameLayer
 from sdqviz.methods.frame_states import synthesis_of
-from sdqviz.methods.frame_vectors import CHUNK, chunks
+from sdqviz.methods.frame_vectors import chunks, rows_together
 from sdqviz.methods.method import CompressedLayer, Task, check_layer_names, split_bias
 from sdqviz.methods.pieces import Cut
 from sdqviz.networks.layer import Layer
 from sdqviz.progress import report
 from sdqviz.sigma_delta.filters import FILTERS
 from sdqviz.storage.bits import Packed, unpack_steps
+
+PIECES = 8
+"""How many times the vectors that are transformed together make a piece of a layer, for all threads to have work."""
 
 EACH = ("range-column", "fitted")
 """Rules that give each vector a step of its own."""
@@ -79,7 +82,7 @@ class FrameQuantization(FrameFields):
         dimension = outputs if self.axis == "columns" else inputs
         size = next((size for _, size in self.size_by_layer), None)
         bits = int(next((bits for _, bits in self.bits_by_layer), self.bits))
-        count = max(1, CHUNK // self.frame_choice(dimension, size, bits).size)
+        count = PIECES * rows_together(self.frame_choice(dimension, size, bits).size)
         return Cut(self.axis, count, one_step=self.step is not None or self.step_rule not in EACH)
 
     def look(self, piece: Layer, seed: int) -> float:

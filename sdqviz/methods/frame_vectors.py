@@ -25,8 +25,8 @@ from sdqviz.sigma_delta.recursion import shape_rows
 from sdqviz.sigma_delta.taps import FIRST, Taps
 from sdqviz.storage.bits import step_up
 
-CHUNK = 1 << 21
-"""Coefficients in flight at once: small enough for the last-level cache and for stopping within 100 ms."""
+CHUNK, ROWS = 1 << 18, 32
+"""Coefficients on one thread at once: few enough for its cache, unless rows would not fill the vector registers."""
 
 BEAM_DAMPING = 0.05
 """Damping of the beam through redundant coefficients, as a share of the mean of the diagonal."""
@@ -85,6 +85,16 @@ class Carrier(Walked):
         """Whether first-order ΣΔ ends on a tie: Σe_n = 0 and N odd, so |u_N| = δ/2 exactly."""
         return self.taps == FIRST and self.walk.zero_sum and self.frame.size % 2 == 1
 
+    @property
+    def note(self) -> str:
+        """What a layer's report says of it, or nothing."""
+        if not self.tied:
+            return ""
+        return (
+            f"Σe_n = 0 and N = {self.frame.size} is odd, so ΣΔ ends on a tie; the last level is the one with the "
+            "smaller true error (an even N has no tie)"
+        )
+
 
 def walk_through(
     choice: FrameChoice, permutation: str, seed: int, signs: bool, progress: Progress | None = None,
@@ -109,9 +119,14 @@ def walk_through(
     return Carrier(frame, found.order, found.walk, taps, other, random_signs(frame.dimension, seed) if signs else None)
 
 
+def rows_together(length: int) -> int:
+    """Return how many vectors with ``length`` coefficients are transformed together, whole tiles if they can be."""
+    return CHUNK // length // ROWS * ROWS or min(ROWS, max(1, 8 * CHUNK // length))
+
+
 def chunks(rows: int, length: int) -> Iterator[slice]:
-    """Yield slices of ``rows`` vectors with at most `CHUNK` coefficients each."""
-    size = max(1, CHUNK // length)
+    """Yield slices of ``rows`` vectors, `rows_together` each."""
+    size = rows_together(length)
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))
 
@@ -154,19 +169,22 @@ def quantize(
         Values of each vector that the alphabet clipped.
     """
     half = 2 ** (bits - 1)
+    levels = np.empty(coefficients.shape, np.uint8 if bits <= 8 else np.uint16)
     if carrier.taps.order:
-        overload = shape_rows(coefficients, bits, steps, carrier.taps, order=carrier.order, out=coefficients)
-        index = nearest_index(coefficients, steps[:, None], half)
+        overload = shape_rows(
+            coefficients, bits, steps, carrier.taps, order=carrier.order, out=coefficients, index=levels
+        )
     else:
         overload = (np.abs(coefficients) > half * steps[:, None]).sum(axis=1)
         index = nearest_index(coefficients, steps[:, None], half)
         if paths > 1 and carrier.dual is None and carrier.frame.size > carrier.frame.dimension:
             _improve(carrier, vectors, coefficients, index, bits, steps, paths, should_stop)
         np.multiply(index + 0.5, steps[:, None], out=coefficients)
+        np.add(index, half, out=levels, casting="unsafe")
     quantized = carrier.synthesize(coefficients)
     if carrier.tied:
-        _settle_ties(carrier, vectors, coefficients, index, quantized, steps, half)
-    return (index + half).astype(np.uint8 if bits <= 8 else np.uint16), quantized, overload
+        _settle_ties(carrier, vectors, coefficients, levels, quantized, steps, half)
+    return levels, quantized, overload
 
 
 def _improve(
@@ -186,7 +204,7 @@ def _improve(
 
 
 def _settle_ties(
-    carrier: Carrier, vectors: Array, values: Array, index: Array, quantized: Array, steps: Array, half: int
+    carrier: Carrier, vectors: Array, values: Array, levels: Index, quantized: Array, steps: Array, half: int
 ) -> None:  # fmt: skip
     """Give the last level of each vector the one of its two values that leaves the smaller true error; in place.
 
@@ -199,13 +217,14 @@ def _settle_ties(
     alone = np.zeros((1, frame.size))
     alone[0, last] = 1.0
     moves = carrier.synthesize(alone)[0]  # what one unit at the last level adds to the vector
-    twice = -(2 * index + 1).sum(axis=1)  # 2u_N/δ, a whole number
+    # 2u_N/δ, a whole number
+    twice = frame.size * (2 * half - 1) - 2 * levels.sum(axis=1, dtype=np.int64)
     move = np.sign(twice)
-    moved = index[:, last] + move
+    moved = levels[:, last].astype(np.int64) - half + move
     free = (np.abs(twice) == 1) & (moved >= -half) & (moved < half)
     change = free & (2 * move * ((vectors - quantized) @ moves) > steps * (moves @ moves))
     if change.any():
-        index[change, last] = moved[change]
+        levels[change, last] = moved[change] + half
         values[change, last] = (moved[change] + 0.5) * steps[change]
         quantized[:] = carrier.synthesize(values)  # all of them: decoding will transform the same rows together
 

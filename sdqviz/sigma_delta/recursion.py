@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sdqviz.array import Array
+from sdqviz.array import Array, Index
 from sdqviz.error import InputError
-from sdqviz.kernels.sigma_delta import noise_shaping, sigma_delta
+from sdqviz.kernels.first_order import copy_measured, first_order
+from sdqviz.kernels.sigma_delta import noise_shaping
 from sdqviz.kernels.threads import run
 from sdqviz.quantizers.alphabet import check_bits, nearest_index
 from sdqviz.sigma_delta.filters import FILTERS
@@ -72,12 +74,18 @@ class SigmaDelta:
 
     def run(self, coefficients: ArrayLike) -> Trace:
         """Quantize sequences of coefficients, shape (..., N), walking along the last axis."""
-        x = _finite(coefficients)
-        rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
-        quantized, state, ties = np.empty_like(rows), np.empty_like(rows), np.zeros(len(rows), np.int64)
+        x, largest = _measured(coefficients)
+        rows = x.reshape(-1, x.shape[-1])
+        quantized, ties = np.empty_like(rows), np.zeros(len(rows), np.int64)
         step = np.full(len(rows), float(self.step))
-        overload = shape_rows(rows, self.bits, step, self.taps, out=quantized, state=state, tie=TIE, ties=ties)
-        return _trace(x, quantized, state, self.bits, self.step, self.taps.reach(self.bits), overload, ties)
+        overload = shape_rows(rows, self.bits, step, self.taps, out=quantized, tie=TIE, ties=ties)
+
+        def states() -> Array:
+            state = np.empty_like(rows)
+            shape_rows(rows, self.bits, step, self.taps, out=np.empty_like(rows), state=state, tie=TIE)
+            return state
+
+        return _trace(x, largest, quantized, states, self.bits, self.step, self.taps.reach(self.bits), overload, ties)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,12 +109,15 @@ class Pcm:
 
     def run(self, coefficients: ArrayLike) -> Trace:
         """Quantize coefficients, shape (..., N); the state is the running sum of the errors."""
-        x = _finite(coefficients)
+        x, largest = _measured(coefficients)
         half = 2 ** (self.bits - 1)
         quantized = (nearest_index(x, self.step, half) + 0.5) * self.step
         overload = (np.abs(x) > half * self.step).sum(axis=-1)
-        state = np.cumsum(x - quantized, axis=-1)
-        return _trace(x, quantized, state, self.bits, self.step, half - 0.5, np.asarray(overload), None)
+
+        def states() -> Array:
+            return np.cumsum(x - quantized, axis=-1)
+
+        return _trace(x, largest, quantized, states, self.bits, self.step, half - 0.5, np.asarray(overload), None)
 
 
 def walk_rows(
@@ -117,6 +128,9 @@ def walk_rows(
     order: NDArray[np.int64] | None = None,
     out: Array,
     state: Array | None = None,
+    index: Index | None = None,
+    tie: float = 0.0,
+    ties: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Run first-order ΣΔ along each row, in compiled code on all threads.
 
@@ -134,6 +148,12 @@ def walk_rows(
         Receives the levels; may be ``coefficients`` itself.
     state : ndarray, shape (M, N), optional
         Receives the state after visiting each frame vector.
+    index : ndarray of uint8 or uint16, shape (M, N), optional
+        Receives k + 2^(bits−1) of each level (k + ½)δ: what is stored.
+    tie : float
+        Share of max(|v|, δ) within which an argument counts as on a threshold and goes up.
+    ties : ndarray of int, shape (M,), optional
+        Receives how often that was so.
 
     Returns
     -------
@@ -141,21 +161,15 @@ def walk_rows(
         Steps at which each row left the quantizer's range.
     """
     rows, length = coefficients.shape
-    walk = np.arange(length) if order is None else order
+    walk = np.arange(length, dtype=np.uint32) if order is None else order.astype(np.uint32)  # no negative indices
+    in_order = order is None or np.array_equal(order, np.arange(length))
     overload = np.zeros(rows, np.int64)
+    counted = np.zeros(rows, np.int64) if ties is None else ties
+    levels = np.empty((0, 0), np.uint8) if index is None else index
     run(
-        sigma_delta,
-        coefficients,
-        walk.astype(np.uint32),  # unsigned: the kernel then needs no check for negative indices
-        step,
-        2 ** (bits - 1),
-        0,
-        rows,
-        out,
-        out if state is None else state,
-        state is not None,
-        overload,
-    )
+        first_order, coefficients, walk, in_order, step, 2 ** (bits - 1), tie, out, levels, index is not None,
+        out if state is None else state, state is not None, overload, counted,
+    )  # fmt: skip
     return overload
 
 
@@ -168,6 +182,7 @@ def shape_rows(
     order: NDArray[np.int64] | None = None,
     out: Array,
     state: Array | None = None,
+    index: Index | None = None,
     tie: float = 0.0,
     ties: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
@@ -175,22 +190,18 @@ def shape_rows(
 
     Parameters
     ----------
-    coefficients, bits, step, order, out, state
+    coefficients, bits, step, order, out, state, index, tie, ties
         As for `walk_rows`.
     taps : Taps
         The filter h.
-    tie : float
-        Share of max(|v|, δ) within which an argument counts as on a threshold and goes up.
-    ties : ndarray of int, shape (M,), optional
-        Receives how often that was so.
 
     Returns
     -------
     ndarray of int, shape (M,)
         Steps at which each row left the quantizer's range.
     """
-    if taps == FIRST and not tie:
-        return walk_rows(coefficients, bits, step, order=order, out=out, state=state)
+    if taps == FIRST:
+        return walk_rows(coefficients, bits, step, order=order, out=out, state=state, index=index, tie=tie, ties=ties)
     rows, length = coefficients.shape
     walk = np.arange(length) if order is None else order
     overload = np.zeros(rows, np.int64)
@@ -199,6 +210,9 @@ def shape_rows(
         noise_shaping, coefficients, walk.astype(np.uint32), step, 2 ** (bits - 1), *taps.arrays(), tie, out,
         out if state is None else state, state is not None, overload, counted,
     )  # fmt: skip
+    if index is not None:
+        half = 2 ** (bits - 1)
+        np.add(nearest_index(out, step[:, None], half), half, out=index, casting="unsafe")
     return overload
 
 
@@ -208,28 +222,34 @@ def _check(bits: int, step: float) -> None:
         raise InputError(f"step must be positive and finite, got {step}")
 
 
-def _finite(coefficients: ArrayLike) -> Array:
+def _measured(coefficients: ArrayLike) -> tuple[Array, float]:
+    """Return a copy of coefficients, which a record keeps, and their largest magnitude; refuse what is not finite."""
     x = np.asarray(coefficients, float)
     if x.ndim == 0 or x.shape[-1] == 0:
         raise InputError(f"coefficients must have at least one value along the last axis, got shape {x.shape}")
-    if not np.isfinite(x).all():
+    copy = np.empty(x.shape)
+    flat = (-1, x.shape[-1])
+    heights = np.zeros(copy.size // x.shape[-1], np.int64)
+    rows = np.ascontiguousarray(x.reshape(flat))
+    run(copy_measured, rows.view(np.int64), copy.reshape(flat).view(np.int64), heights)
+    largest = heights.max(initial=0, keepdims=True).view(float)[0]
+    if not np.isfinite(largest):
         raise InputError(f"coefficients must be finite, got {int((~np.isfinite(x)).sum())} values that are not")
-    return np.array(x)
+    return copy, float(largest)
 
 
 def _trace(
-    x: Array, quantized: Array, state: Array, bits: int, step: float, reach: float, overload: NDArray[np.int64],
-    ties: NDArray[np.int64] | None,
+    x: Array, largest: float, quantized: Array, states: Callable[[], Array], bits: int, step: float, reach: float,
+    overload: NDArray[np.int64], ties: NDArray[np.int64] | None,
 ) -> Trace:  # fmt: skip
     radius = reach * step
-    largest = float(np.abs(x).max())
     stable = largest <= radius * (1 + ROUNDING)
     sign = "≤" if stable else ">"
     levels = "K" if reach == 2 ** (bits - 1) else f"(K−{2 ** (bits - 1) - reach:.4g})".replace("K−0.5", "K−½")
     return Trace(
         coefficients=x,
         quantized=quantized.reshape(x.shape),
-        state=state.reshape(x.shape),
+        states=states,
         bits=bits,
         step=np.full(x.shape[:-1], float(step)),
         stable=stable,

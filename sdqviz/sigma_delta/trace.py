@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 from sdqviz.array import Array, Index
 
@@ -13,9 +15,10 @@ class Trace:
 
     Attributes
     ----------
-    coefficients, quantized, state : ndarray, shape (..., N)
-        What came in, the levels chosen, and the state u_n after each step (for memoryless rounding
-        the state is the running sum of the errors, so that both can be drawn on one axis).
+    coefficients, quantized : ndarray, shape (..., N)
+        What came in, and the levels chosen.
+    states : callable
+        Walks once more and returns `state`: most who ask for levels never look at it.
     bits : int
         Bits per level.
     step : ndarray, shape (...)
@@ -32,7 +35,7 @@ class Trace:
 
     coefficients: Array
     quantized: Array
-    state: Array
+    states: Callable[[], Array]
     bits: int
     step: Array
     stable: bool
@@ -42,5 +45,15 @@ class Trace:
 
     def __post_init__(self) -> None:
         """Make the arrays read-only: a trace is a record."""
-        for array in (self.coefficients, self.quantized, self.state, self.step, self.overload, self.ties):
+        for array in (self.coefficients, self.quantized, self.step, self.overload, self.ties):
             array.setflags(write=False)
+
+    @functools.cached_property
+    def state(self) -> Array:
+        """The state u_n after each step, shape (..., N).
+
+        For memoryless rounding it is the running sum of the errors, so that both can be drawn on one axis.
+        """
+        state = self.states().reshape(self.coefficients.shape)
+        state.setflags(write=False)
+        return state

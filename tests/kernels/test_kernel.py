@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdqviz.kernels.sigma_delta import BLOCK
-from sdqviz.kernels.threads import TILE, run, set_threads, threads
+from sdqviz.kernels.first_order import LANES, STEPS
+from sdqviz.kernels.threads import run, set_threads, threads
 from sdqviz.kernels.walsh_hadamard import walsh_hadamard
 from sdqviz.sigma_delta.recursion import walk_rows
 
@@ -48,8 +48,8 @@ def assert_same_walk(rows, bits, steps, order):
 
 @settings(max_examples=120, deadline=None)
 @given(
-    rows=st.integers(1, 3 * TILE + 1),
-    length=st.integers(1, 2 * BLOCK + 3),
+    rows=st.integers(1, 2 * LANES + LANES // 2),
+    length=st.integers(1, 3 * STEPS + 3),
     bits=st.integers(1, 4),
     scale=st.sampled_from([0.05, 0.5, 3.0]),
     permuted=st.booleans(),
@@ -68,7 +68,7 @@ def test_every_shape_step_and_order_equals_the_plain_loop(rows, length, bits, sc
 @pytest.mark.parametrize("bits", [1, 2, 3])
 def test_ties_go_the_same_way(bits):
     # multiples of δ/2 put the quantizer's input on a tie or on a level at every step
-    values = np.random.default_rng(bits).integers(-3, 4, (TILE + 5, BLOCK + 9)) * 0.25
+    values = np.random.default_rng(bits).integers(-3, 4, (LANES + 5, STEPS + 9)) * 0.25
     assert_same_walk(values, bits, np.full(len(values), 0.5), np.arange(values.shape[1]))
 
 
