@@ -64,7 +64,8 @@ def small_pieces(monkeypatch):
     """Pieces of a few vectors, so that every layer has many."""
     monkeypatch.setattr(round_to_nearest, "PIECE", 150)
     monkeypatch.setattr(frame_vectors, "CHUNK", 150)
-    monkeypatch.setattr("sdqviz.methods.frame_quantization.CHUNK", 150)
+    monkeypatch.setattr(frame_vectors, "ROWS", 1)
+    monkeypatch.setattr("sdqviz.methods.frame_quantization.PIECES", 1)
 
 
 @pytest.mark.parametrize("which", METHODS)
