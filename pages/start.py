@@ -1,57 +1,49 @@
-"""Start: one neuron's weights before and after, from stored results, and ways on."""
+"""Start: a toy that answers its own title, three ways on, and worked examples from stored results."""
 
 import streamlit as st
 
 from sdqviz.explore import preset
 from sdqviz.explore import start as examples
-from sdqviz.explore.wording import number, percent
-from sdqviz.plots.start import draw_before_after
-from sdqviz.ui import main, screen, show
+from sdqviz.ui import examples as ways
+from sdqviz.ui import main, screen, show, toy
 
 with screen.page(
     "",
     "Can a network survive one-bit weights?",
-    "Store each of its numbers as a few coarse steps, and let every step correct the one before: that is ΣΔ "
-    "quantization. See it happen, and hold the theory beside the measurement.",
+    "Draw a digit, or pick one, and move the slider: three copies of one trained network read it, each stored in "
+    "another way.",
     seeded=False,
 ) as page:
+    left, right = st.columns([1, 2.6], gap="medium")
+    with left:
+        chosen = toy.ask(page)
+    with right:
+        toy.answer(page, chosen, toy.bits(page))
+    pages = {one.url_path: one for one in main.entries()}
+    ways.paths(pages)
+
+    st.subheader("Worked examples", anchor=False)
+    ways.tiles(pages, page.ink)
+
+    st.subheader("One of its neurons, looked at closely", anchor=False)
     shown = preset.of_page("")
     name = page.ask(
         "preset",
         "neuron-one-bit",
-        label="Example",
+        label="Neuron shown",
         help="\n".join(f"- `{key}`: {one.title}" for key, one in shown.items()),
         options=tuple(shown),
         where="what",
     )
     example = shown[name]
-    result = example.result
-
-    show.headlines(
-        show.Headline(
-            "Bits per original weight",
-            number(result["bits_per_weight"]),
-            f"{result['size']} levels of {example.choices['bits']} bit for {result['dimension']} weights, and the step",
-            "N·b/d for the levels and 32/d for the stored step δ.",
-        ),
-        show.Headline(
-            "Relative error",
-            percent(result["relative_error"]),
-            f"rounding the same coefficients: {percent(result['relative_error_pcm'])}",
-            "‖x − x̃‖/‖x‖ over the weights.",
-        ),
-        show.Headline(
-            "Bound holds?",
-            "Yes" if result["bound_holds"] else "No",
-            f"measured {percent(result['relative_error'])} ≤ proved {percent(result['bound'])}",
-            "The tightest a-priori bound on the error, relative to ‖x‖; the ΣΔ Lab shows its hypotheses.",
-        ),
+    st.markdown(
+        "Store each number as a few coarse levels, and let every step correct the one before: that is ΣΔ quantization."
     )
-    lost = examples.verdict_on_rounding(result)
+    lost = examples.verdict_on_rounding(example.result)
     if lost:
-        st.markdown(f":material/balance: {lost}")
-    show.panel(draw_before_after(example.choices, result, page.ink), page)
-    page.code(f"from sdqviz.explore import start\n\nstart.summary({dict(example.choices)!r})")
+        show.say(page, f":material/balance: {lost}")
+    show.panel(ways.neuron(name, page.ink), page)
+    page.code(toy.code(chosen))
 
     st.subheader("What to look for", anchor=False)
     st.markdown(
@@ -63,5 +55,3 @@ with screen.page(
     show.texts("results")
     st.subheader("Good to know", anchor=False)
     show.texts("guide")
-    st.subheader("Worked examples", anchor=False)
-    show.tiles({page.url_path: page for page in main.entries()}, examples.tile_numbers)

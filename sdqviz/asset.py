@@ -20,7 +20,7 @@ ROOT = _find_root()
 MANIFEST = "manifest.json"
 """Name, in the assets folder, of the table of SHA-256 sums."""
 
-HASHED_KINDS = (".npz", ".safetensors", ".gz")
+HASHED_KINDS = (".npz", ".safetensors", ".gz", ".sdq")
 """Endings of the files every one of which must be listed in the manifest."""
 
 _verified: set[tuple[Path, int, int]] = set()

@@ -24,6 +24,7 @@ from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.plots import compare as plots
 from sdqviz.plots import coordinates, difference
 from sdqviz.ui import compare_files, compare_work, history, show
+from sdqviz.ui.link import linked, write_linked
 from sdqviz.ui.screen import Page
 
 VIEWS = ("Runs", "A against B", "Smallest size", "Sweep", "Files")
@@ -158,7 +159,7 @@ def _filters(page: Page, runs: Sequence[tuple[Run, str]]) -> None:
 
 def many(page: Page, box: Any, key: str, known: Sequence[str], spec: Spec, hint: str) -> tuple[str, ...]:
     """Draw a box of which several names can be chosen; in the link they are joined by commas."""
-    text = linked(page, key)
+    text = linked(page.link, key)
     unknown = [name for name in text.split(",") if name and name not in known]
     if unknown:
         page.link.problems.append(
@@ -170,7 +171,7 @@ def many(page: Page, box: Any, key: str, known: Sequence[str], spec: Spec, hint:
     box.multiselect(
         spec.label, known, key=f"_{key}", placeholder=hint, help=spec.help, on_change=_join, args=(key,),
     )  # fmt: skip
-    write_linked(page, key, text, spec)
+    write_linked(page.link, key, text, spec)
     return chosen
 
 
@@ -183,7 +184,7 @@ def _brush(page: Page) -> str:
         "What the boxes drawn over the axes stand for; it can be written too: `bits=1..2.5; accuracy=0.97..; "
         f"method=frame,gpfq`. Names: method, {', '.join(FIGURES)}."
     )
-    box, text = page.group("how much"), linked(page, "brush")
+    box, text = page.group("how much"), linked(page.link, "brush")
     try:
         parse_brush(text)
     except InputError as error:
@@ -193,7 +194,7 @@ def _brush(page: Page) -> str:
     box.text_input(
         "Brush", key="_brush", max_chars=300, placeholder="everything", help=help_, on_change=follow, args=("brush",)
     )
-    write_linked(page, "brush", text, Spec("Brush", help_))
+    write_linked(page.link, "brush", text, Spec("Brush", help_))
     if text:
         box.button("Clear the brush", on_click=_set, args=("brush", ""), help="Keep every run again.", width="stretch")
     return text
@@ -206,24 +207,6 @@ def follow(key: str) -> None:
 
 def _set(key: str, value: Any) -> None:
     st.session_state[key] = value
-
-
-def linked(page: Page, key: str) -> str:
-    """Return a text of the link that no widget of its own holds: what came last, the link or a change here."""
-    incoming, memory = page.link.incoming.get(key), f"_linked {key}"
-    if incoming is not None and incoming != st.session_state.get(memory):
-        st.session_state[key] = incoming
-    return str(st.session_state.setdefault(key, ""))
-
-
-def write_linked(page: Page, key: str, value: str, spec: Spec) -> None:
-    """Put such a text into the link."""
-    page.link.declare(key, value, "", str, spec)
-    st.session_state[f"_linked {key}"] = value
-    if value:
-        st.query_params[key] = value
-    elif key in st.query_params:
-        del st.query_params[key]
 
 
 def views(page: Page) -> Sequence[Any]:
@@ -246,7 +229,7 @@ def _pair(page: Page, points: Sequence[Entry], info: Pareto) -> tuple[Run | None
     found: list[Run | None] = []
     for key in "ab":
         spec = Spec(key.upper(), "Key of a run.")
-        wanted = linked(page, key)
+        wanted = linked(page.link, key)
         if wanted and wanted not in usable:
             page.link.problems.append(
                 f"{key} must be the key of a run that passes the filters, got {wanted[:KEY_LENGTH]!r}; runs of another "
@@ -255,7 +238,7 @@ def _pair(page: Page, points: Sequence[Entry], info: Pareto) -> tuple[Run | None
             wanted = st.session_state[key] = ""
         rest = [run for run in usual if run not in found]
         found.append(usable[wanted] if wanted else rest[0] if rest else None)
-        write_linked(page, key, wanted, spec)
+        write_linked(page.link, key, wanted, spec)
     st.session_state["_pair"] = [run.key[:KEY_LENGTH] if run is not None else "" for run in found]
     return found[0], found[1]
 

@@ -14,7 +14,8 @@ from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.progress import Progress, ShouldStop
 from sdqviz.ui import compare_work, job
-from sdqviz.ui.compare import Shown, follow, linked, write_linked
+from sdqviz.ui.compare import Shown, follow
+from sdqviz.ui.link import linked, write_linked
 from sdqviz.ui.screen import Page
 
 FIRST = "smallest"
@@ -30,7 +31,7 @@ def line(page: Page, shown: Shown) -> None:
     """Draw the question, what it leaves open, its answer, and the button that computes more."""
     with st.container(border=True):
         columns = st.columns([5, 1.4, 1.4, 1.8], vertical_alignment="bottom")
-        name = linked(page, "question") or FIRST
+        name = linked(page.link, "question") or FIRST
         if name not in QUESTIONS:
             page.link.problems.append(f"question must be one of {', '.join(QUESTIONS)}, got {name[:40]!r}.")
             name = FIRST
@@ -39,7 +40,7 @@ def line(page: Page, shown: Shown) -> None:
             "Question", list(QUESTIONS), key="_question", help=_HELP, on_change=follow, args=("question",),
             format_func=lambda one: QUESTIONS[one][0],
         )  # fmt: skip
-        write_linked(page, "question", name, Spec("Question", _HELP))
+        write_linked(page.link, "question", name, Spec("Question", _HELP))
         _, needs, answer = QUESTIONS[name]
         amounts = _amounts(page, columns[1:3], needs)
         said = answer(shown.filtered, amounts)

@@ -142,6 +142,24 @@ class Link:
         return urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(query(self.values)), ""))
 
 
+def linked(link: Link, key: str) -> str:
+    """Return a text of the link that no widget of its own holds: what came last, the link or a change here."""
+    incoming, memory = link.incoming.get(key), f"_linked {key}"
+    if incoming is not None and incoming != st.session_state.get(memory):
+        st.session_state[key] = incoming
+    return str(st.session_state.setdefault(key, ""))
+
+
+def write_linked(link: Link, key: str, value: str, spec: Spec) -> None:
+    """Put such a text into the link."""
+    link.declare(key, value, "", str, spec)
+    st.session_state[f"_linked {key}"] = value
+    if value:
+        st.query_params[key] = value
+    elif key in st.query_params:
+        del st.query_params[key]
+
+
 def query(values: Mapping[str, Any]) -> dict[str, str]:
     """Return choices, with the engine version, as the parameters of a link."""
     given = {key: _as_text(value) for key, value in values.items() if value is not None}

@@ -42,7 +42,7 @@ def entries() -> list[st.Page]:
 
 def main() -> None:
     """Draw the menu and run the chosen page."""
-    st.set_page_config(page_title="sdqviz", layout="wide", initial_sidebar_state="expanded")
+    st.set_page_config(page_title="sdqviz", layout="wide", initial_sidebar_state="auto")
     st.navigation({"sdqviz": entries()}).run()
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import streamlit as st
 
 from sdqviz import asset
 from sdqviz.bounds.statement import Bound
-from sdqviz.explore import preset
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
-from sdqviz.ui import link
 from sdqviz.ui.screen import HEADLINES, Page
 
 QUICK: dict[str, Any] = {"limits": {"seconds": (0.1, 5.0)}, "defaults": {"seconds": 2.0}}
@@ -155,25 +153,6 @@ def panels(drawn: Sequence[Panel], page: Page, beside: Callable[[], None] | None
                 beside()
     if not single and beside is not None:
         beside()
-
-
-def tiles(pages: Mapping[str, st.Page], line: Callable[[Mapping[str, Any]], str]) -> None:
-    """Draw a tile for each preset: title, what to look at, stored numbers, and the link that opens it.
-
-    Parameters
-    ----------
-    pages : mapping of str to st.Page
-        The pages of the menu by address; presets of others are left out.
-    line : callable
-        Writes a preset's stored result in one line.
-    """
-    shown = [one for address in pages if address for one in preset.of_page(address).values()]
-    for start in range(0, len(shown), 3):
-        for column, one in zip(st.columns(3), shown[start : start + 3], strict=False):
-            with column.container(border=True, height="stretch"):
-                st.page_link(pages[one.page], label=f"**{one.title}**", query_params=link.query(one.choices))
-                st.markdown(one.look)
-                st.caption(f"{pages[one.page].title}: {line(one.result)}")
 
 
 def _data(drawn: Panel, page: Page) -> None:

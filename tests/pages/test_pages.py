@@ -189,7 +189,7 @@ import sys, logging
 logging.disable(logging.CRITICAL)
 from streamlit.testing.v1 import AppTest
 at = AppTest.from_file({str(MAIN)!r}, default_timeout=60).run()
-assert not at.exception and len(at.get("plotly_chart")) == 1 and len(at.metric) == 3
+assert not at.exception and len(at.get("plotly_chart")) == 2 and len(at.metric) == 3
 print(sorted({{"torch", "torchvision", "scipy.stats", "networkx", "dask"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
