@@ -32,12 +32,15 @@ class Rung:
         What of the measured is used.
     unseen : bool
         Whether it is also valid for inputs that were not measured.
+    summed : bool
+        Whether the value bounds not only each error but the root of the sum of their squares.
     """
 
     bound: Bound
     values: Array
     uses: str
     unseen: bool
+    summed: bool = False
 
     @property
     def maximum(self) -> float:
@@ -46,8 +49,8 @@ class Rung:
 
     @property
     def mean(self) -> float:
-        """The mean over the samples."""
-        return float(self.values.mean())
+        """The mean over the samples; a bound on the root of n squares is √n times one on their mean."""
+        return float(self.values.mean()) / (math.sqrt(len(self.values)) if self.summed else 1.0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,7 +60,7 @@ class Ladder:
     rungs: tuple[Rung, ...]
 
     def __getitem__(self, name: str) -> Rung:
-        """Return the rung with this name, "p0" to "p4"."""
+        """Return the rung with this name, "p0" to "p4", or "c"."""
         for rung in self.rungs:
             if rung.bound.name == name:
                 return rung
@@ -148,7 +151,8 @@ def ladder(nodes: Sequence[Node], restricted_samples: int | None = None) -> Ladd
     Returns
     -------
     Ladder
-        P0 only where every layer has a bound from its states.
+        P0 only where every layer has a bound from its states, C only where every layer has one on its calibration
+        inputs.
 
     Raises
     ------
@@ -158,12 +162,14 @@ def ladder(nodes: Sequence[Node], restricted_samples: int | None = None) -> Ladd
     Notes
     -----
     With ΔW = W − Q, and z̃ the measured inputs of the compressed network (biases appended):
+    C puts Σ_x ‖ΔW z̃‖² ≤ mC² into the recursion for the root of the sum of squares over the calibration inputs;
     P0 puts ‖W−Q‖ ≤ ‖FH‖₂‖U‖₂ (order 1: (d/N)‖ΔE‖₂‖U‖₂) into the a-priori recursion; P1 the measured ‖ΔW‖ and ‖Q‖;
     P2 replaces the product of the norms before a layer by ‖z̃‖; P3 replaces ‖ΔW‖‖z̃‖ by ‖ΔW z̃‖;
     P4 replaces ‖W‖ by the norm of the columns that meet a non-zero input in either network.
     """
     chain = _Chain(nodes, restricted_samples)
-    return Ladder((*_from_states(chain), _layer_errors(chain), _input_norms(chain), _local_errors(chain), _live(chain)))
+    after = _from_states(chain) + _from_calibration(chain)
+    return Ladder((*after, _layer_errors(chain), _input_norms(chain), _local_errors(chain), _live(chain)))
 
 
 def _from_states(chain: _Chain) -> list[Rung]:
@@ -191,6 +197,25 @@ def _from_states(chain: _Chain) -> list[Rung]:
             unseen=True,
         )
     ]
+
+
+def _from_calibration(chain: _Chain) -> list[Rung]:
+    stated = {id(layer): layer.from_calibration for layer in chain.layers}
+    values = {key: one.value for key, one in stated.items() if one is not None}
+    if len(values) < len(stated):
+        return []
+    failing = [one for found in stated.values() if found is not None for one in found.hypotheses if not one.met]
+    whole = chain.accumulate(lambda layer: chain.of(layer).norm, lambda layer: np.array(values[id(layer)]))
+    seen = condition("given", "a statement on the calibration inputs, not about unseen ones", True)
+    one = _rung(
+        "c",
+        "C: every layer's theorem, on the calibration inputs",
+        np.full(chain.samples, float(whole)),
+        (chain.begins, failing[0] if failing else condition("layers", "C1 or C2 holds in every layer", True), seen),
+        "‖W‖, and the pivots and steps of every layer's walk on the calibration inputs",
+        r"\Bigl(\sum_xe_i(x)^2\Bigr)^{1/2}\le L_i\Bigl(\|W_i\|\Bigl(\sum_xe_{i-1}(x)^2\Bigr)^{1/2}+\sqrt m\,C_i\Bigr)",
+    )
+    return [dataclasses.replace(one, summed=True)]
 
 
 def _layer_errors(chain: _Chain) -> Rung:

@@ -31,6 +31,8 @@ class LadderLayer:
     from_states : Bound, optional
         Bound on ‖W − Q‖₂ (on ‖[W b] − [Q c]‖₂ where the bias is quantized) from the states the walks left behind;
         needed for P0.
+    from_calibration : Bound, optional
+        Bound on (Σ_x ‖(W − Q)z̃ + b − c‖²)^½ over the calibration inputs, of which the samples are some; needed for C.
     name : str
         Shown in messages.
     """
@@ -43,6 +45,7 @@ class LadderLayer:
     quantized_bias: Array | None = None
     lipschitz: float = 1.0
     from_states: Bound | None = None
+    from_calibration: Bound | None = None
     name: str = ""
 
     def __post_init__(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 
 from sdqviz.bounds import ladder as rungs
 from sdqviz.bounds.ladder_layer import LadderBlock, LadderLayer, Node
+from sdqviz.bounds.statement import Bound, tightest
 from sdqviz.compression.compress import Compression
 from sdqviz.compression.measurement import layer_inputs
 from sdqviz.error import InputError
@@ -42,7 +45,9 @@ def ladder(result: Compression, restricted_samples: int | None = None) -> rungs.
     """
     if result.inputs is None:
         raise InputError("the compression must have been measured on inputs, got one without")
-    return a_posteriori(result.original, result.network, result.layers, result.inputs, restricted_samples)
+    return a_posteriori(
+        result.original, result.network, result.layers, result.inputs, restricted_samples, calibrated=True
+    )
 
 
 def a_posteriori(
@@ -51,6 +56,8 @@ def a_posteriori(
     layers: Sequence[CompressedLayer],
     inputs: Any,
     restricted_samples: int | None = 64,
+    *,
+    calibrated: bool = False,
 ) -> rungs.Ladder:
     """Evaluate the ladder of a-posteriori bounds P0 to P4 on measured inputs.
 
@@ -64,6 +71,8 @@ def a_posteriori(
         Inputs of the network.
     restricted_samples : int, optional
         How many samples P4 looks at; it needs a singular value for each layer and sample.
+    calibrated : bool
+        Whether the inputs are, or are among, those that the layers were calibrated on: then C speaks of them.
 
     Raises
     ------
@@ -106,6 +115,7 @@ def a_posteriori(
             quantized_bias=None if item.bias is None else changed[name].bias,
             lipschitz=lipschitz,
             from_states=state_bound(item) if whole else None,
+            from_calibration=_on_calibration(item) if whole and calibrated else None,
             name=name,
         )
 
@@ -116,6 +126,14 @@ def a_posteriori(
         else:
             nodes.append(LadderBlock(rung(node.inner, 1.0), rung(node.outer, 1.0)))
     return rungs.ladder(nodes, restricted_samples)
+
+
+def _on_calibration(item: CompressedLayer) -> Bound | None:
+    """Return the bound on (Σ_x ‖(W − Q)z̃‖²)^½ over the calibration inputs, where the layer was walked on them."""
+    if item.output is None or not item.output.plain or not item.bounds:
+        return None
+    own = tightest(item.bounds)
+    return dataclasses.replace(own, value=math.sqrt(item.output.samples) * own.value)
 
 
 def _widths(network: Network) -> list[tuple[int, ...]]:

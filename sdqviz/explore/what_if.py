@@ -186,7 +186,8 @@ def ladder(asked: Answer, progress: Progress | None = None, should_stop: ShouldS
     stop_if(should_stop)
     report(progress, 0, 1, f"measuring every layer on {min(LADDER_INPUTS, len(asked.compression.inputs))} inputs")
     run = asked.compression
-    return a_posteriori(run.original, run.network, run.layers, run.inputs[:LADDER_INPUTS], LADDER_RESTRICTED)
+    inputs = run.inputs[:LADDER_INPUTS]
+    return a_posteriori(run.original, run.network, run.layers, inputs, LADDER_RESTRICTED, calibrated=True)
 
 
 def rounding_beside(

@@ -114,12 +114,15 @@ class OutputRecord:
         m, the rows that were looked at.
     damping : float
         The largest λ added, in units of the Gram matrix.
+    plain : bool
+        Whether T = W and the biases are as they were: then ``error`` is all that the layer itself adds to its output.
     """
 
     error: float
     damped: float
     samples: int
     damping: float
+    plain: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

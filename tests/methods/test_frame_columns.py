@@ -10,6 +10,7 @@ from torch import nn
 import sdqviz as sq
 from sdqviz.bounds.calibrated import columns_bound, rows_bound
 from sdqviz.bounds.hypotheses import unit_norm_tight
+from sdqviz.compression.ladder import a_posteriori
 from sdqviz.methods.calibrated.column_walk import ColumnRule, quantize_columns, vector_bound
 from sdqviz.methods.frame_vectors import walk_through
 from sdqviz.path_following.factor import factorize
@@ -126,6 +127,50 @@ def test_bound_is_in_force_on_calibration_inputs_and_lapses_with_fitted_steps():
     assert first.bits == 8 * (-(-11 * 20 * 2 // 8) + 22 + 2) + 72
     fitted = sq.compress(given, COLUMNS(bits=1, step_rule="fitted"), calibration=data).report.layers[0]
     assert fitted.overload > 0 and not fitted.bound_holds and "lapses" in fitted.bound_because
+
+
+@pytest.mark.parametrize("name", ["frame-columns", "frame-coded"])
+def test_c_is_a_rung_of_the_ladder_on_the_calibration_inputs(name):
+    given, data = network()
+    result = sq.compress(given, sq.METHODS[name](alignment="none"), calibration=data)
+    rung = sq.ladder(result)["c"]
+    assert rung.bound.holds and rung.summed and not rung.unseen and "not about unseen" in rung.bound.because
+    (first, second), (w, v) = [item.bounds[0].value for item in result.layers], [one.weight for one in given.layers]
+    assert rung.maximum == pytest.approx(np.sqrt(150) * (np.linalg.norm(v, 2) * first + second)) and w.shape == (20, 12)
+    error = np.linalg.norm(given.outputs(data, "float64") - result.network.outputs(data, "float64"), axis=1)
+    assert 0.01 * rung.maximum < np.sqrt((error**2).sum()) <= rung.maximum
+    assert rung.mean == pytest.approx(rung.maximum / np.sqrt(150)) and error.mean() <= rung.mean
+    others = a_posteriori(given, result.network, result.layers, data)
+    assert "c" not in [one.bound.name for one in others.rungs]
+
+
+def test_c_needs_weights_that_were_aimed_at_as_they_are_and_steps_that_cover_the_range():
+    given, data = network()
+    for choice in ({"biases": "corrected"}, {"alignment": "least-squares"}):
+        rungs = sq.ladder(sq.compress(given, COLUMNS(**choice), calibration=data)).rungs
+        assert "c" not in [one.bound.name for one in rungs], choice
+    fitted = sq.ladder(sq.compress(given, COLUMNS(bits=1, step_rule="fitted"), calibration=data))["c"]
+    assert not fitted.bound.holds and "lapses" in fitted.bound.because
+
+
+SHIPPED = [(name, seed) for name in ("mnist-fnn", "mnist-residual", "mnist-lenet", "vit-tiny") for seed in range(3)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "seed"), [*SHIPPED, ("resnet20", 0), ("vgg7", 0)])
+def test_no_shipped_network_breaks_c1_or_c2_on_the_calibration_inputs(name, seed):
+    given = sq.NETWORKS[name](seed=seed).load()
+    for method in (COLUMNS(), sq.METHODS["frame-coded"](alignment="none")):
+        result = sq.compress(given, method, calibration=256 if given.structure.applicable else 32)
+        rows = result.report.layers
+        assert rows and all(row.bound_holds and row.error <= row.bound for row in rows)
+        told = f"{name} {seed} {method.name}: {len(rows)} layers, worst {max(r.error / r.bound for r in rows):.3f}"
+        if given.structure.applicable:
+            rung, x = sq.ladder(result, 1)["c"], result.inputs
+            error = np.linalg.norm(given.outputs(x, "float64") - result.network.outputs(x, "float64"))
+            assert rung.bound.holds and error <= rung.maximum
+            told += f", rung C {error / rung.maximum:.4f} of it, on the calibration inputs"
+        print(told)
 
 
 def test_what_would_diverge_or_does_not_fit_is_refused():

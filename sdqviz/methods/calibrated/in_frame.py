@@ -126,7 +126,9 @@ def _aligned(inputs: Array, weights: Array, aimed: Array, damping: float) -> Arr
     return np.asarray(weights + solve(damped, aimed - inputs @ weights, assume_a="pos", check_finite=False))
 
 
-def output_record(groups: Sequence[LiveGroup], found: Sequence[Array], damping: Sequence[float]) -> OutputRecord:
+def output_record(
+    groups: Sequence[LiveGroup], found: Sequence[Array], damping: Sequence[float], moved: Array | None
+) -> OutputRecord:
     """Measure how far quantized neurons, shape (M, d) of each group, are from what was aimed at."""
     samples = groups[0].gram.samples
     plain = damped = 0.0
@@ -136,7 +138,11 @@ def output_record(groups: Sequence[LiveGroup], found: Sequence[Array], damping: 
         plain += max(own, 0.0)
         damped += max(own, 0.0) + added * float((error**2).sum())
     return OutputRecord(
-        float(np.sqrt(plain / samples)), float(np.sqrt(damped / samples)), samples, float(max(damping, default=0.0))
+        float(np.sqrt(plain / samples)),
+        float(np.sqrt(damped / samples)),
+        samples,
+        float(max(damping, default=0.0)),
+        moved is None and all(group.target is group.weights for group in groups),
     )
 
 
@@ -176,7 +182,7 @@ def finished(
         unstable=unstable,
         seconds=time.perf_counter() - begun,
         note=note,
-        output=output_record(groups, neurons, damping),
+        output=output_record(groups, neurons, damping, bias),
     )
 
 
