@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -27,6 +28,7 @@ class Recent(Generic[K, V]):
         self._entries, self._weight = entries, weight
         self._kept: OrderedDict[K, tuple[V, float]] = OrderedDict()
         self._lock = threading.Lock()
+        _every.add(self)
 
     def get(self, key: K) -> V | None:
         """Return the value, which becomes the newest; None if it is not kept."""
@@ -47,6 +49,20 @@ class Recent(Generic[K, V]):
                 self._kept.popitem(last=False)
             return value
 
+    def clear(self) -> None:
+        """Drop all values."""
+        with self._lock:
+            self._kept.clear()
+
     def __len__(self) -> int:
         """Count the values."""
         return len(self._kept)
+
+
+_every: weakref.WeakSet[Recent[Any, Any]] = weakref.WeakSet()
+
+
+def forget() -> None:
+    """Drop what all of them keep."""
+    for one in list(_every):
+        one.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -11,7 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from sdqviz.ui import front
+from sdqviz.ui import front, housekeeping
 from sdqviz.version import __version__
 
 # Sessions share the cores. On small matrices two BLAS threads gain nothing alone, and wait for each other (up to a
@@ -112,11 +113,14 @@ class Sticky:
 
 @contextlib.asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
-    """Compile the kernels in the background while the first visitor reads."""
+    """Compile the kernels in the background while the first visitor reads; keep house."""
+    housekeeping.few_heaps()
     threading.Thread(target=_warm_up, name="sdqviz warm-up", daemon=True).start()
     if front.WORKER in os.environ:
         threading.Thread(target=_end_with_the_front, name="sdqviz front", daemon=True).start()
+    keeping = asyncio.create_task(housekeeping.Housekeeper().work())
     yield {}
+    keeping.cancel()
     from sdqviz.ui import job
 
     job.stop_all()

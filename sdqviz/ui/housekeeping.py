@@ -1,0 +1,114 @@
+"""Gives memory back: what visitors leave behind is dropped, and what is free returns to the system."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import functools
+import gc
+import sys
+import time
+from typing import Any
+
+from sdqviz import recent
+
+EVERY = 20.0
+"""Seconds between two rounds."""
+
+QUIET = 120.0
+"""Seconds without a visitor after which what was kept for all of them is dropped too."""
+
+_ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1
+"""Options of glibc's ``mallopt`` (``malloc.h``)."""
+
+ARENAS, LARGE, TOP = 2, 1 << 20, 32 << 20
+"""Heaps of all threads together; bytes from which an array is mapped on its own, and returned when it is freed; free
+bytes at the end of a heap that are returned at once."""
+
+
+def _libc() -> Any:
+    """Return the C library where it is glibc, which alone has these functions; else None."""
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "malloc_trim") and hasattr(library, "mallopt") else None
+
+
+def few_heaps() -> None:
+    """Let the threads share a few heaps: each of its own keeps what its largest work took, forever."""
+    library = _libc()
+    if library is not None:
+        library.mallopt(_ARENA_MAX, ARENAS)
+        library.mallopt(_MMAP_THRESHOLD, LARGE)
+        library.mallopt(_TRIM_THRESHOLD, TOP)
+
+
+def give_back() -> None:
+    """Collect what refers to itself, sessions first of all, and return free memory to the system."""
+    gc.collect()
+    library = _libc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+def forget() -> None:
+    """Drop what is kept of answers for all visitors; each is computed anew when it is asked for."""
+    import streamlit as st
+
+    st.cache_resource.clear()
+    recent.forget()
+    bounded = [one for one in gc.get_objects() if isinstance(one, functools._lru_cache_wrapper)]
+    for one in bounded:  # those without a limit hold what there is once: pools, tables, files
+        if str(one.__module__).startswith("sdqviz.") and one.cache_parameters()["maxsize"] is not None:
+            one.cache_clear()
+
+
+class Housekeeper:
+    """Looks after one process.
+
+    Attributes
+    ----------
+    left : dict
+        Sessions that have gone and may come back for a while, by name.
+    """
+
+    def __init__(self) -> None:
+        self.left: dict[str, Any] = {}
+        self._busy = time.monotonic()
+        self._dirty = self._empty = False
+
+    async def work(self) -> None:
+        """Make a round now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(EVERY)
+            self.sessions()
+            await asyncio.to_thread(self.memory)
+
+    def sessions(self) -> None:
+        """Drop sessions that did not come back in time, with their files; on the server's own thread.
+
+        Streamlit lets them expire, but removes them only when the next visitor leaves.
+        """
+        from streamlit.runtime import Runtime
+
+        if not Runtime.exists():
+            return
+        sessions = Runtime.instance()._session_mgr
+        known = {one.session.id: one.session for one in sessions.list_sessions()}
+        if sessions.num_active_sessions():
+            self._busy, self._empty = time.monotonic(), False
+        for name, session in self.left.items():
+            if name not in known:
+                session.shutdown()
+                self._dirty = True
+        self.left = {name: one for name, one in known.items() if not sessions.is_active_session(name)}
+        len(sessions._session_storage._cache)  # asked for its length, it lets go of what has expired
+
+    def memory(self) -> None:
+        """Give back what is free, once a visitor has left; what all shared too, when nobody has been here for long."""
+        if not self._empty and time.monotonic() - self._busy > QUIET:
+            forget()
+            self._dirty = self._empty = True
+        if self._dirty:
+            self._dirty = False
+            give_back()

@@ -1,0 +1,128 @@
+"""What visitors leave behind is dropped, and memory returns to the system."""
+
+import functools
+import gc
+import sys
+import time
+import weakref
+
+import numpy as np
+import pytest
+from streamlit.runtime import Runtime
+from streamlit.runtime.memory_session_storage import MemorySessionStorage
+
+from sdqviz.recent import Recent
+from sdqviz.ui import housekeeping
+from sdqviz.ui.housekeeping import Housekeeper
+
+
+class Session:
+    """Stands where Streamlit keeps a session: a name, something large, and how it was ended."""
+
+    def __init__(self, name):
+        self.id, self.ended, self.myself = name, 0, self  # a circle, as in Streamlit's
+
+    def shutdown(self):
+        self.ended += 1
+
+
+@pytest.fixture
+def visitors(monkeypatch):
+    """Streamlit's own storage of sessions that may come back, for 50 ms, with a list of those that are here."""
+
+    class Sessions:
+        _session_storage = MemorySessionStorage(ttl_seconds=0.05)
+        here: list = []  # noqa: RUF012
+
+        def num_active_sessions(self):
+            return len(self.here)
+
+        def is_active_session(self, name):
+            return any(one.session.id == name for one in self.here)
+
+        def list_sessions(self):
+            return [*self.here, *self._session_storage.list()]
+
+        def leaves(self, info):
+            self.here.remove(info)
+            self._session_storage.save(info)
+
+    class Info:
+        def __init__(self, name):
+            self.session = Session(name)
+
+    made = Sessions()
+    made.here = [Info("a"), Info("b")]
+
+    class One:
+        _session_mgr = made
+
+    monkeypatch.setattr(Runtime, "exists", staticmethod(lambda: True))
+    monkeypatch.setattr(Runtime, "instance", staticmethod(lambda: One))
+    return made
+
+
+def test_a_session_that_does_not_come_back_is_ended_and_its_memory_is_free(visitors):
+    keeper = Housekeeper()
+    keeper.sessions()
+    session = weakref.ref(visitors.here[0].session)
+    visitors.leaves(visitors.here[0])
+    keeper.sessions()
+    assert session().ended == 0 and list(keeper.left) == ["a"], "it may still come back"
+    time.sleep(0.06)
+    keeper.sessions()
+    keeper.memory()
+    assert session() is None and keeper.left == {}
+    assert visitors.here[0].session.ended == 0
+
+
+def test_what_all_share_is_dropped_when_nobody_has_been_here_for_long(visitors, monkeypatch):
+    monkeypatch.setattr(housekeeping, "QUIET", 0.0)
+    kept = Recent(3)
+    kept.put("a", "answer")
+    keeper = Housekeeper()
+    keeper.sessions()
+    keeper._busy += 60
+    keeper.memory()
+    assert kept.get("a") == "answer", "somebody is here"
+    keeper._busy -= 120
+    keeper.memory()
+    assert kept.get("a") is None
+
+
+def test_only_what_can_be_computed_again_is_forgotten():
+    def calls():
+        return object()
+
+    calls.__module__ = "sdqviz.of_a_test"
+    bounded, once = functools.lru_cache(4)(calls), functools.cache(calls)
+    foreign = functools.lru_cache(4)(object)
+    before = bounded(), once(), foreign()
+    housekeeping.forget()
+    after = bounded(), once(), foreign()
+    assert [one is other for one, other in zip(before, after, strict=True)] == [False, True, True]
+
+
+def test_streamlit_has_what_is_used_of_it():
+    from streamlit.runtime.app_session import AppSession
+    from streamlit.runtime.websocket_session_manager import WebsocketSessionManager
+
+    manager = WebsocketSessionManager(MemorySessionStorage(), None, None, None)
+    assert manager.num_active_sessions() == 0 and manager.list_sessions() == []
+    assert len(manager._session_storage._cache) == 0 and not manager.is_active_session("a")
+    assert callable(AppSession.shutdown)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_free_memory_returns_to_the_system():
+    def resident():
+        with open("/proc/self/statm") as file:  # noqa: PTH123
+            return int(file.read().split()[1]) * 4096
+
+    held = [np.ones(12_000) for _ in range(1500)]  # 96 kB each: taken from the heap, 144 MB
+    last = np.ones(100)
+    before = resident()
+    del held
+    gc.collect()
+    housekeeping.give_back()
+    assert resident() < before - 100e6 and last.sum() == 100
