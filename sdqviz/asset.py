@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 from sdqviz.error import InputError
+from sdqviz.strict_json import read_json, write_json
 
 
 def _find_root() -> Path:
@@ -61,15 +61,13 @@ def manifest() -> dict[str, str]:
     """
     file = folder() / MANIFEST
     try:
-        table = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        table = read_json(file.read_bytes(), f"asset {MANIFEST} must be a table of hashes")
+    except OSError as error:
         raise InputError(
             f"asset {MANIFEST} must be readable in {folder()}, got {error}: install sdqviz again"
         ) from None
-    if not isinstance(table, dict):
-        raise InputError(
-            f"asset {MANIFEST} must be a table of hashes, got {type(table).__name__}: install sdqviz again"
-        )
+    except InputError as error:
+        raise InputError(f"{error}: install sdqviz again") from None
     return {str(name): str(digest) for name, digest in table.items()}
 
 
@@ -84,7 +82,7 @@ def write_manifest() -> Path:
     files = sorted(file for file in folder().rglob("*") if file.suffix in HASHED_KINDS)
     table = {file.relative_to(folder()).as_posix(): sha256(file) for file in files}
     target = folder() / MANIFEST
-    target.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8")
+    target.write_text(write_json(table, indent=2) + "\n", encoding="utf-8")
     return target
 
 

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from sdqviz.strict_json import WORDS, number
+
 
 @dataclasses.dataclass(frozen=True)
 class LayerReport:
@@ -186,8 +188,33 @@ class Report:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Report:
-        """Rebuild a report from `to_dict`."""
-        rest = dict(values)
-        rest["layers"] = tuple(LayerReport(**{**row, "shape": tuple(row["shape"])}) for row in rest["layers"])
+        """Rebuild a report from `to_dict`, or from what a file has of it: words may stand for NaN and infinities.
+
+        Raises
+        ------
+        KeyError, TypeError
+            If something is missing, unknown, or of another type.
+        """
+        rest = _checked(cls, values)
+        rows = [_checked(LayerReport, row) for row in rest["layers"]]
+        rest["layers"] = tuple(LayerReport(**{**row, "shape": tuple(row["shape"])}) for row in rows)
         rest["left_alone"] = tuple(rest["left_alone"])
         return cls(**rest)
+
+
+_KINDS: dict[str, tuple[type[Any], ...]] = {"float": (float, int), "int": (int,), "str": (str,), "bool": (bool,)}
+
+
+def _checked(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the words that stand for numbers in fields that are numbers, and refuse what is of another type."""
+    found = dict(values)
+    for item in dataclasses.fields(cls):
+        kind, _, optional = str(item.type).partition(" | ")
+        if item.name not in found or kind not in _KINDS or (optional and found[item.name] is None):
+            continue
+        value = found[item.name]
+        if kind == "float" and value in WORDS:
+            found[item.name] = number(value)
+        elif not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "bool"):
+            raise TypeError(f"{item.name} {value!r}")
+    return found

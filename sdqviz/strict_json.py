@@ -10,7 +10,7 @@ from typing import Any
 from sdqviz.error import InputError
 
 WORDS = ("NaN", "Infinity", "-Infinity")
-"""What `spelled` writes for numbers that JSON does not know; ``float`` reads them."""
+"""What `spelled` writes for numbers that JSON does not know; `number` reads them."""
 
 
 _NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -42,13 +42,13 @@ def read_json(text: bytes | str, need: str, deepest: int = 16, *, finite: bool =
             raise ValueError("a name occurs twice")
         return found
 
-    def number(name: str) -> float:
+    def constant(name: str) -> float:
         if not finite:
             return _NUMBERS[name]
         raise ValueError(f"{name} is not a number of JSON")
 
     try:
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=number)
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=constant)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else shortened(str(error))
         raise InputError(f"{need} in JSON, got something else: {why}") from None
@@ -57,8 +57,8 @@ def read_json(text: bytes | str, need: str, deepest: int = 16, *, finite: bool =
     return value
 
 
-def write_json(value: Any, indent: int | None = None) -> str:
-    """Write JSON, compact unless indented; letters stay letters.
+def write_json(value: Any, indent: int | None = None, *, ordered: bool = False) -> str:
+    """Write JSON, compact unless indented; letters stay letters, and names come in order if asked.
 
     Raises
     ------
@@ -66,7 +66,22 @@ def write_json(value: Any, indent: int | None = None) -> str:
         If it holds NaN or an infinity, which JSON does not know; `spelled` writes those as words.
     """
     separators = (",", ":") if indent is None else (",", ": ")
-    return json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False, separators=separators)
+    return json.dumps(
+        value, indent=indent, allow_nan=False, ensure_ascii=False, separators=separators, sort_keys=ordered
+    )
+
+
+def canonical(value: Any) -> str:
+    """Return the one text of a value, whatever the order of its names: what keys are made of, and what is compared.
+
+    Stored keys and recipes hold this very form.
+
+    Raises
+    ------
+    ValueError
+        As for `write_json`.
+    """
+    return json.dumps(value, allow_nan=False, sort_keys=True)
 
 
 def spelled(value: Any) -> Any:
@@ -76,6 +91,11 @@ def spelled(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: spelled(item) for key, item in value.items()}
     return [spelled(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def number(value: Any) -> float:
+    """Return a number, or what one of `WORDS` stands for; NaN is always the same object, as from `read_json`."""
+    return _NUMBERS[value] if isinstance(value, str) and value in WORDS else float(value)
 
 
 def shortened(value: object) -> str:

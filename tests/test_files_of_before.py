@@ -1,12 +1,12 @@
 """What version 0.2.0 wrote is still read: packed files, stores and files of runs, recordings, presets, links."""
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import visitor
 from torch import nn
 
 import sdqviz as sq
@@ -77,20 +77,7 @@ def test_presets_name_pages_that_are_there():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_links_open_their_page_without_complaint(name):
-    from streamlit.testing.v1 import AppTest
-
-    from sdqviz.asset import ROOT
-    from sdqviz.ui.launch import MAIN
-
-    values = PRESETS[name]
-    page = AppTest.from_file(MAIN, default_timeout=120)
-    page.run()
-    page.query_params.update(
-        {key: json.dumps(v) if isinstance(v, bool) else str(v) for key, v in values["choices"].items()}
-    )
-    page.query_params["v"] = "0.2.0"
-    page.switch_page(str(ROOT / "pages" / f"{(values['page'] or 'start').replace('-', '_')}.py"))
-    page.run()
-    assert not page.exception and not page.error
+    page = visitor.turn(visitor.arrive(seconds=120), PRESETS[name]["page"], **PRESETS[name]["choices"], v="0.2.0")
+    assert not page.error
     told = [one.value for one in page.warning]
     assert not [text for text in told if "not a control" in text or "is used instead" in text], told

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ from sdqviz.cli.meter import Meter, interruptible
 from sdqviz.cli.settings import choice_from, network_class, require_writable
 from sdqviz.cli.text import aligned, report_text
 from sdqviz.error import InputError
+from sdqviz.strict_json import spelled, write_json
 
 if TYPE_CHECKING:
     from sdqviz.methods.method import MethodChoice
@@ -111,7 +111,7 @@ def compress(
     if output is not None:
         result.save(output)
     if as_json:
-        typer.echo(json.dumps(result.report.to_dict(), indent=1, ensure_ascii=False))
+        typer.echo(write_json(spelled(result.report.to_dict()), indent=1))
     else:
         typer.echo(report_text(result.report))
         if output is not None:
@@ -167,7 +167,7 @@ def show(
 
     found = packed_file.read(file)
     if as_json:
-        typer.echo(json.dumps(found.recipe, indent=1, ensure_ascii=False))
+        typer.echo(write_json(found.recipe, indent=1))
         return
     rows: list[Sequence[str]] = [*listing.head(found)]
     if test:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Reduction
 from sdqviz.networks.network import Network
+from sdqviz.strict_json import write_json
 from sdqviz.tensor_file import DTYPES, write_tensors
 from sdqviz.version import __version__
 
@@ -104,7 +104,7 @@ def streamed_checksum(
 
 def canonical(recipe: Mapping[str, Any]) -> str:
     """Return a recipe as the text that is stored."""
-    return json.dumps(recipe, sort_keys=True, separators=(",", ":"))
+    return write_json(recipe, ordered=True)
 
 
 def _row(item: CompressedLayer) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,8 @@ from sdqviz.error import InputError
 from sdqviz.methods import METHODS
 from sdqviz.networks import training
 from sdqviz.networks.catalogue import NETWORKS
-from sdqviz.report import LayerReport, Report
-from sdqviz.strict_json import WORDS, spelled
+from sdqviz.report import Report
+from sdqviz.strict_json import WORDS, canonical, number, spelled
 from sdqviz.version import __version__
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class Run:
             rest = dict(values)
             report = rest.pop("report")
             measured = {str(name): _number(value) for name, value in rest.pop("measured", {}).items()}
-            found = cls(report=None if report is None else _read_report(report), measured=measured, **rest)
+            found = cls(report=None if report is None else Report.from_dict(report), measured=measured, **rest)
             problem = _misfit(found)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             problem = f"{type(error).__name__}: {error}"
@@ -161,7 +160,7 @@ def run_key(
         "fingerprint": fingerprint,
         "version": version,
     }
-    return hashlib.sha256(json.dumps(values, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    return hashlib.sha256(canonical(values).encode()).hexdigest()
 
 
 def question_key(question: Question, weights: str) -> str:
@@ -199,34 +198,10 @@ def _loaded_fingerprint(choice: NetworkChoice) -> str:
 # -- what a file may say -------------------------------------------------------------------------------
 
 
-def _read_report(values: Mapping[str, Any]) -> Report:
-    whole = dict(values)
-    whole["layers"] = [_checked(LayerReport, row) for row in whole["layers"]]
-    return Report.from_dict(_checked(Report, whole))
-
-
-_KINDS: dict[str, tuple[type[Any], ...]] = {"float": (float, int), "int": (int,), "str": (str,), "bool": (bool,)}
-
-
-def _checked(cls: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the words that stand for numbers in fields that are numbers, and refuse what is of another type."""
-    found = dict(values)
-    for item in dataclasses.fields(cls):
-        kind, _, optional = str(item.type).partition(" | ")
-        if item.name not in found or kind not in _KINDS or (optional and found[item.name] is None):
-            continue
-        value = found[item.name]
-        if kind == "float" and value in WORDS:
-            found[item.name] = float(value)
-        elif not isinstance(value, _KINDS[kind]) or (isinstance(value, bool) and kind != "bool"):
-            raise TypeError(f"{item.name} {value!r}")
-    return found
-
-
 def _number(value: Any) -> float:
     if not isinstance(value, float | int) and value not in WORDS:
         raise TypeError(f"a measured {value!r}")
-    return float(value)
+    return number(value)
 
 
 _FIELDS: dict[str, type[Any] | tuple[type[Any], ...]] = {

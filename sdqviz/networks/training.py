@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 from pathlib import Path
@@ -14,10 +13,13 @@ import numpy as np
 from sdqviz.error import InputError
 from sdqviz.networks.dataset import Dataset
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
+from sdqviz.strict_json import canonical, read_json
 from sdqviz.version import __version__
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from sdqviz.networks.network import Network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Recipe:
 
     def to_json(self) -> str:
         """Return the recipe as text, to be stored beside the weights it made."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return canonical(dataclasses.asdict(self))
 
 
 class Trainable(Protocol):
@@ -70,6 +72,9 @@ class Trainable(Protocol):
     def data(self) -> Dataset:
         """Return the data to train on (its calibration pool) and to test with."""
 
+    def wrap(self, module: nn.Module) -> Network:
+        """Return a module of this kind as a network with its data."""
+
 
 RECORD = "sdqviz"
 """Metadata entry of a trained file that holds its record."""
@@ -84,10 +89,9 @@ def read_record(file: Path) -> dict[str, Any]:
 
     try:
         with safe_open(file, framework="np") as tensors:
-            record = json.loads((tensors.metadata() or {}).get(RECORD, "{}"))
-    except (OSError, SafetensorError, ValueError):
+            return read_json((tensors.metadata() or {}).get(RECORD, "{}"), "record must be a table")
+    except (OSError, SafetensorError, InputError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def cache_folder() -> Path:
@@ -148,7 +152,7 @@ def train(
         torch.set_num_threads(1)
         try:
             module = _trained(choice, target.with_suffix(".partial"), progress, should_stop)
-            accuracy = _accuracy(module, choice.data(), choice.own_recipe.batch)
+            accuracy = choice.wrap(module).accuracy()
         finally:
             torch.set_num_threads(threads)
         _save(choice, module, accuracy, target)
@@ -218,18 +222,6 @@ def _resume(choice: Trainable, module: Any, optimizer: Any, checkpoint: Path) ->
     return int(state["epoch"])
 
 
-def _accuracy(module: Any, data: Dataset, batch: int) -> float:
-    import torch
-
-    inputs, labels = data.test()
-    with torch.no_grad():
-        parts = [
-            module(torch.from_numpy(np.array(inputs[start : start + batch]))).argmax(1)
-            for start in range(0, len(inputs), batch)
-        ]
-    return float((torch.cat(parts).numpy() == labels).mean())
-
-
 def _save(choice: Trainable, module: Any, accuracy: float, target: Path) -> None:
     import torch
     from safetensors.torch import save
@@ -243,7 +235,7 @@ def _save(choice: Trainable, module: Any, accuracy: float, target: Path) -> None
         "numpy": np.__version__,
         "sdqviz": __version__,
     }
-    metadata = {RECORD: json.dumps(record, sort_keys=True)}  # one entry: safetensors writes several in any order
+    metadata = {RECORD: canonical(record)}  # one entry: safetensors writes several in any order
     partial = target.with_name(f"{target.name}.{os.getpid()}")
     partial.write_bytes(save(module.state_dict(), metadata=metadata))
     partial.replace(target)

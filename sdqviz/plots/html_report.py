@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import datetime
 import html
-import json
 import math
 import platform
 import re
@@ -23,6 +22,7 @@ from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
+from sdqviz.strict_json import write_json
 from sdqviz.version import __version__
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -195,7 +195,7 @@ def _choices(view: View) -> str:
     known = address.scheme in ("http", "https") and address.hostname not in LOCAL  # nobody else can follow those
     safe = view.link if known else ""
     link = f"<p>Link: <a href='{_text(safe)}'>{_text(safe)}</a></p>" if safe else ""
-    data = base64.b64encode(json.dumps(dict(view.choices), ensure_ascii=False, indent=1).encode()).decode()
+    data = base64.b64encode(write_json(dict(view.choices), indent=1).encode()).decode()
     file = f"<a download='sdqviz-choices.json' href='data:application/json;base64,{data}'>The choices as JSON</a>"
     return f"<section><h2>Choices</h2>{link}<table>{rows}</table><p>{file}</p></section>"
 

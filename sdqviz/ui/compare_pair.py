@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import streamlit as st
 
 from sdqviz.experiments.compared.entry import Entry, changed_fields
 from sdqviz.plots import difference
+from sdqviz.strict_json import write_json
 from sdqviz.ui import show
 from sdqviz.ui.compare import KEY_LENGTH, Shown, follow
 from sdqviz.ui.screen import Page
@@ -60,6 +59,6 @@ def code(shown: Shown) -> str:
                 f"method = sq.METHODS[{run.method.get('name', '')!r}]({told})",
                 f"report = sq.compress(network, method, calibration={run.calibration}, seed={run.seed}).report",
                 f"report.bits_per_weight, report.accuracy_after   # "
-                f"{'' if run.report is None else json.dumps([run.report.bits_per_weight, run.report.accuracy_after])}",
+                f"{'' if run.report is None else write_json([run.report.bits_per_weight, run.report.accuracy_after])}",
             ]
     return "\n".join(lines)

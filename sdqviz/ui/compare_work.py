@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import shutil
@@ -28,6 +27,7 @@ from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.plots import search as plots
 from sdqviz.progress import Progress, ShouldStop
+from sdqviz.strict_json import canonical, write_json
 from sdqviz.ui import history, job, show
 from sdqviz.ui.screen import Page
 
@@ -186,7 +186,7 @@ def sweep(page: Page, networks: Sequence[str], methods: Sequence[str], runs: Seq
         "Run the sweep", type="primary", disabled=not fits,
         help=why or "Runs beside the page; finished runs are kept, so that it goes on where it was.",
     ):  # fmt: skip
-        slot.start(functools.partial(_work, plan, _store_file(make=True), workers), json.dumps(values))
+        slot.start(functools.partial(_work, plan, _store_file(make=True), workers), canonical(values))
         st.rerun()
     if why:
         st.caption(why)
@@ -337,7 +337,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return write_json(value)
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{name} = {_toml(entry)}" for name, entry in value.items()) + " }" if value else "{}"
     if isinstance(value, (list, tuple)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ from sdqviz.explore import preset
 from sdqviz.plots import html_report
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
+from sdqviz.strict_json import canonical
 from sdqviz.ui import copying, kept
 from sdqviz.ui.controls import Controls
 from sdqviz.ui.kept import apply
@@ -137,7 +137,7 @@ class Page(Controls):
                 known = kept.refused(self.address, self.choices)
                 if known is not None:
                     raise known
-                result: R = _computed(function, name, json.dumps(choices), choices)
+                result: R = _computed(function, name, canonical(choices), choices)
             except InputError as error:
                 self.refuse(error, name)
             else:
@@ -146,7 +146,7 @@ class Page(Controls):
         worked = kept.worked(self.address)
         choices = worked.get(name) or next(iter(worked.values()))
         self.computed[name] = choices
-        earlier: R = _computed(function, name, json.dumps(choices), choices)
+        earlier: R = _computed(function, name, canonical(choices), choices)
         return earlier
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
+from sdqviz.strict_json import write_json
 from sdqviz.ui.screen import HEADLINES, Page
 
 QUICK: dict[str, Any] = {"limits": {"seconds": (0.1, 5.0)}, "defaults": {"seconds": 2.0}}
@@ -164,7 +164,7 @@ def _data(drawn: Panel, page: Page) -> None:
     )
     right.download_button(
         "JSON, the choices",
-        json.dumps(page.choices, indent=1, ensure_ascii=False),
+        write_json(page.choices, indent=1),
         f"sdqviz-{drawn.name}.json",
         "application/json",
         on_click="ignore",

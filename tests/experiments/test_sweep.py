@@ -110,7 +110,7 @@ def test_a_run_beyond_its_limits_is_a_row_with_the_reason_and_the_others_go_on(s
     plan = sweeping.SMALL | {"runs": [*sweeping.SMALL["runs"], slow, huge]}
     result = sweeping.do(tmp_path, plan, jobs=1, limits=Limits(seconds=2.0, memory=170.0))
     *fine, late, large = result.runs
-    assert re.match(r"the run must end within 2 s, got 2\.\d s: it was stopped", late.problem)
+    assert re.match(r"the run must end within 2 s, got \d+\.\d s: it was stopped", late.problem)
     assert late.seconds > 2.0
     assert "the run must add at most 170 MiB to its process, got " in large.problem
     assert [run.figures() for run in fine] == sweeping.figures(small.result), (

@@ -1,43 +1,21 @@
 """The page Bounds without a browser, run through the navigation script as a visitor would."""
 
+import functools
 import json
-import subprocess
 import sys
 import time
-from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from streamlit.testing.v1 import AppTest
+import visitor
+from visitor import charts, controls, link, loaded, numbers
 
 from sdqviz.explore import preset
 from sdqviz.explore.bounds import link as sweeps
 from sdqviz.explore.bounds import words
 from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves.curve import Sweep
-from sdqviz.ui.launch import MAIN
 
-
-def visit(context=None, **parameters):
-    at = AppTest.from_file(str(MAIN), default_timeout=60)
-    at.context.update(context or {})
-    at.run()
-    at.switch_page("../../pages/bounds.py")
-    at.query_params.update({name: str(value) for name, value in parameters.items()})
-    return at.run()
-
-
-def numbers(at):
-    return [metric.value for metric in at.metric]
-
-
-def charts(at):
-    return [chart.proto for chart in at.get("plotly_chart")]
-
-
-def link(at):
-    (text,) = [code.value for code in at.code if code.value.startswith("http")]
-    return dict(parse_qsl(urlsplit(text).query))
+visit = functools.partial(visitor.visit, "bounds")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -64,9 +42,9 @@ def test_page_is_whole(theme):
 def test_every_control_has_help_and_is_in_the_link(subject):
     at = visit(subject=subject)
     assert not at.exception and not at.error
-    controls = [*at.selectbox, *at.number_input, *at.slider, *at.text_area, *at.toggle]
-    bound = [control for control in controls if control.key and not control.key.startswith("_")]
-    assert all(control.help for control in controls)
+    turned = controls(at)
+    bound = [control for control in turned if control.key and not control.key.startswith("_")]
+    assert all(control.help for control in turned)
     keys = {control.key for control in bound}
     assert {"subject", "sweep", "points", "at", "seed"} <= keys <= set(link(at))
     axis = next(iter(SUBJECTS[subject].axes.values()))
@@ -196,14 +174,11 @@ def test_a_violation_would_be_listed(monkeypatch):
 
 
 def test_sweeps_without_a_network_load_no_torch():
-    code = (
-        "import sys, test_bounds as page\n"
-        "for subject in ('vector', 'layer', 'path', 'path-network', 'network'):\n"
-        "    at = page.visit(subject=subject)\n"
-        "    assert at.get('plotly_chart') and not at.exception\n"
-        "assert 'torch' not in sys.modules"
+    every = (
+        "for subject in ('layer', 'path', 'path-network', 'network'):\n"
+        "    assert charts(visit('bounds', subject=subject))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent, capture_output=True)
+    assert "torch" not in loaded("bounds", every)
 
 
 def test_opening_the_page_computes_nothing_costly():

@@ -1,39 +1,12 @@
 """The choices of a page: its own, kept while one is elsewhere, undone one by one, never leading to an empty page."""
 
 import pytest
-from streamlit.testing.v1 import AppTest
-
-from sdqviz.ui.launch import MAIN
-
-FILES = {"sigma-delta": "sigma_delta.py", "frames": "frames.py", "path-following": "path_following.py",
-         "bounds": "bounds.py"}  # fmt: skip
-
-
-def turn(at, address, **parameters):
-    """Go to a page by the menu, or by a link where parameters are given."""
-    at.switch_page(f"../../pages/{FILES[address]}")
-    at.query_params.clear()
-    at.query_params.update({name: str(value) for name, value in parameters.items()})
-    return at.run()
+from visitor import arrive, charts, control, press, turn
 
 
 @pytest.fixture
 def at():
-    return AppTest.from_file(str(MAIN), default_timeout=60).run()
-
-
-def control(at, key):
-    return next(one for one in [*at.slider, *at.number_input, *at.selectbox, *at.toggle, *at.text_area]
-                if one.key == key)  # fmt: skip
-
-
-def charts(at):
-    return [chart.proto for chart in at.get("plotly_chart")]
-
-
-def press(at, label):
-    next(button for button in at.button if button.label == label).click()
-    return at.run()
+    return arrive()
 
 
 def test_the_choices_of_a_page_stay_its_own(at):

@@ -1,27 +1,24 @@
 """The Compare page through the menu, without a browser."""
 
+import functools
 import gzip
-import json
-import subprocess
-import sys
-import time
 import tomllib
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from streamlit.testing.v1 import AppTest
+import visitor
+from visitor import charts, controls, figures, link, loaded, numbers, settled
 
 import sdqviz as sq
-from sdqviz.asset import ROOT
 from sdqviz.error import InputError
 from sdqviz.experiments import run_csv, target
-from sdqviz.experiments.compared import link
+from sdqviz.experiments.compared import link as links
 from sdqviz.experiments.compared.questions import QUESTIONS
 from sdqviz.experiments.sweep_plan import Plan
 from sdqviz.explore import preset
 from sdqviz.explore.wording import number
 from sdqviz.ui import compare, compare_files, compare_work, job
-from sdqviz.ui.launch import MAIN
+
+visit = functools.partial(visitor.visit, "compare")
 
 
 @pytest.fixture(scope="module")
@@ -45,113 +42,68 @@ def runs(made_run):
 
 @pytest.fixture(autouse=True)
 def shipped(runs, monkeypatch):
-    monkeypatch.setattr(link, "shipped", lambda: runs)
-
-
-def opened(context=None, **parameters):
-    """Open the page as the link with these parameters does."""
-    page = AppTest.from_file(MAIN, default_timeout=60)
-    page.context.update(context or {})
-    page.run()
-    page.query_params.update({key: str(value) for key, value in parameters.items()})
-    page.switch_page(str(ROOT / "pages" / "compare.py"))
-    page.run()
-    assert not page.exception
-    return page
-
-
-def numbers(page):
-    return [one.value for one in page.metric]
-
-
-def charts(page):
-    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
-
-
-def link_of(page):
-    (text,) = [code.value for code in page.code if code.value.startswith("http")]
-    return dict(parse_qsl(urlsplit(text).query, keep_blank_values=True))
-
-
-def settled(page, seconds=90.0):
-    end = time.monotonic() + seconds
-    while any(button.label == "Cancel" for button in page.button):
-        assert time.monotonic() < end
-        time.sleep(0.3)
-        page.run()
-    return page
+    monkeypatch.setattr(links, "shipped", lambda: runs)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_page_is_whole(theme):
-    page = opened({"theme": theme})
+    page = visit({"theme": theme})
     assert not page.error and not page.warning
     assert numbers(page) == ["19", "4.1 bits", "gpfq"]
-    proto = [chart.proto for chart in page.get("plotly_chart")]
+    proto = charts(page)
     assert len(proto) == 2 and all(any(c.isdigit() for c in chart.alt) for chart in proto)
     assert sum(len(chart.spec) for chart in proto) <= 300_000
-    assert all(c["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)" for c in charts(page))
+    assert all(c["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)" for c in figures(page))
     assert any("Plain rounding is nowhere on the front" in one.value for one in page.caption)
 
 
 def test_drawing_the_page_needs_no_torch():
-    program = f"""
-import sys, logging
-logging.disable(logging.CRITICAL)
-from streamlit.testing.v1 import AppTest
-at = AppTest.from_file({str(MAIN)!r}, default_timeout=60).run()
-at.switch_page({str(ROOT / "pages" / "compare.py")!r})
-at.run()
-assert not at.exception and len(at.metric) == 3
-print(sorted({{"torch", "torchvision", "scipy.stats", "networkx", "dask", "joblib"}} & set(sys.modules)))
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert loaded("compare", "assert len(at.metric) == 3") == []
 
 
 @pytest.mark.parametrize("view", compare.VIEWS)
 def test_every_control_has_help_and_is_in_the_link(view):
-    page = opened(view=view, sweep_methods="frame,gpfq")
+    page = visit(view=view, sweep_methods="frame,gpfq")
     assert not page.error
-    controls = [*page.selectbox, *page.number_input, *page.slider, *page.text_input, *page.toggle, *page.multiselect]
-    assert all(control.help for control in controls)
-    own = {control.key for control in controls if control.key and not control.key.startswith("_")}
-    assert own | {"methods", "view", "a", "b"} <= set(link_of(page)) and link_of(page)["view"] == view
+    turned = controls(page)
+    assert all(control.help for control in turned)
+    own = {control.key for control in turned if control.key and not control.key.startswith("_")}
+    assert own | {"methods", "view", "a", "b"} <= set(link(page)) and link(page)["view"] == view
 
 
 def test_the_link_gives_the_same_page_in_a_fresh_session():
-    page = opened(loss_axis="error", budget=4.5)
+    page = visit(loss_axis="error", budget=4.5)
     page.multiselect(key="_methods").set_value(["frame", "gpfq"]).run()
     page.selectbox(key="seeds").set_value("1").run()
     page.text_input(key="_brush").set_value("bits=..3").run()
-    assert numbers(page)[0] == "4" and link_of(page)["methods"] == "frame,gpfq"
+    assert numbers(page)[0] == "4" and link(page)["methods"] == "frame,gpfq"
     assert page.query_params["methods"] in ("frame,gpfq", ["frame,gpfq"])
-    again = opened(**link_of(page))
-    assert not again.warning and numbers(again) == numbers(page) and link_of(again) == link_of(page)
-    assert charts(again) == charts(page)
+    again = visit(**link(page))
+    assert not again.warning and numbers(again) == numbers(page) and link(again) == link(page)
+    assert figures(again) == figures(page)
     next(button for button in page.button if button.label == "Reset").click().run()
-    assert numbers(page) == numbers(opened()) and link_of(page)["methods"] == ""
+    assert numbers(page) == numbers(visit()) and link(page)["methods"] == ""
 
 
 def test_filters_narrow_what_is_shown():
-    assert numbers(opened(methods="gpfq"))[0] == "6"
-    assert numbers(opened(seeds="1"))[0] == "9"
-    assert numbers(opened(text="size must"))[0] == "1"
-    page = opened(network="mnist-lenet")
+    assert numbers(visit(methods="gpfq"))[0] == "6"
+    assert numbers(visit(seeds="1"))[0] == "9"
+    assert numbers(visit(text="size must"))[0] == "1"
+    page = visit(network="mnist-lenet")
     assert numbers(page)[0] == "0" and "None of the 19 runs passes the filters" in page.info[0].value
-    page = opened(brush="bits=7..8")
+    page = visit(brush="bits=7..8")
     assert "inside the brush; clear it" in page.info[0].value
     next(button for button in page.button if button.label == "Clear the brush").click().run()
     assert numbers(page)[0] == "19"
 
 
 def test_averaging_is_said_and_can_be_turned_off():
-    page = opened()
-    single = opened(seeds="all")
+    page = visit()
+    single = visit(seeds="all")
     assert numbers(single)[0] == numbers(page)[0] == "19"
     assert list(page.dataframe[0].value["runs"]) == [2] * 9 + [1]
     assert list(single.dataframe[0].value["runs"]) == [1] * 19
-    assert "± " in str(charts(page)[0]["data"]) and "± " not in str(charts(single)[0]["data"][:5])
+    assert "± " in str(figures(page)[0]["data"]) and "± " not in str(figures(single)[0]["data"][:5])
 
 
 @pytest.mark.parametrize(
@@ -163,22 +115,22 @@ def test_averaging_is_said_and_can_be_turned_off():
     ],
 )
 def test_what_cannot_be_used_is_one_sentence(parameters, sentence):
-    page = opened(**parameters)
+    page = visit(**parameters)
     assert page.error and all(sentence in one.value for one in page.error)
 
 
 def test_bad_values_of_a_link_become_defaults_with_a_notice():
-    page = opened(network="alexnet", methods="frame,magic", a="ffff", budget=99, colour="blue")
+    page = visit(network="alexnet", methods="frame,magic", a="ffff", budget=99, colour="blue")
     told = " ".join(one.value for one in page.warning)
     for part in ("network must be", "methods must be among", "'magic'", "a must be the key of a run", "budget must be",
                  "colour is not a control"):  # fmt: skip
         assert part in told, part
-    assert link_of(page)["methods"] == "frame"
+    assert link(page)["methods"] == "frame"
 
 
 @pytest.mark.parametrize("brush", ["{}", "bits=two", "bits=3..1", "method", "nonsense=1..2; bits=1..2"])
 def test_a_brush_that_cannot_be_read_keeps_every_run_and_is_said(brush):
-    page = opened(brush=brush)
+    page = visit(brush=brush)
     assert not page.error and numbers(page)[0] == "19"
     told = " ".join(one.value for one in page.warning)
     assert "brush must be written like bits=1..2.5" in told and "every run is kept" in told
@@ -191,19 +143,19 @@ def test_a_brush_that_cannot_be_read_keeps_every_run_and_is_said(brush):
 
 
 def test_a_and_b_are_the_best_and_the_best_rounding_and_can_be_chosen(runs):
-    page = opened(view="A against B")
+    page = visit(view="A against B")
     assert [box.value for box in page.selectbox if box.key in ("_a", "_b")] == [
         next(run.key[:12] for run in runs if run.method == {"name": name, "bits": 2})
         for name in ("gpfq", "round-to-nearest")
     ]
     assert any("accuracy on the test inputs 95.40 % in A" in one.value for one in page.markdown)
-    assert len(charts(page)) == 4
+    assert len(figures(page)) == 4
     other = next(run for run in runs if run.method == {"name": "frame", "bits": 4})
     page.selectbox(key="_b").set_value(other.key[:12]).run()
-    assert link_of(page)["b"] == other.key[:12] and not page.exception
-    again = opened(**link_of(page))
+    assert link(page)["b"] == other.key[:12] and not page.exception
+    again = visit(**link(page))
     assert next(box.value for box in again.selectbox if box.key == "_b") == other.key[:12]
-    assert charts(again) == charts(page)
+    assert figures(again) == figures(page)
 
 
 # -- files --------------------------------------------------------------------------------------------
@@ -222,13 +174,13 @@ def test_files_survive_the_way_out_and_in(runs, tmp_path):
 
 
 def test_imported_runs_are_shown_and_forgotten_and_belong_to_one_session(made_run):
-    page = opened(view="Files")
+    page = visit(view="Files")
     before = numbers(page)[0]
     strange = made_run("<b>bold</b> ![x](http://a)", bits=0.5, accuracy=0.97, choices={"bits": 1, "é|`$": "</script>"})
     imported(page, "colleague.json", [strange])
     assert not page.exception and not page.error
     assert int(numbers(page)[0]) == int(before) + 1
-    assert numbers(opened())[0] == before
+    assert numbers(visit())[0] == before
     assert any("colleague.json: 1 runs" in one.value for one in page.caption)
     page.query_params["view"] = "Runs"
     next(button for button in page.button if button.label == "Forget imported runs").click().run()
@@ -240,7 +192,7 @@ def test_imported_runs_are_shown_and_forgotten_and_belong_to_one_session(made_ru
 
 def test_the_search_runs_beside_the_page_and_its_runs_enter_the_history(monkeypatch):
     monkeypatch.setattr(target, "LINES", {"round-to-nearest": (target.Line("bits", (1, 2, 3), {"fit": "mse"}),)})
-    page = opened(view="Smallest size", methods="round-to-nearest", goal=97.0, goal_calibration=16)
+    page = visit(view="Smallest size", methods="round-to-nearest", goal=97.0, goal_calibration=16)
     before = int(numbers(page)[0])
     next(button for button in page.button if button.label == "Search").click().run()
     settled(page)
@@ -254,14 +206,14 @@ def test_the_search_runs_beside_the_page_and_its_runs_enter_the_history(monkeypa
 
 
 def test_more_than_float_is_said_by_the_search():
-    page = opened(view="Smallest size", methods="round-to-nearest", goal=99.9, goal_calibration=16)
+    page = visit(view="Smallest size", methods="round-to-nearest", goal=99.9, goal_calibration=16)
     next(button for button in page.button if button.label == "Search").click().run()
     settled(page)
     assert any("accuracy must be at most 0.98" in one.value for one in page.info)
 
 
 def test_a_sweep_is_built_written_down_and_run():
-    page = opened(view="Sweep", sweep_methods="round-to-nearest", sweep_calibration=16,
+    page = visit(view="Sweep", sweep_methods="round-to-nearest", sweep_calibration=16,
                   **{"sweep.round-to-nearest.bits": "2, 3", "sweep.round-to-nearest.fit": "mse"})  # fmt: skip
     assert any(one.value.startswith("**2 runs**") for one in page.markdown)
     text = next(code.value for code in page.code if "[[runs]]" in code.value)
@@ -283,7 +235,7 @@ def test_a_sweep_is_built_written_down_and_run():
 
 
 def test_a_plan_too_large_for_the_page_goes_to_the_command_line():
-    page = opened(view="Sweep", sweep_methods="gpfq", sweep_seeds=",".join(map(str, range(101))),
+    page = visit(view="Sweep", sweep_methods="gpfq", sweep_seeds=",".join(map(str, range(101))),
                   **{"sweep.gpfq.bits": "1,2,3"})  # fmt: skip
     button = next(one for one in page.button if one.label == "Run the sweep")
     assert button.disabled and any("take the TOML file to the command line" in one.value for one in page.caption)
@@ -305,20 +257,20 @@ def test_values_that_cannot_be_read_are_refused(text, kind):
 
 
 def test_reset_works_from_every_view():
-    page = opened(view="Sweep", sweep_methods="gpfq", budget=3.0, **{"sweep.gpfq.bits": "2"})
+    page = visit(view="Sweep", sweep_methods="gpfq", budget=3.0, **{"sweep.gpfq.bits": "2"})
     next(button for button in page.button if button.label == "Reset").click().run()
     assert not page.exception and not page.warning and not page.error
-    assert link_of(page)["view"] == "Runs" and link_of(page)["budget"] == "2.2"
+    assert link(page)["view"] == "Runs" and link(page)["budget"] == "2.2"
 
 
 @pytest.mark.parametrize("name", sorted(preset.of_page("compare")))
 def test_presets_show_their_stored_numbers(name, monkeypatch):
     monkeypatch.undo()  # the shipped runs, not those of this file
     stored = preset.of_page("compare")[name]
-    page = opened()
+    page = visit()
     page.selectbox(key="_preset compare").set_value(name).run()
     assert not page.exception and not page.error and not page.warning
-    shown = link_of(page)
+    shown = link(page)
     assert {key: shown[key] for key in stored.choices} == {key: str(value) for key, value in stored.choices.items()}
     assert numbers(page) == [
         f"{stored.result['runs']:,}", f"{number(stored.result['bits_per_weight'])} bits", stored.result["best"]
@@ -333,12 +285,12 @@ def test_presets_show_their_stored_numbers(name, monkeypatch):
 
 def test_what_is_shipped_is_enough_to_be_alive(monkeypatch):
     monkeypatch.undo()
-    runs = link.shipped()
+    runs = links.shipped()
     assert len(runs) >= 300 and {run.network["name"] for run in runs} >= {"mnist-fnn", "mnist-residual", "mnist-lenet"}
-    page = opened()
+    page = visit()
     assert int(numbers(page)[0]) >= 100 and not page.info
-    assert sum(len(chart.proto.spec) for chart in page.get("plotly_chart")) <= 300_000
-    single = opened(seeds="all", network="all")
+    assert sum(len(chart.spec) for chart in charts(page)) <= 300_000
+    single = visit(seeds="all", network="all")
     assert numbers(single)[0] == str(len(runs))
     assert sum(len(chart.proto.spec) for chart in single.get("plotly_chart")) <= 500_000
 
@@ -347,19 +299,19 @@ def test_what_is_shipped_is_enough_to_be_alive(monkeypatch):
 
 
 def test_questions_are_answered_from_the_runs_and_are_in_the_link():
-    page = opened()
+    page = visit()
     box = page.selectbox(key="_question")
     assert len(box.options) == 5 and box.value == "smallest"
     texts = set()
     for name in QUESTIONS:
         page.selectbox(key="_question").set_value(name).run()
-        assert not page.exception and not page.error and link_of(page)["question"] == name
+        assert not page.exception and not page.error and link(page)["question"] == name
         said = [one.value for one in page.markdown if " run" in one.value or "bits" in one.value]
         texts.add(said[0])
     assert len(texts) == 5
-    again = opened(**link_of(page))
+    again = visit(**link(page))
     assert again.selectbox(key="_question").value == list(QUESTIONS)[-1] and not again.warning
-    strange = opened(question="why")
+    strange = visit(question="why")
     assert strange.selectbox(key="_question").value == "smallest" and not strange.error
     assert "question must be one of smallest" in strange.warning[0].value
 
@@ -367,7 +319,7 @@ def test_questions_are_answered_from_the_runs_and_are_in_the_link():
 def test_a_cancelled_search_keeps_its_best_and_says_what_it_is(monkeypatch):
     lines = {"round-to-nearest": (target.Line("bits", (1, 2, 3, 4, 5), {"fit": "mse"}),)}
     monkeypatch.setattr(target, "LINES", lines)
-    page = opened(view="Smallest size", methods="round-to-nearest", goal=90.0)
+    page = visit(view="Smallest size", methods="round-to-nearest", goal=90.0)
     slot = page.session_state["_job target"]
     aim = target.Aim(sq.NETWORKS["mnist-fnn"](seed=0), 0.9, ("round-to-nearest",), 512)
     told = []

@@ -3,23 +3,14 @@
 import random
 
 import pytest
-from streamlit.testing.v1 import AppTest
+from visitor import arrive, press, turn
 
-from sdqviz.ui.launch import MAIN
-
-PAGES = {"sigma-delta": "sigma_delta.py", "frames": "frames.py", "path-following": "path_following.py",
-         "bounds": "bounds.py", "network": "network.py"}  # fmt: skip
 QUICK = ("sigma-delta", "frames", "path-following", "bounds")
+PAGES = (*QUICK, "network")
 SKIPPED = {"picture", "seed", "paper"}
 """Controls without influence on whether there is a picture, or whose every value is as good as another."""
 
 SAMPLE, PAIRS = 4, 40
-
-
-def opened(address):
-    at = AppTest.from_file(str(MAIN), default_timeout=120).run()
-    at.switch_page(f"../../pages/{PAGES[address]}")
-    return at.run()
 
 
 def offered(at):
@@ -56,12 +47,11 @@ def whole(at, *steps):
 
 
 def reset(at):
-    next(button for button in at.button if button.label == "Reset").click()
-    at.run()
+    press(at, "Reset")
 
 
 def crawl(address, chosen):
-    at = opened(address)
+    at = turn(arrive(seconds=120), address)
     whole(at, address)
     for steps in chosen(offered(at)):
         for step in steps:

@@ -1,16 +1,12 @@
 """The GETA page through the menu, without a browser; what is trained here is trained for real, only briefly."""
 
+import functools
 import gc
-import json
-import subprocess
-import sys
-import time
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from streamlit.testing.v1 import AppTest
+import visitor
+from visitor import buttons, charts, controls, figures, link, loaded, metrics, press, wait
 
-from sdqviz.asset import ROOT
 from sdqviz.explore import preset
 from sdqviz.explore.geta import run as runs
 from sdqviz.explore.geta import words
@@ -19,7 +15,7 @@ from sdqviz.methods.geta import recording
 from sdqviz.methods.geta.recording import Recording
 from sdqviz.ui import geta, geta_training, job
 
-MAIN = ROOT / "sdqviz" / "ui" / "main.py"
+visit = functools.partial(visitor.visit, "geta")
 
 BRIEF = {
     "view": geta.TRAINED, "network": "mnist-fnn", "batch": 8, "warm_up_steps": 2, "projection_steps": 5,
@@ -30,42 +26,6 @@ BRIEF = {
 LONG = BRIEF | {"cool_down_steps": 9000}
 
 
-def opened(**parameters):
-    """Open the page as the link with these parameters does."""
-    page = AppTest.from_file(MAIN, default_timeout=60)
-    page.run()
-    page.query_params.update({key: str(value) for key, value in parameters.items()})
-    page.switch_page(str(ROOT / "pages" / "geta.py"))
-    page.run()
-    assert not page.exception
-    return page
-
-
-def metrics(page):
-    return {one.label: one.value for one in page.metric}
-
-
-def charts(page):
-    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
-
-
-def buttons(page):
-    return {button.label: button for button in page.button}
-
-
-def press(page, start):
-    next(button for button in page.button if button.label.startswith(start)).click().run()
-    assert not page.exception
-    return page
-
-
-def wait(done, seconds=120.0):
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def finished(page):
     """Wait for the training of this session, then run the page again, as its fragment does in a browser."""
     wait(lambda: not page.session_state["_job geta"].running)
@@ -74,14 +34,9 @@ def finished(page):
     return page
 
 
-def link(page):
-    (text,) = [code.value for code in page.code if code.value.startswith("http")]
-    return dict(parse_qsl(urlsplit(text).query))
-
-
 @pytest.fixture(scope="module")
 def page():
-    return opened()
+    return visit()
 
 
 def test_first_paint_is_a_recorded_run_with_its_numbers(page):
@@ -92,9 +47,9 @@ def test_first_paint_is_a_recorded_run_with_its_numbers(page):
         "Accuracy after": f"{100 * report['accuracy_after']:.2f} %",
         "Relative BOPs": percent(report["relative_bops"]),
     }
-    assert len(charts(page)) == 5 and not page.error and not page.warning
-    assert sum(len(chart.proto.spec) for chart in page.get("plotly_chart")) <= 300_000
-    assert all(any(c.isdigit() for c in chart.proto.alt) for chart in page.get("plotly_chart"))
+    assert len(figures(page)) == 5 and not page.error and not page.warning
+    assert sum(len(chart.spec) for chart in charts(page)) <= 300_000
+    assert all(any(c.isdigit() for c in chart.alt) for chart in charts(page))
     assert [*buttons(page)] == ["Train this here", "Reset", "Undo"]
     told = words.verdict(run)
     assert (told is not None) == bool(page.info)
@@ -103,37 +58,22 @@ def test_first_paint_is_a_recorded_run_with_its_numbers(page):
 
 
 def test_first_paint_needs_no_torch():
-    program = f"""
-import sys, logging
-logging.disable(logging.CRITICAL)
-from streamlit.testing.v1 import AppTest
-at = AppTest.from_file({str(MAIN)!r}, default_timeout=60).run()
-at.switch_page({str(ROOT / "pages" / "geta.py")!r}).run()
-assert not at.exception and len(at.metric) == 3, at.exception
-print(sorted({{"torch", "torchvision", "scipy.stats", "networkx", "dask"}} & set(sys.modules)))
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert loaded("geta", "assert len(at.metric) == 3") == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_shipped_recording_is_drawn_and_is_in_the_link(theme):
     for name in runs.names():
-        at = AppTest.from_file(MAIN, default_timeout=60)
-        at.context.update({"theme": theme})
-        at.run()
-        at.query_params.update({"recording": name})
-        at.switch_page(str(ROOT / "pages" / "geta.py"))
-        at.run()
+        at = visit({"theme": theme}, recording=name)
         assert not at.exception and not at.error
         assert link(at)["recording"] == name
-        assert all(spec["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)" for spec in charts(at))
+        assert all(spec["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)" for spec in figures(at))
         assert metrics(at)["Accuracy after"] == words.accuracy(runs.load(name).report["accuracy_after"])
 
 
 @pytest.mark.parametrize("name", [one.name for one in preset.load() if one.page == "geta"])
 def test_preset_shows_its_stored_numbers(name):
-    at = opened()
+    at = visit()
     at.selectbox(key="_preset geta").set_value(name).run()
     stored = preset.of_page("geta")[name]
     assert link(at)["recording"] == stored.choices["recording"] and not at.exception
@@ -142,10 +82,9 @@ def test_preset_shows_its_stored_numbers(name):
 
 
 def test_controls_have_help_and_the_form_is_filled_from_the_recording(page):
-    at = press(opened(recording=runs.names()[-1]), "Train this here")
+    at = press(visit(recording=runs.names()[-1]), "Train this here")
     run = runs.load(runs.names()[-1])
-    controls = [*at.selectbox, *at.number_input, *at.slider, *at.toggle]
-    assert all(control.help for control in controls)
+    assert all(control.help for control in controls(at))
     shown = link(at)
     assert shown["view"] == geta.TRAINED and shown["network"] == run.network["name"]
     said = dict(run.method)
@@ -155,7 +94,7 @@ def test_controls_have_help_and_the_form_is_filled_from_the_recording(page):
         if key != "name":
             assert shown[key] == (str(value).lower() if isinstance(value, bool) else str(value)), key
     assert any(button.label.startswith("Run (") for button in at.button)
-    assert len(charts(at)) == 5  # still alive
+    assert len(figures(at)) == 5  # still alive
 
 
 @pytest.mark.parametrize(
@@ -166,13 +105,13 @@ def test_controls_have_help_and_the_form_is_filled_from_the_recording(page):
     ],
 )
 def test_what_does_not_fit_is_said_at_the_form_and_nothing_is_lost(parameters, sentence):
-    at = opened(view=geta.TRAINED, **parameters)
+    at = visit(view=geta.TRAINED, **parameters)
     assert any(sentence in one.value for one in at.warning) and not at.error  # the defaults are shown, and it is said
-    assert len(at.metric) == 3 and len(charts(at)) == 5
+    assert len(at.metric) == 3 and len(figures(at)) == 5
 
 
 def test_bad_values_of_a_link_are_told():
-    at = opened(view="sideways", recording="of nothing", colour="blue")
+    at = visit(view="sideways", recording="of nothing", colour="blue")
     (told,) = [one.value for one in at.warning]
     assert "view must be one of" in told and "colour is not a control" in told
     assert len(at.metric) == 3
@@ -181,7 +120,7 @@ def test_bad_values_of_a_link_are_told():
 @pytest.fixture(scope="module")
 def sessions():
     """Two visitors who train at the same time, with different seeds, to the end."""
-    visitors = {seed: press(opened(**BRIEF, seed=seed), "Run (") for seed in (3, 4)}
+    visitors = {seed: press(visit(**BRIEF, seed=seed), "Run (") for seed in (3, 4)}
     return {seed: finished(at) for seed, at in visitors.items()}
 
 
@@ -216,7 +155,7 @@ def test_two_sessions_train_apart_and_leave_nothing_behind(sessions):
     first, second = (sessions[seed].session_state[geta_training.LIVE] for seed in (3, 4))
     assert (first.recording.seed, second.recording.seed) == (3, 4) and first.folder != second.folder
     assert first.recording.moments[-1].loss != second.recording.moments[-1].loss
-    idle = opened()
+    idle = visit()
     assert geta_training.LIVE not in idle.session_state
     assert not any("Finished" in one.value for one in idle.markdown)
     folder = first.folder
@@ -230,11 +169,11 @@ def test_two_sessions_train_apart_and_leave_nothing_behind(sessions):
 
 
 def test_cancel_keeps_what_was_recorded_and_resume_goes_on():
-    at = press(opened(**LONG), "Run (")
+    at = press(visit(**LONG), "Run (")
     live = at.session_state[geta_training.LIVE]
     wait(lambda: live.recording is not None)
     at.run()
-    assert "Cancel" in buttons(at) and "Accuracy so far" in metrics(at) and len(charts(at)) == 4
+    assert "Cancel" in buttons(at) and "Accuracy so far" in metrics(at) and len(figures(at)) == 4
     press(at, "Cancel")
     assert not at.session_state["_job geta"].running
     at.run()
@@ -253,7 +192,7 @@ def test_cancel_keeps_what_was_recorded_and_resume_goes_on():
 
 
 def test_a_loss_that_runs_away_is_one_sentence():
-    at = press(opened(**BRIEF | {"rate": 10.0, "momentum": 0.999, "optimizer": "sgd", "warm_up_steps": 500}), "Run (")
+    at = press(visit(**BRIEF | {"rate": 10.0, "momentum": 0.999, "optimizer": "sgd", "warm_up_steps": 500}), "Run (")
     finished(at)
     assert "loss must stay finite" in at.error[0].value and "Resume" in buttons(at)
 
@@ -265,7 +204,7 @@ def test_a_recording_can_be_looked_at_again_and_others_are_refused():
         geta._read(b"nonsense", "mine.json.gz")
     with pytest.raises(Exception, match="must be at most 8 MiB"):
         geta._read(bytes((8 << 20) + 1), "mine.json.gz")
-    at = opened(view=geta.UPLOADED)
+    at = visit(view=geta.UPLOADED)
     assert "until then a recorded run is shown" in at.info[0].value and len(at.metric) == 3
     box = at.get("file_uploader")[0]
     assert box.proto.max_upload_size_mb == geta.LARGEST_UPLOAD
@@ -277,15 +216,5 @@ def test_jobs_of_this_file_are_stopped():
 
 
 def test_a_link_to_the_network_page_starts_no_training():
-    program = f"""
-import sys, logging
-logging.disable(logging.CRITICAL)
-from streamlit.testing.v1 import AppTest
-at = AppTest.from_file({str(MAIN)!r}, default_timeout=60).run()
-at.query_params.update({{"method": "geta", "network": "mnist-lenet"}})
-at.switch_page({str(ROOT / "pages" / "network.py")!r}).run()
-assert not at.exception and not at.error
-print([button.label.partition(" (")[0] for button in at.button], "torch" in sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['Run', 'Reset', 'Undo'] False"
+    unpressed = "assert [label.partition(' (')[0] for label in buttons(at)] == ['Run', 'Reset', 'Undo']"
+    assert "torch" not in loaded("network", unpressed, method="geta", network="mnist-lenet")

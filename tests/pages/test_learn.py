@@ -1,34 +1,16 @@
 """The page Learn without a browser: cards, guesses, answers, and the lists beside the lessons."""
 
+import functools
 import re
-import subprocess
-import sys
 
 import pytest
-from streamlit.testing.v1 import AppTest
+import visitor
+from visitor import loaded, press, told
 
 from sdqviz.explore.glossary import TERMS
 from sdqviz.lessons import LESSONS
-from sdqviz.ui.launch import MAIN
 
-
-def visit(**parameters):
-    at = AppTest.from_file(str(MAIN), default_timeout=60)
-    at.run()
-    at.switch_page("../../pages/learn.py")
-    at.query_params.update({name: str(value) for name, value in parameters.items()})
-    at.run()
-    assert not at.exception and not at.error
-    return at
-
-
-def told(at):
-    return " ".join(one.value for one in at.markdown)
-
-
-def press(at, label):
-    next(button for button in at.button if button.label == label).click().run()
-    assert not at.exception and not at.error
+visit = functools.partial(visitor.visit, "learn")
 
 
 def test_a_number_is_guessed_then_answered_explained_and_broken():
@@ -82,14 +64,4 @@ def test_the_lists_are_complete():
 
 
 def test_it_opens_without_torch():
-    program = f"""
-import sys, logging
-logging.disable(logging.CRITICAL)
-from streamlit.testing.v1 import AppTest
-at = AppTest.from_file({str(MAIN)!r}, default_timeout=60).run()
-at.switch_page("../../pages/learn.py").run()
-assert not at.exception and at.subheader
-print("torch" in sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert "torch" not in loaded("learn", "assert at.subheader")

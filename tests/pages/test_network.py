@@ -2,18 +2,18 @@
 
 import base64
 import dataclasses
-import json
+import functools
 import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch  # noqa: F401 - loaded first, so that the page need not read it beside its first answer
-from streamlit.testing.v1 import AppTest
+import visitor
+from visitor import figures, metrics, settled
 
 import sdqviz as sq
 from sdqviz import registry
-from sdqviz.asset import ROOT
 from sdqviz.choice import field
 from sdqviz.compression.question import Question
 from sdqviz.explore import preset, what_if
@@ -25,38 +25,11 @@ from sdqviz.progress import report, stop_if
 from sdqviz.storage.bits import Packed
 from sdqviz.ui.network_form import BEST
 
-
-def opened(**parameters):
-    """Open the page as the link with these parameters does."""
-    page = AppTest.from_file(ROOT / "sdqviz" / "ui" / "main.py", default_timeout=60)
-    page.run()
-    page.query_params.update({key: str(value) for key, value in parameters.items()})
-    page.switch_page(str(ROOT / "pages" / "network.py"))
-    page.run()
-    assert not page.exception
-    return page
-
-
-def metrics(page):
-    return {one.label: one.value for one in page.metric}
-
-
-def charts(page):
-    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+visit = functools.partial(visitor.visit, "network")
 
 
 def errors(page):
     return [one.value for one in page.error]
-
-
-def settled(page, seconds=60.0):
-    """Run until nothing is under way any more, as the browser does."""
-    end = time.monotonic() + seconds
-    while any(button.label == "Cancel" for button in page.button):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-        page.run()
-    return page
 
 
 STORED = preset.of_page("network")["network-two-bits"].result
@@ -69,13 +42,13 @@ DEFAULT = {
 
 @pytest.fixture(scope="module")
 def page():
-    return opened()
+    return visit()
 
 
 def test_first_paint_has_numbers_plots_and_no_run_button(page):
     assert metrics(page) == DEFAULT
     assert float(DEFAULT["Bits per original weight"]) <= 4 and STORED["accuracy_after"] > 0.975
-    assert len(charts(page)) == 7
+    assert len(figures(page)) == 7
     assert [button.label for button in page.button] == ["Write ONNX", "Reset", "Undo"]
     assert not page.info  # nothing beats it at no more bits
     assert not page.warning and not page.error
@@ -88,7 +61,7 @@ def test_numbers_are_those_of_compress(page):
     network = sq.NETWORKS["mnist-fnn"](seed=0).load()
     found = sq.compress(network, sq.METHODS["frame"](**BEST["frame"]), calibration=512).report
     assert metrics(page)["Accuracy after"] == f"{100 * found.accuracy_after:.1f} %"
-    bars = [trace for trace in charts(page)[0]["data"] if trace["type"] == "bar"]
+    bars = [trace for trace in figures(page)[0]["data"] if trace["type"] == "bar"]
     drawn = bars[0]["y"]
     if isinstance(drawn, dict):
         drawn = np.frombuffer(base64.b64decode(drawn["bdata"]), drawn["dtype"])
@@ -96,7 +69,7 @@ def test_numbers_are_those_of_compress(page):
 
 
 def test_every_field_of_the_method_is_on_the_form():
-    page = opened(method="frame", frame="harmonic")
+    page = visit(method="frame", frame="harmonic")
     keys = {one.key for kind in ("selectbox", "number_input", "slider", "toggle") for one in getattr(page, kind)}
     fields = set(METHODS["frame"].specs()) - {"size", "bits_by_layer", "size_by_layer"}
     assert fields <= keys
@@ -109,7 +82,7 @@ def test_every_field_of_the_method_is_on_the_form():
 
 
 def test_bits_of_one_layer_change_that_layer_only():
-    page = opened(**{"bits_by_layer.hidden2": 3, "size_by_layer.output": 40, "size": 1000, "calibration": 64})
+    page = visit(**{"bits_by_layer.hidden2": 3, "size_by_layer.output": 40, "size": 1000, "calibration": 64})
     found = what_if.answer(
         Question(
             sq.NETWORKS["mnist-fnn"](),
@@ -130,7 +103,7 @@ def test_bits_of_one_layer_change_that_layer_only():
     ],
 )
 def test_preset_shows_its_stored_numbers(name):
-    page = opened()
+    page = visit()
     page.selectbox(key="_preset network").set_value(name).run()
     settled(page)
     assert not page.exception and not page.error
@@ -141,14 +114,14 @@ def test_preset_shows_its_stored_numbers(name):
 
 
 def test_network_outside_the_theorems_says_so():
-    page = opened(network="mnist-lenet", size_as="redundancy", redundancy=3.0, ladder="true")
+    page = visit(network="mnist-lenet", size_as="redundancy", redundancy=3.0, ladder="true")
     told = [one.value for one in page.caption]
     assert any(text.startswith("bound not applicable: layer conv1 is a convolution") for text in told)
     assert not [button for button in page.button if button.label == "Cancel"]  # no ladder is begun
 
 
 def test_choosing_another_network_resets_the_layer_looked_into():
-    page = opened(layer="hidden2", calibration=64)
+    page = visit(layer="hidden2", calibration=64)
     assert page.selectbox(key="layer").value == "hidden2"
     assert any("hidden2: weights before and after" in one.value for one in page.markdown)
     page.selectbox(key="network").set_value("mnist-lenet").run()
@@ -166,9 +139,9 @@ def test_choosing_another_network_resets_the_layer_looked_into():
     ],
 )
 def test_bad_input_is_one_sentence_and_the_previous_numbers_stay(parameters, sentence):
-    page = opened(**parameters)
-    assert not page.error and sentence in page.warning[0].value and charts(page)
-    page = opened(size=1000) if "size" in parameters else opened()
+    page = visit(**parameters)
+    assert not page.error and sentence in page.warning[0].value and figures(page)
+    page = visit(size=1000) if "size" in parameters else visit()
     before = metrics(page)
     for key, value in parameters.items():
         kind = "number_input" if isinstance(value, int) else "selectbox"
@@ -177,7 +150,7 @@ def test_bad_input_is_one_sentence_and_the_previous_numbers_stay(parameters, sen
     settled(page)
     if not page.error:  # N has moved to one the family has, and the page says so
         assert (
-            charts(page)
+            figures(page)
             and (metrics(page) != before)
             and not any("stale" in one.proto.body for one in page.get("html"))
         )
@@ -188,7 +161,7 @@ def test_bad_input_is_one_sentence_and_the_previous_numbers_stay(parameters, sen
 
 
 def test_bad_values_of_a_link_are_told_and_become_defaults():
-    page = opened(bits=99, network="alexnet", calibration="many", colour="blue")
+    page = visit(bits=99, network="alexnet", calibration="many", colour="blue")
     told = " ".join(one.value for one in page.warning)
     for name in ("bits must be between 1 and 16", "network must be one of", "calibration must be", "colour is not"):
         assert name in told
@@ -198,16 +171,16 @@ def test_bad_values_of_a_link_are_told_and_become_defaults():
 
 
 def test_ladder_comes_on_request():
-    page = opened(ladder="true", size=400, calibration=64)
+    page = visit(ladder="true", size=400, calibration=64)
     settled(page)
-    rungs = [c for c in charts(page) if [*c["data"][0].get("x", [])] == ["a priori", "P0", "P1", "P2", "P3", "P4"]]
+    rungs = [c for c in figures(page) if [*c["data"][0].get("x", [])] == ["a priori", "P0", "P1", "P2", "P3", "P4"]]
     assert len(rungs) == 1
 
 
 def test_two_sessions_keep_their_own_numbers():
     network = what_if.network(sq.NETWORKS["mnist-fnn"]())
     weights = network.fingerprint
-    first, second = opened(size=400, calibration=64), opened(size=800, calibration=64)
+    first, second = visit(size=400, calibration=64), visit(size=800, calibration=64)
     one, other = metrics(first), metrics(second)
     assert one["Bits per original weight"] == "1.93" and other["Bits per original weight"] == "3.86"
     first.run()
@@ -251,7 +224,7 @@ def crawl(monkeypatch):
 
 @pytest.mark.usefixtures("crawl")
 def test_a_method_of_ones_own_appears_with_run_progress_and_cancel():
-    page = opened(calibration=32)
+    page = visit(calibration=32)
     before = metrics(page)
     page.selectbox(key="method").set_value("crawl").run()
     assert page.slider(key="grid").value == 0.01
@@ -276,9 +249,9 @@ def test_a_method_of_ones_own_appears_with_run_progress_and_cancel():
 
 
 def test_seeds_are_asked_for_where_levels_are_drawn_and_shown_with_their_spread():
-    assert "seeds" not in {one.key for one in opened(calibration=32).slider}
+    assert "seeds" not in {one.key for one in visit(calibration=32).slider}
     choices = {"method": "spfq", "fit": "max", "bits": 3, "calibration": 32}
-    page = opened(**choices, seeds=3)
+    page = visit(**choices, seeds=3)
     assert next(one for one in page.slider if one.key == "seeds").value == 3
     settled(page)
     assert not page.exception and not page.error

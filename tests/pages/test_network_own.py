@@ -1,5 +1,6 @@
 """Files of one's own on the Network page, without a browser: what is shown and refused, and that it stays alone."""
 
+import functools
 import gc
 import io
 import os
@@ -9,40 +10,23 @@ import weakref
 import numpy as np
 import pytest
 import torch
+import visitor
 from safetensors.torch import save
-from streamlit.testing.v1 import AppTest
+from visitor import metrics, told
 
 import sdqviz as sq
-from sdqviz.asset import ROOT
 from sdqviz.explore import what_if
 from sdqviz.networks import own_weights
 from sdqviz.networks.dataset import mnist
 from sdqviz.ui import network_form
 
-
-def opened(**parameters):
-    page = AppTest.from_file(ROOT / "sdqviz" / "ui" / "main.py", default_timeout=60)
-    page.run()
-    page.query_params.update({key: str(value) for key, value in parameters.items()})
-    page.switch_page(str(ROOT / "pages" / "network.py"))
-    page.run()
-    assert not page.exception
-    return page
+visit = functools.partial(visitor.visit, "network")
 
 
 def upload(page, name, content, place=0):
     page.file_uploader[place].upload(name, content).run()
     assert not page.exception
     return page
-
-
-def told(page):
-    parts = (page.error, page.info, page.caption, page.markdown)
-    return " ".join(one.value for kind in parts for one in kind)
-
-
-def metrics(page):
-    return {one.label: one.value for one in page.metric}
 
 
 def weights(seed=0, outputs=12):
@@ -54,7 +38,7 @@ def weights(seed=0, outputs=12):
 
 
 def test_own_weights_wait_for_a_file_and_then_show_what_can_be_known():
-    page = opened(network="own", size_as="redundancy")
+    page = visit(network="own", size_as="redundancy")
     assert not page.error and "Choose a file of weights at the left" in told(page)
     assert "at most 100 MiB" in page.file_uploader[0].label
     upload(page, "mine.safetensors", weights())
@@ -73,7 +57,7 @@ def test_own_weights_wait_for_a_file_and_then_show_what_can_be_known():
 
 
 def test_methods_that_need_data_are_one_sentence():
-    page = upload(opened(network="own"), "mine.safetensors", weights())
+    page = upload(visit(network="own"), "mine.safetensors", weights())
     for method in ("gpfq", "gptq"):
         page.selectbox(key="method").set_value(method).run()
         for button in page.button:
@@ -102,7 +86,7 @@ def test_files_that_cannot_be_used_are_one_sentence(what, tmp_path):
         torch.save(sq.NETWORKS["mnist-lenet"]().build().state_dict(), out)
     else:
         out.write(b"hello")
-    page = upload(opened(network="own", architecture="mnist-fnn"), "evil.pt", out.getvalue())
+    page = upload(visit(network="own", architecture="mnist-fnn"), "evil.pt", out.getvalue())
     sentences = {one.value.removesuffix(". Change it at the left; nothing else is lost.") for one in page.error}
     assert len(sentences) == 1 and "evil.pt" in min(sentences) and "\n" not in min(sentences)
     assert not (tmp_path / "trap").exists() and not page.metric
@@ -110,7 +94,7 @@ def test_files_that_cannot_be_used_are_one_sentence(what, tmp_path):
 
 def test_a_state_dict_and_data_of_ones_own():
     network = sq.NETWORKS["mnist-fnn"](seed=2).load()
-    page = opened(network="own", architecture="mnist-fnn", calibration=64)
+    page = visit(network="own", architecture="mnist-fnn", calibration=64)
     upload(page, "mine.safetensors", save(network.module.state_dict()))
     begun = sq.compress(network, sq.METHODS["frame"](**network_form.BEST["frame"]), 64).report
     assert metrics(page)["Accuracy after"] == f"{100 * begun.accuracy_after:.1f} %"
@@ -128,7 +112,7 @@ def test_a_state_dict_and_data_of_ones_own():
 
 @pytest.mark.slow
 def test_torchvisions_names_say_that_their_weights_are_random():
-    page = opened(network="torchvision", torchvision="squeezenet1_1", method="round-to-nearest", network_size=64)
+    page = visit(network="torchvision", torchvision="squeezenet1_1", method="round-to-nearest", network_size=64)
     run = next(button for button in page.button if button.label.startswith("Run"))
     run.click().run()
     for _ in range(600):
@@ -144,21 +128,21 @@ def test_torchvisions_names_say_that_their_weights_are_random():
 def test_two_sessions_never_see_each_others_files():
     shared = {name: len(kept) for name, kept in vars(what_if.SHARED).items()}
     first, second = (
-        upload(opened(network="own", size_as="redundancy"), "mine.safetensors", weights(seed, outputs))
+        upload(visit(network="own", size_as="redundancy"), "mine.safetensors", weights(seed, outputs))
         for seed, outputs in ((0, 12), (1, 16))
     )
     one, other = metrics(first), metrics(second)
     assert one != other
     first.run()
     assert metrics(first) == one
-    assert metrics(opened(network="own")) == {}
+    assert metrics(visit(network="own")) == {}
     assert {name: len(kept) for name, kept in vars(what_if.SHARED).items()} == shared  # nothing went to the process
     held = first.session_state["_own network"]
     assert held.choice != second.session_state["_own network"].choice
 
 
 def test_a_new_file_takes_the_place_of_the_old_one_and_nothing_is_left():
-    page = upload(opened(network="own", size_as="redundancy"), "mine.safetensors", weights())
+    page = upload(visit(network="own", size_as="redundancy"), "mine.safetensors", weights())
     before, network = metrics(page), weakref.ref(page.session_state["_own network"].network)
     upload(page, "mine.safetensors", weights(3, 24))
     assert metrics(page) != before
@@ -170,12 +154,12 @@ def test_a_new_file_takes_the_place_of_the_old_one_and_nothing_is_left():
 def test_nothing_is_written_to_disk(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    page = upload(opened(network="own", size_as="redundancy"), "mine.safetensors", weights())
+    page = upload(visit(network="own", size_as="redundancy"), "mine.safetensors", weights())
     assert page.metric and not list(tmp_path.rglob("*"))
 
 
 def test_downloads_are_made_on_demand_and_say_why_not():
-    page = upload(opened(network="own", size_as="redundancy"), "mine.safetensors", weights())
+    page = upload(visit(network="own", size_as="redundancy"), "mine.safetensors", weights())
     button = next(one for one in page.button if one.label == "Write ONNX")
     assert button.disabled and "no forward pass" in button.help
     labels = [one.proto.label for one in page.get("download_button")]

@@ -3,13 +3,11 @@
 import textwrap
 
 import pytest
-from streamlit.testing.v1 import AppTest
+from visitor import visit
 
 import sdqviz as sq
-from sdqviz.asset import ROOT
 from sdqviz.networks.module_file import from_file
 from sdqviz.ui.geta import TRAINED
-from sdqviz.ui.launch import MAIN
 
 FILE = """
 import numpy as np, torch, sdqviz as sq
@@ -34,30 +32,20 @@ def named(tmp_path_factory):
         sq.NETWORKS.forget(name)
 
 
-def opened(script, **parameters):
-    page = AppTest.from_file(MAIN, default_timeout=60)
-    page.run()
-    page.query_params.update({key: str(value) for key, value in parameters.items()})
-    page.switch_page(str(ROOT / "pages" / script))
-    page.run()
-    assert not page.exception
-    return page
-
-
 def test_it_stands_in_the_boxes_of_the_pages(named):
-    network = opened("network.py", network="mine.py:make", method="round-to-nearest", calibration=16)
+    network = visit("network", network="mine.py:make", method="round-to-nearest", calibration=16)
     assert not network.error and not network.warning
     box = network.selectbox(key="network")
     assert set(named) <= set(box.options) and box.value == "mine.py:make"
-    assert "mine.py:make" in opened("compare.py").selectbox(key="network").options
+    assert "mine.py:make" in visit("compare").selectbox(key="network").options
 
 
 def test_without_data_it_is_offered_where_none_is_needed(named):
-    network = opened("network.py", network="mine.py:without_data", method="round-to-nearest")
+    network = visit("network", network="mine.py:without_data", method="round-to-nearest")
     assert not network.error and network.selectbox(key="network").value == "mine.py:without_data"
-    geta = opened("geta.py", view=TRAINED).selectbox(key="network").options
+    geta = visit("geta", view=TRAINED).selectbox(key="network").options
     assert "mine.py:make" in geta and "mine.py:without_data" not in geta
-    smallest = opened("compare.py", network="mine.py:without_data", view="Smallest size")
+    smallest = visit("compare", network="mine.py:without_data", view="Smallest size")
     assert not smallest.error and any("comes without data" in one.value for one in smallest.info)
 
 
@@ -65,7 +53,7 @@ def test_a_link_cannot_name_code(tmp_path):
     file = tmp_path / "evil.py"
     file.write_text("open(__file__ + '.ran', 'w')\ndef make():\n    pass\n")
     for name in (f"{file}:make", "evil.py:make"):
-        page = opened("network.py", network=name)
+        page = visit("network", network=name)
         assert any("network must be one of" in one.value for one in page.warning) and not page.error
         assert page.selectbox(key="network").value == "mnist-fnn"
     assert list(tmp_path.iterdir()) == [file]

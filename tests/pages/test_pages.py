@@ -1,51 +1,24 @@
 """The pages without a browser, each run through the navigation script as a visitor would."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from streamlit.testing.v1 import AppTest
+from visitor import charts, controls, link, loaded, numbers, visit
 
 import sdqviz as sq
+from sdqviz.asset import ROOT
 from sdqviz.explore import preset
 from sdqviz.plots.theme import DRAWN
 from sdqviz.ui.launch import MAIN
 from sdqviz.version import __version__
 
-PAGES = {"": "start.py", "sigma-delta": "sigma_delta.py", "frames": "frames.py"}
-
-
-def visit(address="", context=None, **parameters):
-    """Open a page by its link in a fresh session."""
-    at = AppTest.from_file(str(MAIN), default_timeout=60)
-    at.context.update(context or {})
-    at.run()
-    if address:
-        at.switch_page(f"../../pages/{PAGES[address]}")
-    at.query_params.update({name: str(value) for name, value in parameters.items()})
-    return at.run()
-
-
-def numbers(at):
-    return [metric.value for metric in at.metric]
-
-
-def charts(at):
-    return [chart.proto for chart in at.get("plotly_chart")]
-
-
-def link(at):
-    (text,) = [code.value for code in at.code if code.value.startswith("http")]
-    return dict(parse_qsl(urlsplit(text).query))
+PAGES = ("", "sigma-delta", "frames")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("address", PAGES)
 def test_page_is_whole(address, theme):
-    at = visit(address, context={"theme": theme})
+    at = visit(address, {"theme": theme})
     assert not at.exception and not at.error and not at.warning
     assert len(at.title) == 1 and len(numbers(at)) == 3
     drawn = charts(at)
@@ -60,9 +33,9 @@ def test_page_is_whole(address, theme):
 @pytest.mark.parametrize("address", PAGES)
 def test_every_control_has_help_and_is_in_the_link(address):
     at = visit(address)
-    controls = [*at.selectbox, *at.number_input, *at.slider, *at.text_area, *at.toggle]
-    bound = [control for control in controls if control.key and not control.key.startswith("_")]
-    assert bound and all(control.help for control in controls)
+    turned = controls(at)
+    bound = [control for control in turned if control.key and not control.key.startswith("_")]
+    assert bound and all(control.help for control in turned)
     assert {control.key for control in bound} <= set(link(at)) and link(at)["v"] == __version__
 
 
@@ -184,25 +157,15 @@ def test_drawn_traces_stay_within_the_limit_at_the_largest_size():
 
 
 def test_start_is_alive_without_torch():
-    program = f"""
-import sys, logging
-logging.disable(logging.CRITICAL)
-from streamlit.testing.v1 import AppTest
-at = AppTest.from_file({str(MAIN)!r}, default_timeout=60).run()
-assert not at.exception and len(at.get("plotly_chart")) == 2 and len(at.metric) == 3
-print(sorted({{"torch", "torchvision", "scipy.stats", "networkx", "dask"}} & set(sys.modules)))
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert loaded("", "assert len(at.get('plotly_chart')) == 2 and len(at.metric) == 3") == []
 
 
 def test_navigation_lists_the_files_that_exist():
-    from sdqviz.asset import ROOT
     from sdqviz.ui.main import PAGES as listed
 
-    assert {file for file, _, _ in listed} >= set(PAGES.values())
-    assert all((ROOT / "pages" / file).is_file() for file in PAGES.values())
-    assert not (Path(MAIN).parent / "pages").exists()  # a neighbour of that name breaks deep links
+    assert {address for _, _, address in listed} >= set(PAGES)
+    assert all((ROOT / "pages" / file).is_file() for file, _, _ in listed)
+    assert not (MAIN.parent / "pages").exists()  # a neighbour of that name breaks deep links
 
 
 def test_start_shows_the_results_and_the_limits():

@@ -1,36 +1,16 @@
 """The page Path following without a browser, run through the navigation script as a visitor would."""
 
+import functools
 import json
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from streamlit.testing.v1 import AppTest
+import visitor
+from visitor import charts, controls, link, numbers
 
 from sdqviz.explore import preset
 from sdqviz.explore.layer_walks.choice import WalkChoice
-from sdqviz.ui.launch import MAIN
 
-
-def visit(context=None, **parameters):
-    at = AppTest.from_file(str(MAIN), default_timeout=60)
-    at.context.update(context or {})
-    at.run()
-    at.switch_page("../../pages/path_following.py")
-    at.query_params.update({name: str(value) for name, value in parameters.items()})
-    return at.run()
-
-
-def numbers(at):
-    return [metric.value for metric in at.metric]
-
-
-def charts(at):
-    return [chart.proto for chart in at.get("plotly_chart")]
-
-
-def link(at):
-    (text,) = [code.value for code in at.code if code.value.startswith("http")]
-    return dict(parse_qsl(urlsplit(text).query))
+visit = functools.partial(visitor.visit, "path-following")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -48,10 +28,10 @@ def test_page_is_whole(theme):
 
 def test_every_control_has_help_and_is_in_the_link():
     at = visit()
-    controls = [*at.selectbox, *at.number_input, *at.slider, *at.text_area, *at.toggle]
-    bound = [control for control in controls if control.key and not control.key.startswith("_")]
+    turned = controls(at)
+    bound = [control for control in turned if control.key and not control.key.startswith("_")]
     asked = set(WalkChoice.specs()) - {"network", "layer"}
-    assert all(control.help for control in controls)
+    assert all(control.help for control in turned)
     assert asked | {"seed"} <= {control.key for control in bound} <= set(link(at))
 
 

@@ -2,29 +2,14 @@
 
 import streamlit as st
 import torch  # noqa: F401 - loaded first, so that the Network page need not read it beside its first answer
-from streamlit.testing.v1 import AppTest
+from visitor import turn, visit
 
 import sdqviz as sq
-from sdqviz.asset import ROOT
 from sdqviz.ui import history
 
 
-def opened(file, **parameters):
-    page = AppTest.from_file(ROOT / "sdqviz" / "ui" / "main.py", default_timeout=60)
-    page.run()
-    return turned(page, file, **parameters)
-
-
-def turned(page, file, **parameters):
-    page.switch_page(str(ROOT / "pages" / file))
-    page.query_params.update({key: str(value) for key, value in parameters.items()})
-    page.run()
-    assert not page.exception and not page.error
-    return page
-
-
 def test_a_run_of_the_network_page_is_remembered_once_and_only_there():
-    page = opened("network.py", size=300, calibration=32)
+    page = visit("network", None, size=300, calibration=32)
     page.run()
     (run,) = page.session_state["_history"].values()
     assert run.network == {"name": "mnist-fnn", "seed": 0} and run.calibration == 32
@@ -32,9 +17,9 @@ def test_a_run_of_the_network_page_is_remembered_once_and_only_there():
     assert run.report.accuracy_after == report.accuracy_after
     page.number_input(key="size").set_value(400).run()
     assert len(page.session_state["_history"]) == 2
-    other = opened("compare.py", text="this session")
+    other = visit("compare", None, text="this session")
     assert other.metric[0].value == "0"
-    turned(page, "compare.py", text="this session")
+    turn(page, "compare", text="this session")
     assert page.metric[0].value == "2"
 
 

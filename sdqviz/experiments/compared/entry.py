@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from sdqviz.experiments.run import Run
 from sdqviz.explore.wording import number
 from sdqviz.methods import METHODS
 from sdqviz.report import LayerReport
+from sdqviz.strict_json import canonical
 
 BASELINE = "round-to-nearest"
 """The method that stands beside all others."""
@@ -141,7 +141,7 @@ def entries(runs: Iterable[tuple[Run, str]], averaged: bool) -> tuple[Entry, ...
             continue
         seen.add(run.key)
         network = {name: value for name, value in run.network.items() if name != "seed"}
-        alike = json.dumps([network, dict(run.method), run.calibration, run.version, origin], sort_keys=True)
+        alike = canonical([network, dict(run.method), run.calibration, run.version, origin])
         group = alike if averaged and run.report is not None else run.key
         groups.setdefault(group, ([], origin))[0].append(run)
     return tuple(Entry(tuple(found), origin) for found, origin in groups.values())

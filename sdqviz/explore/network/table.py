@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import math
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.report import LayerReport, Report
+from sdqviz.strict_json import write_json
 
 
 def table(report: Report) -> dict[str, Array]:
@@ -42,7 +42,7 @@ def report_json(report: Report) -> str:
             return [plain(entry) for entry in value]
         return None if isinstance(value, float) and math.isnan(value) else value
 
-    return json.dumps(plain(report.to_dict()), indent=1, ensure_ascii=False)
+    return write_json(plain(report.to_dict()), indent=1)
 
 
 SHOWN = {

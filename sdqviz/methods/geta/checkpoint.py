@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from sdqviz.error import InputError
 from sdqviz.methods.geta.run import Run
+from sdqviz.strict_json import canonical, read_json, spelled, write_json
 
 
 def save(checkpoint: Path, run: Run, moments: list[dict[str, Any]]) -> None:
@@ -24,7 +24,7 @@ def save(checkpoint: Path, run: Run, moments: list[dict[str, Any]]) -> None:
         "buffers": {name: buffer.clone() for name, buffer in run.module.named_buffers()},
         "seconds": run.seconds,
         "loss": run.loss,
-        "moments": json.dumps(moments),
+        "moments": write_json(spelled({"moments": moments})),
     }
     partial = checkpoint.with_name(f"{checkpoint.name}.{os.getpid()}")
     try:
@@ -49,10 +49,10 @@ def resume(checkpoint: Path, run: Run) -> list[dict[str, Any]]:
     for name, values in state["buffers"].items():
         buffers[name].copy_(values)
     run.seconds, run.loss = float(state["seconds"]), float(state["loss"])
-    return json.loads(state["moments"])  # type: ignore[no-any-return]
+    return read_json(state["moments"], "checkpoint must have moments")["moments"]  # type: ignore[no-any-return]
 
 
 def _key(run: Run) -> str:
     """Return what a checkpoint must agree in to be gone on from."""
     parts = {"choice": run.choice.to_dict(), "seed": run.seed, "network": run.network.fingerprint}
-    return json.dumps({**parts, "torch": str(torch.__version__), "pool": run.data.calibration_size})
+    return canonical({**parts, "torch": str(torch.__version__), "pool": run.data.calibration_size})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import io
-import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from sdqviz import asset
 from sdqviz.error import InputError
 from sdqviz.pruning.outline import GroupOutline, Vertex
 from sdqviz.report import Report
-from sdqviz.strict_json import read_json
+from sdqviz.strict_json import number, read_json, spelled, write_json
 
 FOLDER = "recordings"
 """Where shipped recordings lie below the assets."""
@@ -191,7 +190,7 @@ class Recording:
 
     def to_bytes(self) -> bytes:
         """Return the recording as compressed JSON, the same bytes for the same run; `from_bytes` inverts it."""
-        text = json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
+        text = write_json(spelled(self.to_dict()))
         return gzip.compress(text.encode(), mtime=0)
 
     @classmethod
@@ -266,7 +265,7 @@ def _rebuild(values: Mapping[str, Any]) -> Recording:
     )
     rest["moments"] = tuple(_moment(one) for one in rest["moments"])
     rest["beside"] = tuple(
-        Beside(str(one["label"]), _optional(one["accuracy"]), *(float(one[key]) for key in BESIDE_NUMBERS))
+        Beside(str(one["label"]), _optional(one["accuracy"]), *(number(one[key]) for key in BESIDE_NUMBERS))
         for one in rest["beside"]
     )
     rest["accuracy_before"] = _optional(rest["accuracy_before"])
@@ -281,7 +280,7 @@ def _moment(values: Mapping[str, Any]) -> Moment:
     return Moment(
         **dict(values)
         | {"step": int(values["step"]), "stage": str(values["stage"]), "accuracy": _optional(values["accuracy"])}
-        | {key: float(values[key]) for key in ("loss", "redundant", "zero", "relative_bops")}
+        | {key: number(values[key]) for key in ("loss", "redundant", "zero", "relative_bops")}
         | {
             key: {str(name): float(bits) for name, bits in values[key].items()}
             for key in ("weight_bits", "activation_bits")
@@ -291,4 +290,4 @@ def _moment(values: Mapping[str, Any]) -> Moment:
 
 
 def _optional(value: Any) -> float | None:
-    return None if value is None else float(value)
+    return None if value is None else number(value)
