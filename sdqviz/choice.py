@@ -68,11 +68,21 @@ def field(
     return dataclasses.field(default=default, metadata={"spec": spec})
 
 
-def field_of(other: type[Choice], name: str, default: Any = dataclasses.MISSING) -> Any:
-    """Declare a field with the label, range and help of another choice's, and its default or one of its own."""
+def field_of(other: type[Choice], name: str, default: Any = dataclasses.MISSING, **changed: Any) -> Any:
+    """Declare a field with the label, range and help of another choice's, but for what is given.
+
+    Parameters
+    ----------
+    other, name
+        The choice and its field.
+    default
+        Value shown at first, if not the other's.
+    **changed
+        What differs, named as for `field`.
+    """
     if default is dataclasses.MISSING:
         default = other.defaults()[name]
-    return dataclasses.field(default=default, metadata={"spec": other.specs()[name]})
+    return dataclasses.field(default=default, metadata={"spec": dataclasses.replace(other.specs()[name], **changed)})
 
 
 def _fields(choice: Any) -> tuple[dataclasses.Field[Any], ...]:

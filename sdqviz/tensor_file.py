@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.error import InputError
-from sdqviz.strict_json import read_json, shortened
+from sdqviz.strict_json import read_json, shortened, write_json
 
 LONGEST_HEADER = 32 << 20
 """Bytes of the largest table of tensors that is read."""
@@ -248,7 +247,7 @@ def write_file(path: Path, tensors: Mapping[str, Outgoing], metadata: Mapping[st
     for name, one in tensors.items():
         table[name] = {"dtype": one.dtype, "shape": list(one.shape), "data_offsets": [place, place + one.bytes]}
         place += one.bytes
-    head = json.dumps(table, separators=(",", ":")).encode()
+    head = write_json(table).encode()
     head += b" " * (-len(head) % 8)
     with replacing(path) as write:
         write(len(head).to_bytes(8, "little") + head)

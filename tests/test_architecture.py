@@ -45,7 +45,6 @@ HOME: dict[str, set[str]] = {
     "torch": TORCH | {"cli"},
     "torchvision": {"networks"},
     "networkx": set(),
-    "json": {"top", "cli"},  # strict_json alone, and what is typed after --set
     "dask": {"experiments"},
     "distributed": {"experiments"},
     "joblib": {"experiments", "cli"},

@@ -53,17 +53,8 @@ def _on_layer(
     name: str, title: str, steps: ArrayLike, term: Term, hypotheses: Iterable[Hypothesis], *, reference: str, text: str
 ) -> Bound:
     """State ‖W − Q‖₂ ≤ (Σδ_j²)^½ · term."""
-    total = step_norm(steps)
-    return bound(
-        name,
-        title,
-        total * term.value,
-        hypotheses,
-        reference=f"{reference}; proved in our docs: {text}" if reference else f"proved in our docs: {text}",
-        text=text,
-        formula=rf"\|W-Q\|_2\le\Bigl(\sum_j\delta_j^2\Bigr)^{{1/2}}\cdot {term.formula}",
-        substituted=rf"{number_tex(total)}\cdot {term.numbers}",
-    )
+    statement = r"\|W-Q\|_2\le\Bigl(\sum_j\delta_j^2\Bigr)^{1/2}"
+    return term.scaled(name, title, step_norm(steps), statement, hypotheses, reference=reference, text=text)
 
 
 def layer_bound_variation(walk: Walk, steps: ArrayLike, stable: Columns) -> Bound:

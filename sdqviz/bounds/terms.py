@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterable
 
-from sdqviz.bounds.statement import number_tex
+from sdqviz.bounds.statement import Bound, Hypothesis, bound, number_tex
 from sdqviz.frames.walk import Walk, harmonic_variation_limit
 
 
@@ -16,6 +17,39 @@ class Term:
     value: float
     formula: str
     numbers: str
+
+    def scaled(
+        self,
+        name: str,
+        title: str,
+        amount: float,
+        statement: str,
+        hypotheses: Iterable[Hypothesis],
+        *,
+        reference: str,
+        text: str,
+    ) -> Bound:
+        """State that an error is at most ``amount`` times this.
+
+        Parameters
+        ----------
+        name, title, hypotheses, reference, text
+            As for `Bound`; a reference names whose form it is, besides our proof.
+        amount : float
+            The step of a vector, or what stands for it of a layer.
+        statement : str
+            LaTeX of the error and the amount, as far as the dot.
+        """
+        return bound(
+            name,
+            title,
+            amount * self.value,
+            hypotheses,
+            reference=f"{reference}; proved in our docs: {text}" if reference else f"proved in our docs: {text}",
+            text=text,
+            formula=rf"{statement}\cdot {self.formula}",
+            substituted=rf"{number_tex(amount)}\cdot {self.numbers}",
+        )
 
 
 def variation_term(walk: Walk, extra: int) -> Term:

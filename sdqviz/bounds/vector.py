@@ -44,16 +44,8 @@ def _on_vector(
     """State ‖x − x̃‖ ≤ δ · term."""
     if step < 0:
         raise InputError(f"step must not be negative, got {step}")
-    return bound(
-        name,
-        title,
-        float(step) * term.value,
-        hypotheses,
-        reference=f"{reference}; proved in our docs: {text}" if reference else f"proved in our docs: {text}",
-        text=text,
-        formula=rf"\|x-\tilde x\|\le\delta\cdot {term.formula}",
-        substituted=rf"{number_tex(step)}\cdot {term.numbers}",
-    )
+    statement = r"\|x-\tilde x\|\le\delta"
+    return term.scaled(name, title, float(step), statement, hypotheses, reference=reference, text=text)
 
 
 def variation_bound(walk: Walk, step: float, stable: Stability) -> Bound:

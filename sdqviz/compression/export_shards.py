@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from sdqviz.compression.packed_file import PackedFile, open_file
 from sdqviz.compression.packed_parts import Row
 from sdqviz.error import InputError
 from sdqviz.networks.shards import INDEX, LARGEST_INDEX
-from sdqviz.strict_json import read_json
+from sdqviz.strict_json import read_json, write_json
 from sdqviz.tensor_file import Outgoing, replacing, write_file
 
 
@@ -62,7 +61,7 @@ def export_shards(source: Path, to: Path) -> int:
         homes |= dict.fromkeys(tensors, path.name)
         total += path.stat().st_size
     with replacing(to) as write:
-        write(json.dumps({"metadata": {"total_size": total}, "weight_map": homes}, indent=1).encode())
+        write(write_json({"metadata": {"total_size": total}, "weight_map": homes}, indent=1).encode())
     return total
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sdqviz.error import InputError
 from sdqviz.methods.method import MethodChoice
@@ -50,9 +50,22 @@ class Question:
         return self.network.ready
 
     def compress(
-        self, network: Network, progress: Progress | None = None, should_stop: ShouldStop | None = None
+        self,
+        network: Network,
+        progress: Progress | None = None,
+        should_stop: ShouldStop | None = None,
+        inputs: Any = None,
     ) -> Compression:
         """Compress the loaded network as asked; one that comes without data has its example input alone.
+
+        Parameters
+        ----------
+        network : Network
+            The loaded network, or the same without its data, so that nothing is tested.
+        progress, should_stop : callable, optional
+            As everywhere.
+        inputs : array or nested arrays, optional
+            Calibration inputs that were drawn already, instead of as many of the network's own.
 
         Raises
         ------
@@ -63,8 +76,8 @@ class Question:
         """
         from sdqviz.compression.compress import compress
 
-        calibration = None if network.dataset is None else self.calibration
-        return compress(network, self.method, calibration, self.seed, progress, should_stop)
+        given = inputs if inputs is not None or network.dataset is None else self.calibration
+        return compress(network, self.method, given, self.seed, progress, should_stop)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

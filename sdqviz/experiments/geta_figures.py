@@ -105,20 +105,6 @@ def run(
     return Finished(recording, made)
 
 
-def record(
-    network: NetworkChoice,
-    method: Geta,
-    seed: int = 0,
-    progress: Progress | None = None,
-    should_stop: ShouldStop | None = None,
-    checkpoint: Path | None = None,
-    on_moment: Callable[[Recording], None] | None = None,
-    beside: bool = False,
-) -> Recording:
-    """Return the recording of a finished run; see `run`."""
-    return run(network, method, seed, progress, should_stop, checkpoint, on_moment, beside).recording
-
-
 def _nobody(_: Recording) -> None:
     """Listen to a recording that is only wanted at the end."""
 
@@ -214,7 +200,7 @@ def reproduce(
         if recording is None:
             share = _named(part(progress, place / len(wanted), (place + 1) / len(wanted)), case.name)
             choice = NETWORKS[case.network](seed=case.seed)
-            recording = record(choice, case.method, 0, share, should_stop, checkpoint, None, beside=True)
+            recording = run(choice, case.method, 0, share, should_stop, checkpoint, None, beside=True).recording
             recording.save(file)
             checkpoint.unlink(missing_ok=True)
         found[case.name] = recording

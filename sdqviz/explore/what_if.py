@@ -12,7 +12,7 @@ import numpy as np
 from sdqviz.array import Index
 from sdqviz.bounds.ladder import Ladder
 from sdqviz.bounds.statement import Bound
-from sdqviz.compression.compress import Compression, compress
+from sdqviz.compression.compress import Compression
 from sdqviz.compression.ladder import a_posteriori
 from sdqviz.compression.question import Question
 from sdqviz.explore.comparison import FITS, Comparison, Rounding, dearest_rounding, errors, parts
@@ -220,7 +220,8 @@ def rounding_beside(
         for place, fit in enumerate(FITS):
             report(progress, place, len(FITS), f"plain rounding, {fit}")
             methods = [RoundToNearest(bits=bits, alphabet=name, scale=scale, fit=fit) for name in alphabets]
-            tried = [compress(untested, method, run.inputs, question.seed, None, should_stop) for method in methods]
+            asked = [dataclasses.replace(question, method=method) for method in methods]
+            tried = [one.compress(untested, None, should_stop, run.inputs) for one in asked]
             runs[fit] = min(tried, key=lambda one: errors(one.report))
         reports = {fit: one.report for fit, one in runs.items()}
         found = Rounding(bits, scale, True, reports, {})

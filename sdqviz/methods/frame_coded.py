@@ -12,7 +12,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.bounds.calibrated import rows_bound
-from sdqviz.choice import PerLayer, field
+from sdqviz.choice import PerLayer, field, field_of
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.in_frame import (
@@ -24,6 +24,7 @@ from sdqviz.methods.calibrated.in_frame import (
     stored_bias,
 )  # fmt: skip
 from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
+from sdqviz.methods.gptq import Gptq
 from sdqviz.methods.method import CompressedLayer, LeftAlone, NewTensors, Task, check_layer_names
 from sdqviz.networks.layer import Layer, from_vectors
 from sdqviz.path_following.coded_rows import code_rows, decode_coded, steps_of
@@ -67,14 +68,7 @@ class FrameCoded(InFrame):
         help="A spread frame with N = d, or pixels: the weights themselves, which is GPTQ + coder and as good.",
         options=("frame", "pixels"),
     )
-    damping: float = field(
-        0.02,
-        label="Damping",
-        help="Added to the diagonal of the Gram matrix, as a share of its mean.",
-        minimum=0.0,
-        maximum=100.0,
-        advanced=True,
-    )
+    damping: float = field_of(Gptq, "damping", 0.02)
     rate_by_layer: PerLayer = field(
         (), label="c by layer", help="Other steps for layers by name.", minimum=FINEST, maximum=COARSEST, advanced=True
     )

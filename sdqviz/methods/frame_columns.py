@@ -28,8 +28,10 @@ from sdqviz.methods.calibrated.in_frame import (
     stored_bias,
 )  # fmt: skip
 from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
+from sdqviz.methods.frame_calibrated import FrameCalibrated
 from sdqviz.methods.frame_fields import SHORT, SHORT_FACTOR
 from sdqviz.methods.frame_vectors import walk_through
+from sdqviz.methods.gptq import Gptq
 from sdqviz.methods.method import CompressedLayer, LeftAlone, NewTensors, Task, check_layer_names
 from sdqviz.networks.layer import Layer, from_vectors
 from sdqviz.sigma_delta.taps import difference
@@ -38,7 +40,7 @@ from sdqviz.storage.bits import Packed, pack_steps, unpack_steps
 if TYPE_CHECKING:
     from sdqviz.methods.calibrated.calibration import Calibration
 
-MOST_BITS, MOST_REDUNDANCY = 8, 64.0
+MOST_REDUNDANCY = 64.0
 PATHS = 8
 """Of the beam through the coefficients of short columns, whose frames are redundant."""
 
@@ -62,9 +64,7 @@ class FrameColumns(InFrame):
     title = "Calibrated frame ΣΔ of columns"
 
     alignment: str = field_of(InFrame, "alignment", "none")
-    bits: int = field(
-        2, label="Bits per level", help="2^bits levels in the midrise alphabet.", minimum=1, maximum=MOST_BITS
-    )
+    bits: int = field_of(FrameCalibrated, "bits", 2)
     redundancy: float = field(
         1.0,
         label="Redundancy N/d",
@@ -92,18 +92,8 @@ class FrameColumns(InFrame):
         help="Change the signs of the vectors' coordinates at random (from the seed).",
         advanced=True,
     )
-    damping: float = field(
-        0.01,
-        label="Damping",
-        help="Added to the diagonal of H, as a share of its mean.",
-        minimum=0.0,
-        maximum=100.0,
-        advanced=True,
-    )
-    bits_by_layer: PerLayer = field(
-        (), label="Bits by layer", help="Other bit depths for layers by name.", minimum=1, maximum=MOST_BITS,
-        advanced=True,
-    )  # fmt: skip
+    damping: float = field_of(Gptq, "damping")
+    bits_by_layer: PerLayer = field_of(FrameCalibrated, "bits_by_layer")
 
     def check(self) -> None:
         """Refuse one bit where a step that covers the range makes the walk diverge."""

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sdqviz.choice import PerLayer, field
+from sdqviz.choice import PerLayer, field, field_of
 from sdqviz.error import InputError
 from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
+from sdqviz.methods.calibrated.path_following import PathFollowing
 from sdqviz.methods.method import MethodChoice
+from sdqviz.methods.round_to_nearest import RoundToNearest
 from sdqviz.path_following.beam import MOST_PATHS
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS
 from sdqviz.sigma_delta.duals import DUALS
@@ -108,13 +110,7 @@ class FrameFields(MethodChoice):
         maximum=MOST_PATHS,
         advanced=True,
     )
-    step_bits: str = field(
-        "32",
-        label="Bits of a step",
-        help="Steps are stored as floats of so many bits, rounded up so that no bound is lost.",
-        options=("16", "32"),
-        advanced=True,
-    )
+    step_bits: str = field_of(PathFollowing, "step_bits")
     permutation: str = field(
         "identity",
         label="Permutation",
@@ -129,21 +125,12 @@ class FrameFields(MethodChoice):
         options=("columns", "rows"),
         advanced=True,
     )
-    biases: str = field(
-        "float",
-        label="Biases",
+    biases: str = field_of(
+        RoundToNearest,
+        "biases",
         help="Kept in float (32 bits each, counted), or quantized together with the weights.",
-        options=("float", "quantized"),
-        advanced=True,
     )
-    bits_by_layer: PerLayer = field(
-        (),
-        label="Bits by layer",
-        help="Other bit depths for layers by name.",
-        minimum=1,
-        maximum=MAXIMUM_BITS,
-        advanced=True,
-    )
+    bits_by_layer: PerLayer = field_of(PathFollowing, "bits_by_layer")
     size_by_layer: PerLayer = field(
         (), label="N by layer", help="Other frame sizes for layers by name.", minimum=1, maximum=1 << 20, advanced=True
     )

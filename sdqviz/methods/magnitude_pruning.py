@@ -16,6 +16,7 @@ from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.path_following import PathFollowing, decode_layer
 from sdqviz.methods.calibrated.scale import Neurons, ScaleFit, candidates, fitted
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, join_bias, split_bias
+from sdqviz.methods.round_to_nearest import RoundToNearest
 from sdqviz.progress import report, stop_if
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS
@@ -55,12 +56,10 @@ class MagnitudePruning(MethodChoice):
     alphabet: str = field_of(PathFollowing, "alphabet")
     scale: str = field_of(PathFollowing, "scale")
     step_bits: str = field_of(PathFollowing, "step_bits")
-    biases: str = field(
-        "float",
-        label="Biases",
+    biases: str = field_of(
+        RoundToNearest,
+        "biases",
         help="Kept in float (32 bits each, counted), or pruned and rounded together with the weights.",
-        options=("float", "quantized"),
-        advanced=True,
     )
 
     def check(self) -> None:

@@ -61,12 +61,11 @@ class RoundToNearest(MethodChoice):
         help="The largest weight (nothing is clipped), or the smallest mean square error (outliers are clipped).",
         options=("max", "mse"),
     )
-    biases: str = field(
-        "float",
-        label="Biases",
-        help="Kept in float (32 bits each, counted), or rounded together with the weights.",
+    biases: str = field_of(
+        PathFollowing,
+        "biases",
         options=("float", "quantized"),
-        advanced=True,
+        help="Kept in float (32 bits each, counted), or rounded together with the weights.",
     )
     bits_by_layer: PerLayer = field_of(PathFollowing, "bits_by_layer")
 

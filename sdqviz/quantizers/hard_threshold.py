@@ -7,15 +7,15 @@ import dataclasses
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.choice import field
+from sdqviz.choice import field_of
 from sdqviz.kernels.rules import ROUND_NEAREST, SHRINK_HARD
 from sdqviz.quantizers import QUANTIZERS
-from sdqviz.quantizers.quantizer import Grid, QuantizerChoice, Rule
+from sdqviz.quantizers.quantizer import Grid, Rule, Thresholded
 
 
 @QUANTIZERS.register
 @dataclasses.dataclass(frozen=True)
-class HardThreshold(QuantizerChoice):
+class HardThreshold(Thresholded):
     """T(z) is the nearest level if |z| > λ, and 0 otherwise.
 
     Notes
@@ -33,12 +33,7 @@ class HardThreshold(QuantizerChoice):
     title = "Hard threshold"
     rule = Rule(SHRINK_HARD, ROUND_NEAREST)
 
-    threshold: float = field(0.0, label="Threshold λ", help="Values up to λ become zero.", minimum=0.0, maximum=1e12)
-
-    @property
-    def cut(self) -> float:
-        """The threshold λ."""
-        return self.threshold
+    threshold: float = field_of(Thresholded, "threshold", label="Threshold λ", help="Values up to λ become zero.")
 
     def apply(self, values: Array, grid: Grid, uniform: Array) -> Array:
         """Cut and round."""

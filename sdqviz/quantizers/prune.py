@@ -7,15 +7,14 @@ import dataclasses
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.choice import field
 from sdqviz.kernels.rules import ROUND_NONE, SHRINK_RANDOM
 from sdqviz.quantizers import QUANTIZERS
-from sdqviz.quantizers.quantizer import Grid, QuantizerChoice, Rule
+from sdqviz.quantizers.quantizer import Grid, Rule, Thresholded
 
 
 @QUANTIZERS.register
 @dataclasses.dataclass(frozen=True)
-class Prune(QuantizerChoice):
+class Prune(Thresholded):
     """T(z) = z if |z| ≥ c; otherwise sign(z)c with probability |z|/c, and 0 with the rest. So E T(z) = z.
 
     Notes
@@ -34,15 +33,6 @@ class Prune(QuantizerChoice):
     random = True
     rounds = False
     rule = Rule(SHRINK_RANDOM, ROUND_NONE)
-
-    threshold: float = field(
-        0.0, label="Threshold c", help="Values below c become 0 or ±c at random.", minimum=0.0, maximum=1e12
-    )
-
-    @property
-    def cut(self) -> float:
-        """The threshold c."""
-        return self.threshold
 
     def apply(self, values: Array, grid: Grid, uniform: Array) -> Array:
         """Prune; the alphabet is not used."""

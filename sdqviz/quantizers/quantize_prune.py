@@ -7,16 +7,15 @@ import dataclasses
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.choice import field
 from sdqviz.kernels.rules import ROUND_RANDOM, SHRINK_RANDOM
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.prune import shrunk
-from sdqviz.quantizers.quantizer import Grid, QuantizerChoice, Rule
+from sdqviz.quantizers.quantizer import Grid, Rule, Thresholded
 
 
 @QUANTIZERS.register
 @dataclasses.dataclass(frozen=True)
-class QuantizePrune(QuantizerChoice):
+class QuantizePrune(Thresholded):
     """T(z) rounds stochastically if |z| ≥ c; otherwise it is sign(z)c with probability |z|/c, or 0.
 
     c need not be a level: then ±c are two more levels.
@@ -36,15 +35,6 @@ class QuantizePrune(QuantizerChoice):
     title = "Quantize and prune"
     random = True
     rule = Rule(SHRINK_RANDOM, ROUND_RANDOM)
-
-    threshold: float = field(
-        0.0, label="Threshold c", help="Values below c become 0 or ±c at random.", minimum=0.0, maximum=1e12
-    )
-
-    @property
-    def cut(self) -> float:
-        """The threshold c."""
-        return self.threshold
 
     def apply(self, values: Array, grid: Grid, uniform: Array) -> Array:
         """Round or prune."""

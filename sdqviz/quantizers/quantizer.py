@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sdqviz.array import Array
-from sdqviz.choice import Choice
+from sdqviz.choice import Choice, field
 from sdqviz.error import InputError
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS, check_bits
 
@@ -230,3 +230,17 @@ class QuantizerChoice(Choice):
     def error_limit(self, grid: Grid) -> Array:
         """Return M ≥ |T(z) − z| in range, for each neuron, shape (M,)."""
         raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Thresholded(QuantizerChoice):
+    """Base of an operator that treats small values differently."""
+
+    threshold: float = field(
+        0.0, label="Threshold c", help="Values below c become 0 or ±c at random.", minimum=0.0, maximum=1e12
+    )
+
+    @property
+    def cut(self) -> float:
+        """The threshold."""
+        return self.threshold

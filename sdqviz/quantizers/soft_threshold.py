@@ -7,15 +7,15 @@ import dataclasses
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.choice import field
+from sdqviz.choice import field_of
 from sdqviz.kernels.rules import ROUND_NEAREST, SHRINK_SOFT
 from sdqviz.quantizers import QUANTIZERS
-from sdqviz.quantizers.quantizer import Grid, QuantizerChoice, Rule
+from sdqviz.quantizers.quantizer import Grid, Rule, Thresholded
 
 
 @QUANTIZERS.register
 @dataclasses.dataclass(frozen=True)
-class SoftThreshold(QuantizerChoice):
+class SoftThreshold(Thresholded):
     """T(z) rounds sign(z)·max(|z| − λ, 0) to the nearest level; what the threshold makes 0 stays 0.
 
     Notes
@@ -33,14 +33,9 @@ class SoftThreshold(QuantizerChoice):
     title = "Soft threshold"
     rule = Rule(SHRINK_SOFT, ROUND_NEAREST)
 
-    threshold: float = field(
-        0.0, label="Threshold λ", help="All values move towards zero by λ before rounding.", minimum=0.0, maximum=1e12
+    threshold: float = field_of(
+        Thresholded, "threshold", label="Threshold λ", help="All values move towards zero by λ before rounding."
     )
-
-    @property
-    def cut(self) -> float:
-        """The threshold λ."""
-        return self.threshold
 
     def apply(self, values: Array, grid: Grid, uniform: Array) -> Array:
         """Shrink and round."""

@@ -162,6 +162,6 @@ def test_the_limits_of_bits_stay_apart_by_default():
 def test_shipped_recording_is_what_the_command_computes(tmp_path):
     name = "mnist-lenet-50-seed0"
     known, case = shipped(name), geta_figures.cases()[0]
-    again = geta_figures.record(sq.NETWORKS[case.network](seed=case.seed), case.method)
+    again = geta_figures.run(sq.NETWORKS[case.network](seed=case.seed), case.method).recording
     assert again.report["accuracy_after"] == pytest.approx(known.report["accuracy_after"], abs=0.003)
     assert again.report["relative_bops"] == pytest.approx(known.report["relative_bops"], rel=0.02)

@@ -11,10 +11,11 @@ import numpy as np
 from sdqviz.array import Array, spectral_norm
 from sdqviz.bounds.layer import layer_bound_states, layer_bounds, lemma_5_2
 from sdqviz.bounds.statement import Bound
-from sdqviz.choice import field
+from sdqviz.choice import field, field_of
 from sdqviz.error import InputError
 from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves.point import A_POSTERIORI, Axis, Point, Promise, Rate, Rule, promises
+from sdqviz.explore.curves.vector import UnitVector
 from sdqviz.explore.curves.walk import (
     BITS,
     DIMENSION,
@@ -27,7 +28,7 @@ from sdqviz.explore.curves.walk import (
     through,
     walk_facts,
 )
-from sdqviz.explore.vector import STEP_BITS, weight_files, weight_matrix
+from sdqviz.explore.vector import STEP_BITS, VectorChoice, weight_matrix
 from sdqviz.progress import ShouldStop, stop_if
 
 STEP_RULES = ("range-layer", "range-column", "norm-layer", "by-hand")
@@ -64,10 +65,8 @@ class LayerMatrix(OverFrame):
         help="Gaussian matrices (they follow the seed), or one layer of a trained network.",
         options=("gaussian", "network"),
     )
-    weights: str = field(
-        "mnist-fnn-seed0", label="Network", help="A shipped network and its training seed.", options=weight_files
-    )
-    layer: int = field(1, label="Layer", help="Counted from the input.", minimum=1, maximum=6)
+    weights: str = field_of(VectorChoice, "network")
+    layer: int = field_of(VectorChoice, "layer")
     dimension: int = field(
         16, label="Width d", help="Outputs of the layer: the length of its columns.", minimum=2, maximum=256
     )
@@ -86,11 +85,15 @@ class LayerMatrix(OverFrame):
         "column norm (the paper's condition), or by hand.",
         options=STEP_RULES,
     )
-    step: float = field(0.5, label="Step δ", help="In units of ‖W‖₂.", minimum=1e-4, maximum=1e4)
-    draws: int = field(
-        3, label="Matrices", help="Random matrices at every point; of a trained layer there is one.", minimum=1,
+    step: float = field_of(UnitVector, "step", help="In units of ‖W‖₂.")
+    draws: int = field_of(
+        UnitVector,
+        "draws",
+        3,
+        label="Matrices",
+        help="Random matrices at every point; of a trained layer there is one.",
         maximum=50,
-    )  # fmt: skip
+    )
 
     @property
     def error_title(self) -> str:

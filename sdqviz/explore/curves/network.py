@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from sdqviz.bounds.statement import Bound
-from sdqviz.choice import field
+from sdqviz.choice import field, field_of
+from sdqviz.compression.question import Question
 from sdqviz.error import InputError
 from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves.point import A_POSTERIORI, Axis, Point, Rate, promises
+from sdqviz.explore.curves.vector import UnitVector
 from sdqviz.explore.curves.walk import BITS, OverFrame, frame_rate, walk_facts
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
@@ -71,16 +73,8 @@ class WholeNetwork(OverFrame):
         minimum=4,
         maximum=256,
     )
-    size: int = field(
-        1024,
-        label="Frame size N",
-        help="One level is stored for each frame vector. Moved to the next N the family has.",
-        minimum=2,
-        maximum=8192,
-    )
-    bits: int = field(
-        1, label="Bits per level", help="Each coefficient becomes one of 2^bits levels.", minimum=1, maximum=12
-    )
+    size: int = field_of(OverFrame, "size", 1024)
+    bits: int = field_of(OverFrame, "bits", 1)
     step_rule: str = field(
         "range-layer",
         label="Step rule",
@@ -88,7 +82,7 @@ class WholeNetwork(OverFrame):
         "all (the paper's rule), or by hand.",
         options=STEP_RULES,
     )
-    step: float = field(0.5, label="Step δ", help="The same in every layer.", minimum=1e-4, maximum=1e4)
+    step: float = field_of(UnitVector, "step", help="The same in every layer.")
 
     def estimated_seconds(self) -> float:
         """Return roughly the time of compressing, running and bounding every network."""
@@ -96,7 +90,6 @@ class WholeNetwork(OverFrame):
 
     def measure(self, seed: int, should_stop: ShouldStop | None = None) -> Point:
         """Compress every network, run it on the inputs and evaluate all bounds."""
-        from sdqviz.compression.compress import compress
         from sdqviz.compression.ladder import a_posteriori
 
         before: list[list[Bound]] = []
@@ -106,7 +99,8 @@ class WholeNetwork(OverFrame):
         for net in range(self.nets):
             stop_if(should_stop)
             network, inputs = _network(self.network, net, self.inputs, seed)
-            result = compress(network, self._method(), inputs, seed, None, should_stop)
+            question = Question(NETWORKS[self.network](seed=net), self._method(), self.inputs, seed)
+            result = question.compress(network, None, should_stop, inputs)
             measured.append(result.report.output_error)
             bits.append(result.report.bits_per_weight)
             before.append(_a_priori(result))
@@ -116,7 +110,8 @@ class WholeNetwork(OverFrame):
             stop_if(should_stop)
             afforded = int(min(max(result.report.bits_per_weight, 1), MAXIMUM_BITS // 2))
             plain = METHODS.from_dict({"name": "round-to-nearest", "bits": afforded})
-            rounded.append(compress(network, plain, inputs, seed, None, should_stop).report.output_error)
+            beside = dataclasses.replace(question, method=plain).compress(network, None, should_stop, inputs)
+            rounded.append(beside.report.output_error)
             facts = facts or _facts(result)
         return Point(
             np.array(measured),

@@ -96,13 +96,7 @@ class PathLayerMatrix(Subject):
         minimum=1e-3,
         maximum=1e4,
     )
-    scaling: float = field(
-        1.0,
-        label="Scaling C",
-        help="Divides the feedback in the unified framework; C = 1 is SPFQ.",
-        minimum=1.0,
-        maximum=1e4,
-    )
+    scaling: float = field_of(WalkChoice, "scaling", maximum=1e4)
     order: int = field_of(WalkChoice, "order", 1)
     drift: float = field_of(WalkChoice, "drift", 0.0)
     threshold: float = field_of(WalkChoice, "threshold", 0.1)

@@ -11,13 +11,15 @@ import numpy as np
 from sdqviz.array import Array
 from sdqviz.bounds.hypotheses import unit_norm_tight
 from sdqviz.bounds.noise_shaping import Shaping, crossover, layer_bound_shaped_states, vector_bound_shaping
-from sdqviz.choice import field
+from sdqviz.choice import field, field_of
 from sdqviz.error import InputError
 from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves.point import A_POSTERIORI, Axis, Mark, Point, Promise, Rate, promises
+from sdqviz.explore.curves.vector import UnitVector
 from sdqviz.explore.curves.walk import BITS, DIMENSION, EQUAL_BITS, SIZE, OverFrame, order_seconds, rounded, through
 from sdqviz.explore.vector import STEP_BITS
 from sdqviz.frames.walk import Walked
+from sdqviz.methods.frame_quantization import FrameQuantization
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS
 from sdqviz.sigma_delta.beta import BetaExpansion
@@ -43,31 +45,17 @@ class ShapedVector(OverFrame):
     error: ClassVar[str] = "‖x − x̂‖ / ‖x‖"
     only: ClassVar[Mapping[str, tuple[tuple[str, tuple[object, ...]], ...]]] = {}
 
-    bits: int = field(
+    bits: int = field_of(
+        OverFrame,
+        "bits",
         5,
-        label="Bits per level",
         help="Each coefficient becomes one of 2^bits levels; order r needs r bits with the greedy filter.",
-        minimum=1,
-        maximum=12,
     )
     order: int = field(2, label="Order r", help="Of the scheme that is bounded.", minimum=0, maximum=HIGHEST_ORDER)
-    filter: str = field(
-        "greedy",
-        label="Filter",
-        help="How errors are fed back: the plain r-th difference, or few taps far apart, which one bit bears.",
-        options=lambda: tuple(sorted(FILTERS)),
-    )
-    dual: str = field(
-        "sobolev",
-        label="Dual",
-        help="How levels become a vector again.",
-        options=lambda: tuple(sorted(DUALS)),
-    )
-    dimension: int = field(16, label="Dimension d", help="Length of the vectors.", minimum=2, maximum=256)
-    draws: int = field(
-        16, label="Vectors", help="Random vectors at every point: the median and the range are shown.", minimum=1,
-        maximum=200,
-    )  # fmt: skip
+    filter: str = field_of(FrameQuantization, "filter")
+    dual: str = field_of(FrameQuantization, "dual", "sobolev")
+    dimension: int = field_of(UnitVector, "dimension")
+    draws: int = field_of(UnitVector, "draws")
 
     def check(self) -> None:
         """Refuse an order that is not stable with so few levels."""

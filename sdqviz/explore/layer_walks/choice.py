@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz.bounds.path import PLACEMENTS
-from sdqviz.choice import Choice, field
+from sdqviz.choice import Choice, field, field_of
 from sdqviz.error import InputError
-from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.path_following import PathFollowing
-from sdqviz.methods.unified import OPERATORS
+from sdqviz.methods.gpfq import Gpfq
+from sdqviz.methods.gptq import Gptq
+from sdqviz.methods.spfq import Spfq
+from sdqviz.methods.unified import OPERATORS, Unified
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
@@ -96,14 +97,7 @@ class WalkChoice(Choice):
         minimum=1.0,
         maximum=100.0,
     )
-    order: int = field(
-        1,
-        label="Order r",
-        help="Sweeps of the alignment that first fits the weights to the changed inputs; more come closer to least "
-        "squares.",
-        minimum=1,
-        maximum=64,
-    )
+    order: int = field_of(Gpfq, "order", maximum=64)
     room: float = field(
         1.5,
         label="Range of the alphabet",
@@ -135,13 +129,7 @@ class WalkChoice(Choice):
         help="Off: the levels go on for ever, as the theorems assume at first; one bit always ends.",
         advanced=True,
     )
-    placement: str = field(
-        "own",
-        label="C multiplies",
-        help="The squared norm of each input, or the largest of all.",
-        options=PLACEMENTS,
-        advanced=True,
-    )
+    placement: str = field_of(Unified, "placement")
 
     def check(self) -> None:
         """Refuse one bit where a zero is needed, and pruning below 0."""
@@ -187,18 +175,11 @@ class WalkChoice(Choice):
 
     def method(self, name: str) -> PathFollowing:
         """Return one of the compared methods as the library has it, with this alignment, C and alphabet."""
-        given: dict[str, dict[str, Any]] = {
-            "gpfq": {"order": self.order},
-            "spfq": {"order": self.order},
-            "gptq": {"visit": "as-is"},
-            "unified": {
-                "order": self.order,
-                "operator": self.operator,
-                "scaling": self.scaling,
-                "placement": self.placement,
-            },
-        }
-        built = METHODS.from_dict({"name": name, "bits": self.bits, "alphabet": self.alphabet, **given[name]})
-        if not isinstance(built, PathFollowing):
-            raise InputError(f"method must be one of path following, got {name}")
-        return built
+        levels: dict[str, Any] = {"bits": self.bits, "alphabet": self.alphabet}
+        if name == "unified":
+            return Unified(
+                order=self.order, operator=self.operator, scaling=self.scaling, placement=self.placement, **levels
+            )
+        if name == "gptq":
+            return Gptq(visit="as-is", **levels)
+        return {"gpfq": Gpfq, "spfq": Spfq}[name](order=self.order, **levels)
