@@ -140,6 +140,27 @@ def too_long(path: Path, source: str) -> list[str]:
     return found
 
 
+def reached_into(source: str) -> list[str]:
+    """Name what a test takes of the program that is private there: by import, by a dot, or to put something else."""
+    nodes = list(ast.walk(ast.parse(source)))
+    taken = [
+        alias
+        for node in nodes
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if (getattr(node, "module", None) or alias.name).split(".")[0] == "sdqviz"
+    ]
+    ours = {(alias.asname or alias.name).split(".")[0] for alias in taken}
+    found = [alias.name for alias in taken]
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ours:
+            found.append(node.attr)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr.startswith("set"):
+            where = next((one.id for one in node.args[:1] if isinstance(one, ast.Name)), None)
+            found += [str(one.value) for one in node.args[1:2] if where in ours and isinstance(one, ast.Constant)]
+    return [name for name in found if name.startswith("_") and not name.startswith("__")]
+
+
 def test_imports_go_only_down_and_libraries_stay_home():
     assert [v for path in source_files() for v in violations(path, path.read_text("utf-8"))] == []
 
@@ -169,6 +190,8 @@ def test_tests_mirror_the_house():
         folder = path.relative_to(ROOT / "tests").parent
         known = folder.parts[:1] in {(), ("pages",), ("browser",), ("benchmarks",)}
         assert known or (ROOT / "sdqviz" / folder).is_dir(), f"{path.relative_to(ROOT)}: sdqviz has no such folder"
+    for name in set(FLOOR) - {"app", "top"}:
+        assert list((ROOT / "tests" / name).rglob("test_*.py")), f"{name} has no tests"
 
 
 @pytest.mark.parametrize(
@@ -211,6 +234,25 @@ def test_the_guard_sees_what_is_too_long():
     assert too_long(path, "x = 1\n" * (LONGEST_FILE + 1)) == ["sdqviz/error.py has 401 lines"]
     body = "def f():\n" + "    x = 1\n" * LONGEST_FUNCTION
     assert too_long(path, body) == ["sdqviz/error.py: f has 81 lines"]
+
+
+def test_tests_go_through_the_public_door():
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert reached_into(path.read_text("utf-8")) == [], path.relative_to(ROOT)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from sdqviz.frames.frame import _inside",
+        "from sdqviz.frames import frame as one\none._inside",
+        "import sdqviz as sq\nsq._inside",
+        "from sdqviz.frames import frame\nmonkeypatch.setattr(frame, '_inside', 3)",
+    ],
+)
+def test_the_guard_sees_a_test_that_reaches_inside(line):
+    assert reached_into(line) == ["_inside"]
+    assert reached_into(line.replace("_inside", "Inside")) == []
 
 
 def test_pages_only_choose_run_and_show():

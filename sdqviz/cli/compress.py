@@ -146,7 +146,7 @@ def _tensor_by_tensor(
             shards, method, output, seed, meter, should_stop, lambda estimate: typer.echo(f"{estimate}", err=True)
         )
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(found), indent=1, default=str))
+        typer.echo(write_json(spelled(dataclasses.asdict(found) | {"index": str(found.index)}), indent=1))
         return
     rows: list[Sequence[str]] = [("layer", "shape", "bits/weight", "‖W−Q‖/‖W‖", "seconds")]
     for one in found.layers:

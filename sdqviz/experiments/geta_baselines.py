@@ -224,7 +224,7 @@ def fine_tuned(
 
     if network.dataset is None:
         raise InputError("dataset must be given to the network to train it, got none")
-    module = _without_smallest(network, method).eval()
+    module = without_smallest(network, method).eval()
     fixed = [] if bits is None else _quantizers(module, network, seed, *bits)
     _train(module.requires_grad_(True), fixed, network.dataset, method, seed, progress, should_stop)
     without_weight_quantizers(module)
@@ -298,7 +298,7 @@ def _train(
         torch.set_num_threads(threads)
 
 
-def _without_smallest(network: Network, method: Geta) -> nn.Module:
+def without_smallest(network: Network, method: Geta) -> nn.Module:
     """Cut out as many units as the method would, those with the smallest Euclidean norm."""
     import torch
 

@@ -196,7 +196,7 @@ def reproduce(
     found = {}
     for place, case in enumerate(wanted):
         file, checkpoint = output / f"{case.name}.json.gz", output / f"{case.name}.state"
-        recording = _finished(file, case)
+        recording = already_recorded(file, case)
         if recording is None:
             share = _named(part(progress, place / len(wanted), (place + 1) / len(wanted)), case.name)
             choice = NETWORKS[case.network](seed=case.seed)
@@ -207,7 +207,7 @@ def reproduce(
     return found
 
 
-def _finished(file: Path, case: Case) -> Recording | None:
+def already_recorded(file: Path, case: Case) -> Recording | None:
     """Return the recording of a case if it was made already by this choice."""
     if not file.is_file():
         return None

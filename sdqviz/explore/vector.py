@@ -119,7 +119,8 @@ class VectorChoice(Choice):
 
 
 @functools.lru_cache(maxsize=12)
-def _weight_matrices(name: str) -> tuple[tuple[str, Array], ...]:
+def weight_matrices(name: str) -> tuple[tuple[str, Array], ...]:
+    """Return the layers of a shipped network by name, each as a matrix of outputs × inputs, in their order."""
     from safetensors.numpy import load_file
 
     # by the order of the layers: a later layer has a narrower input in every shipped network
@@ -154,7 +155,7 @@ def weight_matrix(network: str, layer: int) -> tuple[str, Array]:
 
     Parameters as in `weight_column`.
     """
-    matrices = _weight_matrices(network)
+    matrices = weight_matrices(network)
     if not 1 <= layer <= len(matrices):
         most = len(matrices)
         raise InputError(f"layer must be between 1 and {most} for {network}, got {layer}", layer=most)

@@ -176,13 +176,14 @@ def _table(columns: Mapping[str, Any]) -> str:
     head = "".join(f"<th>{_text(name)}</th>" for name in columns)
     rows = []
     for row in range(min(longest, ROWS)):
-        cells = (_cell(values[row]) if row < len(values) else "" for values in columns.values())
+        cells = (cell(values[row]) if row < len(values) else "" for values in columns.values())
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     more = f"<p class='note'>The first {ROWS} of {longest:,} rows.</p>" if longest > ROWS else ""
     return f"<div class='scroll'><table><tr>{head}</tr>{''.join(rows)}</table></div>{more}"
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """Return a value as the HTML of a cell of a table; what has none is a dash."""
     plain = value.item() if isinstance(value, np.generic) else value
     if plain is None or (isinstance(plain, float) and math.isnan(plain)):
         return "–"

@@ -212,13 +212,20 @@ def _uploaded() -> Recording | None:
         st.info("Choose a file; until then a recorded run is shown below.")
         return None
     try:
-        return _read(given.getvalue(), given.name)
+        return read_recording(given.getvalue(), given.name)
     except InputError as error:
         st.error(f"{error}. Below is a recorded run.")
         return None
 
 
-def _read(data: bytes, name: str) -> Recording:
+def read_recording(data: bytes, name: str) -> Recording:
+    """Read a recording that was uploaded.
+
+    Raises
+    ------
+    InputError
+        If it is too large, none, or empty.
+    """
     if len(data) > LARGEST_UPLOAD << 20:
         raise InputError(f"{name} must be at most {LARGEST_UPLOAD} MiB, got {size(len(data))}")
     found = Recording.from_bytes(data, name)
@@ -329,14 +336,15 @@ def downloads(shown: Shown) -> None:
         help=why if made is None else "What sq.load reads: levels bit-packed, steps, and what was cut out; no code.",
     )  # fmt: skip
     right.download_button(
-        "Smaller network, safetensors", b"" if made is None else functools.partial(_tensors, made),
+        "Smaller network, safetensors", b"" if made is None else functools.partial(plain_tensors, made),
         "sdqviz-geta.safetensors", "application/octet-stream", on_click="ignore", width="stretch",
         disabled=made is None,
         help=why if made is None else "Plain float tensors of the smaller network, under their usual names.",
     )  # fmt: skip
 
 
-def _tensors(made: Compression) -> bytes:
+def plain_tensors(made: Compression) -> bytes:
+    """Return the smaller network as safetensors, under the usual names."""
     from safetensors.torch import save
 
     return save({name: tensor.contiguous() for name, tensor in made.network.module.state_dict().items()})

@@ -63,6 +63,11 @@ class Live:
         """See to it that the folder goes when the session does, or the program ends."""
         self._removal = weakref.finalize(self, shutil.rmtree, self.folder, True)
 
+    @property
+    def working(self) -> bool:
+        """Whether it is being trained, or its last checkpoint written."""
+        return self._alone.locked()
+
     def take(self, grown: Recording) -> None:
         """Keep what was recorded."""
         self.recording = grown

@@ -53,7 +53,7 @@ def test_fine_tuned_baseline_removes_the_smallest_and_learns():
     network = small()
     sizes = np.array([*network.module[0].weight.square().sum(1).numpy()]) + network.module[0].bias.square().numpy()
     sizes += network.module[1].weight.square().numpy() + network.module[1].bias.square().numpy()
-    module = geta_baselines._without_smallest(network, GETA(**SHORT))
+    module = geta_baselines.without_smallest(network, GETA(**SHORT))
     kept = np.sort(np.argsort(sizes)[6:])
     torch.testing.assert_close(module[0].weight, network.module[0].weight[kept])
     torch.testing.assert_close(module[3].weight, network.module[3].weight[:, kept])
@@ -121,8 +121,8 @@ def test_finished_cases_are_not_run_again(tmp_path):
     case = geta_figures.cases()[0]
     recording = shipped(case.name)
     recording.save(tmp_path / f"{case.name}.json.gz")
-    assert geta_figures._finished(tmp_path / f"{case.name}.json.gz", case) is not None
-    assert geta_figures._finished(tmp_path / f"{case.name}.json.gz", geta_figures.cases()[1]) is None
+    assert geta_figures.already_recorded(tmp_path / f"{case.name}.json.gz", case) is not None
+    assert geta_figures.already_recorded(tmp_path / f"{case.name}.json.gz", geta_figures.cases()[1]) is None
     assert geta_figures.reproduce(tmp_path, [case.name])[case.name].to_dict() == recording.to_dict()
     with pytest.raises(sq.InputError, match="case must be one of mnist-lenet-50-seed0"):
         geta_figures.reproduce(tmp_path, ["nothing"])

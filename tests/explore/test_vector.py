@@ -81,7 +81,7 @@ def test_weight_columns_are_those_of_the_shipped_network(network, layer, column,
 
 def test_every_shipped_network_gives_its_layers_from_input_to_output():
     for name in vector.VectorChoice.specs()["network"].option_names():
-        widths = [matrix.shape for _, matrix in vector._weight_matrices(name)]
+        widths = [matrix.shape for _, matrix in vector.weight_matrices(name)]
         assert len(widths) >= 3 and widths[-1][0] == 10
 
 

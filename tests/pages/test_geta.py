@@ -145,7 +145,7 @@ def test_training_here_finishes_and_offers_the_smaller_network(sessions, tmp_pat
     inputs = torch.from_numpy(made.original.dataset.test_inputs[:8].copy())
     with torch.no_grad():
         torch.testing.assert_close(sq.load(tmp_path / "x.sdq").module(inputs), made.network.module(inputs))
-    plain, state = load(geta._tensors(made)), made.network.module.state_dict()
+    plain, state = load(geta.plain_tensors(made)), made.network.module.state_dict()
     assert set(plain) == set(state) and all(torch.equal(plain[key], state[key]) for key in state)
     hidden = made.network.module.get_submodule("hidden1").weight
     assert len(hidden) < 256  # really smaller
@@ -179,7 +179,7 @@ def test_cancel_keeps_what_was_recorded_and_resume_goes_on():
     at.run()
     assert {"Resume", "Run again"} <= set(buttons(at)) and not at.error
     assert any("Stopped after" in one.value for one in at.markdown) and "Accuracy so far" in metrics(at)
-    wait(lambda: (live.folder / "state").is_file() and not live._alone.locked())
+    wait(lambda: (live.folder / "state").is_file() and not live.working)
     stopped = live.recording.to_dict()["moments"]
     press(at, "Resume")
     wait(lambda: len(live.recording.moments) > len(stopped))
@@ -199,11 +199,11 @@ def test_a_loss_that_runs_away_is_one_sentence():
 
 def test_a_recording_can_be_looked_at_again_and_others_are_refused():
     run = runs.load(runs.names()[0])
-    assert geta._read(run.to_bytes(), "mine.json.gz") == run
+    assert geta.read_recording(run.to_bytes(), "mine.json.gz") == run
     with pytest.raises(Exception, match=r"mine\.json\.gz must be a recording"):
-        geta._read(b"nonsense", "mine.json.gz")
+        geta.read_recording(b"nonsense", "mine.json.gz")
     with pytest.raises(Exception, match="must be at most 8 MiB"):
-        geta._read(bytes((8 << 20) + 1), "mine.json.gz")
+        geta.read_recording(bytes((8 << 20) + 1), "mine.json.gz")
     at = visit(view=geta.UPLOADED)
     assert "until then a recorded run is shown" in at.info[0].value and len(at.metric) == 3
     box = at.get("file_uploader")[0]

@@ -13,7 +13,6 @@ import visitor
 from visitor import figures, metrics, settled
 
 import sdqviz as sq
-from sdqviz import registry
 from sdqviz.choice import field
 from sdqviz.compression.question import Question
 from sdqviz.explore import preset, what_if
@@ -215,11 +214,11 @@ class Crawl(MethodChoice):
 
 
 @pytest.fixture
-def crawl(monkeypatch):
+def crawl():
     """Enter a method that is not ours, as a file in the folder would."""
-    sorted(METHODS)
-    monkeypatch.setitem(METHODS._entries, "crawl", Crawl)
-    monkeypatch.setitem(registry._CLASS_NAMES, "Crawl", f"{Crawl.__module__}.Crawl")
+    METHODS.register(Crawl)
+    yield
+    METHODS.forget(Crawl.name)
 
 
 @pytest.mark.usefixtures("crawl")

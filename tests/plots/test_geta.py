@@ -179,9 +179,9 @@ def test_layers_stand_in_order_branches_beside_and_norms_folded_in():
 
 
 def test_what_a_node_hands_on():
-    assert places._handed_on((0, 1), [1]) == 0  # back onto a residual stream
-    assert places._handed_on((2,), [2, 2]) == 2 and places._handed_on((), [2, 2]) == 2
-    assert places._handed_on((), [1, 2]) is None and places._handed_on((), []) is None
+    assert places.handed_on((0, 1), [1]) == 0  # back onto a residual stream
+    assert places.handed_on((2,), [2, 2]) == 2 and places.handed_on((), [2, 2]) == 2
+    assert places.handed_on((), [1, 2]) is None and places.handed_on((), []) is None
 
 
 @pytest.mark.parametrize("seed", range(20))

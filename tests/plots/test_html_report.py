@@ -159,6 +159,6 @@ def test_nothing_moves_by_itself_and_no_link_leads_to_this_computer():
 
 
 def test_values_without_a_number_are_a_dash():
-    assert [html_report._cell(value) for value in (None, float("nan"), np.float64(0.5), np.True_, "a<b")] == [
+    assert [html_report.cell(value) for value in (None, float("nan"), np.float64(0.5), np.True_, "a<b")] == [
         "–", "–", "0.5", "True", "a&lt;b",
     ]  # fmt: skip

@@ -126,7 +126,7 @@ class PathLayerMatrix(Subject):
         return self.error.replace("q‖", "q‖∞" if self.norm == "infinity" else "q‖₂")
 
     @property
-    def _walk(self) -> WalkChoice:
+    def walk(self) -> WalkChoice:
         """The same layer as the page Path following has it."""
         return WalkChoice(
             samples=self.samples, inputs=self.inputs, neurons=self.neurons, drift=self.drift,
@@ -149,12 +149,12 @@ class PathLayerMatrix(Subject):
 
     def measure(self, seed: int, should_stop: ShouldStop | None = None) -> Point:
         """Quantize the layer ``seeds`` times; it depends on the seed and its shape alone."""
-        data = layer_data(self._walk, seed)
+        data = layer_data(self.walk, seed)
         stop_if(should_stop)
         largest = float(np.abs(data.weights[data.gram.alive]).max(initial=0.0))
-        grid = self._walk.grid(largest) if self._ends else Grid.infinite("midtread", np.array([self.step]))
+        grid = self.walk.grid(largest) if self._ends else Grid.infinite("midtread", np.array([self.step]))
         threshold = float(np.float32(self.threshold * largest))
-        quantizer = QUANTIZERS["nearest"]() if self.method == "gpfq" else self._walk.quantizer(threshold)
+        quantizer = QUANTIZERS["nearest"]() if self.method == "gpfq" else self.walk.quantizer(threshold)
         aligned = align(data.gram, data.weights, self.order)
         given: dict[str, Any] = {
             "original": None if data.agree else data.original, "aligned": aligned, "first_seed": seed,

@@ -90,7 +90,7 @@ def layout(run: Recording) -> Layout:
     groups: list[int | None] = []
     for number, k in enumerate(kept):
         given = [groups[a] for a, b in edges if b == number and a < number]
-        groups.append(_handed_on(run.vertices[k].groups, given))
+        groups.append(handed_on(run.vertices[k].groups, given))
     nodes = tuple(
         Node(k, tuple(chain[k]), groups[number], depth[number], lanes[number]) for number, k in enumerate(kept)
     )
@@ -130,7 +130,7 @@ def _lanes(depth: Sequence[int], height: Sequence[int]) -> list[int]:
     return lanes
 
 
-def _handed_on(own: Sequence[int], given: Sequence[int | None]) -> int | None:
+def handed_on(own: Sequence[int], given: Sequence[int | None]) -> int | None:
     """Return the group of what a node hands on.
 
     Parameters

@@ -77,7 +77,7 @@ class TwoOpt(PermutationChoice):
         if frame.size <= 2:
             return walk
         points = np.array(frame.vectors)
-        nearest = _nearest(points, end, progress, should_stop)
+        nearest = nearest_vectors(points, end, progress, should_stop)
         finished = nearest is not None and _shorten(points, nearest, walk, end, progress, should_stop)
         if not finished:
             message = f"2-opt: stopped by the time limit of {self.seconds:g} s at length {frame.variation(walk):.4g}"
@@ -85,7 +85,9 @@ class TwoOpt(PermutationChoice):
         return walk
 
 
-def _nearest(points: Array, end: float, progress: Progress | None, should_stop: ShouldStop | None) -> Index | None:
+def nearest_vectors(
+    points: Array, end: float, progress: Progress | None, should_stop: ShouldStop | None
+) -> Index | None:
     """Return the nearest vectors of each vector, shape (N, K), or None if time runs out."""
     from sdqviz.kernels.threads import run
     from sdqviz.kernels.tour import nearest_lists

@@ -263,7 +263,7 @@ def _rebuild(values: Mapping[str, Any]) -> Recording:
         )
         for one in rest["groups"]
     )
-    rest["moments"] = tuple(_moment(one) for one in rest["moments"])
+    rest["moments"] = tuple(moment_of(one) for one in rest["moments"])
     rest["beside"] = tuple(
         Beside(str(one["label"]), _optional(one["accuracy"]), *(number(one[key]) for key in BESIDE_NUMBERS))
         for one in rest["beside"]
@@ -276,7 +276,8 @@ def _rebuild(values: Mapping[str, Any]) -> Recording:
     return Recording(**rest)
 
 
-def _moment(values: Mapping[str, Any]) -> Moment:
+def moment_of(values: Mapping[str, Any]) -> Moment:
+    """Rebuild a moment from what a file has of it, turning every number into what it should be."""
     return Moment(
         **dict(values)
         | {"step": int(values["step"]), "stage": str(values["stage"]), "accuracy": _optional(values["accuracy"])}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from sdqviz.methods.geta.flat import INPUT, WEIGHT
-from sdqviz.methods.geta.recording import Moment, Recording
+from sdqviz.methods.geta.recording import Moment, Recording, moment_of
 from sdqviz.methods.geta.run import Run
 from sdqviz.networks import cost
 from sdqviz.networks.forward import main_tensor
@@ -99,7 +99,7 @@ class Watch:
 
     def restore(self, moments: list[dict[str, Any]]) -> None:
         """Take over the moments of a run that was stopped."""
-        self.moments = [Moment(**moment) for moment in moments]
+        self.moments = [moment_of(moment) for moment in moments]
 
     def _accuracy(self, should_stop: ShouldStop | None) -> float:
         inputs, labels = self._run.data.test(min(TESTED, self._run.data.test_size))

@@ -129,11 +129,11 @@ def test_lists_of_near_vectors_are_right_however_they_are_cut(monkeypatch):
     vectors = on_sphere(5, 400, 0)
     far = distances(vectors)
     np.fill_diagonal(far, np.inf)
-    whole = two_opt._nearest(vectors, np.inf, None, None)
+    whole = two_opt.nearest_vectors(vectors, np.inf, None, None)
     assert whole.shape == (400, 65536 // 400)
     assert np.array_equal(whole, np.argsort(far, axis=1, kind="stable")[:, : whole.shape[1]])
     monkeypatch.setattr(two_opt, "BLOCK", 400 * 7)
-    assert np.array_equal(two_opt._nearest(vectors, np.inf, None, None), whole)
+    assert np.array_equal(two_opt.nearest_vectors(vectors, np.inf, None, None), whole)
 
 
 def test_cutting_the_search_into_pieces_does_not_change_it(monkeypatch):
