@@ -64,7 +64,7 @@ def baselines(
     bits = affordable_bits(budget / left)
     yield rounded(network, small, *bits, method.sparsity, seed)
     if min(bits) >= 2:
-        yield _trained_with_bits(network, method, bits, seed, part(progress, 0.3, 0.8), should_stop)
+        yield trained_with_bits(network, method, bits, seed, part(progress, 0.3, 0.8), should_stop)
     weight_bits, input_bits = affordable_bits(budget)
     for place, name in enumerate(("round-to-nearest", "gpfq")):
         report(progress, 0.8 + 0.1 * place, 1.0, f"beside: {name}")
@@ -127,7 +127,7 @@ def _untrained(
     )
 
 
-def _trained_with_bits(
+def trained_with_bits(
     network: Network,
     method: Geta,
     bits: tuple[int, int],

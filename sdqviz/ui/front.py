@@ -191,7 +191,7 @@ def serve(address: str, port: int, workers: int, command: Callable[[int], Sequen
     command : callable
         Returns what starts a process that listens at a port of 127.0.0.1.
     """
-    made = [Worker(number, free) for number, free in enumerate(_free_ports(workers))]
+    made = [Worker(number, free) for number, free in enumerate(free_ports(workers))]
     for one in made:
         one.command = tuple(command(one.port))
     with tempfile.TemporaryDirectory(prefix="sdqviz-") as folder:
@@ -222,7 +222,8 @@ async def _serve(address: str, port: int, workers: list[Worker], rooms: str) -> 
     server.close()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of this machine that nobody uses now."""
     with contextlib.ExitStack() as open_ones:
         probes = [open_ones.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:

@@ -76,7 +76,7 @@ def test_trained_with_bits_keeps_them_and_counts_what_is_stored():
         assert len(levels) <= 4
         shares = (levels / levels[-1]).numpy()  # the largest is the first, second or third step
         assert any(np.allclose(k * shares, np.round(k * shares), atol=1e-5) for k in (1, 2, 3))
-    one = geta_baselines._trained_with_bits(network, method, (3, 4), 0, None, None)
+    one = geta_baselines.trained_with_bits(network, method, (3, 4), 0, None, None)
     assert one.accuracy == tuned.accuracy() and one.relative_bops == pytest.approx(0.5 * 12 / 1024)
     # 6·6 + 6·3 levels of 3 bits; in float a step a layer, 6 + 3 biases, 4·6 of the normalisation and its counter, and
     # three numbers for what enters each layer

@@ -152,7 +152,7 @@ def test_a_process_gives_its_cookie_once_and_leaves_websockets_alone():
 
 @pytest.mark.slow
 def test_two_processes_serve_one_class_and_a_dead_one_comes_back(visitor):
-    port = front._free_ports(1)[0]
+    port = front.free_ports(1)[0]
     command = [sys.executable, "-m", "sdqviz.cli.main", "app", "--port", str(port), "--workers", "2", "--no-browser"]
     served = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
