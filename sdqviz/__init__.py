@@ -13,6 +13,7 @@ from sdqviz.version import __version__
 
 if TYPE_CHECKING:
     from sdqviz.cli.notebook import show
+    from sdqviz.compression.block_by_block import compress_to_file
     from sdqviz.compression.compress import Compression, compress, load
     from sdqviz.compression.ladder import ladder
     from sdqviz.compression.runtime import runtime
@@ -46,6 +47,7 @@ _HOME = {
     "Network": "sdqviz.networks.network",
     "Dataset": "sdqviz.networks.dataset",
     "compress": "sdqviz.compression.compress",
+    "compress_to_file": "sdqviz.compression.block_by_block",
     "compress_shards": "sdqviz.compression.tensor_by_tensor",
     "load": "sdqviz.compression.compress",
     "show": "sdqviz.cli.notebook",
@@ -75,6 +77,7 @@ __all__ = [
     "__version__",
     "compress",
     "compress_shards",
+    "compress_to_file",
     "groups",
     "ladder",
     "load",

@@ -77,6 +77,13 @@ def compress(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the packed network here (*.sdq; of shards: a folder).")
     ] = None,
+    by_layer: Annotated[
+        bool,
+        typer.Option(
+            "--by-layer",
+            help="Write each layer to --output as it is done, without a report; after a kill it goes on from there.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a table.")] = False,
 ) -> None:
     """Compress a trained network, or weights of one's own, and print what that did to it."""
@@ -89,6 +96,8 @@ def compress(
         raise InputError(f"a file of weights must come after --weights, got {more[0]} alone")
     if shards and (state is not None or data is not None):
         raise InputError("weights must be given without state and data: weights alone have no forward pass, got both")
+    if by_layer and output is None:
+        raise InputError("output must be given where layers are written as they are done, got none")
     if _on_disk(shards):
         _tensor_by_tensor(shards, how, output, seed, as_json)
         return
@@ -107,7 +116,17 @@ def compress(
         if data is not None:
             loaded = loaded.with_data(own_weights.read_dataset(data))
         inputs = None if loaded.dataset is None and calibration else calibration  # else: its example input, if any
-        result = engine.compress(loaded, how, inputs, seed, meter, should_stop)
+        if by_layer and output is not None:
+            from sdqviz.compression.block_by_block import compress_to_file
+
+            written = compress_to_file(loaded, how, output, inputs, seed, meter, should_stop)
+        else:
+            result = engine.compress(loaded, how, inputs, seed, meter, should_stop)
+    if by_layer:
+        told = f"{len(written.layers)} layers, {written.reused} of them from before; {written.seconds:.0f} s"
+        typer.echo("\n".join([*(f"{name}: {why}" for name, why in written.left_alone.items()), told]))
+        typer.echo(f"written: {written.path}, {written.bytes:,} bytes")
+        return
     if output is not None:
         result.save(output)
     if as_json:

@@ -130,13 +130,15 @@ def kept_tensors(network: Network, layers: tuple[CompressedLayer, ...]) -> dict[
     """Return the tensors of a state that stay as they are, each once, in their own type; bfloat16 as float32."""
     replaced = {f"{item.layer.name}.weight" for item in layers}
     replaced |= {f"{item.layer.name}.bias" for item in layers if item.bias is not None}
+    return {name: kept_values(network.module, name) for name in kept_names(network.module, replaced)}
+
+
+def kept_values(module: nn.Module, name: str) -> Array:
+    """Return one tensor of a module's state, in its own type; bfloat16 as float32."""
     import torch
 
-    state = network.module.state_dict(keep_vars=True)
-    return {
-        name: (state[name].float() if state[name].dtype is torch.bfloat16 else state[name]).detach().cpu().numpy()
-        for name in kept_names(network.module, replaced)
-    }
+    tensor = module.state_dict(keep_vars=True)[name]
+    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).detach().cpu().numpy()
 
 
 def kept_names(module: nn.Module, replaced: set[str]) -> list[str]:

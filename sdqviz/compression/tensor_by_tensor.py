@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.compression.inputs import checked_seed
-from sdqviz.compression.packed_shard import INDEX_NAME, PART, read_part, write_part, write_shard
+from sdqviz.compression.packed_shard import INDEX_NAME, PART, Shape, read_part, write_part, write_shard
 from sdqviz.error import InputError
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Task
 from sdqviz.methods.pieces import Cut, InPieces, StoredLayer, joined
@@ -300,7 +300,7 @@ class _Run:
         begun = time.perf_counter()
         stored = self.stored(layer)
         seconds = time.perf_counter() - begun
-        write_part(self.part(layer), stored, layer.path, layer.shape)
+        write_part(self.part(layer), stored, Shape(layer.path, layer.shape))
         error = math.sqrt(stored.square_error / stored.square) if stored.square > 0 else math.nan
         row = LayerRow(layer.path, layer.shape, stored.bytes, 8 * stored.bytes / layer.size, error, seconds)
         self._write(self.row(layer), dataclasses.asdict(row))

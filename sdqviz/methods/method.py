@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
@@ -42,6 +42,9 @@ class Task:
         The network the layers are of; methods that calibrate need it.
     inputs : ndarray, tensor, tuple, dict, list of batches, or None
         Calibration inputs of the network; None where none were given.
+    finished : mapping of str to callable
+        Layers that an earlier run has compressed, and what gives their weights and, where these were compressed, their
+        biases; methods that go layer by layer take them as they are and hand them over no more.
     """
 
     layers: tuple[Layer, ...]
@@ -50,6 +53,7 @@ class Task:
     should_stop: ShouldStop | None = None
     network: Network | None = None
     inputs: Any = None
+    finished: Mapping[str, Callable[[], tuple[Array, Array | None]]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

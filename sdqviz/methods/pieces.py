@@ -91,12 +91,15 @@ class StoredLayer:
         What decoding needs besides.
     square_error, square : float
         ‖W − Q‖_F² and ‖W‖_F².
+    with_bias : bool
+        Whether its biases are among what is stored.
     """
 
     stored: Mapping[str, StoredPart]
     parameters: Mapping[str, Any]
     square_error: float
     square: float
+    with_bias: bool
 
     @property
     def bytes(self) -> int:
@@ -118,8 +121,9 @@ def joined(pieces: Iterable[CompressedLayer], cut: Cut | None) -> StoredLayer:
     whole: dict[str, list[Array]] = {}
     parameters: Mapping[str, Any] = {}
     error = square = 0.0
+    with_bias = False
     for piece in pieces:
-        parameters = piece.parameters
+        parameters, with_bias = piece.parameters, piece.bias is not None
         error += float(((piece.layer.weight - piece.weight) ** 2).sum())
         square += float((piece.layer.weight**2).sum())
         if cut is None:
@@ -127,7 +131,7 @@ def joined(pieces: Iterable[CompressedLayer], cut: Cut | None) -> StoredLayer:
                 key: StoredPart(tuple(one.values.shape), one.bits, one.to_bytes(), one.runs)
                 for key, one in piece.stored.items()
             }
-            return StoredLayer(parts, parameters, error, square)
+            return StoredLayer(parts, parameters, error, square, with_bias)
         vectors = piece.layer.count(cut.axis)
         for key, one in piece.stored.items():
             packer, shapes = packers.setdefault(key, (Packer(one.bits), []))
@@ -147,4 +151,4 @@ def joined(pieces: Iterable[CompressedLayer], cut: Cut | None) -> StoredLayer:
         else:
             shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
             stored[key] = StoredPart(shape, packer.bits, packer.to_bytes())
-    return StoredLayer(stored, parameters, error, square)
+    return StoredLayer(stored, parameters, error, square, with_bias)

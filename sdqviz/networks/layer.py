@@ -136,12 +136,63 @@ def find_layers(module: nn.Module, without: Container[str] = ()) -> tuple[Layer,
         If a weight is not a plain floating-point parameter, or has a NaN or infinite entry; the
         layer is named.
     """
+    return tuple(
+        Layer(name, kind, _values(name, "weight", weight), _optional_values(name, "bias", bias), groups)
+        for name, kind, weight, bias, groups in _compressible(module, without)
+    )
+
+
+def layers_on_demand(module: nn.Module, without: Container[str] = ()) -> tuple[Layer, ...]:
+    """Return the same layers with weights that are read from the module each time they are asked for.
+
+    Raises
+    ------
+    InputError
+        If a weight is not a plain floating-point parameter; one that is not finite is refused when it is asked for.
+    """
+    return tuple(LayerOnDemand(*found) for found in _compressible(module, without))
+
+
+class LayerOnDemand(Layer):
+    """A layer that holds no numbers of its own.
+
+    Parameters
+    ----------
+    name, kind, groups
+        As of a `Layer`.
+    weight, bias : Parameter, and Parameter or None
+        Where its numbers are.
+    """
+
+    def __init__(self, name: str, kind: str, weight: Tensor, bias: Tensor | None, groups: int) -> None:
+        vars(self).update(name=name, kind=kind, groups=groups, _weight=weight, _bias=bias)
+
+    @property
+    def weight(self) -> Array:  # type: ignore[override]
+        """In float64, read-only; a new array each time."""
+        return _read_only(_values(self.name, "weight", vars(self)["_weight"]))
+
+    @property
+    def bias(self) -> Array | None:  # type: ignore[override]
+        """The same of the biases."""
+        values = _optional_values(self.name, "bias", vars(self)["_bias"])
+        return None if values is None else _read_only(values)
+
+
+def _read_only(values: Array) -> Array:
+    values.setflags(write=False)
+    return values
+
+
+def _compressible(
+    module: nn.Module, without: Container[str]
+) -> Iterator[tuple[str, str, Tensor, Tensor | None, int]]:  # fmt: skip
+    """Yield name, kind, weight, bias and groups of the layers that are compressed."""
     from torch import nn
 
     compressible = compressible_kinds()
     foreign = _foreign(module)
     seen: set[int] = set()
-    layers: list[Layer] = []
     for name, part in module.named_modules():
         if not isinstance(part, compressible) or name in without:
             continue
@@ -149,13 +200,9 @@ def find_layers(module: nn.Module, without: Container[str] = ()) -> tuple[Layer,
         if weight is None or weight.data_ptr() in seen | foreign:
             continue
         seen.add(weight.data_ptr())
-        bias = _plain(name, part, "bias")
         kind = next(cls.__name__ for cls in compressible if isinstance(part, cls))
         groups = part.groups if isinstance(part, nn.Conv1d | nn.Conv2d) else 1
-        layers.append(
-            Layer(name, kind, _values(name, "weight", weight), _optional_values(name, "bias", bias), int(groups))
-        )
-    return tuple(layers)
+        yield name, kind, weight, _plain(name, part, "bias"), int(groups)
 
 
 def compressible_kinds() -> tuple[type[nn.Module], ...]:

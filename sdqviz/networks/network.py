@@ -19,7 +19,7 @@ from sdqviz.networks.assignment import Exact, assign, assign_tensors, fitting, k
 from sdqviz.networks.batch import batch_size, batches
 from sdqviz.networks.dataset import Dataset
 from sdqviz.networks.forward import Forward, first_line
-from sdqviz.networks.layer import Layer, find_layers
+from sdqviz.networks.layer import Layer, find_layers, layers_on_demand
 from sdqviz.networks.plainness import not_plain
 from sdqviz.networks.random_numbers import global_random_numbers, own_random_numbers
 from sdqviz.networks.recorder import Recorder, shadow
@@ -155,6 +155,16 @@ class Network:
         )
 
     @functools.cached_property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of the compressible layers in the order of definition; their weights are not looked at."""
+        return tuple(layer.name for layer in self.layers_on_demand)
+
+    @property
+    def layers_on_demand(self) -> tuple[Layer, ...]:
+        """The compressible layers, whose weights are read from the module each time they are asked for."""
+        return self.layers if self._exact else layers_on_demand(self.module, self.left_alone)
+
+    @functools.cached_property
     def left_alone(self) -> dict[str, str]:
         """Layers that look like one of those compressed but compute something else, by name, with the reason."""
         return not_plain(self.module, self.example_input, self.passes)
@@ -179,8 +189,7 @@ class Network:
     def module64(self) -> nn.Module:
         """The module in double precision, for measurements.
 
-        Weights given to `replaced` in float64 are kept exactly here, while ``module`` holds them
-        rounded to its own precision; so a measured error is that of the weights a method chose.
+        Weights given to `replaced` in float64 are exact here, so a measured error is that of what a method chose.
         """
         double = copy.deepcopy(self.module).double()
         assign(double, self._exact)
@@ -209,8 +218,7 @@ class Network:
     def fingerprint(self) -> str:
         """SHA-256 of all parameters and buffers with their names, types and shapes."""
         digest = hashlib.sha256()
-        parts = [*self.module.named_parameters(remove_duplicate=False), *self.module.named_buffers()]
-        for name, tensor in parts:
+        for name, tensor in (*self.module.named_parameters(remove_duplicate=False), *self.module.named_buffers()):
             digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
             digest.update(_bytes(tensor))
         return digest.hexdigest()
@@ -361,8 +369,8 @@ class Network:
         called = name or (file.name if isinstance(file, Path) else "the file")
         module = copy.deepcopy(self.module)
         fill(module, read_state(file, called), f"weights {called}", self.name)
-        note = f"weights of {called}"
-        return self._with(module=module, _exact={}, name=f"{self.name} with {called}", seed=None, note=note)
+        own, note = f"{self.name} with {called}", f"weights of {called}"
+        return self._with(module=module, _exact={}, name=own, seed=None, note=note)
 
     def _with(self, **changes: Any) -> Network:
         """Return a copy with some attributes changed, and nothing remembered of this one."""

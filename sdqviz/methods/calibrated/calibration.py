@@ -19,12 +19,15 @@ from sdqviz import memory
 from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.kernels import draws
+from sdqviz.methods.calibrated.block_stream import BlockByBlock
 from sdqviz.methods.calibrated.streams import Rerun, Stream, Traced, normalisations
 from sdqviz.methods.calibrated.sums import Sums, in_numpy
 from sdqviz.networks.batch import batch_size, batches, common_length, first, parts
+from sdqviz.networks.forward import Forward
 from sdqviz.networks.layer import Layer, input_rows, position_count, to_vectors
 from sdqviz.networks.network import Network
 from sdqviz.networks.recorder import Recorder
+from sdqviz.networks.sequential import find_blocks
 from sdqviz.networks.tracing import trace
 from sdqviz.path_following.gram import Moments
 from sdqviz.progress import ShouldStop, stop_if
@@ -89,11 +92,10 @@ class Calibration:
         self._should_stop = should_stop
         self.device = _device(device)
         self._data = _batches(inputs, network)
-        self._layers = {layer.name: layer for layer in network.layers}
-        original = copy.deepcopy(network.module).to(self.device)
-        compressed = copy.deepcopy(network.module).to(self.device)
+        original, compressed = _sharing(network.module, self.device), _sharing(network.module, self.device)
         self._original, self._compressed = original, compressed
-        wanted = {*self._layers, *normalisations(original)}
+        self._given: dict[str, dict[str, Tensor]] = {}
+        wanted = {*network.layer_names, *normalisations(original)}
         self._agree = True
         recorder = Recorder(original, wanted, outputs=False)
         recording = recorder.run(functools.partial(network.passes.raw, inputs=self._data[0]))
@@ -109,6 +111,19 @@ class Calibration:
             traced = Traced(followed, original, compressed, self._data, wanted, store_bytes)
             if traced.holds(self.stops) and traced.reproduces(self._data[0], recording.output):
                 self._stream = traced
+        if not self.traced and not self._selects:
+            self._stream = self._blocks(network.passes, store_bytes, recording.output) or self._stream
+
+    def _blocks(self, passes: Forward, store_bytes: int, expected: Any) -> BlockByBlock | None:
+        """Return the way through a row of blocks, where the network is one."""
+        few = self._data[0]
+        blocks = find_blocks(self._original, self.stops, lambda module: passes.raw(module, few))
+        if blocks is None:
+            return None
+        stream = BlockByBlock(
+            blocks, self._original, self._compressed, self._data, self.stops, passes, store_bytes
+        )  # fmt: skip
+        return stream if stream.reproduces(few, expected) else None
 
     @property
     def traced(self) -> bool:
@@ -203,6 +218,7 @@ class Calibration:
                 rng = np.random.default_rng([draws.layer_key(seed, layer.name), number])
                 chosen = np.sort(rng.choice(count, few, replace=False))
             yield chosen, count, x, x_compressed
+        self._let_go()
 
     def _pieces(
         self, module: nn.Module, chosen: Array | None, x: Tensor, x_compressed: Tensor
@@ -234,12 +250,23 @@ class Calibration:
         import torch
 
         module = self._compressed.get_submodule(name)
+        kept = self._given.setdefault(name, {})
         for which, values in (("weight", weight), ("bias", bias)):
             parameter = module._parameters[which]
             if values is not None and parameter is not None:
-                with torch.no_grad():
-                    parameter.copy_(torch.tensor(values))
+                kept[which] = parameter.data
+                # of its own: until now it lay where the original's lies
+                parameter.data = torch.tensor(values).to(parameter.dtype).to(parameter.device).reshape(parameter.shape)
         self._part()
+
+    def _let_go(self) -> None:
+        """Give layers that no data pass again their first weights back, which take no memory of their own."""
+        for name in [name for name in self._given if self._stream.passed(name)]:
+            module = self._compressed.get_submodule(name)
+            for which, values in self._given.pop(name).items():
+                parameter = module._parameters[which]
+                if parameter is not None:
+                    parameter.data = values
 
     def renew_statistics(self, name: str) -> dict[str, Array]:
         """Estimate a batch normalisation's mean and variance from the compressed copy's activations, and use them.
@@ -284,6 +311,14 @@ class Calibration:
             self._stream.part()
 
 
+def _sharing(module: nn.Module, device: Any) -> nn.Module:
+    """Return a copy whose parameters are its own objects, but lie where the module's lie until they are replaced."""
+    from torch import nn
+
+    own = {id(one): nn.Parameter(one.data, requires_grad=False) for one in module.parameters()}
+    return copy.deepcopy(module, dict(own)).to(device)
+
+
 def _device(name: str) -> Any:
     import torch
 
@@ -316,7 +351,7 @@ def _batches(inputs: Any, network: Network) -> list[Any]:
     if empty:
         raise InputError("calibration must hold at least one sample, got none")
     few = first(inputs, 1)
-    recorder = Recorder(network.module, [layer.name for layer in network.layers], outputs=False)
+    recorder = Recorder(network.module, network.layer_names, outputs=False)
     try:
         recording = recorder.run(functools.partial(network.passes.raw, inputs=few))
     except InputError:

@@ -58,6 +58,10 @@ def layer_by_layer(
                 continue
             layer = layers.pop(stop)
             report(task.progress, done, total, stop)
+            if stop in task.finished:
+                calibration.replace(stop, *task.finished[stop]())
+                done += layer.weight.size
+                continue
             reason = calibration.too_large(layer)
             item = LeftAlone(stop, reason) if reason is not None else compressed(calibration, layer)
             if isinstance(item, CompressedLayer):

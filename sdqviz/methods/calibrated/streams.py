@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 import functools
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sdqviz.methods.calibrated.waiting import Waiting
 from sdqviz.networks.batch import arguments
 from sdqviz.networks.forward import Forward
 from sdqviz.networks.recorder import Recorder
@@ -26,6 +25,9 @@ class Stream(Protocol):
 
     def part(self) -> None:
         """Take note that the two networks differ from here on."""
+
+    def passed(self, name: str) -> bool:
+        """Whether the data will never pass a layer again."""
 
     def close(self) -> None:
         """Let go of all activations."""
@@ -52,6 +54,10 @@ class Rerun:
     def part(self) -> None:
         """Run the compressed network too from here on."""
         self._agree = False
+
+    def passed(self, name: str) -> bool:
+        """Never: every pass begins at the input."""
+        return False
 
     def close(self) -> None:
         """Nothing is kept."""
@@ -80,7 +86,7 @@ class Traced:
         self._opened: dict[tuple[int, str], Recorder] = {}
         self._at = 0
         self._agree = True
-        self._store = _Store(store_bytes)
+        self._store = Waiting(store_bytes)
 
     def holds(self, names: Sequence[str]) -> bool:
         """Whether all layers that the data meet are in the graph."""
@@ -94,7 +100,7 @@ class Traced:
             values = self._run(0, 0, len(self._nodes), self._start(batch), keep_output=True)
         except Exception:  # a graph that does not run is no use, whatever the reason
             return False
-        return _same(expected, values) if isinstance(expected, torch.Tensor) else _same_parts(expected, values)
+        return _same(expected, values) if isinstance(expected, torch.Tensor) else same_parts(expected, values)
 
     def inputs(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Run every batch on from where it waits to the layer."""
@@ -131,6 +137,10 @@ class Traced:
     def part(self) -> None:
         """Run the compressed network too from here on."""
         self._agree = False
+
+    def passed(self, name: str) -> bool:
+        """Whether the data are beyond the operation that a layer is in."""
+        return self._place[name][0] < self._at
 
     def close(self) -> None:
         """Let go of the values that wait, in memory and on disk."""
@@ -178,68 +188,6 @@ class Traced:
         return values
 
 
-class _Store:
-    """Values by batch, in memory up to a limit and in a temporary folder beyond it."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._used = limit, 0
-        self._kept: dict[int, tuple[Any, int]] = {}
-        self._nodes: dict[str, Any] = {}  # a file holds names of nodes
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def put(self, number: int, values: tuple[dict[Any, Any], dict[Any, Any] | None]) -> None:
-        import torch
-
-        size = _bytes_of(values)
-        if self._used + size <= self._limit:
-            self._kept[number] = (values, size)
-            self._used += size
-            return
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="sdqviz-", ignore_cleanup_errors=True)
-        names = [None if part is None else {node.name: value for node, value in part.items()} for part in values]
-        torch.save(names, self._path(number))
-        self._nodes |= {node.name: node for part in values if part is not None for node in part}
-
-    def take(self, number: int) -> Any:
-        import torch
-
-        if number in self._kept:
-            values, size = self._kept.pop(number)
-            self._used -= size
-            return values
-        path = self._path(number)
-        # the file is our own, written a moment ago
-        parts = torch.load(path, weights_only=False)
-        path.unlink()
-        return tuple(
-            None if part is None else {self._nodes[name]: value for name, value in part.items()} for part in parts
-        )
-
-    def close(self) -> None:
-        self._kept.clear()
-        self._used = 0
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
-
-    def _path(self, number: int) -> Path:
-        return Path("" if self._folder is None else self._folder.name) / f"{number}.pt"
-
-
-def _bytes_of(values: tuple[dict[Any, Any], dict[Any, Any] | None]) -> int:
-    import torch
-
-    tensors = {}
-    for part in values:
-        for value in (part or {}).values():
-            for item in value if isinstance(value, tuple | list) else (value,):
-                if isinstance(item, torch.Tensor):
-                    storage = item.untyped_storage()
-                    tensors[storage.data_ptr()] = storage.nbytes()
-    return sum(tensors.values())
-
-
 def normalisations(module: nn.Module) -> list[str]:
     """Name the batch normalisations of a module."""
     from torch.nn.modules.batchnorm import _BatchNorm
@@ -257,11 +205,12 @@ def _same(first: Any, second: Any) -> bool:
     )
 
 
-def _same_parts(first: Any, second: Any) -> bool:
+def same_parts(first: Any, second: Any) -> bool:
+    """Whether two outputs are the same but for rounding, whatever they are nested in."""
     if isinstance(first, Mapping):
         first, second = tuple(first.values()), tuple(second.values()) if isinstance(second, Mapping) else ()
     if isinstance(first, tuple | list) and isinstance(second, tuple | list):
-        return len(first) == len(second) and all(_same_parts(a, b) for a, b in zip(first, second, strict=True))
+        return len(first) == len(second) and all(same_parts(a, b) for a, b in zip(first, second, strict=True))
     import torch
 
     return _same(first, second) if isinstance(first, torch.Tensor) else True

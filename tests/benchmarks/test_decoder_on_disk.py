@@ -1,0 +1,74 @@
+"""A decoder of half a billion random weights in shards, compressed tensor by tensor: peak memory and time (``-s``)."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+MAKE = """
+import sys, torch
+from transformers import LlamaConfig, LlamaForCausalLM
+config = LlamaConfig(vocab_size=32000, hidden_size=1536, intermediate_size=4096, num_hidden_layers=16,
+                     num_attention_heads=16, num_key_value_heads=16, tie_word_embeddings=False)
+torch.manual_seed(0)
+LlamaForCausalLM(config).save_pretrained(sys.argv[1], max_shard_size="400MB")
+"""
+
+RUN = """
+import json, resource, sys, time
+import sdqviz as sq
+from sdqviz.compression import compress, tensor_by_tensor
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+method = sq.METHODS.from_dict(json.loads(sys.argv[3]))
+sq.compress_shards(sys.argv[2], method, sys.argv[4] + "-warm")  # libraries and kernels count to the process
+bare = peak()
+told = []
+begun = time.monotonic()
+found = sq.compress_shards(sys.argv[1], method, sys.argv[4], announce=told.append)
+print(json.dumps({"bare": bare, "peak": peak(), "seconds": time.monotonic() - begun, "estimate": str(told[0]),
+                  "largest": told[0].largest, "bits": found.bits_per_weight, "layers": len(found.layers),
+                  "memory": told[0].memory, "expected": told[0].seconds, "read": told[0].read}))
+"""
+
+METHODS = [
+    {"name": "round-to-nearest", "bits": 4},
+    {"name": "round-to-nearest", "bits": 4, "alphabet": "midtread", "scale": "per-64"},
+    {"name": "frame", "bits": 2, "redundancy": 1.0, "step_rule": "range-column", "signs": True},
+]
+
+
+def run(code, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory):
+    pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("decoder")
+    run(MAKE, folder)
+    return folder / "model.safetensors.index.json"
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method["name"])
+def test_memory_stays_within_twice_the_largest_tensor(decoder, method, tmp_path):
+    from numpy.random import default_rng
+    from safetensors.numpy import save_file
+
+    small = tmp_path / "small.safetensors"
+    save_file({"a.weight": default_rng(0).normal(size=(64, 64)).astype("float32")}, small)
+    told = json.loads(run(RUN, decoder, small, json.dumps(method), tmp_path / "out").splitlines()[-1])
+    more, mib = told["peak"] - told["bare"], 2**20
+    print(
+        f"\n{method}: {told['read'] / mib:,.0f} MiB in {told['layers']} layers; {told['bare'] / mib:,.0f} MiB bare, "
+        f"{more / mib:,.0f} MiB more at the peak, {more / told['largest']:.2f} × the largest tensor of "
+        f"{told['largest'] / mib:,.0f} MiB (estimated {told['memory'] / mib:,.0f}); {told['seconds'] / 60:.1f} minutes "
+        f"(estimated {told['expected'] / 60:.1f}); {told['bits']:.2f} bits a weight"
+    )
+    assert more <= 2 * told["largest"]
