@@ -2,8 +2,9 @@
 
 from sdqviz.explore.layer_walks import choice, link, words
 from sdqviz.explore.layer_walks import walk as walks
+from sdqviz.explore.layer_walks.grains import GRAINS
 from sdqviz.explore.wording import number, percent
-from sdqviz.plots.path_following import paths
+from sdqviz.plots.path_following import grains, paths
 from sdqviz.ui import screen, show
 
 with screen.page(
@@ -23,7 +24,27 @@ with screen.page(
             "threshold": lambda values: values["operator"] not in ("prune", "quantize-prune"),
         },
     )
+    grain = page.ask(
+        "grain",
+        "weight",
+        label="Step by",
+        help="What Play and Step go through: the weights of one neuron, the neurons of the layer, or the layers of the "
+        "network.",
+        options=GRAINS,
+        where="what",
+    )
+    if grain == "weight":
+        page.ask(
+            "neuron",
+            1,
+            label="Neuron",
+            help="Whose walk is shown weight by weight; beyond the last one it is the last.",
+            minimum=1,
+            maximum=64,
+            where="what",
+        )
     run = page.compute(link.build)
+    stepped = page.compute(link.step)
     aligned = page.compute(link.align)
     widths = page.compute(link.widen)
     page.code(link.code(page.shown, run))
@@ -50,6 +71,7 @@ with screen.page(
     if advice:
         show.say(page, f":material/straighten: {advice}")
 
+    show.panel(grains.draw(run, stepped, page.ink), page)
     show.panel(paths.draw_paths(run, page.ink), page)
     drawn = paths.panels(run, aligned, widths, page.ink)
     show.panels(drawn[:2], page)

@@ -39,7 +39,13 @@ def cover(drawn: go.Figure, ink: Ink, axis: str, end: float, top: float = 1.0) -
     drawn.update_layout(shapes=[sheet | {"fillcolor": ink.page, "line": {"width": 0}, "layer": "above"}])
 
 
-def add(drawn: go.Figure, ink: Ink, steps: Sequence[Sequence[dict[str, Any]]], traces: Sequence[int]) -> None:
+def add(
+    drawn: go.Figure,
+    ink: Ink,
+    steps: Sequence[Sequence[dict[str, Any]]],
+    traces: Sequence[int],
+    resting: Sequence[dict[str, Any]] | None = None,
+) -> None:
     """Add the frames of a walk and the controls that run through them.
 
     Parameters
@@ -52,6 +58,8 @@ def add(drawn: go.Figure, ink: Ink, steps: Sequence[Sequence[dict[str, Any]]], t
         For each step what changes in each of ``traces``.
     traces : sequence of int
         Positions in ``drawn.data``.
+    resting : sequence of dict, optional
+        What each of them shows when everything has happened; by default nothing.
     """
     names = [*(str(k + 1) for k in range(len(steps))), ALL]
     end = drawn.layout.shapes[0].x1
@@ -61,7 +69,7 @@ def add(drawn: go.Figure, ink: Ink, steps: Sequence[Sequence[dict[str, Any]]], t
         layout = {"shapes": [{"x0": edge}], "updatemenus": [{"buttons": [_button("Step", [following])]}]}
         return go.Frame(name=names[place], data=data, traces=list(traces), layout=layout)
 
-    resting = [{"x": [None], "y": [None], "text": [""]} for _ in traces]
+    resting = resting or [{"x": [None], "y": [None], "text": [""]} for _ in traces]
     drawn.frames = [
         *(frame(k, data, k + 1.5) for k, data in enumerate(steps)),
         frame(len(steps), resting, float(end)),

@@ -19,7 +19,7 @@ def test_page_is_whole(theme):
     assert not at.exception and not at.error and not at.warning
     assert len(at.title) == 1 and numbers(at)[2] == "Yes" and len(numbers(at)) == 3
     drawn = charts(at)
-    assert len(drawn) == 6 and all(any(c.isdigit() for c in chart.alt) for chart in drawn)
+    assert len(drawn) == 7 and all(any(c.isdigit() for c in chart.alt) for chart in drawn)
     assert sum(len(chart.spec) for chart in drawn) <= 300_000
     for chart in drawn:
         layout = json.loads(chart.spec)["layout"]
@@ -62,7 +62,7 @@ def test_operators_ask_only_for_what_they_use():
 
 def test_a_layer_of_a_network():
     at = visit(source="network", network="mnist-lenet", layer=2)
-    assert not at.exception and not at.error and len(charts(at)) == 6
+    assert not at.exception and not at.error and len(charts(at)) == 7
     assert any("mnist-lenet, layer" in text.value for text in at.markdown)
 
 
@@ -102,3 +102,23 @@ def test_presets_show_their_stored_numbers(name):
     stored = preset.of_page("path-following")[name].result
     assert numbers(at)[2] == ("Yes" if stored["bound_holds"] else "Not applicable")
     assert numbers(at)[1] == f"{100 * stored['relative_error']:.1f} %"
+
+
+@pytest.mark.parametrize(
+    ("grain", "more", "steps"),
+    [
+        ("weight", {"samples": 2, "inputs": 12}, 12),
+        ("weight", {"samples": 3, "inputs": 200}, 96),
+        ("neuron", {"neurons": 5}, 5),
+        ("layer", {}, 1),
+        ("layer", {"source": "network"}, 3),
+    ],
+)
+def test_the_walk_is_played_at_three_grains(grain, more, steps):
+    at = visit(grain=grain, seeds=20, **more)
+    assert not at.exception and not at.error and not at.warning
+    first = charts(at)[0]
+    frames = json.loads(first.spec)["frames"]
+    assert [frame["name"] for frame in frames] == [*map(str, range(1, steps + 1)), "all"]
+    cover = json.loads(first.spec)["layout"]["shapes"][0]
+    assert cover["x0"] == cover["x1"] and frames[0]["layout"]["shapes"][0]["x0"] == 1.5, "the future is hidden"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sdqviz.explore.layer_walks import alignment, width
+from sdqviz.explore.layer_walks import alignment, grains, width
 from sdqviz.explore.layer_walks import walk as walks
 from sdqviz.explore.layer_walks.alignment import AlignmentRun
 from sdqviz.explore.layer_walks.choice import WalkChoice
+from sdqviz.explore.layer_walks.grains import Pieces, WeightWalk
 from sdqviz.explore.layer_walks.walk import WalkRun
 from sdqviz.explore.layer_walks.width import WidthRun
 from sdqviz.explore.layer_walks.words import SHORT
@@ -18,6 +19,15 @@ from sdqviz.explore.stored import chosen
 def build(choices: Mapping[str, Any]) -> WalkRun:
     """Run what the parameters of the page's link describe."""
     return walks.run(chosen(WalkChoice, choices), int(choices.get("seed", 0)))
+
+
+def step(choices: Mapping[str, Any]) -> WeightWalk | Pieces:
+    """Take the walk that the parameters of the page's link describe apart, at the grain they name."""
+    grain, seed = choices["grain"], int(choices.get("seed", 0))
+    if grain == "layer":
+        return grains.layers(chosen(WalkChoice, choices), seed)
+    run = build(choices)
+    return grains.neurons(run) if grain == "neuron" else grains.weight_walk(run, int(choices["neuron"]))
 
 
 def align(choices: Mapping[str, Any]) -> AlignmentRun | None:
