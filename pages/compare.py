@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from sdqviz.experiments.compared.front import headlines
+from sdqviz.experiments.compare.front import headlines
 from sdqviz.plots import compare as plots
 from sdqviz.plots import coordinates
 from sdqviz.ui import compare, compare_files, compare_pair, compare_question, compare_work, screen, show

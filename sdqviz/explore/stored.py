@@ -21,7 +21,7 @@ PAGE_MODULES = {
     "frames": "sdqviz.explore.frames",
     "path-following": "sdqviz.explore.layer_walks.link",
     "network": "sdqviz.explore.network.link",
-    "compare": "sdqviz.experiments.compared.link",
+    "compare": "sdqviz.experiments.compare.link",
     "geta": "sdqviz.explore.geta.run",
     "bounds": "sdqviz.explore.bounds.link",
 }

@@ -111,16 +111,16 @@ def trained() -> Copy:
     name = f"networks/{NETWORK}-seed{SEED}.safetensors"
     data = asset.path(name).read_bytes()
     _, tensors = open_tensors(data)
-    weights = tuple(tensors[f"{layer}.weight"].array().astype(np.float32) for layer in figures()["layers"])
+    weights = tuple(tensors[f"{layer}.weight"].array().astype(np.float32) for layer in stored_figures()["layers"])
     count = sum(one.size for one in weights)
-    return Copy("", weights, len(data), 8 * len(data) / count, figures()["accuracy"]["trained"])
+    return Copy("", weights, len(data), 8 * len(data) / count, stored_figures()["accuracy"]["trained"])
 
 
 def _stored(name: str, bits: int) -> Copy:
     file = packed_file.read(asset.path(_place(name, bits)))
     found, _ = file.decode()
-    weights = tuple(np.asarray(found[layer], np.float32) for layer in figures()["layers"])
-    return Copy(name, weights, file.size, file.bits_per_weight, figures()["accuracy"][f"{name} {bits}"])
+    weights = tuple(np.asarray(found[layer], np.float32) for layer in stored_figures()["layers"])
+    return Copy(name, weights, file.size, file.bits_per_weight, stored_figures()["accuracy"][f"{name} {bits}"])
 
 
 def _place(name: str, bits: int) -> str:
@@ -128,7 +128,7 @@ def _place(name: str, bits: int) -> str:
 
 
 @functools.cache
-def figures() -> dict[str, Any]:
+def stored_figures() -> dict[str, Any]:
     """Return what the shipped file has: layers, accuracies, pictures."""
     found: dict[str, Any] = read_json(asset.path(FIGURES).read_bytes(), "the figures of the toy must be")
     return found
@@ -138,7 +138,7 @@ def figures() -> dict[str, Any]:
 def pictures() -> tuple[Array, tuple[int, ...]]:
     """Return the twenty test digits one can pick, shape (20, 28, 28), 0 … 1, and what they are."""
     with np.load(asset.path("mnist.npz"), allow_pickle=False) as arrays:
-        chosen = figures()["pictures"]
+        chosen = stored_figures()["pictures"]
         images, labels = arrays["test_images"][chosen] / 255, arrays["test_labels"][chosen]
     return images, tuple(int(label) for label in labels)
 
@@ -164,7 +164,7 @@ def build() -> None:
 def _write(figures: dict[str, Any]) -> None:
     (asset.folder() / FIGURES).write_text(write_json(figures, 1) + "\n", encoding="utf-8")
     asset.write_manifest()
-    figures.cache_clear()
+    stored_figures.cache_clear()
     trained.cache_clear()
 
 

@@ -15,7 +15,7 @@ from sdqviz.bounds.statement import Bound
 from sdqviz.compression.compress import Compression
 from sdqviz.compression.ladder import a_posteriori
 from sdqviz.compression.question import Question
-from sdqviz.explore.comparison import FITS, Comparison, Rounding, dearest_rounding, errors, parts
+from sdqviz.explore.rounding_beside import FITS, Comparison, Rounding, dearest_rounding, errors, parts
 from sdqviz.methods.method import CompressedLayer
 from sdqviz.methods.round_to_nearest import RoundToNearest
 from sdqviz.networks.catalogue.network_choice import NetworkChoice

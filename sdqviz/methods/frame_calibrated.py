@@ -29,7 +29,7 @@ from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
 from sdqviz.methods.method import CompressedLayer, LeftAlone, NewTensors, Task, check_layer_names
 from sdqviz.networks.layer import Layer, from_vectors
 from sdqviz.path_following.beam import MOST_PATHS
-from sdqviz.path_following.frame_rows import quantize_rows
+from sdqviz.path_following.quantized_rows import quantize_rows
 from sdqviz.path_following.row_frame import LEAST_REDUNDANCY, MOST_REDUNDANCY, RowFrame
 from sdqviz.path_following.row_product import FrameRows
 from sdqviz.storage.bits import Packed, pack_steps, step_up, unpack_steps

@@ -24,7 +24,7 @@ from sdqviz.kernels.popcount import (
 )  # fmt: skip
 from sdqviz.kernels.shuffle import available, level_bytes, level_words, shuffle_product, sum_tables
 from sdqviz.kernels.threads import run
-from sdqviz.path_following.frame_rows import decode_rows
+from sdqviz.path_following.quantized_rows import decode_rows
 from sdqviz.path_following.row_frame import RowFrame
 
 Arithmetic = Literal["shuffle", "popcount", "int8"]

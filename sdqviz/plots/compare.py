@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array, Index
-from sdqviz.experiments.compared.entry import Entry
-from sdqviz.experiments.compared.figures import FIGURES, place, ticks, value_at
-from sdqviz.experiments.compared.filters import thinned
-from sdqviz.experiments.compared.front import Pareto, rounding_verdict
-from sdqviz.experiments.compared.published import PAPER, Published
+from sdqviz.experiments.compare.entry import Entry
+from sdqviz.experiments.compare.figures import FIGURES, place, ticks, value_at
+from sdqviz.experiments.compare.filters import thinned
+from sdqviz.experiments.compare.front import Pareto, rounding_verdict
+from sdqviz.experiments.compare.published import PAPER, Published
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme

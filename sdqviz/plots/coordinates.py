@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.experiments.compared.entry import Entry
-from sdqviz.experiments.compared.figures import FIGURES, place, ticks, value_at
-from sdqviz.experiments.compared.filters import BRUSHED, Range, thinned
+from sdqviz.experiments.compare.entry import Entry
+from sdqviz.experiments.compare.figures import FIGURES, place, ticks, value_at
+from sdqviz.experiments.compare.filters import BRUSHED, Range, thinned
 from sdqviz.explore.formula import Formula
 from sdqviz.plots import theme
 from sdqviz.plots.compare import look_of, order_of
@@ -33,7 +33,7 @@ class Coordinates:
     heights : ndarray, shape (points, axes)
         0 … 1 along each axis; NaN where a point has no such figure.
     ends : mapping of str to (float, float)
-        The positions of each axis's ends, see `sdqviz.experiments.compared.figures.place`.
+        The positions of each axis's ends, see `sdqviz.experiments.compare.figures.place`.
     methods : tuple of str
         Names on the axis of methods, from below.
     """

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.experiments.compared.entry import Entry, changed_fields
-from sdqviz.experiments.compared.figures import FIGURES
+from sdqviz.experiments.compare.entry import Entry, changed_fields
+from sdqviz.experiments.compare.figures import FIGURES
 from sdqviz.experiments.run import Run
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number, percent, size

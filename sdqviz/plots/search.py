@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.experiments.compared.entry import Entry
-from sdqviz.experiments.compared.figures import accuracy_text, place, ticks
+from sdqviz.experiments.compare.entry import Entry
+from sdqviz.experiments.compare.figures import accuracy_text, place, ticks
 from sdqviz.experiments.run import Run
 from sdqviz.experiments.target import Search, held_out, most_runs
 from sdqviz.experiments.target import size as size_of

@@ -31,7 +31,7 @@ like a description: open, choose, run, show::
 - ``page.compute(function)`` calls a module-level function of the choices and keeps its last results.
 - What a page computes, says and links to is in `sdqviz.explore`; a *draw* function in ``sdqviz/plots/<page>/``
   is given those values and returns a `sdqviz.plots.panel.Panel`.
-- A page keeps its choices while the visitor is elsewhere, and they can be undone (`sdqviz.ui.kept`). An `InputError`
+- A page keeps its choices while the visitor is elsewhere, and they can be undone (`sdqviz.ui.choices`). An `InputError`
   with a remedy moves the controls there; without one the page goes on, dimmed, with what worked last.
 - Verdicts and tables are written with ``show.say``, which puts them into the report too.
 - Work that may take over a second goes through `sdqviz.ui.job`: ``job.slot("run")`` with

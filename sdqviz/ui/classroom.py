@@ -19,8 +19,7 @@ from sdqviz.lessons.lesson import Lesson
 from sdqviz.lessons.room import MOST_GUESSES, Room, Rooms, proposal
 from sdqviz.plots import lesson as plots
 from sdqviz.plots.guesses import draw_guesses
-from sdqviz.ui import front, learn, presenter, show
-from sdqviz.ui import kept as choices
+from sdqviz.ui import choices, front, learn, presenter, show
 from sdqviz.ui.screen import Page
 
 WORD = "class"

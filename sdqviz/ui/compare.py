@@ -10,14 +10,14 @@ import streamlit as st
 
 from sdqviz.choice import Spec
 from sdqviz.error import InputError
-from sdqviz.experiments.compared import link
-from sdqviz.experiments.compared.entry import SESSION, SHIPPED, Entry
-from sdqviz.experiments.compared.figures import FIGURES, LOSSES, SIZES
-from sdqviz.experiments.compared.filters import ALL, AVERAGED, brushed, parse_brush, write_brush
-from sdqviz.experiments.compared.front import Pareto, pareto_info
-from sdqviz.experiments.compared.link import DEFAULTS, filter_of
-from sdqviz.experiments.compared.published import published
-from sdqviz.experiments.compared.table import shown_table
+from sdqviz.experiments.compare import link
+from sdqviz.experiments.compare.entry import SESSION, SHIPPED, Entry
+from sdqviz.experiments.compare.figures import FIGURES, LOSSES, SIZES
+from sdqviz.experiments.compare.filters import ALL, AVERAGED, brushed, parse_brush, write_brush
+from sdqviz.experiments.compare.front import Pareto, pareto_info
+from sdqviz.experiments.compare.link import DEFAULTS, filter_of
+from sdqviz.experiments.compare.published import published
+from sdqviz.experiments.compare.table import shown_table
 from sdqviz.experiments.run import Run
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS

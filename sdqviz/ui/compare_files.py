@@ -8,7 +8,7 @@ import streamlit as st
 
 from sdqviz.error import InputError
 from sdqviz.experiments import run_csv, run_file
-from sdqviz.experiments.compared.entry import Entry, check
+from sdqviz.experiments.compare.entry import Entry, check
 from sdqviz.experiments.run import Run
 
 UPLOAD_MEGABYTES = 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from sdqviz.experiments.compared.entry import Entry, changed_fields
+from sdqviz.experiments.compare.entry import Entry, changed_fields
 from sdqviz.plots import difference
 from sdqviz.strict_json import write_json
 from sdqviz.ui import show
@@ -43,7 +43,7 @@ def code(shown: Shown) -> str:
     """Return the lines that give the page's numbers: the front of the shipped sweep, and A and B run anew."""
     lines = [
         "import sdqviz as sq",
-        "from sdqviz.experiments.compared import link",
+        "from sdqviz.experiments.compare import link",
         "",
         "numbers = link.summary({})     # with the parameters of this page's link in the braces",
     ]

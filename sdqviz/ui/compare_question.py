@@ -9,7 +9,7 @@ import streamlit as st
 
 from sdqviz.choice import Spec
 from sdqviz.experiments import target
-from sdqviz.experiments.compared.questions import QUESTIONS, Amounts
+from sdqviz.experiments.compare.questions import QUESTIONS, Amounts
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.progress import Progress, ShouldStop

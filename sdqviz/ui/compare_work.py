@@ -18,9 +18,9 @@ import streamlit as st
 from sdqviz.choice import PerLayer, Spec
 from sdqviz.error import InputError
 from sdqviz.experiments import target
-from sdqviz.experiments.compared.entry import Entry
-from sdqviz.experiments.compared.filters import ALL
-from sdqviz.experiments.compared.questions import told
+from sdqviz.experiments.compare.entry import Entry
+from sdqviz.experiments.compare.filters import ALL
+from sdqviz.experiments.compare.questions import told
 from sdqviz.experiments.run import Run
 from sdqviz.experiments.run_store import RunStore
 from sdqviz.methods import METHODS

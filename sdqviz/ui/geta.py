@@ -19,7 +19,8 @@ from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
 from sdqviz.plots.geta import beside as drawn_beside
 from sdqviz.plots.geta import steps as drawn_steps
-from sdqviz.ui import history, job, kept, show
+from sdqviz.ui import choices as page_choices
+from sdqviz.ui import history, job, show
 from sdqviz.ui.geta_training import Live, Training, control
 from sdqviz.ui.screen import Page
 
@@ -181,7 +182,7 @@ def run(page: Page, asked: Asked) -> Shown | None:
             st.button(
                 "Train this here",
                 icon=":material/play_circle:",
-                on_click=kept.apply,
+                on_click=page_choices.apply,
                 args=(_choices(shown),),
                 help="Fills the form with what made this recording; training starts when you press Run.",
             )

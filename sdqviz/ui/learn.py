@@ -11,8 +11,7 @@ from sdqviz import asset
 from sdqviz.lessons import LESSONS
 from sdqviz.lessons.lesson import CARDS, Lesson, Number, Reveal
 from sdqviz.plots import lesson as plots
-from sdqviz.ui import kept as choices
-from sdqviz.ui import link, main, presenter, show
+from sdqviz.ui import choices, link, main, presenter, show
 from sdqviz.ui.screen import Page
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import streamlit as st
 
 from sdqviz.choice import Spec
-from sdqviz.ui import kept
+from sdqviz.ui import choices as page_choices
 from sdqviz.version import __version__
 
 VERSION_KEY = "v"
@@ -89,7 +89,7 @@ class Link:
     def open(cls, page: str) -> Link:
         """Copy the parameters of the link, or take up the page's own choices; before the first widget."""
         incoming = {key: st.query_params[key] for key in st.query_params}
-        new = kept.arrive(page, linked=bool(incoming))
+        new = page_choices.arrive(page, linked=bool(incoming))
         return cls(page, incoming, new)
 
     def take(self, key: str, kind: type, spec: Spec) -> None:
@@ -126,7 +126,7 @@ class Link:
             if key in st.query_params:
                 del st.query_params[key]
         memory = f"_notices {self.page}"
-        told = [*self.problems, *kept.told(self.page)]
+        told = [*self.problems, *page_choices.told(self.page)]
         if told:
             st.session_state[memory] = (told, dict(self.values))
         before, when = st.session_state.get(memory, ([], None))
@@ -134,7 +134,7 @@ class Link:
 
     def reset(self) -> None:
         """Set every control of the page to its default (a widget callback)."""
-        kept.apply(self.defaults)
+        page_choices.apply(self.defaults)
 
     def address(self) -> str:
         """Return the complete link: every choice, the seed and the engine version."""

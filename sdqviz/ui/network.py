@@ -17,16 +17,16 @@ from sdqviz.compression.question import Question
 from sdqviz.compression.speed import LayerSpeed, in_frames, inference_speed
 from sdqviz.error import InputError
 from sdqviz.explore import spread, what_if
-from sdqviz.explore.comparison import Comparison
 from sdqviz.explore.network import link, words
 from sdqviz.explore.network import table as layer_table
+from sdqviz.explore.rounding_beside import Comparison
 from sdqviz.explore.spread import Spread
 from sdqviz.explore.what_if import Answer
 from sdqviz.networks.own_weights import OwnNetwork
 from sdqviz.plots.network import errors as network_errors
 from sdqviz.plots.network.speed import draw_speed
+from sdqviz.ui import choices as kept_choices
 from sdqviz.ui import download, history, job, own, show
-from sdqviz.ui import kept as kept_choices
 from sdqviz.ui.network_form import Asked, fitting, outline
 from sdqviz.ui.screen import Page
 

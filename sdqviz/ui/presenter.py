@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from sdqviz.ui.kept import apply
+from sdqviz.ui.choices import apply
 from sdqviz.ui.screen import Page
 
 ALONE = """<style id="alone">

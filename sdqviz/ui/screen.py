@@ -16,9 +16,10 @@ from sdqviz.plots import html_report
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 from sdqviz.strict_json import canonical
-from sdqviz.ui import copying, kept
+from sdqviz.ui import choices as page_choices
+from sdqviz.ui import copying
+from sdqviz.ui.choices import apply
 from sdqviz.ui.controls import Controls
-from sdqviz.ui.kept import apply
 from sdqviz.ui.link import Link, query
 
 R = TypeVar("R")
@@ -134,7 +135,7 @@ class Page(Controls):
         if self.refused is None:
             try:
                 self.check()
-                known = kept.refused(self.address, self.choices)
+                known = page_choices.refused(self.address, self.choices)
                 if known is not None:
                     raise known
                 result: R = _computed(function, name, canonical(choices), choices)
@@ -143,7 +144,7 @@ class Page(Controls):
             else:
                 self.computed[name] = choices
                 return result
-        worked = kept.worked(self.address)
+        worked = page_choices.worked(self.address)
         choices = worked.get(name) or next(iter(worked.values()))
         self.computed[name] = choices
         earlier: R = _computed(function, name, canonical(choices), choices)
@@ -170,15 +171,15 @@ class Page(Controls):
         values = self.link.values
         if self.refused is not None:
             raise error
-        kept.know(self.address, self.link.defaults)
+        page_choices.know(self.address, self.link.defaults)
         moves = {key: value for key, value in error.remedy.items() if key in values and values[key] != value}
         if moves:
             now = " and ".join(f"{key} = {value}" for key, value in moves.items())
-            if kept.move(self.address, moves, f"{error}. Now {now}."):
+            if page_choices.move(self.address, moves, f"{error}. Now {now}."):
                 return
-        if name and kept.worked(self.address):
+        if name and page_choices.worked(self.address):
             if self.computed:  # something of these choices is drawn already
-                kept.refuse(self.address, values, error)
+                page_choices.refuse(self.address, values, error)
             self.refused = error
             st.error(f"{error}. Change it at the left; below stands the last choice that works.")
             self.dim()
@@ -186,8 +187,8 @@ class Page(Controls):
         defaults = {key: value for key, value in self.link.defaults.items() if values.get(key) != value}
         if (
             defaults
-            and kept.is_new(self.address)
-            and kept.move(self.address, defaults, f"{error}. The page's defaults are shown instead.")
+            and page_choices.is_new(self.address)
+            and page_choices.move(self.address, defaults, f"{error}. The page's defaults are shown instead.")
         ):
             return
         raise error
@@ -250,10 +251,10 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
             groups["how much"].error(str(error))
             st.error(f"{error}. Change it at the left; nothing else is lost.")
     if opened.refused is None:
-        kept.has_worked(address, opened.computed)
+        page_choices.has_worked(address, opened.computed)
     else:
         groups["how much"].error(str(opened.refused))
-    kept.remember(address, link.values)
+    page_choices.remember(address, link.values)
     told = link.notices()
     if told:
         notices.warning("\n".join(f"- {sentence}" for sentence in told) if len(told) > 1 else told[0])
@@ -299,7 +300,7 @@ def _use_preset(address: str, key: str) -> None:
 
 def _foot(foot: DeltaGenerator, opened: Page, title: str, question: str) -> None:
     link = opened.link
-    kept.know(opened.address, link.defaults)
+    page_choices.know(opened.address, link.defaults)
     reset, undo = foot.columns(2, gap="small")
     reset.button(
         "Reset",
@@ -313,9 +314,9 @@ def _foot(foot: DeltaGenerator, opened: Page, title: str, question: str) -> None
         "Undo",
         icon=":material/undo:",
         width="stretch",
-        on_click=kept.undo,
+        on_click=page_choices.undo,
         args=(opened.address,),
-        disabled=not kept.can_undo(opened.address),
+        disabled=not page_choices.can_undo(opened.address),
         help="Take back the last choice; each press one more. There is nothing to take back as long as it is grey.",
     )
     with foot:

@@ -9,7 +9,7 @@ import pytest
 import sdqviz as sq
 from sdqviz.compression.question import Question
 from sdqviz.explore import what_if
-from sdqviz.explore.comparison import Comparison, dearest_rounding, rounding_bits_per_weight
+from sdqviz.explore.rounding_beside import Comparison, dearest_rounding, rounding_bits_per_weight
 from sdqviz.explore.spread import over_seeds
 from sdqviz.explore.weight_vector import vector
 from sdqviz.methods.frame_states import walk_states

@@ -14,8 +14,8 @@ from sdqviz.compression.ladder import a_posteriori
 from sdqviz.methods.calibrated.column_walk import ColumnRule, quantize_columns, vector_bound
 from sdqviz.methods.frame_vectors import walk_through
 from sdqviz.path_following.factor import factorize
-from sdqviz.path_following.frame_rows import quantize_rows
 from sdqviz.path_following.gram import Gram
+from sdqviz.path_following.quantized_rows import quantize_rows
 from sdqviz.path_following.row_frame import RowFrame
 from sdqviz.sigma_delta.taps import difference
 from sdqviz.storage.bits import step_up

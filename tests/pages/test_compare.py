@@ -11,8 +11,8 @@ from visitor import charts, controls, figures, link, loaded, numbers, settled
 import sdqviz as sq
 from sdqviz.error import InputError
 from sdqviz.experiments import run_csv, target
-from sdqviz.experiments.compared import link as links
-from sdqviz.experiments.compared.questions import QUESTIONS
+from sdqviz.experiments.compare import link as links
+from sdqviz.experiments.compare.questions import QUESTIONS
 from sdqviz.experiments.sweep_plan import Plan
 from sdqviz.explore import preset
 from sdqviz.explore.wording import number

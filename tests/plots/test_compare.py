@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sdqviz as sq
-from sdqviz.experiments.compared.entry import Entry, entries
-from sdqviz.experiments.compared.filters import brushed
-from sdqviz.experiments.compared.front import front, headlines, pareto_info, rounding_verdict
-from sdqviz.experiments.compared.published import one_bit_cost, published
-from sdqviz.experiments.compared.table import shown_table
+from sdqviz.experiments.compare.entry import Entry, entries
+from sdqviz.experiments.compare.filters import brushed
+from sdqviz.experiments.compare.front import front, headlines, pareto_info, rounding_verdict
+from sdqviz.experiments.compare.published import one_bit_cost, published
+from sdqviz.experiments.compare.table import shown_table
 from sdqviz.experiments.paper.plan import PUBLISHED
 from sdqviz.plots import compare, coordinates, difference
 from sdqviz.plots.theme import Ink

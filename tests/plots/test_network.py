@@ -8,9 +8,9 @@ import sdqviz as sq
 from sdqviz.compression.question import Question
 from sdqviz.error import InputError
 from sdqviz.explore import preset, what_if
-from sdqviz.explore.comparison import Comparison
 from sdqviz.explore.network import link, words
 from sdqviz.explore.network import table as layer_table
+from sdqviz.explore.rounding_beside import Comparison
 from sdqviz.explore.stored import recompute
 from sdqviz.explore.wording import number
 from sdqviz.plots.network import bounds as network_bounds

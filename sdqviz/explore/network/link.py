@@ -8,7 +8,7 @@ from typing import Any
 from sdqviz.choice import PerLayer
 from sdqviz.compression.question import Question
 from sdqviz.explore import preset, what_if
-from sdqviz.explore.comparison import Comparison
+from sdqviz.explore.rounding_beside import Comparison
 from sdqviz.explore.stored import picked
 from sdqviz.explore.what_if import LayerOutline
 from sdqviz.methods import METHODS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sdqviz.compression.question import Question
-from sdqviz.explore.comparison import Comparison, Rounding, mean_weight_error
+from sdqviz.explore.rounding_beside import Comparison, Rounding, mean_weight_error
 from sdqviz.explore.wording import number, percent
 from sdqviz.methods import METHODS
 from sdqviz.report import Report

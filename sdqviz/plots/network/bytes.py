@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sdqviz.explore.comparison import Comparison
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.network.words import bits_text
+from sdqviz.explore.rounding_beside import Comparison
 from sdqviz.explore.wording import number, size
 from sdqviz.plots import theme
 from sdqviz.plots.network.looks import look_of

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.explore.comparison import Comparison
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.network.words import bits_text
+from sdqviz.explore.rounding_beside import Comparison
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.network.layers_axis import FULL_WIDTH, name_layers, positive_axis

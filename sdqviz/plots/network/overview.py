@@ -5,7 +5,7 @@ from __future__ import annotations
 from sdqviz.bounds.ladder import Ladder
 from sdqviz.bounds.statement import Bound
 from sdqviz.compression.guarantee import path_layer_bound
-from sdqviz.explore.comparison import Comparison
+from sdqviz.explore.rounding_beside import Comparison
 from sdqviz.explore.what_if import Answer
 from sdqviz.plots.network.bounds import draw_layer_bounds, draw_output_bounds
 from sdqviz.plots.network.bytes import draw_bytes

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from sdqviz.experiments.compared.entry import Entry
+from sdqviz.experiments.compare.entry import Entry
 from sdqviz.report import Report
 
 PAPER = "Czaja & Na, arXiv 2404.08131"

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from sdqviz.error import InputError
-from sdqviz.experiments.compared.entry import Entry, entries
-from sdqviz.experiments.compared.figures import FIGURES
+from sdqviz.experiments.compare.entry import Entry, entries
+from sdqviz.experiments.compare.figures import FIGURES
 from sdqviz.experiments.run import Run
 
 ALL = "all"

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import sdqviz as sq
 from sdqviz.path_following.factor import error_terms, factorize
-from sdqviz.path_following.frame_rows import decode_rows, multiples, quantize_rows
 from sdqviz.path_following.gram import Gram
+from sdqviz.path_following.quantized_rows import decode_rows, multiples, quantize_rows
 from sdqviz.path_following.row_frame import RowFrame
 from sdqviz.storage.bits import step_up
 

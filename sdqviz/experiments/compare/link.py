@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sdqviz import asset
-from sdqviz.experiments.compared.entry import SHIPPED
-from sdqviz.experiments.compared.filters import AVERAGED, Filter, brushed, parse_brush
-from sdqviz.experiments.compared.front import pareto_info
+from sdqviz.experiments.compare.entry import SHIPPED
+from sdqviz.experiments.compare.filters import AVERAGED, Filter, brushed, parse_brush
+from sdqviz.experiments.compare.front import pareto_info
 from sdqviz.experiments.run import Run
 from sdqviz.experiments.run_file import read_runs
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdqviz.experiments.compared.entry import entries
-from sdqviz.experiments.compared.questions import QUESTIONS, Amounts
+from sdqviz.experiments.compare.entry import entries
+from sdqviz.experiments.compare.questions import QUESTIONS, Amounts
 
 
 def points(*runs):

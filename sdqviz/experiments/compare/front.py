@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from sdqviz.array import Array, Index
-from sdqviz.experiments.compared.entry import BASELINE, Entry
-from sdqviz.experiments.compared.figures import FIGURES, accuracy_text
+from sdqviz.experiments.compare.entry import BASELINE, Entry
+from sdqviz.experiments.compare.figures import FIGURES, accuracy_text
 from sdqviz.explore.wording import number
 
 WITHIN = 0.005
@@ -96,7 +96,7 @@ def pareto_info(points: Sequence[Entry], size: str, loss: str, budget: float) ->
     points : sequence of Entry
         What is compared.
     size, loss : str
-        Names of figures, see `sdqviz.experiments.compared.figures.SIZES` and ``LOSSES``.
+        Names of figures, see `sdqviz.experiments.compare.figures.SIZES` and ``LOSSES``.
     budget : float
         Bits per original weight that may be spent.
     """

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.error import InputError
-from sdqviz.experiments.compared.figures import FIGURES
+from sdqviz.experiments.compare.figures import FIGURES
 from sdqviz.experiments.run import Run
 from sdqviz.explore.wording import number
 from sdqviz.methods import METHODS

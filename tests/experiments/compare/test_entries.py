@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdqviz.error import InputError
-from sdqviz.experiments.compared.entry import changed_fields, check, entries
-from sdqviz.experiments.compared.figures import FIGURES, place, ticks, value_at
-from sdqviz.experiments.compared.filters import ALL, AVERAGED, Filter, brushed, parse_brush, write_brush
+from sdqviz.experiments.compare.entry import changed_fields, check, entries
+from sdqviz.experiments.compare.figures import FIGURES, place, ticks, value_at
+from sdqviz.experiments.compare.filters import ALL, AVERAGED, Filter, brushed, parse_brush, write_brush
 from sdqviz.methods import METHODS
 
 

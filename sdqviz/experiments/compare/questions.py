@@ -6,8 +6,8 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from sdqviz.experiments.compared.entry import BASELINE, Entry
-from sdqviz.experiments.compared.figures import accuracy_text
+from sdqviz.experiments.compare.entry import BASELINE, Entry
+from sdqviz.experiments.compare.figures import accuracy_text
 from sdqviz.explore.wording import number, percent
 
 

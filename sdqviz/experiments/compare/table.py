@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from sdqviz.experiments.compared.entry import Entry
+from sdqviz.experiments.compare.entry import Entry
 
 
 def shown_table(points: Sequence[Entry]) -> dict[str, list[Any]]:
