@@ -6,8 +6,18 @@ import numba
 import numpy as np
 
 from sdqviz.kernels.draws import FIRST, GOLDEN, SECOND
-from sdqviz.kernels.rules import ROUND_NEAREST, ROUND_NONE, ROUND_RANDOM, SHRINK_HARD, SHRINK_RANDOM, SHRINK_SOFT
-from sdqviz.kernels.threads import TILE
+from sdqviz.kernels.rules import (
+    ROUND_NEAREST,
+    ROUND_NONE,
+    ROUND_RANDOM,
+    SHRINK_HARD,
+    SHRINK_NONE,
+    SHRINK_RANDOM,
+    SHRINK_SOFT,
+)
+
+LANES = 32
+"""Neurons walked together: enough vector registers' worth to hide the latency of a sum behind the others."""
 
 
 @numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
@@ -20,70 +30,111 @@ def _uniform(key, weight):  # type: ignore[no-untyped-def]
     return np.float64(z >> np.uint64(11)) * 2.0**-53
 
 
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _fed_back(total, factors, errors):  # type: ignore[no-untyped-def]
+    """Add Σ_s factors_s·errors_s to ``total``, term after term; four of them for each time it is loaded."""
+    count = len(factors)
+    whole = count - count % 4
+    for s in range(0, whole, 4):
+        a, b, c, d = factors[s], factors[s + 1], factors[s + 2], factors[s + 3]
+        first, second, third, fourth = errors[s], errors[s + 1], errors[s + 2], errors[s + 3]
+        for j in range(LANES):
+            total[j] = (((total[j] + a * first[j]) + b * second[j]) + c * third[j]) + d * fourth[j]
+    for s in range(whole, count):
+        factor, own = factors[s], errors[s]
+        for j in range(LANES):
+            total[j] += factor * own[j]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _nearest(values, step, offset, lowest, highest, quantized, over):  # type: ignore[no-untyped-def]
+    """Round a row of values to the nearest level, all at once."""
+    for j in range(len(values)):
+        size = step[j]
+        x = values[j] / (size if size > 0 else 1.0) - offset
+        x = x if size > 0 else 0.0
+        level = np.floor(x + 0.5)
+        over[j] += np.int64(x < lowest[j] - 0.5) | np.int64(x > highest[j] + 0.5)
+        level = level if level > lowest[j] else lowest[j]
+        level = level if level < highest[j] else highest[j]
+        quantized[j] = (level + offset) * size
+
+
 @numba.njit(parallel=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def follow_path(  # type: ignore[no-untyped-def]
     base, reference, earlier, feedback, gain, alive, names, start, keys, shrink, threshold, rounding, block, step,
-    offset, lowest, highest, quantized, error, overload,
+    offset, lowest, highest, share, coupled, quantized, error, overload, missed,
 ):  # fmt: skip
     """One block of the walk v_t = base_t + gain_t·Σ_{j<t} feedback_tj e_j, q_t = T(v_t), e_t = reference_t − q_t.
 
     Shapes: base, reference, quantized, error (N, M), a column per neuron; earlier (B, M), the part of
     the sum that comes from before ``start``; feedback (N, N), read strictly below its diagonal; gain,
-    alive, names (N,), names being the positions that the random numbers are keyed by; keys, threshold, overload
-    (M,); step, lowest, highest (B, M), a row for every ``block`` positions. Levels are (k + offset)·step with
-    lowest ≤ k ≤ highest. Dead inputs get q = 0.
+    alive, names, share (N,), names being the positions that the random numbers are keyed by; keys, threshold,
+    overload, missed (M,); step, lowest, highest (B, M), a row for every ``block`` positions. Levels are
+    (k + offset)·step with lowest ≤ k ≤ highest. Dead inputs get q = 0. To ``missed`` is added Σ_t share_t(v_t − q_t)²,
+    or if ``coupled`` Σ_t e_t(share_t e_t + 2Σ_{j<t} feedback_tj e_j), which is eᵀFe of a symmetric F with F_tt = share.
 
     Threads share the neurons, so nothing depends on their number.
     """
     count, neurons = earlier.shape
     random = shrink == SHRINK_RANDOM or rounding == ROUND_RANDOM
-    for tile in numba.prange((neurons + TILE - 1) // TILE):
-        first = tile * TILE
-        width = min(TILE, neurons - first)
-        errors = np.empty((count, width))
-        total = np.empty(width)
+    plain = shrink == SHRINK_NONE and rounding == ROUND_NEAREST
+    for tile in numba.prange((neurons + LANES - 1) // LANES):
+        first = tile * LANES
+        width = min(LANES, neurons - first)
+        part = slice(first, first + width)
+        errors = np.zeros((count, LANES))
+        total, values = np.zeros(LANES), np.zeros(LANES)
+        squares, over = missed[part], overload[part]
         for n in range(count):
             t = start + n
             row = names[t] // block
+            before, own, aim = earlier[n, part], base[t, part], reference[t, part]
+            found, left = quantized[t, part], error[t, part]
             for j in range(width):
-                total[j] = earlier[n, first + j]
-            for s in range(n):
-                factor = feedback[t, start + s]
+                total[j] = before[j]
+            _fed_back(total, feedback[t, start:t], errors)
+            for j in range(width):
+                values[j] = own[j] + gain[t] * total[j]
+            if not alive[t]:
                 for j in range(width):
-                    total[j] += factor * errors[s, j]
-            for j in range(width):
-                column = first + j
-                v = base[t, column] + gain[t] * total[j]
-                if not alive[t]:
-                    quantized[t, column] = 0.0
-                    errors[n, j] = reference[t, column]
-                    error[t, column] = reference[t, column]
-                    continue
-                u = _uniform(keys[column], names[t]) if random else 0.0
-                c = threshold[column]
-                settled = False
-                q = v
-                if shrink == SHRINK_RANDOM:
-                    if abs(v) < c:
-                        q = (c if v > 0 else -c) if u < abs(v) / c else 0.0
+                    found[j] = 0.0
+            elif plain:
+                _nearest(values[:width], step[row, part], offset, lowest[row, part], highest[row, part], found, over)
+            else:
+                for j in range(width):
+                    column = first + j
+                    v = values[j]
+                    u = _uniform(keys[column], names[t]) if random else 0.0
+                    c = threshold[column]
+                    settled = False
+                    q = v
+                    if shrink == SHRINK_RANDOM:
+                        if abs(v) < c:
+                            q = (c if v > 0 else -c) if u < abs(v) / c else 0.0
+                            settled = True
+                    elif shrink == SHRINK_SOFT:
+                        q = max(v - c, 0.0) + min(v + c, 0.0)
+                        settled = q == 0.0
+                    elif shrink == SHRINK_HARD and abs(v) <= c:
+                        q = 0.0
                         settled = True
-                elif shrink == SHRINK_SOFT:
-                    q = max(v - c, 0.0) + min(v + c, 0.0)
-                    settled = q == 0.0
-                elif shrink == SHRINK_HARD and abs(v) <= c:
-                    q = 0.0
-                    settled = True
-                if rounding != ROUND_NONE and not settled:
-                    size = step[row, column]
-                    x = q / size - offset if size > 0 else 0.0
-                    if rounding == ROUND_NEAREST:
-                        overload[column] += x < lowest[row, column] - 0.5 or x > highest[row, column] + 0.5
-                        level = np.floor(x + 0.5)
-                    else:
-                        overload[column] += x < lowest[row, column] or x > highest[row, column]
-                        level = np.floor(x)
-                        level += u < x - level
-                    q = (min(max(level, lowest[row, column]), highest[row, column]) + offset) * size
-                quantized[t, column] = q
-                errors[n, j] = reference[t, column] - q
-                error[t, column] = errors[n, j]
+                    if rounding != ROUND_NONE and not settled:
+                        size = step[row, column]
+                        x = q / size - offset if size > 0 else 0.0
+                        if rounding == ROUND_NEAREST:
+                            overload[column] += x < lowest[row, column] - 0.5 or x > highest[row, column] + 0.5
+                            level = np.floor(x + 0.5)
+                        else:
+                            overload[column] += x < lowest[row, column] or x > highest[row, column]
+                            level = np.floor(x)
+                            level += u < x - level
+                        q = (min(max(level, lowest[row, column]), highest[row, column]) + offset) * size
+                    found[j] = q
+            weight = share[t]
+            for j in range(width):
+                e = aim[j] - found[j]
+                errors[n, j] = e
+                left[j] = e
+                miss = values[j] - found[j]
+                squares[j] += e * (weight * e + 2.0 * total[j]) if coupled else weight * miss * miss

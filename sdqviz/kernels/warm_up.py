@@ -35,8 +35,8 @@ def warm_up() -> None:
     one, two = np.ones(1), np.zeros((2, 1))
     run(
         follow_path, two, two, two, np.zeros((2, 2)), np.ones(2), np.ones(2, np.bool_), np.arange(2), 0,
-        np.zeros(1, np.uint64), 0, one, 1, 2, one[None], 0.5, -one[None], 0 * one[None], two.copy(), two.copy(),
-        np.zeros(1, np.int64),
+        np.zeros(1, np.uint64), 0, one, 1, 2, one[None], 0.5, -one[None], 0 * one[None], np.ones(2), False,
+        two.copy(), two.copy(), np.zeros(1, np.int64), np.zeros(1),
     )  # fmt: skip
     extend_walk(points, walk, 1, 2)
     run(nearest_lists, np.eye(2), np.ones(2), 0, nearest)

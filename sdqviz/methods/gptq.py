@@ -14,6 +14,7 @@ from sdqviz.methods.calibrated.plan import Plan, Start
 from sdqviz.methods.gpfq import Gpfq
 from sdqviz.path_following.feedback import conditional_feedback
 from sdqviz.path_following.gram import Gram
+from sdqviz.path_following.walk import Tally
 from sdqviz.progress import ShouldStop
 
 
@@ -59,7 +60,8 @@ class Gptq(PathFollowing):
         factor = conditional_feedback(gram.visited(order), self.damping)
         aligned = np.where(gram.alive[:, None], weights, 0.0)
         base = np.ascontiguousarray(aligned[order])
-        return Start(base, base, factor.feedback, np.ones(len(base)), aligned, order, factor.damping)
+        tally = Tally(factor.pivots * gram.alive[order], coupled=False) if gram.cross is None else None
+        return Start(base, base, factor.feedback, np.ones(len(base)), aligned, order, factor.damping, tally)
 
 
 def walk_order(gram: Gram, visit: str) -> Index:

@@ -66,6 +66,10 @@ class Gram:
         """
         if self.cross is None:
             difference = weights - quantized
+            rows = difference.any(axis=1)
+            if 2 * rows.sum() < len(rows):  # an alignment moves few weights, or none
+                moved = difference[rows]
+                return np.maximum(np.einsum("tm,tm->m", moved, self.inputs[np.ix_(rows, rows)] @ moved), 0.0)
             return np.maximum(np.einsum("tm,tm->m", difference, self.inputs @ difference), 0.0)
         crossed = np.einsum("tm,tm->m", quantized, self.aimed(weights) if aimed is None else aimed)
         own = np.einsum("tm,tm->m", quantized, self.inputs @ quantized)

@@ -31,17 +31,37 @@ class Walk:
         e = w̃ − q.
     overload : ndarray of int, shape (M,)
         Steps of each neuron at which the alphabet clipped.
+    missed : ndarray, shape (M,)
+        Σ_t share_t(v_t − q_t)², or eᵀHe; 0 where the walk was not asked to sum.
     """
 
     quantized: Array
     error: Array
     overload: Index
+    missed: Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tally:
+    """What a walk sums up on its way, for the price of a product: its error, which would else be a product of matrices.
+
+    Attributes
+    ----------
+    share : ndarray, shape (N,)
+        Weights of the terms: the pivots D of a factor, or the diagonal of H.
+    coupled : bool
+        Whether feedback is H itself, for eᵀHe = Σ_t e_t(H_tt e_t + 2Σ_{j<t} H_tj e_j); else the sum is
+        Σ_t share_t(v_t − q_t)², which with H + λI = U D Uᵀ is eᵀ(H + λI)e.
+    """
+
+    share: Array
+    coupled: bool
 
 
 def walk(
     base: Array, feedback: Array, gain: Array, quantizer: QuantizerChoice, grid: Grid, keys: Array, *,
     reference: Array | None = None, alive: Array | None = None, names: Index | None = None,
-    should_stop: ShouldStop | None = None, block: int = BLOCK,
+    tally: Tally | None = None, should_stop: ShouldStop | None = None, block: int = BLOCK,
 ) -> Walk:  # fmt: skip
     """Quantize weight after weight, each time with the errors so far: q_t = T(v_t).
 
@@ -68,6 +88,8 @@ def walk(
     names : ndarray of int, shape (N,), optional
         Positions of the weights in their neuron, if the walk does not visit them in that order; the random numbers
         belong to the positions.
+    tally : Tally, optional
+        What `Walk.missed` sums up.
     block : int
         Steps between two matrix products.
 
@@ -87,28 +109,30 @@ def walk(
         for values in (grid.step, grid.lowest, grid.highest)
     )
     quantized, error = np.empty((length, neurons)), np.empty((length, neurons))
-    overload = np.zeros(neurons, np.int64)
+    overload, missed = np.zeros(neurons, np.int64), np.zeros(neurons)
+    tally = tally or Tally(np.zeros(length), False)
     for start in range(0, length, block):
         stop_if(should_stop)
         rows = slice(start, min(start + block, length))
         earlier = feedback[rows, :start] @ error[:start]
         if quantizer.rule is None:
             _plain_block(
-                base, reference, earlier, feedback, gain, alive, names, rows, quantizer, grid, keys, quantized, error,
-                overload,
+                base, reference, earlier, feedback, gain, alive, names, rows, quantizer, grid, keys, tally, quantized,
+                error, overload, missed,
             )  # fmt: skip
             continue
         run(
             follow_path, base, reference, earlier, feedback, gain, alive, names, start, keys,
             quantizer.rule.shrink, threshold, quantizer.rule.rounding, together, step, float(grid.offset), lowest,
-            highest, quantized, error, overload,
+            highest, tally.share, tally.coupled, quantized, error, overload, missed,
         )  # fmt: skip
-    return Walk(quantized, error, overload)
+    return Walk(quantized, error, overload, missed)
 
 
 def _plain_block(
     base: Array, reference: Array, earlier: Array, feedback: Array, gain: Array, alive: Array, names: Index,
-    rows: slice, quantizer: QuantizerChoice, grid: Grid, keys: Array, quantized: Array, error: Array, overload: Array,
+    rows: slice, quantizer: QuantizerChoice, grid: Grid, keys: Array, tally: Tally, quantized: Array, error: Array,
+    overload: Array, missed: Array,
 ) -> None:  # fmt: skip
     """Do in numpy what the kernel does, for a quantizer that has no compiled rule."""
     for t in range(rows.start, rows.stop):
@@ -120,7 +144,9 @@ def _plain_block(
             overload += quantizer.overloaded(values, own)
         else:
             quantized[t] = 0.0
-        error[t] = reference[t] - quantized[t]
+        e = error[t] = reference[t] - quantized[t]
+        share = tally.share[t]
+        missed += e * (share * e + 2 * total) if tally.coupled else share * (values - quantized[t]) ** 2
 
 
 def refine(

@@ -5,7 +5,6 @@ Run alone: pytest -m slow -s -n 0 tests/benchmarks/test_scale_search_speed.py
 
 import time
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -21,10 +20,10 @@ ROWS = 6144
 
 def seconds(module: nn.Module, x: torch.Tensor, method) -> float:
     network = sq.Network(module, x[:2])
-    begun = time.perf_counter()
+    begun = time.process_time()  # of all threads: others may use the machine too
     for _ in method.compress_layers(Task(network.layers, 0, network=network, inputs=x)):
         pass
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 @pytest.mark.slow
@@ -42,4 +41,4 @@ def test_searching_beside_a_plain_walk(name):
         once, searched = (min(seconds(module, x, method) for _ in range(3)) for method in (plain, default))
         ratios.append(searched / once)
         print(f"{name} {inputs} x {outputs}: plain {once:.2f} s, default {searched:.2f} s, ratio {ratios[-1]:.2f}")
-    assert np.isfinite(ratios).all()
+    assert max(ratios) <= 2.5

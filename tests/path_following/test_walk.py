@@ -11,7 +11,7 @@ from sdqviz.kernels.threads import set_threads, threads
 from sdqviz.path_following.alignment import align, least_squares, smallest_range
 from sdqviz.path_following.feedback import conditional_feedback, path_gain
 from sdqviz.path_following.gram import Gram, Moments
-from sdqviz.path_following.walk import refine, walk
+from sdqviz.path_following.walk import Tally, refine, walk
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid
 
@@ -270,3 +270,25 @@ def test_stop_is_polled_between_blocks():
             weights, gram.inputs, path_gain(gram), QUANTIZERS["nearest"](), Grid.infinite("midtread", np.ones(4)), keys,
             should_stop=should_stop,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["nearest", "stochastic"])
+def test_a_walk_sums_up_its_own_error(name):
+    _, inputs, weights, keys = layer(90, 140, 48, dead=(0, 3, 139))
+    gram = Gram.of(inputs, weights)
+    grid = Grid.finite("midtread", 3, np.abs(weights).max(axis=0) / 2)
+    base, factor, quantizer = (
+        np.where(gram.alive[:, None], weights, 0.0),
+        conditional_feedback(gram),
+        QUANTIZERS[name](),
+    )
+    ways = [
+        (gram.inputs, path_gain(gram), Tally(gram.squares, True), 0.0),
+        (gram.inputs, path_gain(gram, 2.0), Tally(gram.squares, True), 0.0),
+        (factor.feedback, np.ones(140), Tally(factor.pivots * gram.alive, False), factor.damping),
+    ]
+    for feedback, gain, tally, damping in ways:
+        found = walk(base, feedback, gain, quantizer, grid, keys, alive=gram.alive, tally=tally)
+        expected = ((inputs @ (weights - found.quantized)) ** 2).sum(axis=0) + damping * (found.error**2).sum(axis=0)
+        assert_allclose(found.missed, expected, rtol=1e-9)
+        assert_allclose(gram.error(weights, found.quantized) + damping * (found.error**2).sum(axis=0), expected)

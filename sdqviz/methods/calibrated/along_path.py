@@ -9,6 +9,7 @@ from sdqviz.methods.calibrated.plan import Start
 from sdqviz.path_following.alignment import align, least_squares, smallest_range
 from sdqviz.path_following.feedback import path_gain
 from sdqviz.path_following.gram import Gram
+from sdqviz.path_following.walk import Tally
 from sdqviz.progress import ShouldStop
 
 ALIGNMENTS = ("sweeps", "least-squares", "smallest-range")
@@ -42,4 +43,6 @@ class AlongPath:
         else:
             aligned = smallest_range(gram, weights, should_stop)
         gain = path_gain(gram, self.scaling, self.placement)
-        return Start(aligned, aligned, gram.inputs, gain, aligned)
+        same = gram.cross is None and self.alignment != "smallest-range"  # then w̃ is w
+        tally = Tally(gram.squares, coupled=True) if same else None
+        return Start(aligned, aligned, gram.inputs, gain, aligned, tally=tally)

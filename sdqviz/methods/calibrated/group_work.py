@@ -42,6 +42,8 @@ class GroupWork:
     alive : ndarray of bool, shape (N,)
         Inputs that are not zero on every sample. Those that are constant are alive too where the biases are corrected:
         the bias makes up for what rounding their weights does, and to leave them out would be right for no other input.
+    aimed : ndarray or None, shape (N, M)
+        X̃ᵀXw, where it is known already.
     """
 
     part: slice
@@ -52,6 +54,7 @@ class GroupWork:
     keys: Array
     trial_keys: Array
     alive: Array
+    aimed: Array | None = None
 
     def walk(
         self, plan: Plan, operator: QuantizerChoice, grid: Grid, keys: Array, should_stop: ShouldStop | None
@@ -60,21 +63,31 @@ class GroupWork:
         start, order = self.start, self.start.order
         found = walk(
             start.base, start.feedback, start.gain, operator, grid, keys, reference=start.reference,
-            alive=self.alive if order is None else self.alive[order], names=order, should_stop=should_stop,
+            alive=self.alive if order is None else self.alive[order], names=order, tally=start.tally,
+            should_stop=should_stop,
         )  # fmt: skip
         if order is not None:
             back = np.argsort(order)
-            found = Walk(found.quantized[back], found.error[back], found.overload)
+            found = Walk(found.quantized[back], found.error[back], found.overload, found.missed)
         for _ in range(plan.refinements):
             again = refine(
                 self.gram, self.weights, found.quantized, operator, grid, keys, should_stop, alive=self.alive
             )
-            found = Walk(again.quantized, start.aligned - again.quantized, again.overload)
+            found = Walk(again.quantized, start.aligned - again.quantized, again.overload, again.missed)
         return found
 
     def errors(self, quantized: Array) -> Array:
         """Return ‖Xw − X̃q‖² of every neuron, shape (M,), for q of shape (N, M)."""
-        return self.gram.error(self.weights, quantized, self._aimed)
+        return self.gram.error(self.weights, quantized, None if self.gram.cross is None else self._aimed)
+
+    def errors_of(self, plan: Plan, found: Walk) -> Array:
+        """Return the same of a walk, from what it summed up if it did."""
+        if self.start.tally is None or plan.refinements:
+            return self.errors(found.quantized)
+        if self.start.damping == 0:
+            return np.maximum(found.missed, 0.0)
+        live = found.error if self.gram.alive.all() else found.error[self.gram.alive]
+        return np.maximum(found.missed - self.start.damping * np.einsum("tm,tm->m", live, live), 0.0)
 
     def some(self, neurons: Index) -> GroupWork:
         """Return the work of some of the neurons, for trials."""
@@ -92,6 +105,7 @@ class GroupWork:
             start=start,
             keys=self.keys[neurons],
             trial_keys=self.trial_keys[neurons],
+            aimed=None if self.gram.cross is None else self._aimed[:, neurons],
         )
 
     def to_fit(self) -> Neurons:
@@ -101,7 +115,7 @@ class GroupWork:
 
     @functools.cached_property
     def _aimed(self) -> Array:
-        return self.gram.aimed(self.weights)
+        return self.gram.aimed(self.weights) if self.aimed is None else self.aimed
 
 
 def group_works(plan: Plan, biases: str, layer: Layer, moments: tuple[Moments, ...], task: Task) -> list[GroupWork]:

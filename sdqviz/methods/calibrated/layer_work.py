@@ -94,7 +94,7 @@ class LayerWork:
             overload=int(overload.sum()),
             unstable=int((overload > 0).sum()),
             seconds=time.perf_counter() - begun,
-            path=self._record(neurons, operator, grid),
+            path=self._record(neurons, walks, operator, grid),
             weight_bits=coded.weight_bits,
         )
 
@@ -154,7 +154,7 @@ class LayerWork:
             riders = group.some(np.tile(neurons, len(factors)))
             tried = scale.some(np.tile(neurons, len(factors))).times(np.repeat(factors, len(neurons)))
             walk = riders.walk(self.plan, operator, tried.grid(self.plan.endless), riders.trial_keys, self.should_stop)
-            errors[:, neurons] = riders.errors(walk.quantized).reshape(len(factors), -1)
+            errors[:, neurons] = riders.errors_of(self.plan, walk).reshape(len(factors), -1)
         return errors
 
     def _threshold(self, grid: Grid) -> float:
@@ -177,14 +177,18 @@ class LayerWork:
             moved[group.part] += group.moments.mean_error(group.weights, weights[group.part].T)
         return moved.astype(np.float32).astype(float)
 
-    def _record(self, neurons: Array, operator: QuantizerChoice, grid: Grid) -> PathRecord:
+    def _record(self, neurons: Array, walks: Sequence[Walk], operator: QuantizerChoice, grid: Grid) -> PathRecord:
         groups = self.groups
+        errors = [
+            group.errors_of(self.plan, walk) if operator.rounds else group.errors(neurons[group.part].T.copy())
+            for group, walk in zip(groups, walks, strict=True)
+        ]
         return PathRecord(
             input_norms=np.sqrt(np.stack([group.gram.squares for group in groups])),
             samples=groups[0].gram.samples,
             patches=self.patches,
             target_norms=np.sqrt(np.concatenate([group.gram.target for group in groups])),
-            errors=np.sqrt(np.concatenate([group.errors(neurons[group.part].T.copy()) for group in groups])),
+            errors=np.sqrt(np.concatenate(errors)),
             alignment_errors=np.sqrt(np.concatenate([group.errors(group.start.aligned) for group in groups])),
             aligned_range=np.concatenate([np.abs(group.start.aligned).max(axis=0, initial=0.0) for group in groups]),
             quantizer=operator.to_dict(),

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sdqviz.array import Array, Index
 from sdqviz.path_following.gram import Gram
+from sdqviz.path_following.walk import Tally
 from sdqviz.progress import ShouldStop
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import QuantizerChoice
@@ -26,6 +27,9 @@ class Start:
         The order of the walk, if it is not that of the weights.
     damping : float
         λ, in units of H.
+    tally : Tally or None
+        What a walk can sum up on its way to know its error: with H itself fed back eᵀHe, and with a factor
+        eᵀ(H + λI)e, e = w − q on live inputs; None where the error ‖Xw − X̃q‖² is another.
     """
 
     base: Array
@@ -35,6 +39,7 @@ class Start:
     aligned: Array
     order: Index | None = None
     damping: float = 0.0
+    tally: Tally | None = None
 
 
 class Starting(Protocol):
