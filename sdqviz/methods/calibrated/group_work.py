@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -44,6 +45,8 @@ class GroupWork:
         the bias makes up for what rounding their weights does, and to leave them out would be right for no other input.
     aimed : ndarray or None, shape (N, M)
         X̃ᵀXw, where it is known already.
+    walker : callable
+        `sdqviz.path_following.walk.walk`, or the same on another device; refining stays on the processor.
     """
 
     part: slice
@@ -55,13 +58,14 @@ class GroupWork:
     trial_keys: Array
     alive: Array
     aimed: Array | None = None
+    walker: Callable[..., Walk] = walk
 
     def walk(
         self, plan: Plan, operator: QuantizerChoice, grid: Grid, keys: Array, should_stop: ShouldStop | None
     ) -> Walk:
         """Follow the path with the group's alphabets, then refine; the result is in the order of the weights."""
         start, order = self.start, self.start.order
-        found = walk(
+        found = self.walker(
             start.base, start.feedback, start.gain, operator, grid, keys, reference=start.reference,
             alive=self.alive if order is None else self.alive[order], names=order, tally=start.tally,
             should_stop=should_stop,
@@ -118,7 +122,10 @@ class GroupWork:
         return self.gram.aimed(self.weights) if self.aimed is None else self.aimed
 
 
-def group_works(plan: Plan, biases: str, layer: Layer, moments: tuple[Moments, ...], task: Task) -> list[GroupWork]:
+def group_works(
+    plan: Plan, biases: str, layer: Layer, moments: tuple[Moments, ...], task: Task,
+    walker: Callable[..., Walk] = walk,
+) -> list[GroupWork]:  # fmt: skip
     """Align every group of a layer and make ready for its walk.
 
     Parameters
@@ -133,6 +140,8 @@ def group_works(plan: Plan, biases: str, layer: Layer, moments: tuple[Moments, .
         Of each of its groups.
     task : Task
         Its seed decides the random numbers.
+    walker : callable
+        What walks, see `GroupWork`.
 
     Raises
     ------
@@ -163,7 +172,7 @@ def group_works(plan: Plan, biases: str, layer: Layer, moments: tuple[Moments, .
         constant = sums.plain().alive & ~alive if len(alive) == len(sums.inputs) else np.zeros_like(alive)
         if constant.any():
             start, alive = _with_constants(start, weights, constant), alive | constant
-        found.append(GroupWork(part, weights, sums, gram, start, keys[part], trial[part], alive))
+        found.append(GroupWork(part, weights, sums, gram, start, keys[part], trial[part], alive, walker=walker))
     return found
 
 
