@@ -152,3 +152,28 @@ def test_dead_inputs_change_nothing_for_the_living(name):
     )
     assert_array_equal(many.layers[0].weight[:, :10], few.layers[0].weight)
     assert not many.layers[0].weight[:, 10:].any()
+
+
+@pytest.mark.parametrize("name", ["gpfq", "unified"])
+def test_inputs_that_the_data_never_used_are_told(name):
+    given = network()
+    x = inputs(30)
+    assert "were" not in sq.compress(given, sq.METHODS[name](), x).report.note
+    x[:, : x.shape[1] * 3 // 4] = 0
+    first, *_ = sq.compress(given, sq.METHODS[name](), x).layers
+    assert f"of {x.shape[1]} inputs are 0 on all 30 rows of calibration, so their weights became 0" in first.note
+
+
+def test_the_compressed_layer_is_blamed_for_what_it_does_and_not_the_data():
+    def network_of(scale: float, kind: torch.dtype) -> sq.Network:
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(8, 6, bias=False), nn.Linear(6, 3, bias=False)).to(kind)
+        with torch.no_grad():
+            module[0].weight.copy_(torch.rand(6, 8).clamp(0.2) * scale)
+        return sq.Network(module, torch.zeros(1, 8, dtype=kind))
+
+    x = np.full((5, 8), 1e-4, np.float32)
+    with pytest.raises(sq.InputError, match="layer 0: its compressed weight must stay in the range of float16, got"):
+        sq.compress(network_of(6e4, torch.float16), sq.METHODS["gpfq"](bits=1, fit="max", stretch=3.0), x)
+    with pytest.raises(sq.InputError, match="layer 0: threshold must be at most"):
+        sq.compress(network_of(1e30, torch.float32), sq.METHODS["unified"](), x * 1e-20)

@@ -205,12 +205,15 @@ class Calibration:
                 continue
             # rows that the two networks choose for themselves are not the same ones: the original's count for both
             x_compressed = x if x.shape != other.shape or (self._selects and layer.name in self._chosen) else other
-            for values in (x, x_compressed):
-                if not bool(values.isfinite().all()):
-                    raise InputError(
-                        f"calibration inputs must give finite activations, got NaN or infinity "
-                        f"before layer {layer.name!r}"
-                    )
+            if not bool(x.isfinite().all()):
+                raise InputError(
+                    f"calibration inputs must give finite activations, got NaN or infinity before layer {layer.name!r}"
+                )
+            if not bool(x_compressed.isfinite().all()):
+                raise InputError(
+                    f"compressed layers must give finite activations, got NaN or infinity before layer {layer.name!r}, "
+                    "where the original network gives none"
+                )
             count = position_count(module, x)
             chosen = None
             if patches < 1 and count > 1:
@@ -257,6 +260,12 @@ class Calibration:
                 kept[which] = parameter.data
                 # of its own: until now it lay where the original's lies
                 parameter.data = torch.tensor(values).to(parameter.dtype).to(parameter.device).reshape(parameter.shape)
+                if not bool(parameter.isfinite().all()):
+                    kind = str(parameter.dtype).removeprefix("torch.")
+                    raise InputError(
+                        f"layer {name}: its compressed {which} must stay in the range of {kind}, got values up to "
+                        f"{float(np.abs(values).max()):.4g}"
+                    )
         self._part()
 
     def _let_go(self) -> None:

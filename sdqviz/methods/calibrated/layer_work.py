@@ -66,8 +66,11 @@ class LayerWork:
     def compressed(self, begun: float) -> CompressedLayer:
         """Walk, and return the layer as it is stored; ``begun`` is when its work began."""
         grid = self._scale().grid(self.plan.endless)
-        threshold = self._threshold(grid)
-        operator = self.plan.operator(threshold)
+        try:
+            threshold = self._threshold(grid)
+            operator = self.plan.operator(threshold)
+        except InputError as error:
+            raise InputError(f"layer {self.layer.name}: {error}") from None
         walks = self._walks(grid, operator)
         neurons = np.ascontiguousarray(np.concatenate([walk.quantized.T for walk in walks]))
         if not operator.rounds:
@@ -96,6 +99,16 @@ class LayerWork:
             seconds=time.perf_counter() - begun,
             path=self._record(neurons, walks, operator, grid),
             weight_bits=coded.weight_bits,
+            note=self._dead_note(dead),
+        )
+
+    def _dead_note(self, dead: Array) -> str:
+        """Tell of inputs that most of the data never used: their weights are zero, right for these data alone."""
+        if 2 * dead.sum() <= dead.size:
+            return ""
+        return (
+            f"layer {self.layer.name}: {int(dead.sum())} of {dead.size} inputs are 0 on all {self.groups[0].gram.samples} "
+            "rows of calibration, so their weights became 0: more calibration data would tell what they should be"
         )
 
     def _has(self, biases: str) -> bool:
