@@ -13,6 +13,8 @@ from sdqviz.array import Array
 from sdqviz.compression.packed_file import PackedFile
 from sdqviz.error import InputError
 from sdqviz.networks.network import Network
+from sdqviz.networks.wrapping import state_tensors
+from sdqviz.strict_json import shortened
 from sdqviz.tensor_file import write_tensors
 from sdqviz.version import __version__
 
@@ -24,7 +26,7 @@ LARGEST_ONNX = 2**31 - 1
 
 
 def safetensors(network: Network) -> bytes:
-    """Return all tensors of a network as a safetensors file, under the names of its state dict.
+    """Return all tensors of a network as a safetensors file, under the names of the state dict of what was given.
 
     Parameters
     ----------
@@ -36,14 +38,15 @@ def safetensors(network: Network) -> bytes:
     bytes
         What ``safetensors.torch.load`` reads and ``load_state_dict`` takes.
     """
-    state = network.module.state_dict()
-    return _written({name: _array(tensor) for name, tensor in state.items()}, network.name)
+    state = state_tensors(network.module)
+    return _written({network.renamed.get(name, name): _array(tensor) for name, tensor in state.items()}, network.name)
 
 
 def packed_safetensors(file: PackedFile) -> bytes:
     """Return the dequantized weights of a packed file, without the network it is of.
 
-    Layers give ``layer.weight`` and, where biases were compressed, ``layer.bias``; kept tensors keep their names.
+    Layers give ``layer.weight`` and, where biases were compressed, ``layer.bias``; all tensors have the names that they
+    had for whoever gave the network, tied ones each of theirs.
 
     Raises
     ------
@@ -57,7 +60,16 @@ def packed_safetensors(file: PackedFile) -> bytes:
     tensors = {f"{name}.weight": values.astype(np.float32) for name, values in weights.items()}
     tensors |= {f"{name}.bias": values.astype(np.float32) for name, values in biases.items()}
     tensors |= {name: stored.array() for name, stored in file.kept.items()}
+    tensors = {other: tensors[name] for name in tensors for other in _names(file, name)}
     return _written(tensors, str(file.recipe["network"].get("name", "")))
+
+
+def _names(file: PackedFile, name: str) -> list[str]:
+    """Return all names of a tensor of a packed file."""
+    names = file.recipe.get("names", {}).get(name, [name])
+    if not isinstance(names, list) or not names or not all(isinstance(one, str) for one in names):
+        raise InputError(f"{file.name} must name tensor {name} by texts, got {shortened(names)}")
+    return names
 
 
 def missing_for_onnx() -> str:
@@ -70,6 +82,8 @@ def missing_for_onnx() -> str:
 
 def onnx(network: Network) -> bytes:
     """Return a network as an ONNX file: float32 weights, the first axis of its input free where torch can free it.
+
+    Parameters and buffers that take part keep their names, tied ones one of theirs.
 
     Parameters
     ----------
@@ -109,9 +123,16 @@ def _proto(network: Network, inputs: tuple[Any, ...], *, free: bool) -> Any:
     shapes = tuple({0: torch.export.Dim.AUTO} for _ in given) if free else None
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of torch about its own parts
-        program = torch.onnx.export(network.shadow(), given, dynamo=True, dynamic_shapes=shapes, verbose=False)
+        # optimizing folds weights into others under new names; whatever runs the file optimizes it for itself
+        program = torch.onnx.export(
+            network.shadow(), given, dynamo=True, dynamic_shapes=shapes, verbose=False, optimize=False
+        )
     if program is None:
         raise RuntimeError("the exporter returned nothing")
+    graph = program.model.graph
+    for name, value in list(graph.initializers.items()):
+        if name in network.renamed:
+            value.name = network.renamed[name]
     return program.model_proto
 
 

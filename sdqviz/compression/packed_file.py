@@ -27,6 +27,7 @@ from sdqviz.methods.method import MethodChoice
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.networks.layer import compressible_kinds
 from sdqviz.networks.network import Network
+from sdqviz.networks.wrapping import state_tensors
 from sdqviz.strict_json import read_json, shortened
 from sdqviz.tensor_file import Stored, open_tensors
 
@@ -44,8 +45,9 @@ ENTRIES: dict[str, type] = {
 LONGEST_REFUSAL = 600
 """Characters of a message about a file."""
 
-OPTIONAL: dict[str, type] = {"cut": dict, "input_quantizers": list}
-"""Entries that some recipes have: the channels that were cut out, and the layers with a quantizer before them."""
+OPTIONAL: dict[str, type] = {"cut": dict, "input_quantizers": list, "names": dict}
+"""Entries that some recipes have: the channels that were cut out, the layers with a quantizer before them, and what
+tensors are called for whoever gave the network, where that is not their one name."""
 
 
 # -- reading: the file alone --------------------------------------------------------------------------------
@@ -339,7 +341,7 @@ def _check_fit(file: PackedFile, module: nn.Module) -> None:
             needed = f"shape {row.shape} and {row.groups} groups"
             raise InputError(f"layer {row.name} of the network must have {needed} for this file, got {found}")
     module = small(file.name, file.recipe, module)
-    state = module.state_dict(keep_vars=True)
+    state = state_tensors(module)
     for name, stored in file.kept.items():
         if name not in state or state[name].shape != stored.shape:
             got = tuple(state[name].shape) if name in state else "none of that name"

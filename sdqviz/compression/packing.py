@@ -10,6 +10,7 @@ from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Reduction
 from sdqviz.networks.network import Network
+from sdqviz.networks.wrapping import state_tensors
 from sdqviz.strict_json import write_json
 from sdqviz.tensor_file import DTYPES, write_tensors
 from sdqviz.version import __version__
@@ -80,8 +81,23 @@ def to_bytes(
     }
     if reduction is not None:
         recipe |= {"cut": reduction.cut.to_dict(), "input_quantizers": sorted(reduction.input_quantizers)}
+    if names := other_names(compressed):
+        recipe["names"] = names
     recipe["checksum"] = checksum(recipe, {name: value.tobytes() for name, value in tensors.items()})
     return write_tensors(tensors, {RECIPE: canonical(recipe)})
+
+
+def other_names(network: Network) -> dict[str, list[str]]:
+    """Return what the tensors of a network's state are called for whoever gave it, where that is not their one name.
+
+    Tied tensors have several; each stands under its first.
+    """
+    state = state_tensors(network.module)
+    groups: dict[int, list[str]] = {}
+    for name, tensor in state.items():
+        groups.setdefault(id(tensor), []).append(name)
+    found = {names[0]: [network.renamed.get(name, name) for name in names] for names in groups.values()}
+    return {name: names for name, names in found.items() if names != [name]}
 
 
 def checksum(recipe: Mapping[str, Any], data: Mapping[str, bytes | memoryview]) -> str:
@@ -122,7 +138,7 @@ def _row(item: CompressedLayer) -> dict[str, Any]:
 
 def state_bytes(module: nn.Module) -> int:
     """Return what the tensors of a module's state take, each once, in their own types."""
-    state = module.state_dict(keep_vars=True)
+    state = state_tensors(module)
     return sum(state[name].numel() * state[name].element_size() for name in kept_names(module, set()))
 
 
@@ -137,6 +153,11 @@ def kept_values(module: nn.Module, name: str) -> Array:
     """Return one tensor of a module's state, in its own type; bfloat16 as float32."""
     import torch
 
+    state = state_tensors(network.module)
+    return {
+        name: (state[name].float() if state[name].dtype is torch.bfloat16 else state[name]).detach().cpu().numpy()
+        for name in kept_names(network.module, replaced)
+    }
     tensor = module.state_dict(keep_vars=True)[name]
     return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).detach().cpu().numpy()
 
@@ -151,7 +172,7 @@ def kept_names(module: nn.Module, replaced: set[str]) -> list[str]:
     replaced : set of str
         Names of tensors that are stored otherwise.
     """
-    state = module.state_dict(keep_vars=True)
+    state = state_tensors(module)
     seen = {id(state[name]) for name in replaced if name in state}
     names = []
     for name, tensor in state.items():

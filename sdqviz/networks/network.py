@@ -25,7 +25,7 @@ from sdqviz.networks.random_numbers import global_random_numbers, own_random_num
 from sdqviz.networks.recorder import Recorder, shadow
 from sdqviz.networks.state_file import fill, read_state
 from sdqviz.networks.structure import Structure
-from sdqviz.networks.wrapping import checked_example, own_copy
+from sdqviz.networks.wrapping import checked_example, own_copy, renamed_inside
 from sdqviz.progress import ShouldStop, stop_if
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class Network:
     ) -> None:  # fmt: skip
         own, example = own_copy(module), checked_example(example_input)
         self._set(own, example, dataset, name, seed, {}, note, choice or {}, Forward(output))
+        self.renamed = renamed_inside(module)
         try:
             with own_random_numbers() as numbers, global_random_numbers() as outside:
                 self.forward(self.example_input)
@@ -92,7 +93,9 @@ class Network:
         self.passes = Forward(output, numbers.drawn, outside.drawn, numbers.selected)
 
     @classmethod
-    def without_forward(cls, module: nn.Module, *, name: str, note: str = "") -> Network:
+    def without_forward(
+        cls, module: nn.Module, *, name: str, note: str = "", renamed: Mapping[str, str] | None = None
+    ) -> Network:
         """Wrap modules that hold weights but are not put together to a network.
 
         They can be compressed by methods that look at no data; whatever needs a forward pass refuses them.
@@ -103,9 +106,12 @@ class Network:
             Taken over as it is, not copied; its own forward is never called.
         name, note : str
             As for a network.
+        renamed : mapping of str to str, optional
+            What tensors were called before they were put into modules, where it was something else.
         """
         network = cls.__new__(cls)
         network._set(module.eval().requires_grad_(False), None, None, name, None, {}, note, {}, Forward())
+        network.renamed = dict(renamed or {})
         return network
 
     def _set(
@@ -120,6 +126,7 @@ class Network:
         self.note = note
         self.choice = dict(choice)
         self.passes = passes
+        self.renamed: Mapping[str, str] = {}
         self._exact = exact
         self._predictions: dict[int | None, Index] = {}
 
@@ -374,7 +381,7 @@ class Network:
 
     def _with(self, **changes: Any) -> Network:
         """Return a copy with some attributes changed, and nothing remembered of this one."""
-        own = ("module", "example_input", "dataset", "name", "seed", "note", "choice", "passes", "_exact")
+        own = ("module", "example_input", "dataset", "name", "seed", "note", "choice", "passes", "renamed", "_exact")
         found = Network.__new__(Network)
         vars(found).update({key: vars(self)[key] for key in own} | changes, _predictions={})
         return found

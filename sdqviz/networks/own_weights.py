@@ -128,7 +128,9 @@ def read_weights(source: str | Path | bytes, name: str = "", largest: int = LARG
     if len(tensors) > MOST_TENSORS:
         raise InputError(f"weights must have at most {MOST_TENSORS} tensors, got {len(tensors)}")
     memory.require("the weights", sum(stored.size for stored in tensors.values()), "give a smaller file")
-    return Network.without_forward(_shelf(tensors), name=called, note=WEIGHTS_ALONE)
+    whole = [name for name, one in tensors.items() if _is_matrix(one) and _place(name, tensors)[0] == name]
+    renamed = {f"{name}.weight": name for name in whole}
+    return Network.without_forward(_shelf(tensors), name=called, note=WEIGHTS_ALONE, renamed=renamed)
 
 
 def _shelf(tensors: Mapping[str, Stored]) -> nn.Module:

@@ -37,13 +37,39 @@ def own_copy(module: Any) -> nn.Module:
             raise InputError(f"module must have no compiled parts, got the ScriptModule {name}")
         _check_parameters(name, part)
     try:
-        own = copy.deepcopy(module)
+        own = copy.deepcopy(module, _computed(module))
     except (RuntimeError, TypeError, NotImplementedError) as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(f"module must be one that can be copied, got {type(module).__name__}: {first_line}") from None
     if isinstance(own, compressible_kinds()):  # a layer needs a name, which is its path in a larger module
         own = nn.Sequential(OrderedDict(layer=own))
     return own.eval().requires_grad_(False)
+
+
+def _computed(module: nn.Module) -> dict[int, Any]:
+    """Return, as a memory of `copy.deepcopy`, tensors that a module keeps and autograd made, which cannot be copied.
+
+    Such are weights that a hook computes anew before every pass, as of the older ``weight_norm``.
+    """
+    import torch
+
+    kept = [value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor)]
+    return {id(value): value.detach().clone() for value in kept if not value.is_leaf}
+
+
+def state_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers of a module's state by name, tied ones under each; no state that is none."""
+    import torch
+
+    state = module.state_dict(keep_vars=True)
+    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+def renamed_inside(module: nn.Module) -> dict[str, str]:
+    """Return how tensors were called by whoever gave a module that `own_copy` put inside another, by name in that."""
+    if not isinstance(module, compressible_kinds()):
+        return {}
+    return {f"layer.{name}": name for name in module.state_dict()}
 
 
 def _check_parameters(path: str, part: nn.Module) -> None:

@@ -107,8 +107,9 @@ class LayerWork:
         if 2 * dead.sum() <= dead.size:
             return ""
         return (
-            f"layer {self.layer.name}: {int(dead.sum())} of {dead.size} inputs are 0 on all {self.groups[0].gram.samples} "
-            "rows of calibration, so their weights became 0: more calibration data would tell what they should be"
+            f"layer {self.layer.name}: {int(dead.sum())} of {dead.size} inputs are 0 on all "
+            f"{self.groups[0].gram.samples} rows of calibration, so their weights became 0: more data would tell what "
+            "they should be"
         )
 
     def _has(self, biases: str) -> bool:

@@ -14,6 +14,7 @@ from sdqviz.methods.geta.flat import INPUT
 from sdqviz.methods.method import CompressedLayer, LeftAlone, NewTensors, Reduction
 from sdqviz.networks.layer import Layer
 from sdqviz.networks.learned_quantizer import LearnedQuantizer
+from sdqviz.networks.wrapping import state_tensors
 from sdqviz.pruning import removal
 from sdqviz.storage.bits import Packed
 
@@ -40,9 +41,9 @@ def items(
         inserted = trained.quantizer(layer.name, INPUT)
         if inserted is not None:
             quantizers[layer.name] = copy.deepcopy(inserted)
-    before = trained.network.module.state_dict()
+    before = state_tensors(trained.network.module)
     changed: dict[str, dict[str, Array]] = {}
-    for name, tensor in trained.module.state_dict().items():
+    for name, tensor in state_tensors(trained.module).items():
         if name in before and name not in weights and not torch.equal(tensor, before[name]):
             path, _, last = name.rpartition(".")
             changed.setdefault(path, {})[last] = tensor.detach().numpy().copy()
