@@ -153,11 +153,6 @@ def kept_values(module: nn.Module, name: str) -> Array:
     """Return one tensor of a module's state, in its own type; bfloat16 as float32."""
     import torch
 
-    state = state_tensors(network.module)
-    return {
-        name: (state[name].float() if state[name].dtype is torch.bfloat16 else state[name]).detach().cpu().numpy()
-        for name in kept_names(network.module, replaced)
-    }
     tensor = module.state_dict(keep_vars=True)[name]
     return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).detach().cpu().numpy()
 

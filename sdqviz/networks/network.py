@@ -82,7 +82,7 @@ class Network:
     ) -> None:  # fmt: skip
         own, example = own_copy(module), checked_example(example_input)
         self._set(own, example, dataset, name, seed, {}, note, choice or {}, Forward(output))
-        self.renamed = renamed_inside(module)
+        self.renamed: Mapping[str, str] = renamed_inside(module)
         try:
             with own_random_numbers() as numbers, global_random_numbers() as outside:
                 self.forward(self.example_input)
@@ -126,7 +126,6 @@ class Network:
         self.note = note
         self.choice = dict(choice)
         self.passes = passes
-        self.renamed: Mapping[str, str] = {}
         self._exact = exact
         self._predictions: dict[int | None, Index] = {}
 
