@@ -144,6 +144,18 @@ FILES = {
                 return difference(order)
         """,
     ),
+    "lesson": (
+        "sdqviz/lessons/dropped_lesson.py",
+        """
+        from sdqviz.lessons import LESSONS
+        from sdqviz.lessons.small_step import SmallStep
+
+        @LESSONS.register
+        @dataclasses.dataclass(frozen=True)
+        class DroppedLesson(SmallStep):
+            name, title, place = "dropped", "Once more", 99
+        """,
+    ),
 }
 """By kind: where the file goes, and what is in it."""
 
@@ -165,6 +177,8 @@ FOUND = """
     options = sq.METHODS["frame"].specs()
     for field, kind in (("frame", "frame"), ("permutation", "permutation"), ("dual", "dual"), ("filter", "filter")):
         assert "dropped" in options[field].option_names(), kind
+    from sdqviz.lessons import LESSONS
+    assert LESSONS["dropped"].title == "Once more"
     import sdqviz
     print("found in", sdqviz.__file__)
 """
@@ -212,6 +226,12 @@ def run(folder, *command):
     return done.stdout
 
 
+@pytest.mark.parametrize("folder", [*(Path(place).parent for place, _ in FILES.values()), Path("pages")])
+def test_the_readme_says_where_the_file_goes(folder):
+    place = folder.relative_to("sdqviz") if folder.parts[0] == "sdqviz" else folder
+    assert f"`{place.as_posix()}/x.py`" in (ROOT / "README.md").read_text("utf-8")
+
+
 def test_a_file_is_found_by_its_registry_and_has_its_form(copy):
     assert str(copy) in run(copy, "-c", textwrap.dedent(FOUND))
 
@@ -229,6 +249,7 @@ def test_a_page_is_in_the_menu_and_shown(copy):
         "tests/quantizers/test_quantizers_contract.py",
         "tests/sigma_delta/duals/test_duals_contract.py",
         "tests/sigma_delta/filters/test_filters_contract.py",
+        "tests/lessons/test_lessons_contract.py",
     ],
 )
 def test_a_file_is_held_to_its_contract(copy, contract):
