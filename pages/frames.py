@@ -4,8 +4,9 @@ import streamlit as st
 
 import sdqviz as sq
 from sdqviz.explore import frames as explored
+from sdqviz.explore import signs as behind
 from sdqviz.explore.wording import number
-from sdqviz.plots.frames import gram, orderings, tour
+from sdqviz.plots.frames import gram, orderings, signs, tour
 from sdqviz.ui import screen, show
 
 with screen.page(
@@ -45,7 +46,8 @@ with screen.page(
     )
 
     show.panels([tour.draw_tour(found, page.ink), gram.draw_gram(found, page.ink)], page)
-    below = [tour.draw_running(found, page.ink)]
+    spread = behind.spread(frame, int(page.shown["seed"]))
+    below = [tour.draw_running(found, page.ink), signs.draw_signs(spread, page.ink)]
     if found.choice.any_dimension:
         grown = page.compute(explored.growth, dimension=family.dimension, size=family.size)
         below.append(orderings.draw_growth(found, grown, page.ink))

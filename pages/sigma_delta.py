@@ -3,9 +3,11 @@
 import sdqviz as sq
 from sdqviz.explore import sigma_delta as lab
 from sdqviz.explore import vector
+from sdqviz.explore.orders import orders
 from sdqviz.explore.wording import number, percent
 from sdqviz.plots.sigma_delta import steps
 from sdqviz.plots.sigma_delta import vector as vector_plots
+from sdqviz.plots.sigma_delta.orders import draw_best, draw_orders
 from sdqviz.ui import screen, show
 
 with screen.page(
@@ -60,3 +62,6 @@ with screen.page(
 
     show.panel(steps.draw_steps(run, page.ink), page)
     show.panels(vector_plots.panels(run, page.ink), page, beside=lambda: show.bounds(page, run.bounds, run.error))
+    if run.norm > 0:
+        every = orders(run.vector)
+        show.panels([draw_orders(every, page.ink), draw_best(every, page.ink)], page)

@@ -133,9 +133,9 @@ def test_changing_family_or_vector_moves_the_size_to_one_that_exists():
 
 def test_comparison_of_large_frames_waits_to_be_asked():
     at = visit("frames", dimension=4, size=700)
-    assert len(charts(at)) == 4 and not at.toggle[0].value
+    assert len(charts(at)) == 5 and not at.toggle[0].value
     at.toggle(key="compare").set_value(True).run()
-    assert len(charts(at)) == 5
+    assert len(charts(at)) == 6
 
 
 def test_table_view_opens_with_the_full_data():
