@@ -20,7 +20,7 @@ def draw_feedback(found: Feedback, name: str, ink: Ink) -> Panel:
     for column, (cells, title) in enumerate(((found.cells, "U of this layer"), (difference, "D¹")), start=1):
         figure.add_heatmap(
             z=cells.astype(np.float32), x=axis, y=axis, zmin=0, zmax=1, colorscale=theme.DENSITY, row=1, col=column,
-            showscale=column == 2, colorbar={"title": {"text": "weight"}, "thickness": 10, "outlinewidth": 0},
+            showscale=column == 2, colorbar={"title": {"text": "|U|"}, "thickness": 10, "outlinewidth": 0},
             hovertemplate="step %{y} takes %{z:.3f} of the error at %{x}<extra></extra>",
         )  # fmt: skip
         figure.update_xaxes(title_text=f"error at step k, {title}", showgrid=False, row=1, col=column)
@@ -31,9 +31,9 @@ def draw_feedback(found: Feedback, name: str, ink: Ink) -> Panel:
     return Panel(
         name="feedback",
         title=f"{name}: the filter, beside the difference",
-        look=f"A step of ΣΔ corrects the error just made; a calibrated step corrects all errors so far, each a little: the "
-        f"largest weight is {number(found.largest)}, of length {number(found.norm)} a step on average.{cells}",
-        alt=f"Filter of {found.size} steps: largest weight {number(found.largest)}; first-order feedback has one weight 1.",
+        look=f"A step of ΣΔ corrects the error just made; a calibrated step corrects all errors so far, with "
+        f"weights up to {number(found.largest)} and of length {number(found.norm)} a step on average.{cells}",
+        alt=f"Filter of {found.size} steps: largest weight {number(found.largest)}; first-order feedback has one of 1.",
         figure=figure,
         formulas=[
             Formula(r"v_n=y_n+\sum_{k<n}U_{kn}(y_k-q_k),\qquad EHE^{\mathsf T}+\lambda I=UDU^{\mathsf T}",

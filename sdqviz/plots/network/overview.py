@@ -5,10 +5,12 @@ from __future__ import annotations
 from sdqviz.bounds.ladder import Ladder
 from sdqviz.bounds.statement import Bound
 from sdqviz.compression.guarantee import path_layer_bound
+from sdqviz.explore.network.feedback import feedback
 from sdqviz.explore.rounding_beside import Comparison
 from sdqviz.explore.what_if import Answer
 from sdqviz.plots.network.bounds import draw_layer_bounds, draw_output_bounds
 from sdqviz.plots.network.bytes import draw_bytes
+from sdqviz.plots.network.feedback import draw_feedback
 from sdqviz.plots.network.histograms import draw_histograms
 from sdqviz.plots.network.images import draw_flips
 from sdqviz.plots.network.vector import draw_vector
@@ -35,4 +37,7 @@ def closely(asked: Answer, layer: str, which: str, ink: Ink) -> list[Panel]:
     """Return the panels that look into one layer, and the images whose prediction changed."""
     flips = draw_flips(asked, ink)
     panels = [draw_histograms(asked, layer, ink), draw_vector(asked, layer, which, ink)]
+    filtered = feedback(asked, layer)
+    if filtered is not None:
+        panels.append(draw_feedback(filtered, layer, ink))
     return panels if flips is None else [*panels, flips]
