@@ -161,11 +161,11 @@ class Dataset:
         return self.test_inputs[:limit], self.test_labels[:limit]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def mnist() -> Dataset:
     """Return MNIST: 60,000 calibration (training) and 10,000 test images of shape (1, 28, 28) in [0, 1].
 
-    Loaded once per process and kept as bytes, 55 MB.
+    Kept as bytes, 55 MB, until the process needs the room.
 
     Raises
     ------

@@ -7,7 +7,7 @@ import streamlit as st
 from sdqviz.experiments.compare.entry import Entry, changed_fields
 from sdqviz.plots import difference
 from sdqviz.strict_json import write_json
-from sdqviz.ui import show
+from sdqviz.ui import beside, main, show, two_up
 from sdqviz.ui.compare import KEY_LENGTH, Shown, follow
 from sdqviz.ui.screen import Page
 
@@ -27,6 +27,11 @@ def pair(page: Page, shown: Shown) -> None:
         )  # fmt: skip
     info = difference.difference_info(shown.first, shown.second)
     st.markdown(difference.sentence(info))
+    pages = {one.url_path: one for one in main.entries()}
+    st.page_link(
+        pages[beside.ADDRESS], label="A and B on the Network page, on the same axes", icon=beside.ICON,
+        query_params=beside.query("network", two_up.of_run(shown.first), two_up.of_run(shown.second)),
+    )  # fmt: skip
     st.markdown("**What differs**")
     differing = page.tables["A against B, what differs"] = difference.settings_columns(info)
     st.dataframe(differing, hide_index=True, key="_table differing")

@@ -21,7 +21,7 @@ QUIET = 120.0
 _ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1
 """Options of glibc's ``mallopt`` (``malloc.h``)."""
 
-ARENAS, LARGE, TOP = 2, 1 << 20, 32 << 20
+ARENAS, LARGE, TOP = 2, 1 << 18, 16 << 20
 """Heaps of all threads together; bytes from which an array is mapped on its own, and returned when it is freed; free
 bytes at the end of a heap that are returned at once."""
 
@@ -57,7 +57,7 @@ def forget() -> None:
 
     st.cache_resource.clear()
     recent.forget()
-    bounded = [one for one in gc.get_objects() if isinstance(one, functools._lru_cache_wrapper)]
+    bounded = [one for one in gc.get_objects() if type(one) is functools._lru_cache_wrapper]
     for one in bounded:  # those without a limit hold what there is once: pools, tables, files
         if str(one.__module__).startswith("sdqviz.") and one.cache_parameters()["maxsize"] is not None:
             one.cache_clear()
@@ -93,7 +93,7 @@ class Housekeeper:
 
         if not Runtime.exists():
             return
-        sessions = Runtime.instance()._session_mgr
+        sessions: Any = Runtime.instance()._session_mgr
         known = {one.session.id: one.session for one in sessions.list_sessions()}
         if sessions.num_active_sessions():
             self._busy, self._empty = time.monotonic(), False

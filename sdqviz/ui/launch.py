@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ CONFIG: dict[str, Any] = {
     "theme.dark.primaryColor": "#56B4E9",
 }
 """Settings every way of starting the app uses; private by default."""
+
+
+warm = threading.Event()
+"""Set once all that is read ahead has been read."""
+
+AFTER_THE_FIRST = 8.0
+"""Seconds that reading torch leaves to the first visitor, whose page needs none of it."""
 
 
 def launch(address: str = "127.0.0.1", port: int = 8501) -> None:
@@ -72,7 +80,7 @@ def health() -> dict[str, Any]:
     from streamlit.runtime import Runtime
 
     sessions = Runtime.instance()._session_mgr.num_active_sessions() if Runtime.exists() else 0
-    return {"status": "ok", "version": __version__, "visitors": sessions}
+    return {"status": "ok", "version": __version__, "visitors": sessions, "warm": warm.is_set()}
 
 
 def sticky() -> list[Any]:
@@ -138,3 +146,7 @@ def _warm_up() -> None:
     from sdqviz.kernels.warm_up import warm_up
 
     warm_up()
+    time.sleep(AFTER_THE_FIRST)
+    from sdqviz.explore import what_if  # noqa: F401 - torch: seconds that the first run of a network would wait
+
+    warm.set()

@@ -7,6 +7,7 @@ import ast
 import streamlit as st
 
 from sdqviz.asset import ROOT
+from sdqviz.ui import beside
 
 PAGES = (
     # file, title, address
@@ -18,6 +19,7 @@ PAGES = (
     ("geta.py", "GETA", "geta"),
     ("bounds.py", "Bounds", "bounds"),
     ("compare.py", "Compare", "compare"),
+    ("two_up.py", "Two views", "two-up"),
     ("learn.py", "Learn", "learn"),
 )
 
@@ -43,7 +45,10 @@ def entries() -> list[st.Page]:
 def main() -> None:
     """Draw the menu and run the chosen page."""
     st.set_page_config(page_title="sdqviz", layout="wide", initial_sidebar_state="auto")
-    st.navigation({"sdqviz": entries()}).run()
+    pages = entries()
+    shown = st.navigation({"sdqviz": pages})
+    shown.run()
+    beside.offer(shown.url_path, next(one for one in pages if one.url_path == beside.ADDRESS))
 
 
 if __name__ == "__main__":
