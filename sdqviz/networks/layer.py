@@ -244,7 +244,7 @@ def _plain(name: str, part: nn.Module, which: str) -> Tensor | None:
 def _values(name: str, which: str, parameter: Tensor) -> Array:
     import torch
 
-    values = np.array(parameter.detach().to(device="cpu", dtype=torch.float64).numpy(), order="C")
+    values: Array = parameter.detach().to(device="cpu", dtype=torch.float64, copy=True).contiguous().numpy()
     if not np.isfinite(values).all():
         count = int((~np.isfinite(values)).sum())
         raise InputError(f"layer {name!r} must have a finite {which}, got {count} entries that are NaN or infinite")

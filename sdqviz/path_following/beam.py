@@ -9,7 +9,7 @@ from sdqviz.error import InputError
 from sdqviz.kernels import beam
 from sdqviz.kernels.threads import run
 from sdqviz.path_following.factor import Factor, error_terms
-from sdqviz.path_following.walk import BLOCK, walk
+from sdqviz.path_following.walk import BLOCK, Tally, Walk, walk
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid
@@ -40,9 +40,18 @@ def greedy_walk(factor: Factor, base: Array, bits: int, step: Array, should_stop
     ndarray, shape (N, M)
         q.
     """
+    return tallied_walk(factor, base, bits, step, should_stop).quantized
+
+
+def tallied_walk(
+    factor: Factor, base: Array, bits: int, step: Array, should_stop: ShouldStop | None = None
+) -> Walk:  # fmt: skip
+    """Do the same and sum up eᵀ(G + λI)e, e = y − q, on the way."""
     grid, keys = Grid.finite("midrise", bits, step), np.zeros(base.shape[1], np.uint64)
-    ones = np.ones(len(base))
-    return walk(base, factor.feedback, ones, QUANTIZERS["nearest"](), grid, keys, should_stop=should_stop).quantized
+    return walk(
+        base, factor.feedback, np.ones(len(base)), QUANTIZERS["nearest"](), grid, keys,
+        tally=Tally(factor.pivots, coupled=False), should_stop=should_stop,
+    )  # fmt: skip
 
 
 def beam_walk(

@@ -63,17 +63,18 @@ def factorize(matrix: Array, damping: float = 0.01) -> Factor:
     mean = float(diagonal.mean()) if size else 0.0
     added = damping * mean
     smallest = max(mean, np.finfo(float).tiny) * max(size, 1) * np.finfo(float).eps
-    reverse = np.array(matrix[::-1, ::-1], order="C")
     for _ in range(RAISED + 1):
+        reverse = np.array(matrix[::-1, ::-1], order="C")
         np.fill_diagonal(reverse, diagonal[::-1] + added)
-        try:
-            lower = cholesky(reverse, lower=True, check_finite=False)
+        try:  # columns first is what LAPACK reads: of a symmetric matrix that is the transpose, in place
+            lower = cholesky(reverse.T, lower=True, overwrite_a=True, check_finite=False)
         except LinAlgError:
             added = max(10 * added, smallest)
             continue
         upper = lower[::-1, ::-1]
         roots = np.diagonal(upper).copy()
-        return Factor(np.ascontiguousarray((upper / roots).T), roots**2, added)
+        feedback = np.empty(matrix.shape)
+        return Factor(np.divide(upper.T, roots[:, None], out=feedback), roots**2, added)
     raise InputError(
         f"the Gram matrix of the inputs must be positive definite once damped, got one that is not even with "
         f"{added / max(mean, np.finfo(float).tiny):.3g} times the mean of its diagonal: raise the damping"

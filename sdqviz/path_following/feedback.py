@@ -58,6 +58,8 @@ def conditional_feedback(gram: Gram, damping: float = 0.01) -> Factor:
     leaves Σ_t D_t(w_t − q_t + Σ_{j<t} U_jt(w_j − q_j))², so each term in turn is rounded to nearest.
     """
     alive = gram.alive
+    if alive.all():
+        return factorize(gram.inputs, damping)
     matrix = gram.inputs.copy()
     matrix[~alive] = 0.0
     matrix[:, ~alive] = 0.0

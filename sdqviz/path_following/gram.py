@@ -66,7 +66,7 @@ class Gram:
         """
         if self.cross is None:
             difference = weights - quantized
-            rows: Array = difference.any(axis=1)
+            rows = np.asarray(difference.any(axis=1))
             if 2 * rows.sum() < len(rows):  # an alignment moves few weights, or none
                 moved = difference[rows]
                 return np.maximum(np.einsum("tm,tm->m", moved, self.inputs[np.ix_(rows, rows)] @ moved), 0.0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from sdqviz.array import Array
-from sdqviz.path_following.beam import beam_walk, greedy_walk
+from sdqviz.array import Array, turned
+from sdqviz.path_following.beam import beam_walk, greedy_walk, tallied_walk
 from sdqviz.path_following.factor import Factor, factorize, walk_values
 from sdqviz.path_following.gram import Gram
 from sdqviz.path_following.row_frame import RowFrame
@@ -60,8 +60,8 @@ def multiples(bits: int) -> Array:
 
 
 def quantize_rows(
-    gram: Gram, target: Array, errors: Callable[[Array], Array], stored: Callable[[Array], Array], frame: RowFrame,
-    bits: int, paths: int = 1, damping: float = 0.1, should_stop: ShouldStop | None = None,
+    gram: Gram, target: Array, errors: Callable[[Array], Array] | None, stored: Callable[[Array], Array],
+    frame: RowFrame, bits: int, paths: int = 1, damping: float = 0.1, should_stop: ShouldStop | None = None,
 ) -> QuantizedRows:  # fmt: skip
     """Quantize neurons so that the layer's output on the calibration inputs changes least.
 
@@ -72,7 +72,8 @@ def quantize_rows(
     target : ndarray, shape (d, M)
         What the walk aims at: the neurons themselves, or aligned ones.
     errors : callable
-        Returns the square error of each neuron, shape (M,), for quantized ones, shape (d, M).
+        Returns the square error of each neuron, shape (M,), for quantized ones, shape (d, M). None where it is
+        eᵀHe, e the target less the quantized neuron, in a whole frame and with one path: the walk then knows it.
     stored : callable
         Rounds steps to those that are stored.
     frame : RowFrame
@@ -100,6 +101,9 @@ def quantize_rows(
     factor = factorize(matrix, damping)
     base = coordinates(frame, gram, matrix, factor, target)
     rms = np.sqrt((base**2).mean(axis=0))
+    if errors is None:
+        steps = (stored(multiple * rms) for multiple in multiples(bits))
+        return _least_tallied(factor, base, steps, frame, bits, should_stop)
 
     def walked(step: Array, width: int) -> tuple[Array, Array, Array]:
         found = greedy_walk(factor, base, bits, step, should_stop)
@@ -124,10 +128,32 @@ def quantize_rows(
     return QuantizedRows(levels.astype(np.uint8), step, neurons, clipped.sum(axis=0), factor.pivots, factor.damping)
 
 
+def _least_tallied(
+    factor: Factor, base: Array, steps: Iterable[Array], frame: RowFrame, bits: int, should_stop: ShouldStop | None
+) -> QuantizedRows:
+    """Walk with one step after the other, and give each neuron the one with the least error."""
+    best: tuple[Array, ...] | None = None
+    for step in steps:
+        found = tallied_walk(factor, base, bits, step, should_stop)
+        missed = found.missed - factor.damping * np.einsum("nm,nm->m", found.error, found.error)
+        new = found.quantized, missed, step, found.overload
+        if best is None:
+            best = new
+        else:
+            better = missed < best[1]
+            best = tuple(np.where(better, mine, theirs) for mine, theirs in zip(new, best, strict=True))
+    assert best is not None
+    quantized, _, step, overload = best
+    index = np.where(step > 0, np.rint(quantized / np.where(step > 0, step, 1.0) - 0.5), 0.0) + 2 ** (bits - 1)
+    levels = turned(index.astype(np.uint8))
+    neurons = decode_rows(frame, levels, step, bits)
+    return QuantizedRows(levels, step, neurons, overload, factor.pivots, factor.damping)
+
+
 def coordinates(frame: RowFrame, gram: Gram, matrix: Array, factor: Factor, target: Array) -> Array:
     """Return y, shape (N, M): E w, or of N < d vectors the y whose Eᵀy comes nearest to w on the inputs."""
     if not frame.undersampled:
-        return np.ascontiguousarray(frame.analyze(np.ascontiguousarray(target.T)).T)
+        return turned(frame.analyze(turned(target)))
     from scipy.linalg import solve
 
     damped = matrix + factor.damping * np.eye(len(matrix))

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from sdqviz import memory
-from sdqviz.array import Array
+from sdqviz.array import Array, turned
 from sdqviz.error import InputError
 from sdqviz.frames.frame import Frame
 from sdqviz.frames.half_frequency import HalfFrequency
@@ -96,6 +96,6 @@ class RowFrame:
         memory.require(
             "the Gram matrix in the frame", self.size**2, "use a smaller redundancy or groups of fewer inputs"
         )
-        half = np.ascontiguousarray(self.analyze(inputs).T)
+        half = turned(self.analyze(inputs))
         whole = self.analyze(half)
         return np.asarray((whole + whole.T) / 2)

@@ -145,6 +145,8 @@ class _Codes:
         numbers = self.index - self.first
         if masked and self.has_zero:
             numbers = numbers - above
+        if not self.beside.any():
+            return numbers
         last = self.count - (masked and self.has_zero) - 2
         return np.where(self.beside, last + above, numbers)
 

@@ -59,6 +59,10 @@ def test_walk_is_the_plain_program_and_its_error_the_identity(bits, redundancy):
     np.testing.assert_allclose(gram.error(weights, found.neurons.T), least, rtol=0.02)
     np.testing.assert_array_equal(decode_rows(frame, found.levels, found.step, bits), found.neurons)
     np.testing.assert_array_equal(found.step, found.step.astype(np.float16))
+    summed = quantize_rows(gram, weights, None, half_precision, frame, bits, damping=0.1)  # by the walk on its way
+    np.testing.assert_array_equal(summed.levels, found.levels)
+    np.testing.assert_array_equal(summed.step, found.step)
+    np.testing.assert_array_equal(summed.overload, found.overload)
 
 
 def test_neurons_of_zeros_have_step_zero_and_stay_zeros():

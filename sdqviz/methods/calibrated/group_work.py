@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sdqviz.array import Array, Index
+from sdqviz.array import Array, Index, turned
 from sdqviz.error import InputError
 from sdqviz.kernels import draws
 from sdqviz.methods.calibrated.plan import Plan, Start
@@ -114,7 +114,7 @@ class GroupWork:
 
     def to_fit(self) -> Neurons:
         """Return the weights a scale is fitted to: those that the walk rounds."""
-        rows = self.weights.T
+        rows = turned(self.weights)
         return Neurons(rows, np.broadcast_to(self.alive, rows.shape))
 
     @functools.cached_property
@@ -156,7 +156,7 @@ def group_works(
     found = []
     for group, sums in enumerate(moments):
         part = slice(group * size, (group + 1) * size)
-        weights = np.ascontiguousarray(rows[part].T)
+        weights = turned(rows[part])
         if layer.bias is None or biases == "float":
             gram = sums.plain()
         elif biases == "quantized":

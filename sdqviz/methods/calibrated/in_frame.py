@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz.array import FLOAT_BITS, Array
+from sdqviz.array import FLOAT_BITS, Array, turned
 from sdqviz.bounds.statement import Bound
 from sdqviz.choice import field, field_of
 from sdqviz.error import InputError
@@ -72,8 +72,8 @@ class LiveGroup:
         Of those.
     weights, target : ndarray, shape (d, M)
         The neurons, and what is aimed at.
-    aimed : ndarray, shape (d, M)
-        X̃ᵀXw, with all of the original inputs.
+    aimed : ndarray or None, shape (d, M)
+        X̃ᵀXw, with all of the original inputs; None where X̃ is X.
     moments : Moments
         Sums over the inputs, for biases.
     """
@@ -83,7 +83,7 @@ class LiveGroup:
     gram: Gram
     weights: Array
     target: Array
-    aimed: Array
+    aimed: Array | None
     moments: Moments
 
     def errors(self, quantized: Array) -> Array:
@@ -100,16 +100,16 @@ def live_groups(
     found = []
     for group, sums in enumerate(moments):
         part = slice(group * size, (group + 1) * size)
-        whole = np.ascontiguousarray(rows[part].T)
+        whole = turned(rows[part])
         corrected = choice.biases == "corrected" and layer.bias is not None
         gram = sums.centred(whole) if corrected else sums.plain()
         live = np.ones(len(whole), bool) if choice.keep_dead else gram.alive
-        aimed = gram.aimed(whole)[live]
+        aimed = None if gram.cross is None else gram.aimed(whole)[live]
         inputs = np.ascontiguousarray(gram.inputs[np.ix_(live, live)])
         cross = None if gram.cross is None else gram.cross[live]
         weights = np.ascontiguousarray(whole[live])
         target = weights
-        if choice.alignment == "least-squares" and cross is not None and live.any():
+        if choice.alignment == "least-squares" and aimed is not None and live.any():
             target = _aligned(inputs, weights, aimed, damping)
         found.append(
             LiveGroup(part, live, Gram(inputs, cross, gram.target, gram.samples), weights, target, aimed, sums)

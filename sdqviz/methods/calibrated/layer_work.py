@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sdqviz.array import FLOAT_BITS, Array, Index
+from sdqviz.array import FLOAT_BITS, Array, Index, turned
 from sdqviz.error import InputError
 from sdqviz.methods.calibrated.group_work import GroupWork
 from sdqviz.methods.calibrated.plan import Plan
@@ -72,7 +72,8 @@ class LayerWork:
         except InputError as error:
             raise InputError(f"layer {self.layer.name}: {error}") from None
         walks = self._walks(grid, operator)
-        neurons = np.ascontiguousarray(np.concatenate([walk.quantized.T for walk in walks]))
+        parts = [turned(walk.quantized) for walk in walks]
+        neurons = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if not operator.rounds:
             neurons = neurons.astype(np.float32).astype(float)
         dead = np.stack([~group.alive for group in self.groups])
