@@ -58,6 +58,22 @@ class DenseOperator:
         return self._vectors[index]
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Harmonics:
+    """A frame of waves, e_n = diag(ε) √(2/d) [cos 2πkn/N, sin 2πkn/N]_k with k > 0.
+
+    Attributes
+    ----------
+    frequencies : ndarray, shape (d/2,)
+        k, whole or half.
+    signs : ndarray, shape (d,)
+        ε.
+    """
+
+    frequencies: Array
+    signs: Array
+
+
 class Frame:
     """A finite frame e_0, …, e_{N−1} of R^d.
 
@@ -70,13 +86,18 @@ class Frame:
     tight : bool
         Whether the family is unit-norm and tight by construction (then A = B = N/d exactly and the
         canonical dual is d/N times the frame); otherwise bounds are computed from the vectors.
+    harmonic : Harmonics, optional
+        Of what waves its coordinates are, where they are waves.
     """
 
-    def __init__(self, operator: FrameOperator, dimension: int, size: int, *, tight: bool) -> None:
+    def __init__(
+        self, operator: FrameOperator, dimension: int, size: int, *, tight: bool, harmonic: Harmonics | None = None
+    ) -> None:
         self.operator = operator
         self.dimension = dimension
         self.size = size
         self.tight = tight
+        self.harmonic = harmonic
 
     def __repr__(self) -> str:
         """Show d, N and whether the frame is unit-norm tight."""

@@ -10,7 +10,7 @@ from sdqviz.array import Array, Index
 from sdqviz.choice import field
 from sdqviz.error import InputError
 from sdqviz.frames import FRAMES
-from sdqviz.frames.frame import Frame, FrameChoice
+from sdqviz.frames.frame import Frame, FrameChoice, Harmonics
 
 
 @FRAMES.register
@@ -64,7 +64,8 @@ class HalfFrequency(FrameChoice):
     def build(self, seed: int = 0) -> Frame:
         """Return the frame; it does not depend on the seed."""
         operator = (_OddSize if self.size % 2 else _EvenSize)(self.dimension, self.size)
-        return Frame(operator, self.dimension, self.size, tight=True)
+        waves = Harmonics(np.arange(self.dimension // 2) + 0.5, np.ones(self.dimension))
+        return Frame(operator, self.dimension, self.size, tight=True, harmonic=waves)
 
 
 class _HalfFrequencies:

@@ -9,7 +9,7 @@ import numpy as np
 from sdqviz.array import Array, Index
 from sdqviz.error import InputError
 from sdqviz.frames import FRAMES
-from sdqviz.frames.frame import Frame, FrameChoice
+from sdqviz.frames.frame import Frame, FrameChoice, Harmonics
 
 
 @FRAMES.register
@@ -60,7 +60,10 @@ class Harmonic(FrameChoice):
 
     def build(self, seed: int = 0) -> Frame:
         """Return the frame; it does not depend on the seed."""
-        return Frame(HarmonicOperator(self.dimension, self.size), self.dimension, self.size, tight=True)
+        even = self.dimension % 2 == 0
+        waves = Harmonics(np.arange(1.0, self.dimension // 2 + 1), np.ones(self.dimension)) if even else None
+        operator = HarmonicOperator(self.dimension, self.size)
+        return Frame(operator, self.dimension, self.size, tight=True, harmonic=waves)
 
 
 class HarmonicOperator:

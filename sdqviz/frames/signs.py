@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sdqviz.array import Array, Index
-from sdqviz.frames.frame import Frame, FrameOperator
+from sdqviz.frames.frame import Frame, FrameOperator, Harmonics
 
 SIGNS_VERSION = 1
 """Version of how a seed gives signs; files rely on it, so a change needs another number beside the old way."""
@@ -66,7 +66,10 @@ def signed(frame: Frame, seed: int) -> Frame:
     True
     """
     operator = SignedOperator(frame.operator, random_signs(frame.dimension, seed))
-    return Frame(operator, frame.dimension, frame.size, tight=frame.tight)
+    waves = frame.harmonic
+    if waves is not None:
+        waves = Harmonics(waves.frequencies, waves.signs * operator.signs)
+    return Frame(operator, frame.dimension, frame.size, tight=frame.tight, harmonic=waves)
 
 
 class SignedOperator:
@@ -81,16 +84,16 @@ class SignedOperator:
     """
 
     def __init__(self, operator: FrameOperator, signs: Array) -> None:
-        self._operator, self._signs = operator, signs
+        self.operator, self.signs = operator, signs
 
     def analyze(self, x: Array) -> Array:
         """Map vectors, shape (M, d), to ⟨diag(ε)x, e_n⟩, shape (M, N)."""
-        return self._operator.analyze(x * self._signs)
+        return self.operator.analyze(x * self.signs)
 
     def adjoint(self, c: Array) -> Array:
         """Map coefficients, shape (M, N), to diag(ε) Σ c_n e_n, shape (M, d)."""
-        return self._operator.adjoint(c) * self._signs
+        return self.operator.adjoint(c) * self.signs
 
     def rows(self, index: Index) -> Array:
         """Return the chosen vectors diag(ε)e_n, shape (len(index), d)."""
-        return self._operator.rows(index) * self._signs
+        return self.operator.rows(index) * self.signs

@@ -27,12 +27,12 @@ def draw_feedback(found: Feedback, name: str, ink: Ink) -> Panel:
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_yaxes(title_text="step n", row=1, col=1)
     figure.update_layout(margin={"t": 14, "r": 70})
-    cells = f" Each cell shows the largest of {found.block} by {found.block}." if found.block > 1 else ""
+    shown = f" Each cell shows the largest of {found.block} by {found.block}." if found.block > 1 else ""
     return Panel(
         name="feedback",
         title=f"{name}: the filter, beside the difference",
         look=f"A step of ΣΔ corrects the error just made; a calibrated step corrects all errors so far, with "
-        f"weights up to {number(found.largest)} and of length {number(found.norm)} a step on average.{cells}",
+        f"weights up to {number(found.largest)} and of length {number(found.norm)} a step on average.{shown}",
         alt=f"Filter of {found.size} steps: largest weight {number(found.largest)}; first-order feedback has one of 1.",
         figure=figure,
         formulas=[

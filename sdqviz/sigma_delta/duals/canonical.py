@@ -10,7 +10,7 @@ import numpy as np
 from sdqviz.array import Index
 from sdqviz.frames.frame import Frame
 from sdqviz.sigma_delta.duals import DUALS
-from sdqviz.sigma_delta.duals.dual import Dual, DualChoice, walked_vectors
+from sdqviz.sigma_delta.duals.dual import Dual, DualChoice, Projection, walked_vectors
 from sdqviz.sigma_delta.taps import Taps
 
 
@@ -32,4 +32,4 @@ class Canonical(DualChoice):
             projection = vectors.T * (frame.dimension / frame.size)
         else:
             projection = np.linalg.solve(vectors.T @ vectors, vectors.T)
-        return Dual(frame, order, projection, (Fraction(1),), 1.0)
+        return Projection(frame, order, projection, (Fraction(1),), 1.0)

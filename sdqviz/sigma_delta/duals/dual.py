@@ -21,9 +21,39 @@ WORST_CONDITION = 1e-3
 """A dual is refused where condition number times rounding unit is larger: no digit would be left to trust."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class Dual:
-    """A left inverse F = P·B⁻¹ of the frame walked in some order, B a causal filter.
+    """A left inverse F of a frame walked in some order."""
+
+    frame: Frame
+    condition: float
+    """Condition number of what was inverted; 1 where nothing was."""
+
+    def synthesize(self, levels: ArrayLike) -> Array:
+        """Return the vectors that levels stand for, shape (..., N) → (..., d); they are indexed by frame vector."""
+        q = np.asarray(levels, float)
+        if q.ndim == 0 or q.shape[-1] != self.frame.size:
+            raise InputError(f"the last axis must have length {self.frame.size}, got shape {q.shape}")
+        return self.apply(q)
+
+    def apply(self, levels: Array) -> Array:
+        """Return F of levels, shape (..., N) → (..., d)."""
+        raise NotImplementedError
+
+    def error_norm(self, taps: Taps) -> float:
+        """Return ‖FH‖₂ for the filter H = I − h of a walk: what its states can do to the vector.
+
+        Notes
+        -----
+        y − q = Hu and FE = I, so x − x̂ = F(y − q) = FHu: this is the whole theorem. With |u_n| ≤ δ/2 it gives
+        ‖x − x̂‖ ≤ ‖FH‖₂·√N·δ/2, and for the columns of a matrix ‖W − Q‖₂ ≤ ‖FH‖₂·‖U‖₂.
+        For F = (H⁻¹E)⁺H⁻¹ it is 1/σ_min(H⁻¹E), for the canonical dual of a tight frame (d/N)‖EᵀH‖₂.
+        """
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Projection(Dual):
+    """F = P·B⁻¹, B a causal filter, P as a matrix.
 
     Attributes
     ----------
@@ -45,23 +75,13 @@ class Dual:
     inverse: tuple[Fraction, ...]
     condition: float
 
-    def synthesize(self, levels: ArrayLike) -> Array:
-        """Return the vectors that levels stand for, shape (..., N) → (..., d); they are indexed by frame vector."""
-        q = np.asarray(levels, float)
-        if q.ndim == 0 or q.shape[-1] != self.frame.size:
-            raise InputError(f"the last axis must have length {self.frame.size}, got shape {q.shape}")
-        along = q if self.order is None else q[..., self.order]
+    def apply(self, levels: Array) -> Array:
+        """Return P B⁻¹ of levels, shape (..., N) → (..., d)."""
+        along = levels if self.order is None else levels[..., self.order]
         return np.asarray(filtered(along, self.inverse) @ self.projection.T)
 
     def error_norm(self, taps: Taps) -> float:
-        """Return ‖FH‖₂ for the filter H = I − h of a walk: what its states can do to the vector.
-
-        Notes
-        -----
-        y − q = Hu and FE = I, so x − x̂ = F(y − q) = FHu: this is the whole theorem. With |u_n| ≤ δ/2 it gives
-        ‖x − x̂‖ ≤ ‖FH‖₂·√N·δ/2, and for the columns of a matrix ‖W − Q‖₂ ≤ ‖FH‖₂·‖U‖₂.
-        For F = (H⁻¹E)⁺H⁻¹ it is 1/σ_min(H⁻¹E), for the canonical dual of a tight frame (d/N)‖EᵀH‖₂.
-        """
+        """Return ‖FH‖₂, from the matrix FH."""
         shape = divide(taps.polynomial, self.inverse)
         shaped = np.zeros_like(self.projection)
         for lag, weight in enumerate(shape[: self.frame.size]):
@@ -137,4 +157,4 @@ def shaped_dual(frame: Frame, order: Index | None, inverse: tuple[Fraction, ...]
             f"the condition number of {what} must be at most {WORST_CONDITION / np.finfo(float).eps:.2g}, got "
             f"{condition:.3g} for d = {frame.dimension}, N = {frame.size}: take a lower order or the canonical dual"
         )
-    return Dual(frame, order, np.linalg.solve(r, q.T), inverse, condition)
+    return Projection(frame, order, np.linalg.solve(r, q.T), inverse, condition)

@@ -7,7 +7,8 @@ import dataclasses
 from sdqviz.array import Index
 from sdqviz.frames.frame import Frame
 from sdqviz.sigma_delta.duals import DUALS
-from sdqviz.sigma_delta.duals.dual import Dual, DualChoice, shaped_dual
+from sdqviz.sigma_delta.duals.dual import Dual, DualChoice
+from sdqviz.sigma_delta.duals.transformed import noise_dual
 from sdqviz.sigma_delta.taps import Taps, difference
 
 
@@ -24,4 +25,4 @@ class Sobolev(DualChoice):
 
     def construct(self, frame: Frame, taps: Taps, order: Index | None) -> Dual:
         """Return the dual of the filter's order."""
-        return shaped_dual(frame, order, difference(taps.order).polynomial, f"D^(−{taps.order})E")
+        return noise_dual(frame, order, difference(taps.order).polynomial, f"D^(−{taps.order})E")

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 import sdqviz as sq
 from sdqviz.error import InputError
-from sdqviz.sigma_delta.duals.dual import filtered
+from sdqviz.frames.signs import signed
+from sdqviz.sigma_delta.duals.dual import filtered, shaped_dual
+from sdqviz.sigma_delta.duals.transformed import Transformed
 from sdqviz.sigma_delta.filters import FILTERS
 from sdqviz.sigma_delta.taps import FIRST, Taps, difference
 
@@ -167,3 +169,41 @@ def test_the_slopes_of_orders_one_to_four(dimension):
     for order, (error, bound) in slopes(dimension, (1, 2, 3, 4), 100).items():
         assert error == pytest.approx(expected[order], abs=0.25), (order, error)
         assert bound < -0.9 * order, (order, bound)
+
+
+# -- by transforms ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("family", "dimension", "size"), [("harmonic", 64, 257), ("half-frequency", 256, 300)])
+@pytest.mark.parametrize(("order", "precision"), [(1, 1e-12), (2, 1e-9)])
+def test_transforms_give_the_dual_that_qr_gives(family, dimension, size, order, precision):
+    taps, rng = difference(order), np.random.default_rng(order)
+    frame = signed(frame_of(family, dimension, size), 5)
+    fast, exact = sq.DUALS["sobolev"]().build(frame, taps), shaped_dual(frame, None, taps.polynomial, "E")
+    assert isinstance(fast, Transformed)
+    y = frame.analyze(rng.standard_normal((3, 2, dimension)))
+    trace = sq.SigmaDelta(6, float(np.abs(y).max()) / taps.reach(6), order).run(y)
+    expected = exact.synthesize(trace.quantized)
+    assert np.linalg.norm(fast.synthesize(trace.quantized) - expected) <= precision * np.linalg.norm(expected)
+    np.testing.assert_allclose(fast.condition, exact.condition, rtol=1e-9)
+    for other in (taps, FILTERS["minimal-support"]().taps(order, 4)):
+        np.testing.assert_allclose(fast.error_norm(other), exact.error_norm(other), rtol=1e-7)
+
+
+def test_transforms_serve_where_they_can_and_matrices_elsewhere():
+    frame, sobolev, matched = frame_of("half-frequency", 128, 200), sq.DUALS["sobolev"](), sq.DUALS["matched"]()
+    assert isinstance(matched.build(frame, FIRST), Transformed) and frame.harmonic is not None
+    shuffled = np.random.default_rng(0).permutation(200)
+    others = [(frame, difference(3), None), (frame, FIRST, shuffled), (frame_of("random", 128, 200), FIRST, None)]
+    for other, taps, order in [*others, (frame_of("half-frequency", 16, 40), FIRST, None)]:
+        assert not isinstance(sobolev.build(other, taps, order), Transformed)
+    assert frame_of("harmonic", 129, 200).harmonic is None  # its first coordinate is constant
+
+
+def test_of_two_duals_the_smaller_bound_is_taken():
+    near, far = frame_of("half-frequency", 16, 16), frame_of("half-frequency", 16, 160)
+    taps = difference(2)
+    for frame, same in ((near, True), (far, False)):
+        norms = {name: sq.DUALS[name]().build(frame, taps).error_norm(taps) for name in NAMES}
+        assert norms["smaller"] <= 1.02 * min(norms["canonical"], norms["matched"]) * (1 + 1e-12)
+        assert (norms["smaller"] == norms["canonical"]) is same
