@@ -5,7 +5,7 @@ import streamlit as st
 from sdqviz.experiments.compare.front import headlines
 from sdqviz.plots import compare as plots
 from sdqviz.plots import coordinates
-from sdqviz.ui import compare, compare_files, compare_pair, compare_question, compare_work, screen, show
+from sdqviz.ui import compare, compare_files, compare_pair, compare_work, question_line, screen, show
 
 with screen.page(
     "compare",
@@ -17,7 +17,13 @@ with screen.page(
     page.code(compare_pair.code(shown))
     show.headlines(*(show.Headline(*told) for told in headlines(shown.points, shown.total, shown.info)))
 
-    compare_question.line(page, shown)
+    question_line.line(
+        page,
+        shown.filtered,
+        question_line.known_network(page.choices["network"]),
+        [name for name in page.choices["methods"].split(",") if name],
+        "Choose one network with data at the left; its runs are then computed.",
+    )
     marked = {run.key: letter for letter, run in (("A", shown.first), ("B", shown.second)) if run is not None}
     if not shown.points:
         st.info(compare.why_empty(shown))

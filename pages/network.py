@@ -1,10 +1,12 @@
 """Network: what if a whole network were stored this way? Accuracy, errors, bounds and size, layer by layer."""
 
+import streamlit as st
+
 from sdqviz.explore.network import link, words
 from sdqviz.explore.wording import number, size
 from sdqviz.plots.network import overview as panels
 from sdqviz.plots.network.seeds import draw_seeds
-from sdqviz.ui import network, network_form, screen, show
+from sdqviz.ui import network, network_form, question_line, screen, show
 
 with screen.page(
     "network",
@@ -12,6 +14,7 @@ with screen.page(
     "What if a trained network were stored in far fewer bits: what does it lose, where, and what is proved about it?",
 ) as page:
     form = network_form.ask(page)
+    asking = st.container()  # filled last: the figures come first
     shown, asked = network.run(page, form), network.last_asked(form)
     if asked is not None and shown is not None:
         comparison, report = shown.comparison, shown.comparison.report
@@ -50,3 +53,6 @@ with screen.page(
         network.table(shown)
         show.say(page, "  \n".join(words.counts(report)), "caption")
         network.complete(shown)
+    if form is not None:
+        with asking:
+            question_line.about(page, form.question.network)

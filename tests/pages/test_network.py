@@ -259,3 +259,15 @@ def test_seeds_are_asked_for_where_levels_are_drawn_and_shown_with_their_spread(
     mean, deviation = found.told(100 * found.accuracies)
     told = " ".join(one.value for one in page.caption) + " ".join(one.value for one in page.markdown)
     assert f"accuracy {mean:.2f} ± {deviation:.2f} %" in told
+
+
+def test_the_question_line_answers_from_the_runs_of_this_network_and_refines():
+    at = visit(network="mnist-fnn")
+    said = [text.value for text in at.markdown if "The smallest that keeps at least 97.50 %" in text.value]
+    assert len(said) == 1 and "bits" in said[0]
+    assert not next(button for button in at.button if button.label == "Refine").disabled
+    at.number_input(key="x_accuracy").set_value(99.9)
+    at.run()
+    assert not at.exception and any("No run here keeps at least 99.90 %" in text.value for text in at.markdown)
+    at.selectbox(key="_question").set_value("best").run()
+    assert not at.exception and any("The most accurate that costs at most 2.2 bits" in t.value for t in at.markdown)

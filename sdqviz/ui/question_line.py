@@ -1,20 +1,24 @@
-"""The question line of the Compare page: answered at once from the runs at hand, then refined by computing."""
+"""The question line of Compare and Network: answered at once from the runs at hand, then refined by computing."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from sdqviz.choice import Spec
 from sdqviz.experiments import target
+from sdqviz.experiments.compare.entry import Entry
 from sdqviz.experiments.compare.questions import QUESTIONS, Amounts
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
+from sdqviz.networks.catalogue.network_choice import NetworkChoice
+from sdqviz.networks.own_weights import OwnNetwork
 from sdqviz.progress import Progress, ShouldStop
 from sdqviz.ui import compare_work, job
-from sdqviz.ui.compare import Shown, follow
+from sdqviz.ui.compare import all_runs, follow
 from sdqviz.ui.link import linked, write_linked
 from sdqviz.ui.screen import Page
 
@@ -24,11 +28,41 @@ FIRST = "smallest"
 CALIBRATION = 512
 """Calibration inputs of what is computed."""
 
-_HELP = "Answered from the runs the filters pass: the shipped ones, imported ones and this session's."
+_HELP = "Answered from the runs at hand: the shipped ones, imported ones and this session's."
 
 
-def line(page: Page, shown: Shown) -> None:
-    """Draw the question, what it leaves open, its answer, and the button that computes more."""
+def of_network(network: NetworkChoice) -> tuple[Entry, ...]:
+    """Return the runs at hand of one network, with its seed, each a point."""
+    compare_work.collect()
+    asked = network.to_dict()
+    return tuple(Entry((run,), origin) for run, origin in all_runs() if dict(run.network) == asked)
+
+
+def about(page: Page, network: NetworkChoice) -> None:
+    """Draw the line for one network: answered from its runs at hand, refined by running it."""
+    catalogue = network.name in NETWORKS and network.with_data and not isinstance(network, OwnNetwork)
+    why_not = "Only networks of the catalogue that come with data are run for this; Run computes yours."
+    line(page, of_network(network), network if catalogue else None, why_not=why_not)
+
+
+def line(
+    page: Page, points: Sequence[Entry], network: NetworkChoice | None, methods: Sequence[str] = (), why_not: str = ""
+) -> None:
+    """Draw the question, what it leaves open, its answer, and the button that computes more.
+
+    Parameters
+    ----------
+    page : Page
+        The page.
+    points : sequence of Entry
+        What it is answered from.
+    network : NetworkChoice or None
+        Whose runs are computed; None if there is none that can be.
+    methods : sequence of str
+        What is computed; empty for all.
+    why_not : str
+        What to do where there is no network.
+    """
     with st.container(border=True):
         columns = st.columns([5, 1.4, 1.4, 1.8], vertical_alignment="bottom")
         name = linked(page.link, "question") or FIRST
@@ -43,9 +77,11 @@ def line(page: Page, shown: Shown) -> None:
         write_linked(page.link, "question", name, Spec("Question", _HELP))
         _, needs, answer = QUESTIONS[name]
         amounts = _amounts(page, columns[1:3], needs)
-        said = answer(shown.filtered, amounts)
-        slot: job.Job[int] = job.slot("question")
-        _refine_button(page, columns[3], slot, name, amounts)
+        said = answer(points, amounts)
+        slot: job.Job[int] = job.slot(f"question {page.address}")
+        chosen = tuple(methods) or tuple(sorted(METHODS))
+        aim = None if network is None else target.Aim(network, amounts.accuracy, chosen, CALIBRATION)
+        _refine_button(columns[3], slot, name, aim, amounts, why_not)
         st.markdown(said.sentence)
         if slot.cancelled:
             st.caption("Cancelled; the runs that were finished are among those above.")
@@ -54,6 +90,11 @@ def line(page: Page, shown: Shown) -> None:
         if slot.result is not None:
             compare_work.drawn_with(slot)
             st.caption(f"{slot.result} more runs were computed for the last refined question; a better one may exist.")
+
+
+def known_network(name: str, seed: int = 0) -> NetworkChoice | None:
+    """Return a network of the catalogue that comes with data, by name; None for any other."""
+    return NETWORKS[name](seed=seed) if name in NETWORKS and NETWORKS[name].with_data else None
 
 
 def _amounts(page: Page, boxes: Any, needs: tuple[str, ...]) -> Amounts:
@@ -71,14 +112,14 @@ def _amounts(page: Page, boxes: Any, needs: tuple[str, ...]) -> Amounts:
     return Amounts(**found)
 
 
-def _refine_button(page: Page, box: Any, slot: job.Job[int], name: str, amounts: Amounts) -> None:
-    network = page.choices["network"]
-    known = network in NETWORKS and NETWORKS[network].with_data
-    why = "" if known else "Choose one network with data at the left; its runs are then computed."
+def _refine_button(
+    box: Any, slot: job.Job[int], name: str, aim: target.Aim | None, amounts: Amounts, why_not: str
+) -> None:
     told = "Runs the choices that the answer turns on, beside the page; what is finished is kept, also on Cancel."
-    if box.button("Refine", disabled=slot.running or not known, help=why or told, width="stretch"):
-        chosen = tuple(filter(None, page.choices["methods"].split(","))) or tuple(sorted(METHODS))
-        aim = target.Aim(NETWORKS[network](seed=0), amounts.accuracy, chosen, CALIBRATION)
+    pressed = box.button(
+        "Refine", disabled=slot.running or aim is None, help=told if aim is not None else why_not, width="stretch"
+    )
+    if pressed and aim is not None:
         slot.start(functools.partial(_refined, name, aim, amounts.bits, compare_work.memory()), (name, aim, amounts))
         st.rerun()
 
