@@ -87,7 +87,48 @@ class OneOf:
         return str(given)
 
 
-Guess = Number | OneOf
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A guess drawn as a curve through a few points, each on a slider.
+
+    Attributes
+    ----------
+    label : str
+        What is guessed, with its unit.
+    at : tuple of float
+        Where the points are, ascending.
+    unit : str
+        What ``at`` counts, for the sliders.
+    low, high, step : float
+        Range and grain of every point.
+    """
+
+    label: str
+    at: tuple[float, ...]
+    unit: str
+    low: float
+    high: float
+    step: float
+
+    def read(self, given: object) -> tuple[float, ...]:
+        """Return a guess as a number of the range for each point.
+
+        Raises
+        ------
+        InputError
+            If it is none.
+        """
+        if not isinstance(given, list | tuple) or len(given) != len(self.at):
+            raise InputError(f"guess must be {len(self.at)} numbers, got {str(given)[:80]!r}")
+        return tuple(Number(self.label, self.low, self.high, self.step).read(one) for one in given)
+
+    def distance(self, guessed: object, truth: object) -> tuple[float, int]:
+        """Return the mean distance of two curves over the points, and the point at which they are farthest apart."""
+        gaps = [abs(one - other) for one, other in zip(self.read(guessed), self.read(truth), strict=True)]
+        return sum(gaps) / len(gaps), gaps.index(max(gaps))
+
+
+Guess = Number | OneOf | Curve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +182,7 @@ class Reveal:
 
     Attributes
     ----------
-    truth : float or str
+    truth : float, str or tuple of float
         The answer, of the guess's kind.
     sentence : str
         What is to be learnt, with the numbers.
@@ -161,7 +202,7 @@ class Reveal:
         Whether an axis is logarithmic.
     """
 
-    truth: float | str
+    truth: float | str | tuple[float, ...]
     sentence: str
     claims: tuple[Claim, ...]
     series: tuple[Series, ...]
@@ -184,7 +225,7 @@ class Lesson(Choice, abc.ABC):
         Its place among the lessons, from 1.
     question : str
         What is asked, with all that is needed to guess.
-    guess : Number or OneOf
+    guess : Number, OneOf or Curve
         How it is guessed.
     why : str
         The reason, in a few sentences; LaTeX between dollar signs.
@@ -213,7 +254,20 @@ class Lesson(Choice, abc.ABC):
             if guessed == found.truth:
                 return "Your guess was right."
             return f"You guessed “{self.guess.options[str(guessed)]}”; it is “{self.guess.options[str(found.truth)]}”."
-        value, truth = self.guess.read(guessed), float(found.truth)
+        if isinstance(self.guess, Curve):
+            return self._surprise_of_curve(self.guess, guessed, found)
+        value, truth = self.guess.read(guessed), float(str(found.truth))
         if abs(value - truth) <= max(self.guess.step, 0.1 * abs(truth)):
             return f"You guessed {value:g}; it is {truth:.3g}: close."
         return f"You guessed {value:g}; it is {truth:.3g}: {'more' if truth > value else 'less'} than you thought."
+
+    @staticmethod
+    def _surprise_of_curve(asked: Curve, guessed: object, found: Reveal) -> str:
+        mean, place = asked.distance(guessed, found.truth)
+        drawn, true = asked.read(guessed)[place], asked.read(found.truth)[place]
+        if mean <= max(asked.step, 0.1 * (asked.high - asked.low)):
+            return f"Your curve is off by {mean:.3g} on average: close."
+        return (
+            f"Your curve is off by {mean:.3g} on average, most at {asked.at[place]:g} {asked.unit}: you drew "
+            f"{drawn:g}, it is {true:.3g}."
+        )

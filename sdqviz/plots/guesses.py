@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.explore.wording import number
-from sdqviz.lessons.lesson import Lesson, Number, OneOf
+from sdqviz.lessons.lesson import Curve, Lesson, Number, OneOf
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
@@ -31,9 +31,9 @@ def draw_guesses(
         What was asked.
     guesses : sequence
         What was guessed, as the lesson reads it.
-    truth : float, str or None
+    truth : float, str, tuple or None
         The answer; None while it is not revealed.
-    mine : float, str or None
+    mine : float, str, list or None
         What the visitor who looks guessed.
     ink : Ink
         The page's colours.
@@ -47,7 +47,7 @@ def draw_guesses(
     elif isinstance(asked, Number):
         counted, columns = _numbers(figure, asked, guesses, truth, mine, ink)
     else:
-        counted, columns = "", {"guesses": np.array([len(guesses)])}
+        return _curves(lesson, asked, guesses, truth, mine, ink, height)
     most = max((int(v) for v in columns["guesses"]), default=0)
     figure.update_yaxes(range=[0, max(4, 1.25 * most)], tick0=0, dtick=max(1, -(-most // 5)))
     people = f"{len(guesses)} {'guess' if len(guesses) == 1 else 'guesses'}"
@@ -109,6 +109,44 @@ def _numbers(
     room = 0.03 * (high - low)
     figure.update_xaxes(range=[low - room, high + room])
     return counted, {"from": edges[:-1], "to": edges[1:], "guesses": counts}
+
+
+def _curves(
+    lesson: Lesson, asked: Curve, guesses: Sequence[Any], truth: object, mine: object, ink: Ink, height: int
+) -> Panel:
+    """Draw every curve thinly, the median of the class, and once it is revealed the answer."""
+    drawn = np.array([asked.read(one) for one in guesses]).reshape(-1, len(asked.at))
+    figure = theme.figure(ink, height=height, x=asked.unit, y=asked.label)
+    gaps = np.full((len(drawn), 1), np.nan)
+    figure.add_scatter(
+        x=np.tile([*asked.at, np.nan], len(drawn)), y=np.hstack([drawn, gaps]).ravel(), mode="lines", name="guesses",
+        line={"color": ink.faint, "width": 1.5}, hoverinfo="skip",
+    )  # fmt: skip
+    counted, columns = "", {"at": np.array(asked.at)}
+    if len(drawn):
+        median = np.median(drawn, axis=0)
+        figure.add_scatter(x=asked.at, y=median, name="median", mode="lines+markers", line=theme.ORIGINAL.line(ink, 2))
+        columns |= {"median": median, "low": drawn.min(axis=0), "high": drawn.max(axis=0)}
+    if mine is not None:
+        line = {"color": theme.ERROR.colour(ink), "width": 2, "dash": "dot"}
+        figure.add_scatter(x=asked.at, y=asked.read(mine), name="you", mode="lines", line=line)
+    if truth is not None:
+        answer = asked.read(truth)
+        figure.add_scatter(x=asked.at, y=answer, name="answer", mode="lines", line=theme.COMPRESSED.line(ink, 3))
+        columns["answer"] = np.array(answer)
+        if len(drawn):
+            off = float(np.abs(np.median(drawn, axis=0) - answer).mean())
+            counted = f"; the median is off by {number(off)} on average"
+    people = f"{len(guesses)} {'guess' if len(guesses) == 1 else 'guesses'}"
+    return Panel(
+        name=f"guesses-{lesson.name}",
+        title="What the class guessed" if truth is None else "What the class guessed, and the answer",
+        look=f"{people}{counted}.",
+        alt=f"{people} to “{lesson.title}”{counted}.",
+        figure=figure,
+        formulas=[],
+        table=lambda: columns,
+    )
 
 
 def _folded(text: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import plotly.graph_objects as go
 
 from sdqviz.array import Array
 from sdqviz.explore.wording import number
-from sdqviz.lessons.lesson import Lesson, OneOf, Reveal, Series
+from sdqviz.lessons.lesson import Curve, Lesson, OneOf, Reveal, Series
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink, Look
@@ -50,6 +51,11 @@ def draw_reveal(lesson: Lesson, found: Reveal, guessed: object, ink: Ink) -> Pan
             figure.update_layout({f"{axis}axis": theme.log_axis(low, high)})
     if found.guess_axis and isinstance(guessed, int | float):
         _mark(figure, found.guess_axis, float(guessed), f"your guess {number(float(guessed))}", ink)
+    if isinstance(lesson.guess, Curve):
+        truth = lesson.guess.read(found.truth)
+        figure.add_scatter(x=lesson.guess.at, y=truth, mode="markers", marker=_answer(ink), showlegend=False)
+        if guessed is not None:
+            _sketch(figure, lesson.guess, guessed, ink)
     told = "" if guessed is None else f" {lesson.surprise(guessed, found)}"
     return Panel(
         name=f"lesson-{lesson.name}",
@@ -62,9 +68,41 @@ def draw_reveal(lesson: Lesson, found: Reveal, guessed: object, ink: Ink) -> Pan
     )
 
 
-def _mark(figure: object, axis: str, value: float, text: str, ink: Ink) -> None:
+def draw_sketch(asked: Curve, values: object, ink: Ink) -> go.Figure:
+    """Draw a curve as it is being guessed, alone.
+
+    Parameters
+    ----------
+    asked : Curve
+        What is guessed.
+    values : sequence of float
+        Its points so far.
+    ink : Ink
+        The page's colours.
+    """
+    room = 0.06 * (asked.high - asked.low)
+    figure = theme.figure(ink, height=230, x=asked.unit, y=asked.label, showlegend=False)
+    figure.update_yaxes(range=[asked.low - room, asked.high + room])
+    figure.update_layout(margin={"t": 12})
+    _sketch(figure, asked, values, ink)
+    return figure
+
+
+def _sketch(figure: go.Figure, asked: Curve, values: object, ink: Ink) -> None:
+    look = {"color": theme.ERROR.colour(ink), "width": 2, "dash": "dot"}
+    figure.add_scatter(
+        x=asked.at, y=asked.read(values), name="your guess", mode="lines+markers", line=look,
+        marker=theme.ERROR.marker(ink, 9),
+    )  # fmt: skip
+
+
+def _answer(ink: Ink) -> dict[str, object]:
+    return {"color": ink.page, "size": 11, "line": {"color": theme.COMPRESSED.colour(ink), "width": 3}}
+
+
+def _mark(figure: go.Figure, axis: str, value: float, text: str, ink: Ink) -> None:
     line = {"color": theme.ERROR.colour(ink), "width": 2, "dash": "dot"}
-    drawn = figure.add_vline if axis == "x" else figure.add_hline  # type: ignore[attr-defined]
+    drawn = figure.add_vline if axis == "x" else figure.add_hline
     drawn(**{axis: value}, line=line, annotation={"text": text, "font": {"color": ink.text, "size": 13}})
 
 
@@ -86,4 +124,6 @@ def answer_in_words(lesson: Lesson, found: Reveal) -> str:
     """Say the answer alone."""
     if isinstance(lesson.guess, OneOf):
         return lesson.guess.options[str(found.truth)]
+    if isinstance(found.truth, tuple):
+        return ", ".join(number(value) for value in found.truth)
     return number(float(found.truth))

@@ -9,8 +9,9 @@ import streamlit as st
 
 from sdqviz import asset
 from sdqviz.lessons import LESSONS
-from sdqviz.lessons.lesson import CARDS, Lesson, Number, Reveal
+from sdqviz.lessons.lesson import CARDS, Curve, Lesson, Number, Reveal
 from sdqviz.plots import lesson as plots
+from sdqviz.plots.theme import Ink
 from sdqviz.ui import choices, link, main, presenter, show
 from sdqviz.ui.screen import Page
 
@@ -63,6 +64,8 @@ def guess(lesson: Lesson, label: str, take: Callable[..., None], more: tuple[Any
         middle = asked.low + asked.step * round((asked.high - asked.low) / 2 / asked.step)
         low, high, value, step = map(float, (asked.low, asked.high, kept(lesson) or middle, asked.step))
         st.slider(asked.label, low, high, value, step, key=key)
+    elif isinstance(lesson.guess, Curve):
+        st.session_state[key] = _curve(lesson, lesson.guess)
     else:
         names = list(lesson.guess.options)
         before = names.index(kept(lesson)) if kept(lesson) in names else None
@@ -75,6 +78,22 @@ def guess(lesson: Lesson, label: str, take: Callable[..., None], more: tuple[Any
         on_click=take,
         args=(lesson.name, key, *more),
     )
+
+
+def _curve(lesson: Lesson, asked: Curve) -> list[float]:
+    """Draw a slider for each point, and above them the curve they make."""
+    before = kept(lesson)
+    middle = asked.low + asked.step * round((asked.high - asked.low) / 2 / asked.step)
+    values = list(before) if before is not None else [middle] * len(asked.at)
+    picture, found = st.container(), []
+    for k, (column, at) in enumerate(zip(st.columns(len(asked.at)), asked.at, strict=True)):
+        given = asked.low, asked.high, float(values[k]), asked.step
+        found.append(column.slider(f"at {at:g}", *given, key=f"_guess {lesson.name} {k}"))
+    ink = Ink(dark=st.context.theme.type == "dark")
+    alt = f"Your curve: {', '.join(f'{value:g} at {at:g}' for value, at in zip(found, asked.at, strict=True))}."
+    picture.plotly_chart(plots.draw_sketch(asked, found, ink), key=f"_sketch {lesson.name}", theme=None, alt=alt,
+                    config={"displayModeBar": False})  # fmt: skip
+    return found
 
 
 def _take(name: str, key: str) -> None:

@@ -9,9 +9,10 @@ import pytest
 import sdqviz as sq
 from sdqviz import asset
 from sdqviz.error import InputError
+from sdqviz.explore import sigma_delta as vector
 from sdqviz.explore.wording import number, percent
 from sdqviz.lessons import LESSONS
-from sdqviz.lessons.lesson import Claim, Number, OneOf
+from sdqviz.lessons.lesson import Claim, Curve, Number, OneOf
 from sdqviz.methods.geta.recording import Recording, shipped
 
 NAMES = sorted(LESSONS, key=lambda name: LESSONS[name].place)
@@ -63,6 +64,13 @@ def test_a_right_and_a_wrong_guess_are_told_apart(name, revealed):
         wrong = next(one for one in lesson.guess.options if one != found.truth)
         assert lesson.surprise(found.truth, found) == "Your guess was right."
         assert lesson.guess.options[found.truth] in lesson.surprise(wrong, found)
+    elif isinstance(lesson.guess, Curve):
+        assert lesson.surprise(found.truth, found).endswith("close.")
+        middle = (lesson.guess.low + lesson.guess.high) / 2
+        far = [lesson.guess.low if one > middle else lesson.guess.high for one in found.truth]
+        _, place = lesson.guess.distance(far, found.truth)
+        said = f"you drew {far[place]:g}, it is {found.truth[place]:.3g}."
+        assert lesson.surprise(far, found).endswith(said)
     else:
         assert lesson.surprise(found.truth, found).endswith("close.")
         far = lesson.guess.low if found.truth > (lesson.guess.low + lesson.guess.high) / 2 else lesson.guess.high
@@ -79,6 +87,32 @@ def test_a_number_out_of_range_is_no_guess(given):
 def test_an_answer_nobody_offered_is_no_guess():
     with pytest.raises(InputError, match="guess must be one of a, b, got 'c'"):
         OneOf("x", {"a": "first", "b": "second"}).read("c")
+
+
+@pytest.mark.parametrize("given", [None, [1.0], [1.0, 2.0, "x"], [1.0, 2.0, 4.0], 3.0])
+def test_a_curve_with_other_points_is_no_guess(given):
+    curve = Curve("x", (0.1, 0.2, 0.3), "s", 0.0, 3.0, 1.0)
+    with pytest.raises(InputError, match="guess must be"):
+        curve.read(given)
+    assert curve.read([1, 2.0, "3"]) == (1.0, 2.0, 3.0)
+    assert curve.distance([0, 0, 3], (0, 1, 0)) == (pytest.approx(4 / 3), 2)
+
+
+def test_the_spectrum_in_bands_is_that_of_the_plain_loop(revealed):
+    frame = sq.FRAMES["harmonic"](dimension=16, size=1024).build()
+    asked = revealed("noise-shaping")
+    x = frame.vectors @ vector.build(asked.choices).vector
+    step = float(vector.build(asked.choices).step)
+    errors, u = [], 0.0
+    for value in x:
+        level = step * (np.clip(np.floor((u + value) / step), -2, 1) + 0.5)
+        errors.append(value - level)
+        u += value - level
+    power = np.abs(np.fft.rfft(errors)[1:]) ** 2 / 1024 / (step**2 / 12)
+    frequency = np.fft.rfftfreq(1024)[1:]
+    for at, told in zip((0.05, 0.15, 0.25, 0.35, 0.45), asked.truth, strict=True):
+        near = power[np.abs(frequency - at) <= 0.05].mean()
+        assert told == pytest.approx(10 * np.log10(near), abs=0.3)  # bands end at the page's bins, not at ours
 
 
 def test_a_claim_that_is_false_is_seen():

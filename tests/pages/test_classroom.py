@@ -67,9 +67,11 @@ def test_a_class_guesses_waits_and_sees_the_answers_beside_the_truth():
     late = visit(**{"class": "calm-walk-10"})
     assert "You did not guess." in told(late) and "Send my guess" not in labels(late)
     press(lecturer, "Next question")
-    again(student).radio(key="_guess noise-shaping").set_value("high")
+    again(student).slider(key="_guess noise-shaping 0").set_value(-10.0)
     press(again(student), "Send my guess")
     assert "1 has guessed so far" in told(student)
+    press(lecturer, "Reveal")
+    assert "the median is off by" in again(lecturer).get("plotly_chart")[0].proto.alt
     press(lecturer, "Close the room")
     assert "class must be a room that is open, got 'calm-walk-10'" in told(again(student))
     assert "This is my guess" in labels(student), "the lessons go on alone"

@@ -48,7 +48,7 @@ def test_first_paint_has_numbers_plots_and_no_run_button(page):
     assert metrics(page) == DEFAULT
     assert float(DEFAULT["Bits per original weight"]) <= 4 and STORED["accuracy_after"] > 0.975
     assert len(figures(page)) == 7
-    assert [button.label for button in page.button] == ["Write ONNX", "Reset", "Undo"]
+    assert [button.label for button in page.button] == ["Refine", "Write ONNX", "Reset", "Undo"]
     assert not page.info  # nothing beats it at no more bits
     assert not page.warning and not page.error
     notes = [one.value for one in page.caption]
