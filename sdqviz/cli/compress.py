@@ -16,7 +16,11 @@ from sdqviz.error import InputError
 from sdqviz.strict_json import spelled, write_json
 
 if TYPE_CHECKING:
+    from sdqviz.compression.block_by_block import Written
     from sdqviz.methods.method import MethodChoice
+    from sdqviz.networks.catalogue.network_choice import NetworkChoice
+    from sdqviz.networks.network import Network
+    from sdqviz.progress import ShouldStop
 
 LARGEST_WHOLE = 1 << 30
 """Bytes of a file of weights above which it stays on disk."""
@@ -91,11 +95,7 @@ def compress(
 
     how = choice_from(METHODS[method], settings or [])
     which = choice_from(network_class(network), [f"seed={network_seed}", *(network_settings or [])])
-    shards = [*(weights or []), *(more or [])]
-    if more and not weights:
-        raise InputError(f"a file of weights must come after --weights, got {more[0]} alone")
-    if shards and (state is not None or data is not None):
-        raise InputError("weights must be given without state and data: weights alone have no forward pass, got both")
+    shards = _shards(weights or [], more or [], alone=state is None and data is None)
     if by_layer and output is None:
         raise InputError("output must be given where layers are written as they are done, got none")
     if _on_disk(shards):
@@ -103,18 +103,10 @@ def compress(
         return
     if output is not None:
         require_writable(output)  # before the work, not after it
-    from sdqviz.compression import compress as engine
-    from sdqviz.networks import own_weights  # only now: the choices above are checked without loading torch
+    from sdqviz.compression import compress as engine  # only now: the choices above are checked without loading torch
 
     with interruptible() as should_stop, Meter() as meter:
-        if shards:
-            loaded = own_weights.read_weights(shards[0])
-        elif state is not None:
-            loaded = own_weights.network(which, state)
-        else:
-            loaded = which.load(progress=meter, should_stop=should_stop)
-        if data is not None:
-            loaded = loaded.with_data(own_weights.read_dataset(data))
+        loaded = _loaded(which, shards, state, data, meter, should_stop)
         inputs = None if loaded.dataset is None and calibration else calibration  # else: its example input, if any
         if by_layer and output is not None:
             from sdqviz.compression.block_by_block import compress_to_file
@@ -123,9 +115,7 @@ def compress(
         else:
             result = engine.compress(loaded, how, inputs, seed, meter, should_stop)
     if by_layer:
-        told = f"{len(written.layers)} layers, {written.reused} of them from before; {written.seconds:.0f} s"
-        typer.echo("\n".join([*(f"{name}: {why}" for name, why in written.left_alone.items()), told]))
-        typer.echo(f"written: {written.path}, {written.bytes:,} bytes")
+        _tell_written(written)
         return
     if output is not None:
         result.save(output)
@@ -135,6 +125,36 @@ def compress(
         typer.echo(report_text(result.report))
         if output is not None:
             typer.echo(f"written: {output}, {output.stat().st_size:,} bytes")
+
+
+def _loaded(
+    which: NetworkChoice, shards: Sequence[Path], state: Path | None, data: Path | None, meter: Meter,
+    should_stop: ShouldStop,
+) -> Network:  # fmt: skip
+    from sdqviz.networks import own_weights
+
+    if shards:
+        found = own_weights.read_weights(shards[0])
+    elif state is not None:
+        found = own_weights.network(which, state)
+    else:
+        found = which.load(progress=meter, should_stop=should_stop)
+    return found if data is None else found.with_data(own_weights.read_dataset(data))
+
+
+def _tell_written(written: Written) -> None:
+    told = f"{len(written.layers)} layers, {written.reused} of them from before; {written.seconds:.0f} s"
+    typer.echo("\n".join([*(f"{name}: {why}" for name, why in written.left_alone.items()), told]))
+    typer.echo(f"written: {written.path}, {written.bytes:,} bytes")
+
+
+def _shards(weights: Sequence[Path], more: Sequence[Path], *, alone: bool) -> list[Path]:
+    """Return the files of weights, which must be all that is given of a network."""
+    if more and not weights:
+        raise InputError(f"a file of weights must come after --weights, got {more[0]} alone")
+    if weights and not alone:
+        raise InputError("weights must be given without state and data: weights alone have no forward pass, got both")
+    return [*weights, *more]
 
 
 def _on_disk(shards: Sequence[Path]) -> bool:

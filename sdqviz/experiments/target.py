@@ -5,11 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from sdqviz.array import Array, Index
 from sdqviz.compression.question import Question, attempt
 from sdqviz.error import InputError
 from sdqviz.experiments.run import Run, fingerprint, question_key
@@ -17,14 +14,8 @@ from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 
-if TYPE_CHECKING:  # a page names what it may search for without loading torch
-    from sdqviz.networks.network import Network
-
 HELD_OUT = 5000
 """Inputs of the calibration pool, beside the calibration inputs, that the search decides on."""
-
-BATCH = 500
-"""Inputs between two looks at whether to stop."""
 
 BITS = tuple(range(1, 9))
 
@@ -326,6 +317,7 @@ class _Bench:
 
     def __init__(self, aim: Aim, should_stop: ShouldStop | None) -> None:
         from sdqviz.explore import what_if
+        from sdqviz.networks.dataset import Dataset
 
         self._aim = aim
         self._network = what_if.network(aim.network, None, should_stop)
@@ -337,10 +329,11 @@ class _Bench:
             raise InputError(
                 f"accuracy must be at most {in_float:.4f}, that of {aim.network.name} in float, got {aim.accuracy:g}"
             )
-        self._held = data.held_out(aim.held_out, aim.seed, aim.calibration)
+        held = data.held_out(aim.held_out, aim.seed, aim.calibration)
+        self._held = Dataset("held out", *held, *held)
         self._weights = fingerprint(aim.network)
         allowed = in_float - aim.accuracy
-        self.needed = _accuracy(self._network, *self._held, should_stop) - allowed
+        self.needed = self._network.with_data(self._held).accuracy(should_stop=should_stop) - allowed
 
     def trial(self, name: str, line: Line, place: int, memory: Memory, should_stop: ShouldStop | None) -> Run:
         """Return the trial of one choice of a line, from the memory or run now."""
@@ -350,16 +343,8 @@ class _Bench:
         known = f"{question_key(asked, self._weights)} {aim.held_out}"
         if known not in memory:
             tried = attempt(asked, self._network, None, should_stop)
-            made = tried.compression
-            accuracy = math.nan if made is None else _accuracy(made.network, *self._held, should_stop)
+            accuracy = math.nan
+            if tried.compression is not None:
+                accuracy = tried.compression.network.with_data(self._held).accuracy(should_stop=should_stop)
             memory[known] = Run.of(tried, self._weights, held_out=accuracy)
         return memory[known]
-
-
-def _accuracy(network: Network, inputs: Array, labels: Index, should_stop: ShouldStop | None) -> float:
-    right = 0
-    for begin in range(0, len(inputs), BATCH):
-        stop_if(should_stop)
-        outputs = network.outputs(inputs[begin : begin + BATCH], should_stop=should_stop)
-        right += int((np.argmax(outputs, axis=1) == labels[begin : begin + BATCH]).sum())
-    return right / len(inputs)

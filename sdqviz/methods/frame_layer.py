@@ -17,7 +17,7 @@ from sdqviz.kernels.threads import spread
 from sdqviz.methods.frame_fields import FrameFields
 from sdqviz.methods.frame_states import a_priori, walk_states
 from sdqviz.methods.frame_vectors import Carrier, chunks, fitted_steps, quantize, walk_through
-from sdqviz.methods.method import CompressedLayer, Task, join_bias, split_bias
+from sdqviz.methods.method import CompressedLayer, Task, layer_vectors, split_bias
 from sdqviz.progress import stop_if
 from sdqviz.sigma_delta.filters import FILTERS
 from sdqviz.storage.bits import Packed, pack_steps, step_up
@@ -35,13 +35,9 @@ class FrameLayer:
     """One layer on its way through the frame."""
 
     def __init__(self, choice: FrameFields, layer: Any, bits: int, size: float | None, task: Task) -> None:
-        from sdqviz.networks.layer import to_vectors
-
         self.choice, self.layer, self.bits, self.task = choice, layer, bits, task
         self.with_bias = choice.biases == "quantized" and layer.bias is not None
-        self.vectors = to_vectors(layer.weight, layer.groups, choice.axis)
-        if self.with_bias:
-            self.vectors = join_bias(self.vectors, layer.bias, layer.groups, choice.axis)
+        self.vectors = layer_vectors(layer, choice.axis, biases=self.with_bias)
         self.largest_norm = float(np.linalg.norm(self.vectors, axis=1).max())
         try:
             self.frame_choice = choice.frame_choice(self.vectors.shape[1], size, bits)

@@ -16,7 +16,7 @@ from sdqviz.frames import FRAMES
 from sdqviz.frames.signs import signed
 from sdqviz.frames.walk import Walk
 from sdqviz.methods.frame_vectors import Carrier, walk_through
-from sdqviz.methods.method import CompressedLayer, join_bias
+from sdqviz.methods.method import CompressedLayer, layer_vectors
 from sdqviz.sigma_delta.duals import DUALS
 from sdqviz.sigma_delta.duals.dual import filtered
 from sdqviz.sigma_delta.filters import FILTERS
@@ -41,13 +41,9 @@ def walk_states(result: CompressedLayer, rows: slice = slice(None)) -> tuple[Wal
     states : ndarray, shape (M, N)
         u_n of each vector; column n is the state after the n-th visit. Of order 0 the rounding errors themselves.
     """
-    from sdqviz.networks.layer import to_vectors
-
     parameters = result.parameters
     walked = carrier_of(parameters, result.stored["levels"].bits)
-    vectors = to_vectors(result.layer.weight, result.layer.groups, parameters["axis"])
-    if parameters["bias"]:
-        vectors = join_bias(vectors, result.layer.bias, result.layer.groups, parameters["axis"])
+    vectors = layer_vectors(result.layer, parameters["axis"], biases=parameters["bias"])
     step = np.broadcast_to(unpack_steps(result.stored["step"]).reshape(-1, 1), (len(vectors), 1))[rows]
     levels = result.stored["levels"].values[rows].astype(float) - result.levels // 2 + 0.5
     residual = walked.frame.analyze(vectors[rows]) - levels * step

@@ -15,7 +15,7 @@ from sdqviz.choice import field, field_of
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.path_following import PathFollowing, decode_layer
 from sdqviz.methods.calibrated.scale import Neurons, ScaleFit, candidates, fitted
-from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, join_bias, split_bias
+from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, layer_vectors, split_bias
 from sdqviz.methods.round_to_nearest import RoundToNearest
 from sdqviz.progress import report, stop_if
 from sdqviz.quantizers import QUANTIZERS
@@ -78,13 +78,9 @@ class MagnitudePruning(MethodChoice):
 
     def compress_layers(self, task: Task) -> Iterator[CompressedLayer]:
         """Prune every layer."""
-        from sdqviz.networks.layer import from_vectors, to_vectors
+        from sdqviz.networks.layer import from_vectors
 
-        rows = []
-        for layer in task.layers:
-            neurons = to_vectors(layer.weight, layer.groups, "rows")
-            with_bias = self.biases == "quantized" and layer.bias is not None
-            rows.append(join_bias(neurons, layer.bias, layer.groups, "rows") if with_bias else neurons)
+        rows = [layer_vectors(layer, "rows", biases=self.biases == "quantized") for layer in task.layers]
         kept = self._kept(rows)
         for number, (layer, neurons, mask) in enumerate(zip(task.layers, rows, kept, strict=True)):
             stop_if(task.should_stop)

@@ -318,6 +318,12 @@ def check_layer_names(field: str, pairs: tuple[tuple[str, float], ...], layers: 
     return dict(pairs)
 
 
+def layer_vectors(layer: Layer, axis: str, *, biases: bool) -> Array:
+    """Return the vectors of a layer, shape (M, d), its biases among them where they are compressed like weights."""
+    vectors = layer.vectors(axis)
+    return join_bias(vectors, layer.bias, layer.groups, axis) if biases else vectors
+
+
 def join_bias(vectors: Array, bias: Array | None, groups: int, axis: str) -> Array:
     """Append the biases to the vectors of a layer: one more column a group, or one more coordinate a row."""
     if bias is None:

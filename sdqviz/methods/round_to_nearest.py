@@ -18,9 +18,9 @@ from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.glance import layer_rows
 from sdqviz.methods.calibrated.path_following import PathFollowing, decode_layer
 from sdqviz.methods.calibrated.scale import AUTO, SHRINKS, Neurons, Scale, ScaleFit, candidates, fitted
-from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, check_layer_names, join_bias, split_bias
+from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, check_layer_names, layer_vectors, split_bias
 from sdqviz.methods.pieces import Cut
-from sdqviz.networks.layer import Layer, from_vectors, to_vectors
+from sdqviz.networks.layer import Layer, from_vectors
 from sdqviz.progress import report, stop_if
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import ALPHABETS, Grid
@@ -114,10 +114,7 @@ class RoundToNearest(MethodChoice):
         return lambda piece: own._rounded(piece, best.bits, None, mapped)
 
     def _neurons(self, layer: Layer) -> Array:
-        neurons = to_vectors(layer.weight, layer.groups, "rows")
-        if self.biases == "quantized" and layer.bias is not None:
-            neurons = join_bias(neurons, layer.bias, layer.groups, "rows")
-        return neurons
+        return layer_vectors(layer, "rows", biases=self.biases == "quantized")
 
     def _rounded(self, layer: Layer, bits: int, rows: Array | None, mapped: bool | None = None) -> CompressedLayer:
         begun = time.perf_counter()

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.networks.batch import arguments
 from sdqviz.networks.random_numbers import global_random_numbers, own_random_numbers
@@ -140,3 +141,11 @@ def _tensors(result: Any, met: set[int]) -> Iterator[Tensor]:
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, or its kind if it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def to_numpy(tensor: Tensor) -> Array:
+    """Return a tensor as an array of its own; half precisions, which have no counterpart everywhere, become float32."""
+    import torch
+
+    wide = tensor.detach().to("cpu")
+    return wide.float().numpy() if wide.dtype in (torch.float16, torch.bfloat16) else wide.numpy().copy()

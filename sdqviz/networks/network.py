@@ -18,7 +18,7 @@ from sdqviz.networks import structure
 from sdqviz.networks.assignment import Exact, assign, assign_tensors, fitting, kept_exactly
 from sdqviz.networks.batch import batch_size, batches
 from sdqviz.networks.dataset import Dataset
-from sdqviz.networks.forward import Forward, first_line
+from sdqviz.networks.forward import Forward, first_line, to_numpy
 from sdqviz.networks.layer import Layer, find_layers, layers_on_demand
 from sdqviz.networks.plainness import not_plain
 from sdqviz.networks.random_numbers import global_random_numbers, own_random_numbers
@@ -250,7 +250,7 @@ class Network:
         parts: list[Array] = []
         for batch in batches(inputs, batch_size(inputs, TEST_BATCH, TEST_VALUES)):
             stop_if(should_stop)
-            parts.append(_to_numpy(self.forward(batch, dtype)))
+            parts.append(to_numpy(self.forward(batch, dtype)))
         return np.concatenate(parts)
 
     def predictions(self, limit: int | None = None, should_stop: ShouldStop | None = None) -> Index:
@@ -390,14 +390,6 @@ class Network:
         if dtype not in ("float32", "float64"):
             raise InputError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
         return self.module if dtype == "float32" else self.module64
-
-
-def _to_numpy(tensor: Tensor) -> Array:
-    import torch
-
-    # half precisions have no counterpart everywhere downstream: widen them
-    wide = tensor.detach().to("cpu")
-    return wide.float().numpy() if wide.dtype in (torch.float16, torch.bfloat16) else wide.numpy().copy()
 
 
 def _bytes(tensor: Tensor) -> bytes:

@@ -102,7 +102,8 @@ class Housekeeper:
                 session.shutdown()
                 self._dirty = True
         self.left = {name: one for name, one in known.items() if not sessions.is_active_session(name)}
-        len(sessions._session_storage._cache)  # asked for its length, it lets go of what has expired
+        storage: Any = sessions._session_storage  # type: ignore[attr-defined]
+        len(storage._cache)  # asked for its length, it lets go of what has expired
 
     def memory(self) -> None:
         """Give back what is free, once a visitor has left; what all shared too, when nobody has been here for long."""
