@@ -45,6 +45,7 @@ HOME: dict[str, set[str]] = {
     "torch": TORCH | {"cli"},
     "torchvision": {"networks"},
     "networkx": set(),
+    "json": {"top", "cli", "lessons"},  # strict_json; what is typed after --set; a guess, which is a word or number
     "dask": {"experiments"},
     "distributed": {"experiments"},
     "joblib": {"experiments", "cli"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import shutil
 import time
@@ -22,6 +21,7 @@ from sdqviz.methods.method import CompressedLayer, LeftAlone, MethodChoice, NewT
 from sdqviz.methods.pieces import joined
 from sdqviz.networks.network import Network
 from sdqviz.progress import Progress, ShouldStop, stop_if
+from sdqviz.strict_json import canonical
 from sdqviz.tensor_file import DTYPES, Outgoing, replacing
 from sdqviz.version import __version__
 
@@ -114,7 +114,7 @@ def compress_to_file(
 
 
 def _open(folder: Path, told: Mapping[str, Any]) -> None:
-    plan, text = folder / PLAN, json.dumps(told, sort_keys=True)
+    plan, text = folder / PLAN, canonical(told)
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

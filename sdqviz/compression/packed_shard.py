@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from sdqviz.methods.method import MethodChoice
 from sdqviz.methods.pieces import StoredLayer
 from sdqviz.networks.own_weights import WEIGHTS_ALONE
 from sdqviz.networks.shards import Shards
+from sdqviz.strict_json import read_json
 from sdqviz.tensor_file import Entry, Outgoing, file_entries, open_tensors, raw, write_file
 from sdqviz.version import __version__
 
@@ -24,6 +24,7 @@ PART, INDEX_NAME = ".layer", "model.sdq.index.json"
 """Ending of a finished layer's file, and the name of what says which packed file holds which layer."""
 
 ROW, BIAS = "row", "bias"
+NEED = "a finished layer must have a row"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ def read_part(path: Path) -> tuple[dict[str, Any], dict[str, Entry], bool] | Non
     """Return a finished layer's row, where its parts lie, and whether its biases are in it; else None."""
     try:
         metadata, entries = file_entries(path)
-        return json.loads(metadata[ROW]), entries, metadata[BIAS] == str(True)
+        return read_json(metadata[ROW], NEED), entries, metadata[BIAS] == str(True)
     except (InputError, KeyError, ValueError):
         return None
 
@@ -82,7 +83,7 @@ def read_part(path: Path) -> tuple[dict[str, Any], dict[str, Entry], bool] | Non
 def decoded_part(path: Path, method: type[MethodChoice]) -> tuple[Array, Array | None]:
     """Return the weight of a finished layer and, where they are in it, its biases."""
     metadata, tensors = open_tensors(path.read_bytes())
-    told = json.loads(metadata[ROW])
+    told = read_json(metadata[ROW], NEED)
     row = checked_row(told, {f"{told['name']}:{key}": stored for key, stored in tensors.items()})
     return method.decode({key: part.unpack() for key, part in row.parts.items()}, row.parameters, row.shape, row.groups)
 

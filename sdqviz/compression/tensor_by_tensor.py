@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sdqviz.compression.inputs import checked_seed
-from sdqviz.compression.packed_shard import INDEX_NAME, PART, Shape, read_part, write_part, write_shard
+from sdqviz.compression.packed_shard import INDEX_NAME, NEED, PART, Shape, read_part, write_part, write_shard
 from sdqviz.error import InputError
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Task
 from sdqviz.methods.pieces import Cut, InPieces, StoredLayer, joined
@@ -22,6 +21,7 @@ from sdqviz.networks.layer import Layer
 from sdqviz.networks.own_weights import layers_of
 from sdqviz.networks.shards import Shards, read_shards
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
+from sdqviz.strict_json import canonical, number, read_json, spelled
 from sdqviz.tensor_file import replacing
 from sdqviz.version import __version__
 
@@ -231,7 +231,7 @@ class _Run:
         }  # fmt: skip
         plan = self.folder / PLAN
         if plan.is_file():
-            if plan.read_text("utf-8") != json.dumps(told, sort_keys=True):
+            if plan.read_text("utf-8") != canonical(told):
                 raise InputError(f"output must be a new folder or one of the same run, got {self.folder} of another")
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise InputError(f"output must be a new folder or one of the same run, got {self.folder} with other files")
@@ -244,7 +244,7 @@ class _Run:
 
     def _write(self, path: Path, value: Any) -> None:
         with replacing(path) as write:
-            write(json.dumps(value, sort_keys=True).encode())
+            write(canonical(spelled(value)).encode())
 
     def part(self, layer: _Found) -> Path:
         """Return where a finished layer waits."""
@@ -274,7 +274,7 @@ class _Run:
         }
         size = sum(self.packed(path).stat().st_size for path in self.shards.files)
         self._write(self.folder / INDEX_NAME, {"metadata": {"total_size": size}, "weight_map": homes})
-        rows = [json.loads(self.row(layer).read_text("utf-8")) for layer in self.layers]
+        rows = [read_json(self.row(layer).read_bytes(), NEED) for layer in self.layers]
         self._write(self.folder / REPORT, {"layers": rows, "bytes": size, "seconds": seconds})
         shutil.rmtree(self.folder / WORK)
         return self._read_report()
@@ -283,8 +283,8 @@ class _Run:
         return {name: home for name, home in self.shards.homes.items() if name not in self.taken}
 
     def _read_report(self) -> Sharded:
-        told = json.loads((self.folder / REPORT).read_text("utf-8"))
-        rows = tuple(LayerRow(**{**row, "shape": tuple(row["shape"])}) for row in told["layers"])
+        told = read_json((self.folder / REPORT).read_bytes(), "a report must be")
+        rows = tuple(_row(one) for one in told["layers"])
         numbers = sum(entry.size for entry in self.shards.entries.values())
         return Sharded(
             self.folder / INDEX_NAME, rows, told["bytes"], 8 * told["bytes"] / numbers, float(told["seconds"])
@@ -358,6 +358,12 @@ class _Run:
             memory=memory,
             seconds=seconds * left,
         )
+
+
+def _row(told: Mapping[str, Any]) -> LayerRow:
+    """Rebuild a row from what a file has of it."""
+    figures = {name: number(told[name]) for name in ("bits_per_weight", "weight_error", "seconds")}
+    return LayerRow(**{**told, "shape": tuple(told["shape"]), **figures})
 
 
 def _layers_of(method: MethodChoice, layer: Layer, seed: int) -> Iterator[CompressedLayer]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
 from sdqviz.error import InputError
-from sdqviz.strict_json import read_json
+from sdqviz.strict_json import read_json, write_json
 from sdqviz.ui import choices as page_choices
 
 ADDRESS, ICON = "two-up", ":material/splitscreen_vertical_add:"
@@ -60,7 +59,7 @@ def query(page: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[s
 
 def write(choices: Mapping[str, Any]) -> str:
     """Return choices as they stand in the link."""
-    return json.dumps({k: v for k, v in choices.items() if v is not None and k != "picture"}, separators=(",", ":"))
+    return write_json({k: v for k, v in choices.items() if v is not None and k != "picture"})
 
 
 def read(letter: str, text: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import json
 import os
 import re
 import signal
@@ -22,6 +21,8 @@ import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from sdqviz.strict_json import read_json, write_json
 
 COOKIE = "sdqviz_worker"
 """Names the process a visitor belongs to; HttpOnly, gone when the browser is closed."""
@@ -85,7 +86,7 @@ class Worker:
             answer = await asyncio.wait_for(reader.read(), 10)
         finally:
             writer.close()
-        told: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+        told: dict[str, Any] = read_json(answer.partition(b"\r\n\r\n")[2], "health must be")
         return told
 
 
@@ -154,7 +155,7 @@ class Front:
         told = await asyncio.gather(*(one.health() for one in self.workers), return_exceptions=True)
         found = [one if isinstance(one, dict) else {"status": "down"} for one in told]
         well = all(one.get("status") == "ok" for one in found)
-        content = json.dumps({"status": "ok" if well else "degraded", "workers": found}).encode()
+        content = write_json({"status": "ok" if well else "degraded", "workers": found}).encode()
         return (
             f"HTTP/1.1 {'200 OK' if well else '503 Service Unavailable'}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(content)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
