@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import re
+
 TERMS: dict[str, str] = {
     "alphabet": "The values a number may be stored as. With b bits there are 2^b of them.",
     "alignment": "Changing a layer's weights so that it does with its new inputs what it did with the old ones.",
@@ -26,10 +29,13 @@ TERMS: dict[str, str] = {
     "order of an alignment": "How many sweeps over the weights an alignment makes.",
     "overload": "The quantizer's input lies beyond its last level by more than half a step; no bound is left.",
     "Pareto front": "The results that no other beats in both size and error.",
+    "path following": "Rounding a layer weight after weight, so that each makes up for the errors of those before it.",
     "PCM": "Rounding each coefficient on its own.",
     "permutation": "The order in which the vectors of a frame are visited.",
     "pruning": "Setting weights to zero, or removing whole channels.",
     "redundancy": "N/d, the number of frame vectors for each dimension.",
+    "residual": "What the weights so far leave over of a layer's output: the difference that later weights can mend.",
+    "rounding": "Taking the nearest level of each number on its own.",
     "ΣΔ": "Rounding with feedback: what a step leaves over is added to the next number before it is rounded.",
     "SPFQ": "Path following with dice: each value is rounded up or down at random, right on average, so that a bound "
     "holds with a stated probability.",
@@ -39,3 +45,30 @@ TERMS: dict[str, str] = {
     "d/N.",
     "variation": "σ(F, p), the length of the tour through all vectors of a frame in the order p.",
 }
+
+
+@functools.cache
+def _patterns() -> dict[str, re.Pattern[str]]:
+    """Return how each word is found in a text: its abbreviation too, its plural too, no matter how it is written."""
+    found = {}
+    for term in TERMS:
+        names = [re.escape(name) for name in re.split(r" \(|\)", term) if name]
+        found[term] = re.compile(rf"(?<!\w)(?:{'|'.join(names)})(?:s|es)?(?!\w)", re.IGNORECASE)
+    return found
+
+
+def used(text: str) -> dict[str, str]:
+    """Return the words of the field that a text uses, with what they mean, in the order of the alphabet.
+
+    Examples
+    --------
+    >>> sorted(used("Frames and their Gram matrix, 2 BOPs"))
+    ['Gram matrix', 'bit operations (BOPs)', 'frame']
+    """
+    found = [term for term, pattern in _patterns().items() if pattern.search(text)]
+    return {term: TERMS[term] for term in sorted(found, key=str.lower)}
+
+
+def lines(terms: dict[str, str]) -> str:
+    """Write words and their meanings as Markdown, a paragraph each."""
+    return "\n\n".join(f"**{term}**: {meaning}" for term, meaning in terms.items())

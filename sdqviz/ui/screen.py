@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from sdqviz.error import InputError
-from sdqviz.explore import preset
+from sdqviz.explore import glossary, preset
 from sdqviz.plots import html_report
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
@@ -233,7 +233,9 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
     st.html(NARROW)
     st.html(captions(Ink(dark=st.context.theme.type == "dark")))
     st.title(title, anchor=False)
-    st.markdown(question)
+    with st.container(horizontal=True, gap="xsmall"):
+        st.markdown(question, width="stretch")
+        words = st.container(width="content")
     notices = st.container()
     side = st.sidebar
     _presets(side.container(), link)
@@ -258,7 +260,18 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
     told = link.notices()
     if told:
         notices.warning("\n".join(f"- {sentence}" for sentence in told) if len(told) > 1 else told[0])
+    _words(words, opened, question)
     _foot(foot, opened, title, question)
+
+
+def _words(box: DeltaGenerator, opened: Page, question: str) -> None:
+    """Put what the words of the page mean behind a sign beside its question."""
+    shown = [question, *(f"{one.title} {one.look}" for one in opened.drawn)]
+    shown += [f"{label} {note}" for label, _, note in st.session_state[HEADLINES]]
+    terms = glossary.used(" ".join(shown))
+    if terms:
+        with box.popover("Words", icon=":material/menu_book:", type="tertiary", help="What the words here mean"):
+            st.markdown(glossary.lines(terms))
 
 
 def _presets(box: DeltaGenerator, link: Link) -> None:

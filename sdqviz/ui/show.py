@@ -11,6 +11,7 @@ import streamlit as st
 
 from sdqviz import asset
 from sdqviz.bounds.statement import Bound
+from sdqviz.explore import glossary
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
@@ -103,9 +104,12 @@ def panel(
     with st.container(gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.markdown(f"**{drawn.title}**", width="stretch")
-            with st.popover("", icon=":material/info:", type="tertiary", help="Formula, numbers and source"):
+            with st.popover("", icon=":material/info:", type="tertiary", help="Formula, numbers, source and words"):
                 for formula in drawn.formulas:
                     explain(formula)
+                terms = glossary.used(f"{drawn.title} {drawn.look}")
+                if terms:
+                    st.caption(glossary.lines(terms))
             data = st.popover(
                 "",
                 icon=":material/table:",

@@ -3,6 +3,8 @@
 import pytest
 from visitor import arrive, charts, control, press, turn
 
+from sdqviz.explore.glossary import TERMS
+
 
 @pytest.fixture
 def at():
@@ -94,3 +96,15 @@ def test_a_bad_paste_in_a_link_falls_to_the_default_with_a_notice(at):
     turn(at, "sigma-delta", input="pasted", pasted="1, two")
     assert not at.exception and not at.error and charts(at)
     assert "'two' as entry 2" in at.warning[0].value and "defaults" in at.warning[0].value
+
+
+@pytest.mark.parametrize("address", ["", "sigma-delta", "frames", "path-following", "bounds"])
+def test_the_words_of_a_page_are_explained_from_the_one_list(at, address):
+    if address:
+        turn(at, address)
+    (words,) = [text.value for text in at.markdown if text.value.startswith("**") and "**: " in text.value
+                and text.value.split("**")[1] in TERMS]  # fmt: skip
+    for line in words.split("\n\n"):
+        term, _, meaning = line.removeprefix("**").partition("**: ")
+        assert TERMS[term] == meaning
+    assert "**bound**" in words or "**rounding**" in words
