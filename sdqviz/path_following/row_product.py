@@ -82,7 +82,8 @@ class RowProduct:
     Raises
     ------
     InputError
-        If the levels have too many bits for that, rows are too long for bytes, or the processor has no such shuffle.
+        If levels are beyond their bits or have too many for that, rows are too long for bytes, or the processor has
+        no such shuffle.
 
     Notes
     -----
@@ -101,6 +102,9 @@ class RowProduct:
             raise InputError(f"bits must be at most {MOST_PLANES} to be taken one by one, got {rows.bits}")
         if arithmetic == "shuffle" and not available():
             raise InputError("arithmetic must be 'popcount' or 'int8' on a processor without AVX2, got 'shuffle'")
+        most, bound = int(rows.levels.max(initial=0)), 2**rows.bits
+        if most >= bound:
+            raise InputError(f"levels of {rows.bits} bit{'s' * (rows.bits > 1)} must be below {bound}, got {most}")
         self.frame, self.bits, self.arithmetic = rows.frame, rows.bits, arithmetic
         self.live = None if rows.live.all() else np.flatnonzero(rows.live)
         self.inputs, self.outputs = len(rows.live), len(rows.levels)
@@ -124,6 +128,8 @@ class RowProduct:
         """Return Ex of the live part of every input, shape (n, inputs) → (n, N)."""
         if inputs.ndim != 2 or inputs.shape[1] != self.inputs:
             raise InputError(f"inputs must have shape (n, {self.inputs}), got {inputs.shape}")
+        if not np.isfinite(inputs).all():
+            raise InputError("inputs must be finite, got NaN or infinite ones")
         return self.frame.analyze(inputs if self.live is None else inputs[:, self.live])
 
     def rounded(self, coordinates: Array) -> tuple[Array, Array, Array]:
