@@ -14,7 +14,16 @@ from sdqviz.bounds.network import Dense, Residual, Stage
 from sdqviz.bounds.path import hoeffding_euclidean
 from sdqviz.bounds.statement import Bound, not_applicable, tightest
 from sdqviz.compression.measurement import Measurement
-from sdqviz.compression.walked import FAILURE, not_random, path_layer, recorded, thresholds, told, walked_bounds
+from sdqviz.compression.walked import (
+    FAILURE,
+    epsilon,
+    not_random,
+    path_layer,
+    recorded,
+    thresholds,
+    told,
+    walked_bounds,
+)
 from sdqviz.error import InputError
 from sdqviz.methods.method import CompressedLayer, join_bias
 from sdqviz.networks.layer import to_vectors
@@ -25,6 +34,12 @@ MATRIX_ERROR = "‖W−Q‖₂"
 PATH_ERROR = "max ‖Xw−X̃q‖₂"
 OUTPUT_ERROR = "‖X̃(W−Q)ᵀ‖_F/√m"
 TITLE = "Through all layers"
+
+SINGLE = 2.0**-23
+"""Distance of neighbouring float32 numbers, relative."""
+
+ROUNDING = 64
+"""By how many times the distance of neighbouring floats a layer's outputs may be off, roughly."""
 
 
 def layer_error(item: CompressedLayer) -> float:
@@ -207,7 +222,7 @@ def output_bounds(network: Network, layers: Sequence[CompressedLayer], measureme
         return (network_bound.network_bound(stages(network.structure, layers), measurement.input_norms),)
     norms = {name: found.largest_input for name, found in measurement.layers.items()}
     samples = len(measurement.output_errors)
-    found = walked_bounds(network.structure, layers, norms, samples)
+    found = walked_bounds(network.structure, layers, norms, samples, ROUNDING * epsilon(network.module))
     if isinstance(found, str):
         return (not_applicable("network", TITLE, found, text="full-network"),)
     return tuple(dataclasses.replace(one, note=f"{one.note} {told(one, layers, samples)}".strip()) for one in found)
@@ -236,7 +251,7 @@ def _refusal(network: Network, layers: Sequence[CompressedLayer], measurement: M
     walked = [item for item in layers if item.path is not None]
     if walked and len(walked) < len(layers):
         return "some layers follow their paths and others do not"
-    if walked and not network.single_or_double:
+    if walked and epsilon(network.module) > SINGLE:
         return "the module computes in half precision, whose rounding the walks' theorems leave out"
     if walked:
         return ""

@@ -287,8 +287,10 @@ def _rebuilt(file: PackedFile, network: Network | None, without: Mapping[str, Ar
     weights, biases = file.decode(without)
     biases |= {name: bias for name, bias in without.items() if bias is not None}
     stored = {row.name for row in file.rows}
+    state = state_tensors(base.module)
+    held = {id(state[name]) for name in file.kept if name in state}  # one that layers share is kept under one name
     for layer in base.layers:
-        known = layer.name in biases or f"{layer.name}.bias" in file.kept
+        known = layer.name in biases or id(state.get(f"{layer.name}.bias")) in held
         if layer.name in stored and layer.bias is not None and not known:
             raise InputError(f"{file.name} must hold the biases of layer {layer.name}, got none")
     kept = {name: stored.array() for name, stored in file.kept.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from sdqviz.methods.method import CompressedLayer, PathRecord
 from sdqviz.networks.structure import DenseNode, Structure
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import QuantizerChoice
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FAILURE = 0.05
 """Probability with which what is said after path following may fail, over the random numbers."""
@@ -78,7 +82,11 @@ def path_layer(item: CompressedLayer, norms: Array, limit: float, alignment: flo
 
 
 def walked_bounds(
-    structure: Structure, layers: Sequence[CompressedLayer], largest_inputs: Mapping[str, float], samples: int
+    structure: Structure,
+    layers: Sequence[CompressedLayer],
+    largest_inputs: Mapping[str, float],
+    samples: int,
+    unit: float = 0.0,
 ) -> tuple[Bound, ...] | str:
     """Bound max_x‖f(x) − f_Q(x)‖ over the calibration inputs, for all walks of a network together.
 
@@ -92,6 +100,8 @@ def walked_bounds(
         max_t‖X_t‖₂ of the inputs of each layer in the original network.
     samples : int
         How many inputs the error was measured on.
+    unit : float
+        How far rounding in the module's own precision may move a layer's outputs, as a share of them.
 
     Returns
     -------
@@ -100,8 +110,8 @@ def walked_bounds(
 
     Notes
     -----
-    The walks looked at activations in the module's own precision: the statement is one up to that rounding, and none is
-    made of layers in half precision, whose rounding is as large as a step.
+    The walks looked at activations in the module's own precision: the statement is one up to that rounding, no bound
+    below it is said to hold, and none is made of layers in half precision, whose rounding is as large as a step.
     """
     by_name = {item.layer.name: item for item in layers}
     names = structure.layer_names
@@ -138,6 +148,8 @@ def walked_bounds(
             path.scaling,
             lipschitz,
             thresholds(path),
+            item.layer.norm,
+            unit * float(path.target_norms.max(initial=0.0)),
         )
 
     nodes: list[WalkedNode] = []
@@ -147,6 +159,13 @@ def walked_bounds(
         else:
             nodes.append(WalkedBlock(walked(node.inner, 1.0), walked(node.outer, 1.0)))
     return joint_bounds(nodes, FAILURE)
+
+
+def epsilon(module: nn.Module) -> float:
+    """Return the largest distance of 1 to the next number among the types of a module's parameters."""
+    import torch
+
+    return max(torch.finfo(one.dtype).eps for one in module.parameters() if one.is_floating_point())
 
 
 def told(bound: Bound, layers: Sequence[CompressedLayer], samples: int) -> str:

@@ -69,7 +69,8 @@ class PathRecord:
     patches : float
         Share of a convolution's positions that were looked at.
     target_norms, errors, alignment_errors : ndarray, shape (out,)
-        ‖Xw‖, ‖Xw − X̃q‖ and ‖û‖ = ‖Xw − X̃w̃‖ of each neuron.
+        ‖Xw‖, ‖Xw − X̃q‖ and ‖û‖ = ‖Xw − X̃w̃‖ of each neuron; where weights stay real numbers, what storing them as
+        float32 may add to the error is part of the last.
     aligned_range : ndarray, shape (out,)
         ‖w̃‖_∞ of each neuron.
     quantizer : dict

@@ -158,7 +158,10 @@ def own_tensor(value: Any, device: torch.device | None = None, dtype: torch.dtyp
     import torch
 
     if isinstance(value, np.ndarray | np.generic):
-        tensor = torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("="), order="C"))
+        kind = value.dtype.newbyteorder("=")
+        if kind.kind == "f" and kind.itemsize > 8:  # longer than anything torch has
+            kind = np.dtype(np.float64)
+        tensor = torch.from_numpy(np.array(value, dtype=kind, order="C"))
     else:
         tensor = torch.as_tensor(value).detach()
     wanted = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype

@@ -51,7 +51,8 @@ class Forward:
         dtype : torch.dtype, optional
             Precision of the pass; the module's own by default.
         """
-        return main_tensor(self.raw(module, inputs, dtype), self.output)
+        found = main_tensor(self.raw(module, inputs, dtype), self.output)
+        return found.to_dense() if found.is_sparse or found.is_sparse_csr else found
 
     def raw(self, module: nn.Module, inputs: Any, dtype: torch.dtype | None = None) -> Any:
         """Pass one batch through, and return all that the module returns."""

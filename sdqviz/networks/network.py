@@ -185,13 +185,6 @@ class Network:
         return "float64"
 
     @functools.cached_property
-    def single_or_double(self) -> bool:
-        """Whether all its numbers are floats of 32 or 64 bits."""
-        import torch
-
-        return {one.dtype for one in self.module.parameters()} <= {torch.float32, torch.float64}
-
-    @functools.cached_property
     def module64(self) -> nn.Module:
         """The module in double precision, for measurements.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sdqviz.error import InputError
+from sdqviz.networks.forward import first_line
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -161,7 +163,7 @@ class Recorder:
                     keep(name, function(*args[:11], identity, None, *args[13:], **named)[0], result[0])
                 return result
 
-        with torch.no_grad(), Watch():
+        with torch.no_grad(), accepting(), Watch():
             return forward(self.module)
 
     def _silent_name(self, weight: Any) -> str | None:
@@ -188,6 +190,23 @@ class Recorder:
         entered = self._entered[name].pop()
         kept = output.detach().clone() if self._outputs and isinstance(output, torch.Tensor) else None
         self._calls[name].append(Call(entered, kept))
+
+
+@contextlib.contextmanager
+def accepting() -> Iterator[None]:
+    """Tell in a sentence what a network's own code raises about the data that pass through it.
+
+    Raises
+    ------
+    InputError
+        In place of whatever else is raised, but for want of memory.
+    """
+    try:
+        yield
+    except (InputError, _ReachedError, MemoryError):
+        raise
+    except Exception as error:  # whatever a forward raises is about the inputs we were given
+        raise InputError(f"calibration inputs must be accepted by the network, got {first_line(error)}") from error
 
 
 class _ReachedError(Exception):

@@ -65,7 +65,7 @@ def read_state(source: Path | bytes, name: str = "") -> dict[str, Tensor]:
         zipfile.BadZipFile,
     ) as error:  # fmt: skip
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{need}, which cannot be read: {first}") from None
+        raise InputError(f"{need}, which cannot be read: {first.split('. ')[0]}") from None
     for key in ("state_dict", "model"):
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]

@@ -81,6 +81,8 @@ def _check_parameters(path: str, part: nn.Module) -> None:
         name = f"{path}.{key}" if path else key
         if isinstance(parameter, nn.UninitializedParameter):
             raise InputError(f"module must have its weights, got {name} of a lazy layer: pass data through it first")
+        if parameter.is_meta:
+            raise InputError(f"module must have its weights, got {name} on the meta device: load them first")
         if parameter.numel() == 0:
             raise InputError(
                 f"module must have no weight without entries, got {name} of shape {tuple(parameter.shape)}"

@@ -120,3 +120,12 @@ def test_naive_walks_exceed_the_bounds_no_more_often_than_stated():
         exceeded += error > np.array(values)
         tightest = max(tightest, error / max(values[1], 1e-300))
     assert (exceeded <= failure * runs).all() and tightest > 0.1
+
+
+def test_a_bound_below_the_rounding_of_the_forward_pass_is_not_said_to_hold():
+    rng = np.random.default_rng(2)
+    tiny = layer("a", 4, rng, widths=np.full(4, 1e-12), alignment=np.zeros(4), norm=3.0, rounding=1e-6)
+    after = layer("b", 2, rng, widths=np.full(2, 1e-9), alignment=np.zeros(2), norm=2.0, rounding=1e-6, lipschitz=1.5)
+    for one in joint_bounds([tiny, after], 0.05):
+        assert not one.holds and "rounding in the forward pass may do, about 4.5e-06" in one.because
+    assert all(one.holds for one in joint_bounds([tiny, dataclasses.replace(after, widths=np.full(2, 0.1))], 0.05))

@@ -106,6 +106,9 @@ def test_pruning_pays_for_a_threshold_solved_with_the_same_numbers():
     path = item.path
     t = math.log(6 * 2**31 / 0.1)
     expected = path.error_limit.max() / 2 * path.input_norms.max() * math.sqrt(50 + 2 * math.sqrt(50 * t) + 2 * t)
+    stored = np.abs(item.weight) @ path.input_norms[0] * 2.0**-23  # as float32, which takes part in the error
+    np.testing.assert_allclose(path.alignment_errors, stored, rtol=1e-12)
+    expected += stored.max()
     found = path_layer_bound(item, 0.1)
     assert found.value == pytest.approx(expected, rel=1e-12)
     assert found.holds and found.probability == 0.9 and "whatever the threshold c" in found.because

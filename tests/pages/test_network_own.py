@@ -165,3 +165,24 @@ def test_downloads_are_made_on_demand_and_say_why_not():
     labels = [one.proto.label for one in page.get("download_button")]
     assert any(label.startswith("Packed network") for label in labels)
     assert any(label.startswith("Weights, safetensors") for label in labels)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 59])
+def test_few_images_work_or_say_why_not(count):
+    page = visit(network="mnist-fnn", network_seed=2, data="your file", method="round-to-nearest")
+    images, labels = mnist().test(count)
+    out = io.BytesIO()
+    np.savez(out, images=images, labels=labels)
+    upload(page, "few.npz", out.getvalue())
+    if count == 1:
+        assert "images must hold at least 2 images, one to calibrate and one to test, got 1" in told(page)
+        return
+    assert not page.error and metrics(page)["Accuracy after"].endswith(" %")
+    assert f"{-(-count // 5)} " in told(page) or count < 10
+    for method in ("frame", "gpfq"):
+        page.selectbox(key="method").set_value(method).run()
+        assert not page.exception and not page.error
+        for button in page.button:
+            if button.label.startswith("Run"):
+                button.click().run()
+        assert not page.exception and not page.error

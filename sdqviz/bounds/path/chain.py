@@ -12,7 +12,7 @@ from sdqviz.array import Array
 from sdqviz.bounds.path.layer import spread
 from sdqviz.bounds.path.layer_error import euclidean_size
 from sdqviz.bounds.path.statement import ProbabilisticBound, check_failure, check_scaling, probabilistic_bound
-from sdqviz.bounds.statement import Hypothesis, number_tex, together
+from sdqviz.bounds.statement import Hypothesis, condition, number_tex, together
 from sdqviz.error import InputError
 
 EVENTS = 2
@@ -45,6 +45,10 @@ class WalkedLayer:
         L of the activation, which works entry by entry; 1 where none follows.
     thresholds : int
         How many walks the statement must cover, because a threshold was solved for with the same random numbers.
+    norm : float
+        ‖W‖₂.
+    rounding : float
+        What rounding in the arithmetic of the forward pass may do to the layer's outputs, roughly.
     """
 
     name: str
@@ -57,6 +61,8 @@ class WalkedLayer:
     scaling: float = 1.0
     lipschitz: float = 1.0
     thresholds: int = 1
+    norm: float = 0.0
+    rounding: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what is no layer."""
@@ -141,6 +147,21 @@ def trail(nodes: Sequence[WalkedNode], failure: float, *, measured: bool) -> lis
     return found
 
 
+def resolution(nodes: Sequence[WalkedNode]) -> float:
+    """Return what rounding of all layers' outputs may come to at the output: smaller bounds say nothing there."""
+
+    def after(layer: WalkedLayer, before: float) -> float:
+        return layer.lipschitz * (layer.norm * before + layer.rounding)
+
+    now = 0.0
+    for node in nodes:
+        if isinstance(node, WalkedLayer):
+            now = after(node, now)
+        else:
+            now += after(node.outer, after(node.inner, now))
+    return now
+
+
 def joint_bounds(nodes: Sequence[WalkedNode], failure: float) -> tuple[ProbabilisticBound, ProbabilisticBound]:
     """Bound max_x‖f(x) − f_Q(x)‖ over the samples x that the walks saw: from original norms, and from norms seen.
 
@@ -160,6 +181,7 @@ def joint_bounds(nodes: Sequence[WalkedNode], failure: float) -> tuple[Probabili
     checked = tuple(together(one.name, f"layer {one.name}", one.hypotheses) for one in layers)
     failing = tuple(one for one in checked if not one.met)
     hypotheses = failing or (_all_met(layers),)
+    finest = resolution(nodes)
     rows = (
         r"e\le L\Bigl(\|\omega\|_2\tfrac C{\sqrt{2C-1}}\sqrt{\tfrac12\log\tfrac{4\Lambda mn}\gamma}"
         r"\cdot\rho+\|\hat U\|_F\Bigr)"
@@ -181,7 +203,7 @@ def joint_bounds(nodes: Sequence[WalkedNode], failure: float) -> tuple[Probabili
                 f"path-joint-{slug}",
                 f"Through all {len(layers)} walks at once, {title}, probability {1 - failure:.4g}",
                 reached[-1].rows,
-                hypotheses,
+                (*hypotheses, _resolved(reached[-1].rows, finest)),
                 1 - failure,
                 reference="proved in our docs: full-network",
                 text="full-network",
@@ -191,6 +213,17 @@ def joint_bounds(nodes: Sequence[WalkedNode], failure: float) -> tuple[Probabili
         )
     first, second = found
     return first, second
+
+
+def _resolved(value: float, finest: float) -> Hypothesis:
+    """Require a bound that is above what the walks, which looked at rounded activations, could see at all."""
+    return condition(
+        "rounding",
+        "the bound is above the rounding of the forward pass",
+        value >= finest,
+        f"the bound {value:.3g} is below what rounding in the forward pass may do, about {finest:.3g}",
+        f"the bound is above the rounding of the forward pass, about {finest:.2g}",
+    )
 
 
 def _all_met(layers: Sequence[WalkedLayer]) -> Hypothesis:

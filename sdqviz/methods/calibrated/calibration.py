@@ -360,15 +360,10 @@ def _batches(inputs: Any, network: Network) -> list[Any]:
     empty = inputs.ndim == 0 or len(inputs) == 0 if isinstance(inputs, np.ndarray | torch.Tensor) else inputs == []
     if empty:
         raise InputError("calibration must hold at least one sample, got none")
-    few = first(inputs, 1)
+    few = first(inputs, 2)  # of one alone a normalisation over the batch could say nothing
     recorder = Recorder(network.module, network.layer_names, outputs=False)
-    try:
-        recording = recorder.run(functools.partial(network.passes.raw, inputs=few))
-    except InputError:
-        raise
-    except Exception as error:  # whatever a forward raises here is about the inputs we were given
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"calibration inputs must be accepted by the network, got {first_line}") from error
+    recording = recorder.run(functools.partial(network.passes.raw, inputs=few))
     taken = sum(call.entered.nbytes for calls in recording.calls.values() for call in calls)
-    data = list(batches(inputs, min(batch_size(inputs), max(1, ACTIVATION_BYTES // max(taken, 1)))))
+    most = ACTIVATION_BYTES * (common_length(parts(few)) or 1) // max(taken, 1)
+    data = list(batches(inputs, min(batch_size(inputs), max(1, most))))
     return data

@@ -26,6 +26,9 @@ from sdqviz.storage.bits import Packed
 TRIED = 16
 """Alphabets are tried on one in so many neurons, and on so many at least."""
 
+FLOAT32 = float(np.finfo(np.float32).eps)
+"""How far a number's float32 may be from it, as a share: twice that, since it is applied to the rounded number."""
+
 RIDERS = 2048
 """Neurons, with one copy for each multiple of their steps, that are walked together when a scale is searched."""
 
@@ -198,13 +201,17 @@ class LayerWork:
             group.errors_of(self.plan, walk) if operator.rounds else group.errors(neurons[group.part].T.copy())
             for group, walk in zip(groups, walks, strict=True)
         ]
+        norms = np.sqrt(np.stack([group.gram.squares for group in groups]))
+        # what stays a real number is stored as a float32: that moves the walk's end no further than this
+        moved = [FLOAT32 * np.abs(neurons[group.part]) @ one for group, one in zip(groups, norms, strict=True)]
+        aligned = np.sqrt(np.concatenate([group.errors(group.start.aligned) for group in groups]))
         return PathRecord(
-            input_norms=np.sqrt(np.stack([group.gram.squares for group in groups])),
+            input_norms=norms,
             samples=groups[0].gram.samples,
             patches=self.patches,
             target_norms=np.sqrt(np.concatenate([group.gram.target for group in groups])),
             errors=np.sqrt(np.concatenate(errors)),
-            alignment_errors=np.sqrt(np.concatenate([group.errors(group.start.aligned) for group in groups])),
+            alignment_errors=aligned if operator.rounds else aligned + np.concatenate(moved),
             aligned_range=np.concatenate([np.abs(group.start.aligned).max(axis=0, initial=0.0) for group in groups]),
             quantizer=operator.to_dict(),
             error_limit=operator.error_limit(grid),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sdqviz.methods.calibrated.waiting import Waiting
 from sdqviz.networks.batch import arguments
 from sdqviz.networks.forward import Forward
-from sdqviz.networks.recorder import Recorder
+from sdqviz.networks.recorder import Recorder, accepting
 from sdqviz.networks.tracing import Trace
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class Traced:
 
         module = self._modules[which]
         values = dict(values)
-        with torch.no_grad():
+        with torch.no_grad(), accepting():
             for node in self._nodes[begin:end]:
                 if node.op == "placeholder":
                     continue
