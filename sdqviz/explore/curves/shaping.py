@@ -32,6 +32,10 @@ from sdqviz.sigma_delta.taps import Taps
 
 BETA = "β-expansion, as many bits"
 ORDER_0_BOUND = "bound of order 0 at the same δ"
+FITTED = "the same with δ fitted to the error: its bound lapses"
+
+SHARES = np.geomspace(0.2, 0.9, 8)
+"""Steps that are tried, as shares of the one that keeps every state in its band."""
 
 
 @SUBJECTS.register
@@ -68,7 +72,7 @@ class ShapedVector(OverFrame):
     def estimated_seconds(self) -> float:
         """Return roughly the time of the duals, five QR decompositions of N × d, and of the walks."""
         duals = 1e-9 * self.size * self.dimension**2 * (HIGHEST_ORDER + 1)
-        return 0.02 + duals + 4e-7 * self.size * self.draws + order_seconds(self.permutation, self.size, self.dimension)
+        return 0.02 + duals + 4e-6 * self.size * self.draws + order_seconds(self.permutation, self.size, self.dimension)
 
     def measure(self, seed: int, should_stop: ShouldStop | None = None) -> Point:
         """Quantize ``draws`` vectors with every order that so many levels bear."""
@@ -94,6 +98,8 @@ class ShapedVector(OverFrame):
         dual = DUALS[self.dual]().build(walked.frame, taps, walked.order)
         steps = largest / taps.reach(self.bits)
         quantized, states = self._walk(walked, coefficients, steps, taps, dual)
+        tries = [self._walk(walked, coefficients, share * steps, taps, dual)[0] for share in SHARES]
+        beside[FITTED] = np.min([np.linalg.norm(vectors - one, axis=1) for one in (quantized, *tries)], axis=0)
         shaping = Shaping(self.order, walked.frame.size, dual.error_norm(taps), DUALS[self.dual].title)
         stable = np.abs(states).max(axis=1) <= steps / 2 * (1 + 1e-9)
         if afforded >= 1:

@@ -8,6 +8,7 @@ import math
 from sdqviz.explore.bounds.words import axis_name, exponent, short, shown_beside, signed, slope_text, verdict
 from sdqviz.explore.curves.curve import Curve
 from sdqviz.explore.curves.point import A_POSTERIORI
+from sdqviz.explore.curves.shaping import FITTED
 from sdqviz.explore.curves.walk import EQUAL_BITS, NATURAL_ORDER, RANDOM_ORDER, ROUNDING
 from sdqviz.explore.wording import number, percent
 from sdqviz.plots import theme
@@ -22,6 +23,7 @@ BESIDE = {
     "GPFQ (nearest level)": ("GPFQ", theme.METHODS["gpfq"]),
     RANDOM_ORDER: ("ΣΔ, random order", OTHER_ORDER),
     NATURAL_ORDER: ("ΣΔ, as written", OTHER_ORDER),
+    FITTED: ("δ fitted, no bound", dataclasses.replace(theme.ERROR, symbol="x-open", dash="dot")),
     EQUAL_BITS: ("rounding, equal bits", dataclasses.replace(theme.ROUNDING, symbol="diamond-open", dash="dash")),
 }
 """Names on a plot, and looks, of what stands beside."""

@@ -7,7 +7,7 @@ import sdqviz as sq
 from sdqviz.error import InputError
 from sdqviz.explore.curves.curve import Sweep
 from sdqviz.explore.curves.line import Fit, medians
-from sdqviz.explore.curves.shaping import BETA, ORDER_0_BOUND, ShapedVector
+from sdqviz.explore.curves.shaping import BETA, FITTED, ORDER_0_BOUND, ShapedVector
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])
@@ -30,6 +30,7 @@ def test_a_point_is_what_the_public_calls_give(order, dual):
         np.testing.assert_allclose(built.error_norm(taps) * np.sqrt(60) * step / 2, bound, rtol=1e-9)
     assert point.promises[0].holds.all() and (point.measured <= point.promises[0].values).all()
     assert {f"order {k}" for k in range(5) if k != order} <= set(point.beside)
+    assert (point.beside[FITTED] <= point.measured * (1 + 1e-12)).all()
     assert (point.beside[BETA] < point.measured).all()  # exponential in the bits
 
 
@@ -41,6 +42,16 @@ def test_order_1_proves_more_than_order_0_from_three_times_the_dimension_on():
     assert np.median(above.promises[0].values / above.beside[ORDER_0_BOUND]) < 1
     assert [mark.value for mark in ShapedVector(dimension=32).marks("size")] == [96]
     assert ShapedVector(permutation="random").marks("size") == ShapedVector().marks("bits") == ()
+
+
+def test_a_step_below_the_stable_one_errs_less_with_few_levels_and_its_bound_lapses():
+    few = ShapedVector(order=0, bits=1, dimension=256, size=256, frame="half-frequency", draws=20).measure(0)
+    assert np.median(few.beside[FITTED]) < 0.8 * np.median(few.measured)
+    vectors = np.random.default_rng([0, 21, 256]).standard_normal((20, 256))
+    y = sq.FRAMES["half-frequency"](dimension=256, size=256).build(0).analyze(vectors[0] / np.linalg.norm(vectors[0]))
+    steps = np.abs(y).max() * np.concatenate([np.geomspace(0.2, 0.9, 8), [1.0]])  # an orthonormal basis: errors are y's
+    least = min(np.linalg.norm(np.where(y >= 0, step, -step) / 2 - y) for step in steps)
+    np.testing.assert_allclose(few.beside[FITTED][0], least, rtol=1e-9)
 
 
 def test_orders_have_their_slopes():
