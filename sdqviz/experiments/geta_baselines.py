@@ -257,7 +257,7 @@ def _train(
     progress: Progress | None,
     should_stop: ShouldStop | None,
 ) -> None:
-    """Train in place, on one thread; quantizers learn their ranges and exponents, and keep their bits."""
+    """Train in place, on one thread; quantizers learn their ranges, and keep their bits."""
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -269,7 +269,7 @@ def _train(
         "adam": lambda p: torch.optim.Adam(p, method.rate),
         "adamw": lambda p: torch.optim.AdamW(p, method.rate, weight_decay=method.decay),
     }
-    learned = [number for one, _ in fixed for number in (one.reach, one.exponent)]
+    learned = [one.reach for one, _ in fixed]
     other = {id(number) for one, _ in fixed for number in one.parameters()}
     ordinary = {"params": [one for one in module.parameters() if id(one) not in other], "weight": method.rate}
     own = {"params": learned, "weight": method.quantizer_rate, "weight_decay": 0.0}
@@ -290,6 +290,8 @@ def _train(
             inputs, labels = batches.of(step)
             module.zero_grad()
             torch.autograd.backward(torch.nn.functional.cross_entropy(main_tensor(module(inputs)), labels))
+            for one, _ in fixed:
+                one.tie_step()
             optimizer.step()
             for one, bits in fixed:
                 one.keep_positive()

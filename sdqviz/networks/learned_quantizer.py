@@ -140,6 +140,12 @@ class LearnedQuantizer(nn.Module):
         with torch.no_grad():
             self.step.copy_(step_of(self.reach, self.exponent, bits))
 
+    def tie_step(self) -> None:
+        """Add to the gradient of q_m what d passes on while it follows q_m with fixed bits: ∂d/∂q_m = t·d/q_m."""
+        with torch.no_grad():
+            if self.step.grad is not None and self.reach.grad is not None:
+                self.reach.grad += self.step.grad * self.exponent * self.step / self.reach
+
     def keep_positive(self) -> None:
         """Keep q_m and t above zero after a plain step."""
         with torch.no_grad():

@@ -90,10 +90,11 @@ def shipped(name):
 
 def test_recording_holds_report_and_baselines(tmp_path):
     choice = sq.NETWORKS["mnist-fnn"](seed=0)
+    method = GETA(**SHORT, bits_high=10, projection_periods=4, quantizer_rate=1e-2)
     seen: list[Recording] = []
     progress: list[float] = []
     finished = geta_figures.run(
-        choice, GETA(**SHORT), 0, lambda done, total, _: progress.append(done / total), None, tmp_path / "state",
+        choice, method, 0, lambda done, total, _: progress.append(done / total), None, tmp_path / "state",
         seen.append, beside=True,
     )  # fmt: skip
     recording = finished.recording

@@ -164,3 +164,27 @@ def test_plain_layers_come_back_with_the_quantized_weight():
     assert {type(part) for part in module.parts} == {nn.Conv2d, nn.ReLU, nn.Conv1d, nn.Flatten, nn.Linear}
     assert torch.equal(module(inputs), expected)
     assert not [name for name, _ in module.named_parameters() if "weight_quantizer" in name]
+
+
+def test_step_that_follows_the_range_passes_its_slope_on():
+    draw = torch.Generator().manual_seed(0)
+    values, slopes = torch.randn(2, 50, generator=draw, dtype=torch.float64)
+    quantizer = LearnedQuantizer(1.2, 4, 1.1).double()
+    (slopes * quantizer(values)).sum().backward()
+    reach = quantizer.reach.detach().clone().requires_grad_(True)
+    step = reach ** quantizer.exponent.detach() / 7  # 2^(4−1) − 1 steps to the end of the range
+    torch.testing.assert_close(step.detach(), quantizer.step.detach())
+    (quantizer.step.grad * step).backward()
+    expected = quantizer.reach.grad + reach.grad
+    quantizer.tie_step()
+    torch.testing.assert_close(quantizer.reach.grad, expected)
+    assert abs(reach.grad) > 1e-3
+
+
+def test_plain_steps_that_pass_zero_are_taken_back():
+    quantizer = LearnedQuantizer(1.0, 4)
+    with torch.no_grad():
+        quantizer.reach.fill_(-0.5)
+        quantizer.exponent.fill_(-0.5)
+    quantizer.keep_positive()
+    assert quantizer.reach.item() > 0 and quantizer.exponent.item() > 0

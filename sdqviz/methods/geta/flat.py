@@ -67,22 +67,21 @@ class FlatParameters:
     @property
     def steps(self) -> Tensor:
         """All d, shape (Q,), a view."""
-        return self._learned(0)
+        return self.learned(self.values)[0]
 
     @property
     def reaches(self) -> Tensor:
         """All q_m, shape (Q,), a view."""
-        return self._learned(1)
+        return self.learned(self.values)[1]
 
     @property
     def exponents(self) -> Tensor:
         """All t, shape (Q,), a view."""
-        return self._learned(2)
+        return self.learned(self.values)[2]
 
-    def _learned(self, row: int) -> Tensor:
-        count = len(self.quantizers)
-        begin = self.ordinary + row * count
-        return self.values[begin : begin + count]
+    def learned(self, vector: Tensor) -> Tensor:
+        """Return the entries of d, q_m and t of a vector like ``values``, shape (3, Q), a view."""
+        return vector[self.ordinary :].view(3, len(self.quantizers))
 
     def weight_quantizer(self, parameter: str) -> int:
         """Return the index of the quantizer attached to a parameter; -1 if there is none."""

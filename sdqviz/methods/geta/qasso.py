@@ -205,6 +205,8 @@ class Qasso:
             self._mark(period)
         share = self.plan.rate_share(self.taken)
         rate = self.choice.rate * share
+        if stage == COOL_DOWN and self.frozen is not None:
+            self._tie_steps()
         direction = self._direction()
         flat, active = self.flat, self._active
         before = flat.values.index_select(0, active.entries) if active is not None else None
@@ -238,6 +240,13 @@ class Qasso:
             ordinary = self.flat.ordinary
             direction[:ordinary].add_(self.flat.values[:ordinary], alpha=choice.decay)
         return direction.index_fill_(0, self._gone, 0.0)
+
+    def _tie_steps(self) -> None:
+        """With its bits fixed, d = q_m^t/(2^(b−1) − 1) follows q_m and t: their slopes take on what d's passes on."""
+        flat = self.flat
+        of_step, of_reach, of_exponent = flat.learned(flat.gradients)
+        of_reach.addcmul_(of_step, flat.steps * flat.exponents / flat.reaches)
+        of_exponent.addcmul_(of_step, flat.steps * flat.reaches.log())
 
     def _keep_positive(self) -> None:
         """Keep q_m and t above zero, and d above what float32 can resolve: a plain step may pass zero."""

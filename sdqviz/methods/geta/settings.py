@@ -30,7 +30,7 @@ class Settings(MethodChoice):
     )
     bits_low: int = field(3, label="Fewest bits b_l", help="No quantizer ends with fewer bits.", minimum=2, maximum=16)
     bits_high: int = field(
-        10, label="Most bits b_u", help="Bits at the start; no quantizer ends with more.", minimum=2, maximum=16
+        8, label="Most bits b_u", help="Bits at the start; no quantizer ends with more.", minimum=2, maximum=16
     )
     bit_reduction: int = field(
         1,
@@ -47,23 +47,23 @@ class Settings(MethodChoice):
         1e-3, label="Learning rate α", help="Of weights, biases and normalisations.", minimum=1e-7, maximum=10.0
     )
     quantizer_rate: float = field(
-        1e-2, label="Rate of quantizers", help="Learning rate of d, q_m and t.", minimum=0.0, maximum=1.0
+        1e-3, label="Rate of quantizers", help="Learning rate of d, q_m and t.", minimum=0.0, maximum=1.0
     )
-    batch: int = field(64, label="Batch", help="Inputs per step.", minimum=1, maximum=4096)
+    batch: int = field(32, label="Batch", help="Inputs per step.", minimum=1, maximum=4096)
     warm_up_steps: int = field(
         50, label="Warm-up steps", help="Plain steps before anything is limited.", minimum=0, maximum=1_000_000
     )
     projection_steps: int = field(
-        240, label="Projection steps", help="Steps in which bits are pushed down.", minimum=1, maximum=1_000_000
+        150, label="Projection steps", help="Steps in which bits are pushed down.", minimum=1, maximum=1_000_000
     )
     joint_steps: int = field(
-        400, label="Joint steps", help="Steps in which units are forgotten.", minimum=1, maximum=1_000_000
+        300, label="Joint steps", help="Steps in which units are forgotten.", minimum=1, maximum=1_000_000
     )
     cool_down_steps: int = field(
-        1100, label="Cool-down steps", help="Steps after bits and units are fixed.", minimum=0, maximum=1_000_000
+        900, label="Cool-down steps", help="Steps after bits and units are fixed.", minimum=0, maximum=1_000_000
     )
     projection_periods: int = field(
-        4, label="Projection periods B", help="Reductions of the upper limit of bits.", minimum=1, maximum=1000
+        3, label="Projection periods B", help="Reductions of the upper limit of bits.", minimum=1, maximum=1000
     )
     pruning_periods: int = field(
         4, label="Pruning periods P", help="In how many portions the units are marked.", minimum=1, maximum=1000
@@ -72,7 +72,7 @@ class Settings(MethodChoice):
         True, label="Quantize activations", help="Also what enters each layer is quantized, with its own bits."
     )
     activation_bits_low: int | None = field(
-        3,
+        None,
         label="Fewest bits of activations",
         help="Another lower limit for activations; none takes that of the weights.",
         minimum=2,

@@ -315,6 +315,33 @@ def test_joint_step_is_the_one_of_the_text(safeguard):
                 assert getattr(module, name).weight_quantizer.step.item() == pytest.approx(value, rel=1e-6)
 
 
+def test_with_bits_fixed_the_step_passes_its_slope_on_to_range_and_exponent():
+    choice = GETA(
+        optimizer="sgd", momentum=0.0, rate=0.05, quantizer_rate=0.01, bits_low=3, bits_high=8, warm_up_steps=0,
+        projection_steps=1, projection_periods=1, joint_steps=1, pruning_periods=1, cool_down_steps=4,
+    )  # fmt: skip
+    module, flat, _, optimizer = prepared(choice)
+    for step in range(2):
+        backward(module, flat, step)
+        optimizer.step()
+    for step in range(2, 5):
+        backward(module, flat, step)
+        rate = 0.01 * choice.plan.rate_share(step)
+        expected = []
+        for path, bits in zip(flat.quantizers, optimizer.frozen.tolist(), strict=True):
+            one = module.get_submodule(path)
+            reach, exponent = (x.detach().clone().requires_grad_(True) for x in (one.reach, one.exponent))
+            (one.step.grad * reach**exponent / (2 ** (bits - 1) - 1)).backward()
+            expected.append(
+                (
+                    one.reach.item() - rate * (one.reach.grad + reach.grad).item(),
+                    one.exponent.item() - rate * (one.exponent.grad + exponent.grad).item(),
+                )
+            )
+        optimizer.step()
+        torch.testing.assert_close(torch.stack([flat.reaches, flat.exponents], 1).tolist(), [list(e) for e in expected])
+
+
 def test_projection_clamps_only_the_step():
     choice = GETA(
         optimizer="sgd", momentum=0.0, rate=1e-7, quantizer_rate=0.0, bits_low=4, bits_high=10, bit_reduction=3,

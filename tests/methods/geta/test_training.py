@@ -278,4 +278,4 @@ def test_what_if_answers_with_rounding_beside_and_refuses_the_ladder():
     assert report.relative_bops < 0.1 and report.parameters < report.original_parameters
     with pytest.raises(sq.InputError, match="channels cut out"):
         what_if.ladder(answer)
-    assert not answer.bound.holds
+    assert not any(bound.holds for bound in answer.bounds)
