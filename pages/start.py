@@ -53,5 +53,6 @@ with screen.page(
     )
     st.subheader("Results", anchor=False)
     show.texts("results")
+    show.panel(ways.scale(page.ink), page)
     st.subheader("Good to know", anchor=False)
     show.texts("guide")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,7 @@ from sdqviz.strict_json import spelled, write_json
 
 if TYPE_CHECKING:
     from sdqviz.compression.block_by_block import Written
-    from sdqviz.methods.method import MethodChoice
+    from sdqviz.methods.method import MethodChoice, Spread
     from sdqviz.networks.catalogue.network_choice import NetworkChoice
     from sdqviz.networks.network import Network
     from sdqviz.progress import ShouldStop
@@ -88,6 +89,10 @@ def compress(
             help="Write each layer to --output as it is done, without a report; after a kill it goes on from there.",
         ),
     ] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Scheduler of a running Dask cluster whose workers walk the neurons."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a table.")] = False,
 ) -> None:
     """Compress a trained network, or weights of one's own, and print what that did to it."""
@@ -98,6 +103,8 @@ def compress(
     shards = _shards(weights or [], more or [], alone=state is None and data is None)
     if by_layer and output is None:
         raise InputError("output must be given where layers are written as they are done, got none")
+    if dask is not None and (by_layer or shards):
+        raise InputError("dask must be given for a network that is compressed in memory, got one on disk")
     if _on_disk(shards):
         _tensor_by_tensor(shards, how, output, seed, as_json)
         return
@@ -113,7 +120,8 @@ def compress(
 
             written = compress_to_file(loaded, how, output, inputs, seed, meter, should_stop)
         else:
-            result = engine.compress(loaded, how, inputs, seed, meter, should_stop)
+            with _cluster(dask, should_stop) as spread:
+                result = engine.compress(loaded, how, inputs, seed, meter, should_stop, spread)
     if by_layer:
         _tell_written(written)
         return
@@ -155,6 +163,19 @@ def _shards(weights: Sequence[Path], more: Sequence[Path], *, alone: bool) -> li
     if weights and not alone:
         raise InputError("weights must be given without state and data: weights alone have no forward pass, got both")
     return [*weights, *more]
+
+
+@contextlib.contextmanager
+def _cluster(address: str | None, should_stop: ShouldStop) -> Iterator[Spread | None]:
+    """Give the cluster at an address, and say afterwards how many bytes were moved; None without an address."""
+    if address is None:
+        yield None
+        return
+    from sdqviz.experiments.cluster import Cluster
+
+    with Cluster(address, should_stop) as cluster:
+        yield cluster
+        typer.echo(str(cluster), err=True)
 
 
 def _on_disk(shards: Sequence[Path]) -> bool:

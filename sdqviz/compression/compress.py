@@ -17,7 +17,8 @@ from sdqviz.compression.measurement import LayerMeasurement, Measurement, measur
 from sdqviz.compression.packed_file import load
 from sdqviz.compression.packing import kept_tensors, state_bytes, to_bytes
 from sdqviz.compression.reduction import reduced
-from sdqviz.methods.method import CompressedLayer, LeftAlone, MethodChoice, NewTensors, Reduction, Task
+from sdqviz.error import InputError
+from sdqviz.methods.method import CompressedLayer, LeftAlone, MethodChoice, NewTensors, Reduction, Spread, Task
 from sdqviz.networks import cost
 from sdqviz.networks.network import NO_CLASS, Network
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
@@ -81,6 +82,7 @@ def compress(
     seed: int = 0,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
+    spread: Spread | None = None,
 ) -> Compression:
     """Compress every dense and convolutional layer of a network and measure what that did.
 
@@ -101,6 +103,8 @@ def compress(
         ``progress(done, total, message)``.
     should_stop : callable, optional
         Polled between small pieces of work; returning True raises `Stopped` and changes nothing.
+    spread : Spread, optional
+        What walks blocks of neurons elsewhere, such as `sdqviz.experiments.cluster.Cluster`; levels stay the same.
 
     Returns
     -------
@@ -115,10 +119,12 @@ def compress(
         If ``should_stop`` asked for it.
     """
     seed = checked_seed(seed)
+    if spread is not None and not method.spreads:
+        raise InputError(f"method must walk over a layer's inputs to be spread, got {method.name}")
     inputs = calibration_inputs(network, calibration, seed)
     if network.dataset is not None:
         network.accuracy(should_stop=should_stop)  # what cannot be tested is refused before the work, not after it
-    task = Task(network.layers, seed, _scaled(progress, 0.7), should_stop, network, inputs)
+    task = Task(network.layers, seed, _scaled(progress, 0.7), should_stop, network, inputs, spread=spread)
     return assemble(network, method, method.compress_layers(task), inputs, seed, progress, should_stop)
 
 

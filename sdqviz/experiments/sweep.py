@@ -262,7 +262,7 @@ def _on_cluster(jobs: Sequence[Job], address: str, finish: Finish, should_stop: 
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
     flying: dict[Any, Job] = {}
     try:
-        _require_same_engine(client.run(engine, on_error="return"))
+        require_same_engine(client.run(engine, on_error="return"))
         ticket = time.time_ns()  # a sweep that does the same runs must not share its futures
         for job in jobs:
             future = client.submit(_cluster_work, job, key=f"sdqviz-{job.key}-{ticket}", pure=False)
@@ -280,7 +280,8 @@ def _on_cluster(jobs: Sequence[Job], address: str, finish: Finish, should_stop: 
         client.close()
 
 
-def _require_same_engine(found: Mapping[str, Any]) -> None:
+def require_same_engine(found: Mapping[str, Any]) -> None:
+    """Refuse workers of another version; ``found`` is what each says of itself."""
     for worker, version in found.items():
         if version != engine():
             raise InputError(f"workers must have sdqviz {engine()} as the sweep has, got {version} on {worker}")

@@ -26,6 +26,30 @@ if TYPE_CHECKING:  # layers live above torch; naming their type must not load it
     from sdqviz.pruning.removal import Cut
 
 
+class Whole(Protocol):
+    """What all parts of some work share, told apart from what is each part's own."""
+
+    def same(self, other: Any, /) -> bool:
+        """Whether this is what another one is, so that it need not be sent again."""
+
+    def without(self, part: Any, /) -> Any:
+        """Return a part without what is shared, to be sent."""
+
+    def with_own(self, part: Any, /) -> Any:
+        """Return a part with what is shared, to be worked on."""
+
+
+class Spread(Protocol):
+    """Does the work of many parts of a layer at once, elsewhere."""
+
+    @property
+    def blocks(self) -> int:
+        """Into how many parts a layer is best divided."""
+
+    def map(self, shared: Whole, parts: Sequence[tuple[Any, Callable[[Any], Any]]]) -> list[Any]:
+        """Do each part's work on it, put together with what all share; results in order."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
     """One run: the layers to compress, in the order of the network.
@@ -45,6 +69,8 @@ class Task:
     finished : mapping of str to callable
         Layers that an earlier run has compressed, and what gives their weights and, where these were compressed, their
         biases; methods that go layer by layer take them as they are and hand them over no more.
+    spread : Spread or None
+        What walks blocks of neurons elsewhere; None walks them here.
     """
 
     layers: tuple[Layer, ...]
@@ -54,6 +80,7 @@ class Task:
     network: Network | None = None
     inputs: Any = None
     finished: Mapping[str, Callable[[], tuple[Array, Array | None]]] = dataclasses.field(default_factory=dict)
+    spread: Spread | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -271,6 +298,11 @@ class MethodChoice(Choice):
     @property
     def stochastic(self) -> bool:
         """Whether levels are drawn at random, so that another seed gives other weights."""
+        return False
+
+    @property
+    def spreads(self) -> bool:
+        """Whether the work of a layer can be spread over processes, block of neurons by block."""
         return False
 
     @property

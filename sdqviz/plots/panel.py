@@ -46,10 +46,10 @@ class Panel:
 
     def csv(self) -> bytes:
         """Return the full data as CSV, UTF-8, with a header line; shorter columns end in empty fields."""
-        columns = {name: np.asarray(values) for name, values in self.table().items()}
+        columns = {name: np.asarray(values).tolist() for name, values in self.table().items()}
         out = io.StringIO()
         writer = csv.writer(out)
         writer.writerow(columns)
         for row in range(max((len(c) for c in columns.values()), default=0)):
-            writer.writerow([c[row].item() if row < len(c) else "" for c in columns.values()])
+            writer.writerow([c[row] if row < len(c) else "" for c in columns.values()])
         return out.getvalue().encode()

@@ -9,6 +9,7 @@ import streamlit as st
 from sdqviz.explore import preset, start
 from sdqviz.plots import thumbnail
 from sdqviz.plots.panel import Panel
+from sdqviz.plots.scale import draw_scale
 from sdqviz.plots.start import draw_before_after
 from sdqviz.plots.theme import Ink
 from sdqviz.ui import link
@@ -46,6 +47,12 @@ def neuron(name: str, ink: Ink) -> Panel:
     """Return the panel of a stored neuron; it is drawn once for everybody."""
     one = preset.of_page("")[name]
     return draw_before_after(one.choices, one.result, ink)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def scale(ink: Ink) -> Panel:
+    """Return the panel of the cost model; it is drawn once for everybody."""
+    return draw_scale(ink)
 
 
 def tiles(pages: Mapping[str, st.Page], ink: Ink) -> None:

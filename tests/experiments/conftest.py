@@ -1,6 +1,10 @@
 """What the tests of sweeps share: plans, a sweep that is done once, and how worker processes are watched."""
 
 import contextlib
+import os
+import socket
+import subprocess
+import sys
 import time
 import types
 
@@ -77,3 +81,46 @@ def small(tmp_path_factory):
     folder, told = tmp_path_factory.mktemp("sweep"), []
     result = do(folder, jobs=2, progress=lambda *at: told.append(at))
     return types.SimpleNamespace(folder=folder, result=result, told=told)
+
+
+class Cluster:
+    """A Dask scheduler and its workers, each a process of its own on this computer."""
+
+    def __init__(self, folder, wait_for):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.address, self.folder = f"tcp://127.0.0.1:{port}", folder
+        self.processes = [self._start("scheduler", "--port", str(port), "--no-show")]
+        wait_for(lambda: self._answers(port))
+        self.workers = []
+
+    def _answers(self, port):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        return False
+
+    def _start(self, *arguments):
+        here = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
+        log = (self.folder / "log.txt").open("ab")
+        environment = {**os.environ, **sweep.ONE_THREAD}
+        command = [sys.executable, "-m", "dask", *arguments, *here]
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=self.folder)
+        log.close()
+        return process
+
+    def add_worker(self, *options):
+        place = ["--local-directory", str(self.folder)]
+        self.workers.append(self._start("worker", self.address, "--nthreads", "1", "--no-nanny", *place, *options))
+
+    def close(self):
+        for process in [*self.workers, *self.processes]:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path, sweeping):
+    made = Cluster(tmp_path, sweeping.wait_for)
+    yield made
+    made.close()

@@ -1,11 +1,6 @@
 """Sweeps on a Dask cluster: the same rows as on one computer, and none lost with a worker."""
 
-import contextlib
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 
 import psutil
@@ -14,49 +9,6 @@ import pytest
 import sdqviz as sq
 from sdqviz.error import InputError, Stopped
 from sdqviz.experiments import sweep
-
-
-class Cluster:
-    """A Dask scheduler and its workers, each a process of its own on this computer."""
-
-    def __init__(self, folder, wait_for):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.address, self.folder = f"tcp://127.0.0.1:{port}", folder
-        self.processes = [self._start("scheduler", "--port", str(port), "--no-show")]
-        wait_for(lambda: self._answers(port))
-        self.workers = []
-
-    def _answers(self, port):
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-        return False
-
-    def _start(self, *arguments):
-        here = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
-        log = (self.folder / "log.txt").open("ab")
-        environment = {**os.environ, **sweep.ONE_THREAD}
-        command = [sys.executable, "-m", "dask", *arguments, *here]
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=self.folder)
-        log.close()
-        return process
-
-    def add_worker(self, *options):
-        place = ["--local-directory", str(self.folder)]
-        self.workers.append(self._start("worker", self.address, "--nthreads", "1", "--no-nanny", *place, *options))
-
-    def close(self):
-        for process in [*self.workers, *self.processes]:
-            process.kill()
-            process.wait()
-
-
-@pytest.fixture
-def cluster(tmp_path, sweeping):
-    made = Cluster(tmp_path, sweeping.wait_for)
-    yield made
-    made.close()
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,9 @@ from sdqviz.error import InputError
 from sdqviz.methods.calibrated.group_work import GroupWork
 from sdqviz.methods.calibrated.plan import Plan
 from sdqviz.methods.calibrated.scale import Neurons, Scale, ScaleFit, candidates, fitted
+from sdqviz.methods.calibrated.spread import Shared, Tried, Walked, divided, joined
 from sdqviz.methods.calibrated.threshold import solve_threshold
-from sdqviz.methods.method import CompressedLayer, PathRecord, split_bias
+from sdqviz.methods.method import CompressedLayer, PathRecord, Spread, split_bias
 from sdqviz.networks.layer import Layer, from_vectors
 from sdqviz.path_following.walk import Walk
 from sdqviz.progress import ShouldStop, stop_if
@@ -55,6 +57,8 @@ class LayerWork:
         Share of a convolution's positions that were looked at.
     should_stop : callable or None
         Polled between pieces of work.
+    spread : Spread or None
+        What walks blocks of neurons elsewhere.
     """
 
     plan: Plan
@@ -65,6 +69,7 @@ class LayerWork:
     groups: Sequence[GroupWork]
     patches: float
     should_stop: ShouldStop | None
+    spread: Spread | None = None
 
     def compressed(self, begun: float) -> CompressedLayer:
         """Walk, and return the layer as it is stored; ``begun`` is when its work began."""
@@ -121,10 +126,26 @@ class LayerWork:
         return self.biases == biases and self.layer.bias is not None
 
     def _walks(self, grid: Grid, operator: QuantizerChoice) -> list[Walk]:
-        return [
-            group.walk(self.plan, operator, grid.part(group.part), group.keys, self.should_stop)
-            for group in self.groups
-        ]
+        found = []
+        for group in self.groups:
+            own, neurons = grid.part(group.part), group.weights.shape[1]
+            if self.spread is None:
+                found.append(group.walk(self.plan, operator, own, group.keys, self.should_stop))
+                continue
+            blocks = divided(neurons, self.spread.blocks)
+            done = self._mapped(
+                self.spread, group, blocks, [Walked(self.plan, operator, own.part(block)) for block in blocks]
+            )
+            found.append(joined(done))
+        return found
+
+    def _mapped(
+        self, spread: Spread, group: GroupWork, blocks: Sequence[slice], work: Sequence[Walked | Tried]
+    ) -> list[Any]:  # fmt: skip
+        """Do the work of blocks of a group's neurons elsewhere."""
+        every = np.arange(group.weights.shape[1])
+        parts = [(group.some(every[block]), own) for block, own in zip(blocks, work, strict=True)]
+        return spread.map(Shared.of(group), parts)
 
     def _scale(self) -> Scale:
         """Return the alphabet and the steps, as they will be stored."""
@@ -162,17 +183,16 @@ class LayerWork:
 
     def _trial(self, scale: Scale, group: GroupWork, factors: Array) -> Array:
         """Walk with all multiples of a group's steps, which ride together as further neurons; errors (factors, M)."""
-        count = group.weights.shape[1]
+        count, together = group.weights.shape[1], max(1, RIDERS // len(factors))
+        size = together if self.spread is None else min(together, divided(count, self.spread.blocks)[0].stop)
+        blocks = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+        work = [Tried(self.plan, scale.some(block), factors) for block in blocks]
+        if self.spread is not None:
+            return np.concatenate(self._mapped(self.spread, group, blocks, work), axis=1)
         errors = np.empty((len(factors), count))
-        together = max(1, RIDERS // len(factors))
-        operator = self.plan.operator(0.0)
-        for start in range(0, count, together):
+        for block, own in zip(blocks, work, strict=True):
             stop_if(self.should_stop)
-            neurons = np.arange(start, min(start + together, count))
-            riders = group.some(np.tile(neurons, len(factors)))
-            tried = scale.some(np.tile(neurons, len(factors))).times(np.repeat(factors, len(neurons)))
-            walk = riders.walk(self.plan, operator, tried.grid(self.plan.endless), riders.trial_keys, self.should_stop)
-            errors[:, neurons] = riders.errors_of(self.plan, walk).reshape(len(factors), -1)
+            errors[:, block] = own.of(group, np.arange(block.start, block.stop), self.should_stop)
         return errors
 
     def _threshold(self, grid: Grid) -> float:

@@ -154,6 +154,11 @@ class PathFollowing(MethodChoice):
         """Whether the operator draws random numbers."""
         return self.plan().operator(0.0).random
 
+    @property
+    def spreads(self) -> bool:
+        """Always: a walk depends on no other neuron."""
+        return True
+
     def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
         """Return roughly how long calibrating and walking take; fitting the scale costs about another walk."""
         walks = 2 if self.fit == "search" else 1
@@ -183,7 +188,7 @@ class PathFollowing(MethodChoice):
         walker = walk if calibration.device.type == "cpu" else on_device
         groups = group_works(plan, self.biases, layer, found.groups, task, walker)
         fit = ScaleFit(self.scale, self.fit, self.percentile, self.stretch, int(self.step_bits))
-        work = LayerWork(plan, fit, bits, self.biases, layer, groups, found.ratio, task.should_stop)
+        work = LayerWork(plan, fit, bits, self.biases, layer, groups, found.ratio, task.should_stop, task.spread)
         item = work.compressed(begun)
         if not self.largest_errors or item.path is None:
             return item

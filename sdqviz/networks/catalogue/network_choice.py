@@ -16,7 +16,7 @@ from sdqviz.networks.training import Recipe
 from sdqviz.progress import Progress, ShouldStop
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from sdqviz.networks.network import Network
 
@@ -70,7 +70,7 @@ class NetworkChoice(Choice):
 
         with torch.device("meta"):  # no weights are drawn here, hence no global generator is advanced
             module = self.layout()
-        module.to_empty(device="cpu")
+        _give_memory(module)
         _initialise(module, self.seed)
         return module
 
@@ -201,6 +201,24 @@ def data_folder() -> Path:
     """Return where data sets that are not shipped are looked for: ``SDQVIZ_DATA`` if set, else the cache folder."""
     own = os.environ.get(DATA_FOLDER)
     return Path(own) if own else training.cache_folder()
+
+
+def _give_memory(module: nn.Module) -> None:
+    """Do what ``to_empty`` does, which goes by way of torch's compiler: to import that takes two seconds."""
+    import torch
+    from torch import nn
+
+    made: dict[int, Tensor] = {}  # shared tensors stay shared
+    for part in module.modules():
+        for store in (part._parameters, part._buffers):
+            for key, tensor in store.items():
+                if tensor is None:
+                    continue
+                if id(tensor) not in made:
+                    empty = torch.empty(tuple(tensor.shape), dtype=tensor.dtype)
+                    parameter = isinstance(tensor, nn.Parameter)
+                    made[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if parameter else empty
+                store[key] = made[id(tensor)]  # type: ignore[assignment]
 
 
 def _initialise(module: nn.Module, seed: int) -> None:

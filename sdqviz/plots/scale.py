@@ -1,0 +1,73 @@
+"""Draws how long a decoder of 7 or 70 billion weights takes on more and more machines, by the cost model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sdqviz.experiments.cost_model import SEVEN, SEVENTY, Cost, Machine, decoder_cost
+from sdqviz.explore.formula import Formula
+from sdqviz.explore.wording import number
+from sdqviz.plots import theme
+from sdqviz.plots.panel import Panel
+from sdqviz.plots.theme import Ink
+
+MACHINES = (1, 2, 4, 8, 16, 32, 64)
+
+PARTS = ("forward passes, sums, disk: one machine", "walks: shared", "network")
+
+
+def parts(cost: Cost, machine: Machine, machines: int) -> tuple[float, float, float]:
+    """Return the hours of what one machine does, of the walks that all share, and of the network."""
+    walks = cost.walks / machine.walks / machines
+    alone = cost.forward / machine.forward + cost.products / machine.products
+    alone += (cost.read + cost.written) / machine.disk
+    network = cost.seconds(machine, machines) - alone - walks
+    return alone / 3600, walks / 3600, max(network, 0.0) / 3600
+
+
+def draw_scale(ink: Ink, machine: Machine | None = None) -> Panel:
+    """Draw predicted hours against the number of machines, both axes logarithmic."""
+    machine = Machine() if machine is None else machine
+    figure = theme.figure(ink, height=380, x="machines", y="hours, predicted")
+    columns: dict[str, list[float | str]] = {"weights": [], "machines": [], **{part: [] for part in PARTS}, "all": []}
+    told = []
+    for decoder, dash in ((SEVEN, "solid"), (SEVENTY, "dash")):
+        cost = decoder_cost(decoder)
+        hours = [cost.seconds(machine, count) / 3600 for count in MACHINES]
+        figure.add_scatter(
+            x=list(MACHINES), y=hours, mode="lines+markers", name=f"{decoder.name} weights",
+            line={"dash": dash, "color": ink.text}, hovertemplate="%{x} machines: %{y:.3g} h<extra></extra>",
+        )  # fmt: skip
+        for count, total in zip(MACHINES, hours, strict=True):
+            columns["weights"].append(decoder.name)
+            columns["machines"].append(count)
+            for part, value in zip(PARTS, parts(cost, machine, count), strict=True):
+                columns[part].append(value)
+            columns["all"].append(total)
+        best = MACHINES[int(np.argmin(hours))]
+        told.append(f"{decoder.name}: {number(hours[0])} h on one machine, {number(min(hours))} h on {best}")
+    ticks = {"tickvals": list(MACHINES), "ticktext": [str(count) for count in MACHINES]}
+    figure.update_layout(xaxis={"type": "log", **ticks}, yaxis={"type": "log"})
+    return Panel(
+        name="scale",
+        title="Larger than one machine: hours by the cost model",
+        look="Walks are shared by the machines; forward passes and sums are not, so the curves flatten, and rise again "
+        "where sending H to every machine takes longer than it saves.",
+        alt=f"Predicted hours of GPTQ at 4 bits with 262,144 tokens. {'; '.join(told)}.",
+        figure=figure,
+        formulas=[
+            Formula(
+                r"t(k)=t_1+\frac{1}{k}\,\frac{9.5\,N^2M}{r_w}+\frac{(k-1)\,b+8\cdot 7\,NM}{r_n}",
+                [
+                    ("k", "machines", f"1 to {MACHINES[-1]}"),
+                    ("N, M", "inputs and outputs of a layer, summed over all layers", ""),
+                    ("t_1", "seconds of what one machine does", ""),
+                    ("b", "bytes of H and its companions, 24N²", ""),
+                    ("r_w", "operations of walks a second", number(machine.walks)),
+                    ("r_n", "bytes the network carries a second", number(machine.network)),
+                ],
+                "A prediction, checked on sizes that fit here; nothing of this size was run.",
+            )
+        ],
+        table=lambda: {name: np.array(values, object) for name, values in columns.items()},
+    )

@@ -1,0 +1,25 @@
+"""The curve of the cost model: its numbers are the model's, its parts add up, its formula is drawn."""
+
+import csv
+import io
+
+import pytest
+
+from sdqviz.experiments.cost_model import SEVEN, Machine, decoder_cost
+from sdqviz.plots.html_report import formula_text
+from sdqviz.plots.scale import MACHINES, PARTS, draw_scale
+from sdqviz.plots.theme import Ink
+
+
+def test_hours_are_those_of_the_model_and_their_parts_add_up():
+    machine = Machine(network=1e8)
+    panel = draw_scale(Ink(), machine)
+    rows = list(csv.DictReader(io.StringIO(panel.csv().decode())))
+    assert len(rows) == 2 * len(MACHINES)
+    for row in rows:
+        assert sum(float(row[part]) for part in PARTS) == pytest.approx(float(row["all"]))
+    hours = [float(row["all"]) for row in rows if row["weights"] == "7 B"]
+    assert hours == pytest.approx([decoder_cost(SEVEN).seconds(machine, count) / 3600 for count in MACHINES])
+    assert f"{hours[0]:.0f}" in panel.alt
+    for formula in panel.formulas:
+        assert formula_text(formula.latex).startswith("<math")
