@@ -36,7 +36,7 @@ print(json.dumps({"bare": bare, "peak": peak(), "seconds": time.monotonic() - be
 METHODS = [
     {"name": "round-to-nearest", "bits": 4},
     {"name": "round-to-nearest", "bits": 4, "alphabet": "midtread", "scale": "per-64"},
-    {"name": "frame", "bits": 2, "redundancy": 1.0, "step_rule": "range-column", "signs": True},
+    {"name": "frame", "bits": 2, "redundancy": 1.0, "step_rule": "range-column", "axis": "rows"},
 ]
 
 
