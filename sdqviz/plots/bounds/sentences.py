@@ -8,10 +8,11 @@ import math
 from sdqviz.explore.bounds.words import axis_name, exponent, short, shown_beside, signed, slope_text, verdict
 from sdqviz.explore.curves.curve import Curve
 from sdqviz.explore.curves.point import A_POSTERIORI
-from sdqviz.explore.curves.shaping import FITTED
+from sdqviz.explore.curves.shaping import BETA, FITTED, ORDER_0_BOUND
 from sdqviz.explore.curves.walk import EQUAL_BITS, NATURAL_ORDER, RANDOM_ORDER, ROUNDING
 from sdqviz.explore.wording import number, percent
 from sdqviz.plots import theme
+from sdqviz.plots.sigma_delta.orders import LOOKS
 
 OTHER_ORDER = dataclasses.replace(theme.COMPRESSED, symbol="square-open", dash="dot")
 
@@ -23,7 +24,10 @@ BESIDE = {
     "GPFQ (nearest level)": ("GPFQ", theme.METHODS["gpfq"]),
     RANDOM_ORDER: ("ΣΔ, random order", OTHER_ORDER),
     NATURAL_ORDER: ("ΣΔ, as written", OTHER_ORDER),
-    FITTED: ("δ fitted, no bound", dataclasses.replace(theme.ERROR, symbol="x-open", dash="dot")),
+    **{f"order {order}": (f"order {order}", look) for order, look in enumerate(LOOKS)},
+    BETA: ("β-expansion", theme.METHODS["unified"]),
+    ORDER_0_BOUND: ("order 0's bound", theme.SECOND_BOUND),
+    FITTED: ("δ fitted", dataclasses.replace(theme.ERROR, symbol="x-open", dash="dot")),
     EQUAL_BITS: ("rounding, equal bits", dataclasses.replace(theme.ROUNDING, symbol="diamond-open", dash="dash")),
 }
 """Names on a plot, and looks, of what stands beside."""
