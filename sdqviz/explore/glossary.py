@@ -34,7 +34,8 @@ TERMS: dict[str, str] = {
     "permutation": "The order in which the vectors of a frame are visited.",
     "pruning": "Setting weights to zero, or removing whole channels.",
     "redundancy": "N/d, the number of frame vectors for each dimension.",
-    "residual": "What the weights so far leave over of a layer's output: the difference that later weights can mend.",
+    "residual": "What is left over: of a layer's output what later weights can still mend, of a tight frame how far "
+    "from tight it is.",
     "rounding": "Taking the nearest level of each number on its own.",
     "ΣΔ": "Rounding with feedback: what a step leaves over is added to the next number before it is rounded.",
     "SPFQ": "Path following with dice: each value is rounded up or down at random, right on average, so that a bound "

@@ -91,6 +91,17 @@ def _steps(page: str) -> list[dict[str, Any]]:
     return found
 
 
+def restore(page: str, own: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Run a page that has just been opened again where its controls did not take up its own earlier choices.
+
+    With the browser's Back from another page the server is told defaults for controls that both pages have.
+    """
+    lost = {key: own[key] for key, value in values.items() if key in own and own[key] != value}
+    if lost:
+        st.session_state[f"_put {page}"] = lost
+        st.rerun()
+
+
 def move(page: str, values: Mapping[str, Any], sentence: str) -> bool:
     """Run the page again with other values, and tell why; say False if that has been tried too often in a row."""
     count = f"_moved {page}"

@@ -256,6 +256,8 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
         page_choices.has_worked(address, opened.computed)
     else:
         groups["how much"].error(str(opened.refused))
+    if link.new and not link.incoming:
+        page_choices.restore(address, page_choices.choices(address), link.values)
     page_choices.remember(address, link.values)
     told = link.notices()
     if told:

@@ -1,0 +1,61 @@
+"""Choices in a real browser: one Back one choice, kept while one is elsewhere, and stale content is dimmed."""
+
+import pytest
+
+PLOT = ".js-plotly-plot .main-svg"
+SIZE = 'input[aria-label="Frame size N, exactly"]'
+
+
+def settled(page):
+    page.wait_for_selector(PLOT, timeout=90_000)
+    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+
+
+def shows(page, size):
+    page.wait_for_function(f"document.querySelector('{SIZE}')?.value === '{size}'")
+
+
+@pytest.mark.slow
+def test_back_takes_one_choice_and_a_page_is_found_as_it_was_left(tab, server, slider):
+    tab.goto(f"{server}/frames")
+    settled(tab)
+    sizes = [tab.locator(SIZE).input_value()]
+    for _ in range(2):
+        slider(tab, "Frame size N").press()
+        settled(tab)
+        sizes.append(tab.locator(SIZE).input_value())
+    assert len(set(sizes)) == 3
+    for size in (sizes[1], sizes[0]):
+        tab.go_back()
+        shows(tab, size)
+    assert "/frames" in tab.url
+    tab.go_forward()
+    shows(tab, sizes[1])
+    for name in ("ΣΔ Lab", "Frames"):
+        tab.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+        tab.locator("h1", has_text=name).wait_for()
+        settled(tab)
+    shows(tab, sizes[1])
+    tab.go_back()
+    tab.locator("h1", has_text="ΣΔ Lab").wait_for()
+    tab.go_back()
+    tab.locator("h1", has_text="Frames").wait_for()
+    shows(tab, sizes[1])
+
+
+@pytest.mark.slow
+def test_numbers_of_an_earlier_choice_are_dimmed_until_there_are_new_ones(tab, server):
+    tab.goto(f"{server}/network")
+    settled(tab)
+    faint = "getComputedStyle(document.querySelector('[data-testid=stMetric]')).opacity"
+    assert tab.evaluate(faint) == "1"
+    method = tab.locator('[data-testid="stSelectbox"]', has_text="Method").locator("input").first
+    method.scroll_into_view_if_needed()
+    tab.wait_for_timeout(500)
+    method.click()
+    tab.get_by_role("option", name="geta", exact=True).click()
+    tab.get_by_text("What is drawn faintly below still belongs to").wait_for()
+    tab.wait_for_function(f"{faint} === '0.35'")
+    method.click()
+    tab.get_by_role("option", name="frame", exact=True).click()
+    tab.wait_for_function(f"{faint} === '1'")
