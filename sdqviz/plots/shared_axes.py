@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 
 PAD = 0.04
@@ -46,6 +47,8 @@ def share(one: go.Figure, other: go.Figure) -> None:
         else:
             low, high = _joined(spans)
             found = {"range": [high, low] if _reversed(axes) else [low, high], "autorange": None}
+        if axes[0].type == "log" and axes[0].tickvals is not None:  # what is written was chosen for one range alone
+            found = theme.log_axis(10.0 ** found["range"][0], 10.0 ** found["range"][1]) | found
         for axis in axes:
             axis.update(found)
 

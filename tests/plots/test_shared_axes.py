@@ -36,6 +36,15 @@ def test_bars_keep_their_foot_logarithms_their_powers_and_what_is_given_its_rang
     assert one.layout.yaxis.range == (7, -2)
 
 
+def test_what_is_written_at_a_logarithmic_axis_covers_what_both_show():
+    one, other = (figure([1], [y], yaxis=theme.log_axis(y / 2, y * 2)) for y in (1e-3, 1e2))
+    shared_axes.share(one, other)
+    written = [float(value) for value in one.layout.yaxis.tickvals]
+    assert min(written) <= 1e-2 and max(written) >= 10
+    assert one.layout.yaxis.tickvals == other.layout.yaxis.tickvals
+    assert one.layout.yaxis.ticktext == other.layout.yaxis.ticktext
+
+
 def test_words_are_joined_in_their_order():
     one, other = figure(["b", "a"], [1, 2], "bar"), figure(["a", "c"], [1, 2], "bar")
     shared_axes.share(one, other)
