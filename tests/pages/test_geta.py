@@ -50,7 +50,7 @@ def test_first_paint_is_a_recorded_run_with_its_numbers(page):
     assert len(figures(page)) == 5 and not page.error and not page.warning
     assert sum(len(chart.spec) for chart in charts(page)) <= 300_000
     assert all(any(c.isdigit() for c in chart.alt) for chart in charts(page))
-    assert [*buttons(page)] == ["Train this here", "Reset", "Undo"]
+    assert [*buttons(page)] == ["Train this here", "Reset", "Undo", "Keep this view as A"]
     told = words.verdict(run)
     assert (told is not None) == bool(page.info)
     tables = [one.value for one in page.markdown if "| before | after |" in one.value]
