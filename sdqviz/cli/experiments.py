@@ -58,13 +58,26 @@ def sweep(
     typer.echo(sweep_text(result))
 
 
-def bench() -> None:
-    """Measure the speed of the engine on this machine, each figure beside a yardstick of the same run."""
+def bench(
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the figures here; assets/bench.json is the reference.")
+    ] = None,
+) -> None:
+    """Measure the speed of the engine on this machine, each figure beside a yardstick of the same run.
+
+    Beside them stand the ratios of the reference machine.
+    """
     from sdqviz.experiments import bench as engine
 
+    if record is not None:
+        require_writable(record)
     with interruptible() as should_stop, Meter() as meter:
         found = engine.measure(meter, should_stop)
-    typer.echo("\n".join([*aligned(engine.table(found)), "", f"medians of {engine.REPEATS}; {engine.processor()}"]))
+    known = engine.reference()
+    if record is not None:
+        found.write(record)
+    lines = [*aligned(engine.table(found, known)), "", f"here: {engine.where(found)}"]
+    typer.echo("\n".join([*lines, *([] if known is None else [f"reference: {engine.where(known)}"])]))
 
 
 def reproduce(

@@ -5,23 +5,32 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sdqviz import asset
+from sdqviz.array import Array
+from sdqviz.error import InputError
 from sdqviz.frames import FRAMES
+from sdqviz.kernels.threads import spread, threads
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
+from sdqviz.strict_json import read_json, write_json
 
 DIMENSION, COLUMNS, BITS = 784, 512, 2
 """The first layer of the small networks: columns of 784 weights, 512 at a time."""
 
 SIZES = (1568, 7000)
-REPEATS = 5
+REPEATS, PATIENCE = 7, 10.0
+"""Turns of the pieces of work that are compared, and seconds after which there are no more than two."""
+
+REFERENCE = "bench.json"
+"""Name, in the assets folder, of the figures of the reference machine."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +42,11 @@ class Figure:
     name, yardstick : str
         What was timed, and what stands beside it.
     seconds, beside : float
-        Medians of both, in seconds.
+        The least of several repeats of both, which took turns, in seconds: what disturbs only adds.
     threads : str
         Threads of either.
+    goal : float or None
+        The ratio that is aimed at, at most; None where there is none.
     """
 
     name: str
@@ -43,11 +54,60 @@ class Figure:
     seconds: float
     beside: float
     threads: str
+    goal: float | None = None
 
     @property
     def ratio(self) -> float:
         """How many times the yardstick it takes."""
         return self.seconds / self.beside
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Figures of one run, and where they were measured.
+
+    Attributes
+    ----------
+    figures : tuple of Figure
+        In order.
+    processor : str
+        Its name and cores.
+    load : float
+        Processes that waited for it in the minute before, on average; NaN where the system does not tell.
+    versions : str
+        Of what computes.
+    """
+
+    figures: tuple[Figure, ...]
+    processor: str
+    load: float
+    versions: str
+
+    def write(self, file: Path) -> None:
+        """Write it as JSON."""
+        file.write_text(write_json(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, file: Path) -> Bench | None:
+        """Read it; None if there is no such file.
+
+        Raises
+        ------
+        InputError
+            If the file holds no figures.
+        """
+        if not file.is_file():
+            return None
+        try:
+            given = read_json(file.read_bytes(), f"{file.name} must hold figures of speed")
+            return cls(**{**given, "figures": tuple(Figure(**one) for one in given["figures"])})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{file.name} must hold figures of speed, got {error}") from None
+
+
+def reference() -> Bench | None:
+    """Return the figures of the reference machine that are shipped, if any."""
+    return Bench.read(asset.folder() / REFERENCE)
 
 
 def processor() -> str:
@@ -62,107 +122,196 @@ def processor() -> str:
     return f"{name}, {cores} cores"
 
 
-def _timed(work: Callable[[], Any]) -> float:
-    work()  # compiled kernels, plans of transforms, pages of memory
-    times = []
-    for _ in range(REPEATS):
-        begun = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times)
+def _versions() -> str:
+    import numba
+    import scipy
+    import torch
+
+    return f"Python {platform.python_version()}, " + ", ".join(
+        f"{module.__name__} {module.__version__}" for module in (np, scipy, numba, torch)
+    )
 
 
-def _whole(size: int) -> Figure:
-    """Time analysis, ΣΔ and synthesis of all columns against two bare transforms of the same length."""
+def _load() -> float:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+
+
+def _least(*works: Callable[[], Any]) -> list[float]:
+    """Return the least time of each piece of work in seconds; they take turns."""
+    for work in works:
+        work()  # compiled kernels, plans of transforms, pages of memory
+    found, until = [float("inf")] * len(works), time.perf_counter() + PATIENCE
+    for turn in range(REPEATS):
+        if turn > 1 and time.perf_counter() > until:
+            break
+        for place, work in enumerate(works):
+            begun = time.perf_counter()
+            work()
+            found[place] = min(found[place], time.perf_counter() - begun)
+    return found
+
+
+def _loop(coefficients: Array, step: float, bits: int) -> Array:
+    """First-order ΣΔ as numpy has it: a loop over N, all rows at once."""
+    by_step, half = np.ascontiguousarray(coefficients.T), 2 ** (bits - 1)
+    state = np.zeros(len(coefficients))
+    for row in by_step:
+        wanted = state + row
+        row[:] = (np.clip(np.floor(wanted / step), -half, half - 1) + 0.5) * step
+        state = wanted - row
+    return np.ascontiguousarray(by_step.T)
+
+
+def _carried(vectors: Array, size: int, step: float, bits: int) -> Callable[[], Any]:
+    """Return the engine's work on vectors, shape (M, d), with a step that is known: analysis, ΣΔ, synthesis."""
+    from sdqviz.frames.harmonic import Harmonic
+    from sdqviz.methods.frame_vectors import chunks, quantize, walk_through
+
+    carrier = walk_through(Harmonic(dimension=vectors.shape[1], size=size), "identity", 0, False)
+    steps, pieces = np.full(len(vectors), step), list(chunks(len(vectors), size))
+
+    def piece(rows: slice) -> Any:
+        return quantize(carrier, vectors[rows], carrier.frame.analyze(vectors[rows]), bits, steps[rows])
+
+    return lambda: list(spread(piece, pieces))
+
+
+def _sigma_delta(size: int) -> list[Figure]:
+    """Time analysis, ΣΔ and synthesis of all columns against two bare transforms, dense matrices and a loop."""
     from scipy import fft
 
-    from sdqviz.sigma_delta.recursion import SigmaDelta
+    from sdqviz.sigma_delta.recursion import SigmaDelta, walk_rows
 
     frame = FRAMES["harmonic"](dimension=DIMENSION, size=size).build()
-    vectors = np.random.default_rng(0).normal(size=(COLUMNS, DIMENSION))
-    rule = SigmaDelta(bits=BITS, step=float(np.abs(frame.analyze(vectors)).max()) / (2 ** (BITS - 1) - 0.5))
-    rows = np.zeros((COLUMNS, size))
-    both = _timed(lambda: fft.irfft(fft.rfft(rows, workers=2), n=size, workers=2))
-    mine = _timed(lambda: frame.synthesize(rule.run(frame.analyze(vectors)).quantized))
-    return Figure(f"analysis, ΣΔ and synthesis, N = {size}", "two bare FFTs of scipy", mine, both, "2")
+    weights = np.random.default_rng(0).normal(size=(COLUMNS, DIMENSION))
+    coefficients = frame.analyze(weights)
+    step = float(np.abs(coefficients).max()) / (2 ** (BITS - 1) - 0.5)
+    rule, steps, out = SigmaDelta(bits=BITS, step=step), np.full(COLUMNS, step), np.empty_like(coefficients)
+    spectrum = fft.rfft(coefficients)[:, : DIMENSION // 2 + 1].copy()  # the frequencies that are not zero
+    vectors = np.array(frame.vectors)
+
+    bare, engine, public, dense, recursion, loop = _least(
+        lambda: fft.rfft(fft.irfft(spectrum, n=size, workers=2), workers=2),
+        _carried(weights, size, step, BITS),
+        lambda: frame.synthesize(rule.run(frame.analyze(weights)).quantized),
+        lambda: _loop(weights @ vectors.T, step, BITS) @ vectors * (DIMENSION / size),
+        lambda: walk_rows(coefficients, BITS, steps, out=out),
+        lambda: _loop(coefficients, step, BITS),
+    )
+    ours, what = f"{threads()}, 2", f"analysis, ΣΔ and synthesis, N = {size}"
+    return [
+        Figure(what, "two bare FFTs of scipy", engine, bare, ours, 1.5),
+        Figure(f"{what}, by public calls", "two bare FFTs of scipy", public, bare, ours),
+        Figure(what, "the same with dense matrices in numpy", engine, dense, ours, 1 / 6),
+        Figure(f"ΣΔ recursion, N = {size}", "a numpy loop over N", recursion, loop, f"{threads()}, 1", 1 / 30),
+    ]
 
 
-def _recursion() -> Figure:
-    """Time the recursion alone against a numpy loop over N."""
-    from sdqviz.sigma_delta.recursion import SigmaDelta
-
-    size, rule = SIZES[0], SigmaDelta(bits=BITS, step=1.0)
-    coefficients = np.random.default_rng(0).uniform(-1, 1, size=(COLUMNS, size))
-
-    def loop() -> None:
-        state = np.zeros(COLUMNS)
-        for n in range(size):
-            wanted = coefficients[:, n] + state
-            state = wanted - np.clip(np.floor(wanted) + 0.5, -1.5, 1.5)
-
-    mine = _timed(lambda: rule.run(coefficients))
-    return Figure(f"ΣΔ recursion, N = {size}", "a numpy loop over N", mine, _timed(loop), "all, 1")
-
-
-def _compress() -> Figure:
-    """Time a whole compression of the small network against one pass of its test images."""
+def _compress(size: int) -> list[Figure]:
+    """Time a whole compression of the small network against the engine alone and one pass of its test images."""
     from sdqviz.compression.compress import compress
     from sdqviz.methods import METHODS
     from sdqviz.networks.catalogue import NETWORKS
+    from sdqviz.networks.layer import to_vectors
 
     network = NETWORKS["mnist-fnn"]().load()
-    inputs = np.zeros((0, 0)) if network.dataset is None else network.dataset.test_inputs
-    method = METHODS.from_dict({"name": "frame", "size": 512, "bits": BITS})
-    mine = _timed(lambda: compress(network, method, 512))
-    return Figure("compress mnist-fnn, frame, N = 512", "one pass of its test images", mine,
-                  _timed(lambda: network.outputs(inputs)), "all")  # fmt: skip
+    method = METHODS.from_dict({"name": "frame", "size": size, "bits": 1})
+    images = np.zeros((0, 0)) if network.dataset is None else network.dataset.test_inputs
+    layers = [_carried(to_vectors(layer.weight, 1, "columns"), size, 1.0, 1) for layer in network.layers]
+
+    def alone() -> None:
+        for layer in layers:
+            layer()
+        network.outputs(images)
+
+    network.accuracy()
+    mine, beside = _least(lambda: compress(network, method, 0), alone)
+    yardstick = "the engine on its layers and one pass of its test images"
+    return [Figure(f"compress mnist-fnn, frame, N = {size}", yardstick, mine, beside, f"{threads()}", 1.3)]
 
 
-def _fresh(name: str, arguments: Sequence[str]) -> Figure:
+def _layer(inputs: int, outputs: int, samples: int) -> list[Figure]:
+    """Time GPTQ of one dense layer against its own products at the rate of numpy's, and its search against a walk."""
+    import torch
+
+    from sdqviz.methods import METHODS
+    from sdqviz.methods.method import Task
+    from sdqviz.networks.network import Network
+
+    torch.manual_seed(0)
+    x = torch.randn(samples, inputs) * torch.rand(inputs)
+    network = Network(torch.nn.Sequential(torch.nn.Linear(inputs, outputs)), x[:2])
+
+    def walked(**fields: Any) -> Callable[[], Any]:
+        method = METHODS.from_dict({"name": "gptq", "bits": 4, **fields})
+        return lambda: list(method.compress_layers(Task(network.layers, 0, network=network, inputs=x)))
+
+    square = np.random.default_rng(0).normal(size=(1024, 1024))
+    plain, search, product = _least(walked(fit="max", alphabet="midtread"), walked(), lambda: square @ square)
+    own = (samples * inputs**2 + inputs**3 / 3 + inputs**2 * outputs) / (2 * 1024**3) * product
+    name = f"GPTQ of {inputs} → {outputs}, {samples} samples"
+    return [
+        Figure(f"{name}, one plain walk", "its own products and Cholesky at numpy's rate", plain, own, f"{threads()}"),
+        Figure(f"{name}, default search", "one plain walk", search, plain, f"{threads()}", 2.5),
+    ]
+
+
+def _fresh(name: str, *arguments: str) -> list[Figure]:
     """Time a fresh process against a bare one."""
 
     def call(*given: str) -> Callable[[], Any]:
         return lambda: subprocess.run([sys.executable, *given], check=True, capture_output=True)
 
-    return Figure(name, "python -c pass", _timed(call(*arguments)), _timed(call("-c", "pass")), "1")
+    mine, bare = _least(call(*arguments), call("-c", "pass"))
+    return [Figure(name, "python -c pass", mine, bare, "1")]
 
 
-WORK: tuple[Callable[[], Figure], ...] = (
-    lambda: _whole(SIZES[0]),
-    lambda: _whole(SIZES[1]),
-    _recursion,
-    _compress,
-    lambda: _fresh("import sdqviz", ["-c", "import sdqviz"]),
-    lambda: _fresh("sdqviz --help", ["-m", "sdqviz.cli.main", "--help"]),
+WORK: tuple[Callable[[], list[Figure]], ...] = (
+    *(lambda size=size: _sigma_delta(size) for size in SIZES),  # type: ignore[misc]
+    *(lambda size=size: _compress(size) for size in (512, 8192)),  # type: ignore[misc]
+    lambda: _layer(384, 1536, 6144),
+    lambda: _layer(768, 768, 1024),
+    lambda: _fresh("import sdqviz", "-c", "import sdqviz"),
+    lambda: _fresh("sdqviz --help", "-m", "sdqviz.cli.main", "--help"),
 )
 """What is measured, one after the other."""
 
 
-def measure(progress: Progress | None = None, should_stop: ShouldStop | None = None) -> tuple[Figure, ...]:
-    """Measure every figure; takes about half a minute.
+def measure(progress: Progress | None = None, should_stop: ShouldStop | None = None) -> Bench:
+    """Measure every figure; takes about a minute on a quiet machine.
 
     Raises
     ------
     Stopped
         If asked to stop.
     """
-    found = []
+    load = _load()
+    found: list[Figure] = []
     for place, work in enumerate(WORK):
         stop_if(should_stop)
         report(progress, place, len(WORK), "measuring")
-        found.append(work())
+        found += work()
     report(progress, len(WORK), len(WORK), "done")
-    return tuple(found)
+    return Bench(tuple(found), processor(), load, _versions())
 
 
-def table(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
-    """Return the figures as rows of text, header first."""
-    head = ("figure", "ms", "yardstick", "ms", "ratio", "threads")
-    return [
-        head,
-        *(
-            (one.name, f"{1e3 * one.seconds:.1f}", one.yardstick, f"{1e3 * one.beside:.1f}", f"{one.ratio:.2f}",
-             one.threads)
-            for one in figures
-        ),
-    ]  # fmt: skip
+def table(bench: Bench, beside: Bench | None = None) -> list[tuple[str, ...]]:
+    """Return the figures as rows of text, header first, with the ratios of the reference machine beside."""
+    other = {} if beside is None else {(one.name, one.yardstick): one.ratio for one in beside.figures}
+    rows = []
+    for one in bench.figures:
+        known = other.get((one.name, one.yardstick))
+        numbers = (f"{1e3 * one.seconds:.1f}", one.yardstick, f"{1e3 * one.beside:.1f}", _times(one.ratio))
+        goal = "" if one.goal is None else f"≤ {_times(one.goal)}"
+        rows.append((one.name, *numbers, goal, "" if known is None else _times(known), one.threads))
+    return [("figure", "ms", "yardstick", "ms", "ratio", "goal", "reference", "threads"), *rows]
+
+
+def where(bench: Bench) -> str:
+    """Return one line on where figures were measured, and how busy it was there."""
+    busy = f", load {bench.load:.1f}: others were using the machine" if bench.load > 1 else ""
+    return f"the least of {REPEATS} or fewer turns; {bench.processor}{busy}; {bench.versions}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio > 0.5 else f"1/{1 / ratio:.1f}"

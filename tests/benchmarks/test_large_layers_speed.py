@@ -1,0 +1,97 @@
+"""Calibrated methods on layers as large as a language model's, beside a plain GPTQ in torch (``-m slow -s``).
+
+Processor time of all threads is compared, so that others who use the machine disturb little. ``LARGE=11008`` in the
+environment adds a layer of 11008 inputs, which takes 12 GiB and many minutes.
+"""
+
+import os
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import sdqviz as sq
+from sdqviz.methods.method import Task
+
+pytestmark = pytest.mark.slow
+
+SAMPLES, OUTPUTS, BITS, BLOCK = 1024, 4096, 4, 128
+
+
+def plain_gptq(weight: torch.Tensor, x: torch.Tensor, bits: int, damping: float = 0.01) -> torch.Tensor:
+    """GPTQ as its paper writes it, float32, blocks of 128, symmetric with a step for each row; returns W̃."""
+    w, hessian, largest = weight.clone(), x.T @ x, 2 ** (bits - 1) - 1
+    order = torch.argsort(hessian.diagonal(), descending=True)
+    w, hessian = w[:, order], hessian[order][:, order]
+    hessian += damping * hessian.diagonal().mean() * torch.eye(len(hessian))
+    inverse = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(hessian)), upper=True)
+    step = w.abs().amax(dim=1) / largest
+    quantized = torch.zeros_like(w)
+    for start in range(0, w.shape[1], BLOCK):
+        stop = min(start + BLOCK, w.shape[1])
+        block, errors, own = (
+            w[:, start:stop].clone(),
+            torch.zeros(len(w), stop - start),
+            inverse[start:stop, start:stop],
+        )
+        for i in range(stop - start):
+            column = block[:, i]
+            q = (column / step).round().clamp(-largest, largest) * step
+            quantized[:, start + i] = q
+            errors[:, i] = (column - q) / own[i, i]
+            block[:, i:] -= errors[:, i : i + 1] @ own[i : i + 1, i:]
+        w[:, stop:] -= errors @ inverse[start:stop, stop:]
+    return quantized[:, torch.argsort(order)]
+
+
+def timed(work):
+    """Return what work gives, and its seconds on the processor and on the clock."""
+    busy, begun = time.process_time(), time.perf_counter()
+    found = work()
+    return found, time.process_time() - busy, time.perf_counter() - begun
+
+
+def rate(dtype) -> float:
+    """Return flops a second of processor time of a large product of matrices."""
+    a = np.random.default_rng(0).standard_normal((2048, 2048)).astype(dtype)
+    return 2 * 2048**3 / min(timed(lambda: a @ a)[1] for _ in range(3))
+
+
+def own_flops(name: str, width: int) -> float:
+    """Flops of what a method cannot do without: H, its factor, and the products of its walks."""
+    walks = {"gptq": 1, "frame-calibrated": 6}[name]  # the frame method walks with each of six steps
+    return SAMPLES * width**2 + width**3 / 3 + walks * width**2 * OUTPUTS
+
+
+@pytest.mark.parametrize("width", [4096, *([11008] if os.environ.get("LARGE") == "11008" else [])])
+def test_large_layers_beside_a_plain_gptq(width, record_property):
+    torch.manual_seed(0)
+    x = torch.randn(SAMPLES, width) * torch.rand(width)
+    module = nn.Sequential(nn.Linear(width, OUTPUTS, bias=False))
+    network, weight = sq.Network(module, x[:2]), module[0].weight.detach()
+    gemm = rate(np.float64)
+    theirs, busy, clock = timed(lambda: plain_gptq(weight, x, BITS))
+    print(f"\n{width} → {OUTPUTS}, {SAMPLES} samples, {torch.get_num_threads()} threads; a product in float64 runs at "
+          f"{gemm / 1e9:.0f} Gflop a second of processor time, in float32 at {rate(np.float32) / 1e9:.0f}")  # fmt: skip
+    print(f"  plain GPTQ in torch, float32: {busy:.1f} s of processor time, {clock:.1f} s on the clock")
+
+    def missed(quantized) -> float:
+        return float(((weight - quantized) @ x.T).norm() / (weight @ x.T).norm())
+
+    ratios = {}
+    for name, fields in (("gptq", {"fit": "max", "alphabet": "midtread"}), ("frame-calibrated", {})):
+        method = sq.METHODS[name](bits=BITS, **fields)
+        task = Task(network.layers, 0, network=network, inputs=x)
+        (item,), busy_of, clock_of = timed(lambda method=method, task=task: list(method.compress_layers(task)))
+        own = own_flops(name, width) / gemm
+        ratios[name] = busy_of / own
+        record_property(f"{name} {width}", ratios[name])
+        error = missed(torch.from_numpy(item.weight).float())
+        print(f"  {name}: {busy_of:.1f} s of processor time, {clock_of:.1f} s on the clock, {busy_of / busy:.2f} times "
+              f"the plain one; {ratios[name]:.2f} times its own products ({own:.1f} s, {100 / ratios[name]:.0f} % of "
+              f"it; goals 1.5, 60 %); relative error {error:.4f}, the plain one's {missed(theirs):.4f}")  # fmt: skip
+        if name == "gptq":
+            assert error <= 1.02 * missed(theirs)
+    assert ratios["gptq"] <= 4 and ratios["frame-calibrated"] <= 4
