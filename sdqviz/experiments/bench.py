@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -123,13 +124,8 @@ def processor() -> str:
 
 
 def _versions() -> str:
-    import numba
-    import scipy
-    import torch
-
-    return f"Python {platform.python_version()}, " + ", ".join(
-        f"{module.__name__} {module.__version__}" for module in (np, scipy, numba, torch)
-    )
+    names = ("numpy", "scipy", "numba", "torch")
+    return ", ".join([f"Python {platform.python_version()}", *(f"{name} {metadata.version(name)}" for name in names)])
 
 
 def _load() -> float:

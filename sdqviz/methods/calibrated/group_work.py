@@ -95,16 +95,18 @@ class GroupWork:
 
     def some(self, neurons: Index) -> GroupWork:
         """Return the work of some of the neurons, for trials."""
+        base = np.take(self.start.base, neurons, axis=1)
+        same = self.start.reference is self.start.base
         start = dataclasses.replace(
             self.start,
-            base=np.ascontiguousarray(self.start.base[:, neurons]),
-            reference=np.ascontiguousarray(self.start.reference[:, neurons]),
-            aligned=self.start.aligned[:, neurons],
+            base=base,
+            reference=base if same else np.take(self.start.reference, neurons, axis=1),
+            aligned=np.take(self.start.aligned, neurons, axis=1),
         )
         gram = dataclasses.replace(self.gram, target=self.gram.target[neurons])
         return dataclasses.replace(
             self,
-            weights=np.ascontiguousarray(self.weights[:, neurons]),
+            weights=np.take(self.weights, neurons, axis=1),
             gram=gram,
             start=start,
             keys=self.keys[neurons],
