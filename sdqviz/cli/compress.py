@@ -23,6 +23,22 @@ if TYPE_CHECKING:
     from sdqviz.networks.network import Network
     from sdqviz.progress import ShouldStop
 
+Weights = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A safetensors file of weights alone, in place of a network; or shards (a.safetensors b.safetensors), "
+        "or model.safetensors.index.json, which go from disk to disk tensor by tensor."
+    ),
+]
+
+ByLayer = Annotated[
+    bool,
+    typer.Option(
+        "--by-layer",
+        help="Write each layer to --output as it is done, without a report; after a kill it goes on from there.",
+    ),
+]
+
 LARGEST_WHOLE = 1 << 30
 """Bytes of a file of weights above which it stays on disk."""
 
@@ -64,13 +80,7 @@ def compress(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the compression.")] = 0,
     calibration: Annotated[int, typer.Option(min=0, help="Inputs on which errors are measured.")] = 512,
-    weights: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="A safetensors file of weights alone, in place of a network; or shards (a.safetensors b.safetensors), "
-            "or model.safetensors.index.json, which go from disk to disk tensor by tensor."
-        ),
-    ] = None,
+    weights: Weights = None,
     more: Annotated[list[Path] | None, typer.Argument(help="Further shards of --weights.")] = None,
     state: Annotated[
         Path | None,
@@ -82,13 +92,7 @@ def compress(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the packed network here (*.sdq; of shards: a folder).")
     ] = None,
-    by_layer: Annotated[
-        bool,
-        typer.Option(
-            "--by-layer",
-            help="Write each layer to --output as it is done, without a report; after a kill it goes on from there.",
-        ),
-    ] = False,
+    by_layer: ByLayer = False,
     dask: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Scheduler of a running Dask cluster whose workers walk the neurons."),
