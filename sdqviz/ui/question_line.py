@@ -12,6 +12,7 @@ from sdqviz.choice import Spec
 from sdqviz.experiments import target
 from sdqviz.experiments.compare.entry import Entry
 from sdqviz.experiments.compare.questions import QUESTIONS, Amounts
+from sdqviz.experiments.run import Run
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
@@ -35,7 +36,14 @@ def of_network(network: NetworkChoice) -> tuple[Entry, ...]:
     """Return the runs at hand of one network, with its seed, each a point."""
     compare_work.collect()
     asked = network.to_dict()
-    return tuple(Entry((run,), origin) for run, origin in all_runs() if dict(run.network) == asked)
+    found = [(run, origin) for run, origin in all_runs() if dict(run.network) == asked]
+    return _points(tuple(run.key for run, _ in found), found)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _points(keys: tuple[str, ...], _found: Sequence[tuple[Run, str]]) -> tuple[Entry, ...]:
+    """Return runs as points; a point keeps its figures once they are read, and a run's key stands for all of it."""
+    return tuple(Entry((run,), origin) for run, origin in _found)
 
 
 def about(page: Page, network: NetworkChoice) -> None:
