@@ -301,6 +301,11 @@ class MethodChoice(Choice):
         return False
 
     @property
+    def trains(self) -> bool:
+        """Whether it trains, which nobody but a visitor's own Run may start."""
+        return False
+
+    @property
     def spreads(self) -> bool:
         """Whether the work of a layer can be spread over processes, block of neurons by block."""
         return False

@@ -7,14 +7,13 @@ import functools
 import math
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from sdqviz.bounds.ladder import Ladder
 from sdqviz.compression.question import Question
-from sdqviz.compression.speed import LayerSpeed, in_frames, inference_speed
 from sdqviz.error import InputError
 from sdqviz.explore import spread, what_if
 from sdqviz.explore.network import link, words
@@ -29,6 +28,9 @@ from sdqviz.ui import choices as kept_choices
 from sdqviz.ui import download, history, job, own, show
 from sdqviz.ui.network_form import Asked, fitting, outline
 from sdqviz.ui.screen import Page
+
+if TYPE_CHECKING:  # opening the page must not load torch
+    from sdqviz.compression.speed import LayerSpeed
 
 LOADING = 1.5
 """Seconds that reading a network and its data takes the first time."""
@@ -178,8 +180,9 @@ def _tell_of_another(slot: job.Job[Answer], *, running: bool) -> None:
 
 
 def _lasting(question: Question) -> bool:
-    """Whether the method says that it takes long, as training does: such work waits for Run, and for its turn."""
-    return question.method.estimated_seconds([layer.shape for layer in outline(question.network)]) > LASTING
+    """Whether the method trains, or says that it takes long: such work waits for Run, and for its turn."""
+    seconds = question.method.estimated_seconds([layer.shape for layer in outline(question.network)])
+    return question.method.trains or seconds > LASTING
 
 
 def _start(question: Question) -> None:
@@ -236,7 +239,11 @@ def seeds(asked: Asked, shown: Shown) -> Spread | None:
 def speed(page: Page, shown: Shown) -> None:
     """Offer to measure inference in the frame's domain, where layers are stored in one; draw what was measured."""
     found = shown.answer
-    if found is None or not in_frames(found.compression):
+    if found is None:
+        return
+    from sdqviz.compression.speed import in_frames, inference_speed
+
+    if not in_frames(found.compression):
         return
     slot: job.Job[tuple[LayerSpeed, ...]] = job.slot("speed")
     st.markdown("**Speed**")

@@ -41,6 +41,11 @@ class Geta(Settings):
     title = "GETA (pruning and quantization)"
 
     @property
+    def trains(self) -> bool:
+        """It does."""
+        return True
+
+    @property
     def stochastic(self) -> bool:
         """The order of the training inputs is drawn."""
         return True

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdqviz.compression.speed import LayerSpeed
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number, percent, size
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
+
+if TYPE_CHECKING:  # drawing must not load torch
+    from sdqviz.compression.speed import LayerSpeed
 
 DRAWN_LAYERS, WIDEST = 5, 2.5
 """Layers that are drawn, the largest ones; and times that fit on the axis, in units of dense float32."""
