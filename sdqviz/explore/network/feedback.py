@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import weakref
 
 import numpy as np
 
@@ -39,9 +39,19 @@ class Feedback:
     largest: float
 
 
-@functools.lru_cache(maxsize=2)
+_KEPT: weakref.WeakKeyDictionary[Answer, dict[str, Feedback | None]] = weakref.WeakKeyDictionary()
+"""By answer and layer: gone with the answer, which may be of a network that its session alone has."""
+
+
 def feedback(asked: Answer, name: str) -> Feedback | None:
     """Return the filter of a dense layer that is stored in a frame of its inputs; None of any other layer."""
+    kept = _KEPT.setdefault(asked, {})
+    if name not in kept:
+        kept[name] = _filter_of(asked, name)
+    return kept[name]
+
+
+def _filter_of(asked: Answer, name: str) -> Feedback | None:
     item, run = asked.layer(name), asked.compression
     own = run.method.rows_in_frame(item.stored, item.parameters, item.layer.weight.shape, item.layer.groups)
     if own is None or len(item.layer.weight.shape) > 2 or item.output is None or run.inputs is None:
