@@ -64,11 +64,12 @@ class Server:
             self.port = probe.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
         self.log = log
+        self.before = ""
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and return once it answers."""
-        launch = f"from sdqviz.ui.launch import launch; launch(port={self.port})"
+        launch = f"{self.before}\nfrom sdqviz.ui.launch import launch; launch(port={self.port})"
         with (self.log or Path(os.devnull)).open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-c", launch], stdout=log, stderr=log)
         for _ in range(240):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +30,9 @@ from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
 from sdqviz.methods.method import CompressedLayer, LeftAlone, NewTensors, Task, check_layer_names
 from sdqviz.networks.layer import Layer, from_vectors
 from sdqviz.path_following.beam import MOST_PATHS
+from sdqviz.path_following.frame_parts import quantize_parts
 from sdqviz.path_following.quantized_rows import quantize_rows
-from sdqviz.path_following.row_frame import LEAST_REDUNDANCY, MOST_REDUNDANCY, RowFrame
+from sdqviz.path_following.row_frame import LEAST_REDUNDANCY, MOST_REDUNDANCY, RowFrame, parts_for
 from sdqviz.path_following.row_product import FrameRows
 from sdqviz.storage.bits import Packed, pack_steps, step_up, unpack_steps
 
@@ -137,40 +139,37 @@ class FrameCalibrated(InFrame):
     ) -> CompressedLayer:  # fmt: skip
         usual = DAMPING if bits <= FEW_BITS else FINE_DAMPING
         damping = usual if self.damping is None else self.damping
-        found = []
+        found, parts = [], parts_for(max(int(group.live.sum()) for group in groups), redundancy)
         for group in groups:
-            frame = RowFrame(int(group.live.sum()), redundancy, task.seed, self.signs)
+            frame = RowFrame(int(group.live.sum()), redundancy, task.seed, self.signs, parts)
             paths = (UNDERSAMPLED_PATHS if frame.undersampled else 1) if self.paths is None else self.paths
             own = group.gram.cross is None and group.target is group.weights  # then the walk knows its error
-            found.append(
-                quantize_rows(
-                    group.gram,
-                    group.target,
-                    None if own and paths == 1 and not frame.undersampled else group.errors,
-                    lambda step: step_up(step, 16),
-                    frame,
-                    bits,
-                    paths,
-                    damping,
-                    task.should_stop,
-                )
-            )
+            known = None if own and paths == 1 and not frame.undersampled else group.errors
+            rest = functools.partial(step_up, bits=16), frame, bits, paths, damping, task.should_stop
+            if parts > 1:
+                found.append(quantize_parts(group.gram, group.target, group.errors, *rest))
+            else:
+                found.append(quantize_rows(group.gram, group.target, known, *rest))
         steps = np.concatenate([one.step for one in found])
         overload = np.concatenate([one.overload for one in found])
-        frames = [RowFrame(int(group.live.sum()), redundancy) for group in groups]
+        frames = [RowFrame(int(group.live.sum()), redundancy, parts=parts) for group in groups]
         size = max(frame.size for frame in frames)
         note = ""
         if any(frame.undersampled for frame in frames):
             worst = frames[0].dimension
             note = f"layer {layer.name} is undersampled, N = {size} of d = {worst}: these vectors are no frame of R^d"
+        if parts > 1:
+            told = f"one Gram matrix of layer {layer.name} in a frame of size {size} would not fit in memory"
+            note += f"{'; ' if note else ''}{told}, so its inputs are split over {parts} groups"
         return finished(
             self, layer, groups, [one.neurons for one in found], begun,
             stored={
                 "levels": Packed(np.concatenate([one.levels.reshape(-1) for one in found]), bits),
                 "step": pack_steps(steps, 16),
             },
-            parameters={"redundancy": redundancy, "seed": task.seed, "signs": self.signs},
-            parameter_bits=PARAMETER_BITS,
+            parameters={"redundancy": redundancy, "seed": task.seed, "signs": self.signs}
+            | ({"parts": parts} if parts > 1 else {}),
+            parameter_bits=PARAMETER_BITS + (32 if parts > 1 else 0),
             bounds=(
                 rows_bound(
                     [one.pivots for one in found], [one.step for one in found], groups[0].gram.samples,
@@ -206,7 +205,13 @@ class FrameCalibrated(InFrame):
         width, neurons = math.prod(shape[1:]), shape[0] // groups
         live = live_inputs(stored, groups, width)
         frames = [
-            RowFrame(int(own.sum()), float(parameters["redundancy"]), parameters["seed"], bool(parameters["signs"]))
+            RowFrame(
+                int(own.sum()),
+                float(parameters["redundancy"]),
+                parameters["seed"],
+                bool(parameters["signs"]),
+                int(parameters.get("parts", 1)),
+            )
             for own in live
         ]
         counts = [neurons * frame.size for frame in frames]

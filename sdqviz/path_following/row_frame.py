@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -34,6 +35,8 @@ class RowFrame:
         Of the signs.
     signs : bool
         Whether the coordinates get random signs.
+    parts : int
+        Into how many parts the inputs are cut, one after the other, each with a frame of its own.
 
     Notes
     -----
@@ -44,6 +47,7 @@ class RowFrame:
     redundancy: float = 1.0
     seed: int = 0
     signs: bool = True
+    parts: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what is no frame."""
@@ -53,10 +57,25 @@ class RowFrame:
             raise InputError(
                 f"redundancy must be between {LEAST_REDUNDANCY} and {MOST_REDUNDANCY:g}, got {self.redundancy}"
             )
+        if not 1 <= self.parts <= self.dimension:
+            raise InputError(f"parts must be between 1 and the dimension {self.dimension}, got {self.parts}")
+
+    @functools.cached_property
+    def cuts(self) -> tuple[slice, ...]:
+        """Which inputs each part has."""
+        ends = np.linspace(0, self.dimension, self.parts + 1).astype(int).tolist()
+        return tuple(slice(begin, end) for begin, end in itertools.pairwise(ends))
+
+    @functools.cached_property
+    def pieces(self) -> tuple[RowFrame, ...]:
+        """The frame of each part."""
+        return tuple(RowFrame(cut.stop - cut.start, self.redundancy, self.seed, self.signs) for cut in self.cuts)
 
     @property
     def size(self) -> int:
-        """N."""
+        """N, of all parts together."""
+        if self.parts > 1:
+            return sum(piece.size for piece in self.pieces)
         return max(1, math.ceil(self.redundancy * self.dimension - 1e-9))
 
     @property
@@ -77,12 +96,19 @@ class RowFrame:
 
     def analyze(self, vectors: Array) -> Array:
         """Map vectors, shape (M, d), to coordinates E w, shape (M, N)."""
+        if self.parts > 1:
+            own = zip(self.pieces, self.cuts, strict=True)
+            return np.concatenate([piece.analyze(np.ascontiguousarray(vectors[:, cut])) for piece, cut in own], axis=1)
         coordinates = self.frame.analyze(vectors)
         coordinates *= self._scale
         return np.ascontiguousarray(coordinates[:, : self.size]) if self.undersampled else coordinates
 
     def synthesize(self, coordinates: Array) -> Array:
         """Map coordinates, shape (M, N), to vectors Eᵀq, shape (M, d); undoes `analyze` unless undersampled."""
+        if self.parts > 1:
+            ends = np.cumsum([piece.size for piece in self.pieces])[:-1]
+            own = zip(self.pieces, np.split(coordinates, ends, axis=1), strict=True)
+            return np.concatenate([piece.synthesize(np.ascontiguousarray(part)) for piece, part in own], axis=1)
         whole = coordinates
         if self.undersampled:
             whole = np.zeros((len(coordinates), self.frame.size))
@@ -99,3 +125,9 @@ class RowFrame:
         half = turned(self.analyze(inputs))
         whole = self.analyze(half)
         return np.asarray((whole + whole.T) / 2)
+
+
+def parts_for(dimension: int, redundancy: float) -> int:
+    """Return into how many parts inputs are cut so that the Gram matrices of all parts in their frames fit."""
+    needed = 8 * RowFrame(dimension, redundancy).size ** 2
+    return min(dimension, -(-needed // memory.LIMIT))

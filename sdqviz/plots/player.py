@@ -64,13 +64,13 @@ def add(
     names = [*(str(k + 1) for k in range(len(steps))), ALL]
     end = drawn.layout.shapes[0].x1
 
-    def frame(place: int, data: Sequence[dict[str, Any]], edge: float) -> go.Frame:
+    def frame(place: int, data: Sequence[dict[str, Any]], edge: float) -> dict[str, Any]:
         following = names[(place + 1) % len(names)]
         layout = {"shapes": [{"x0": edge}], "updatemenus": [{"buttons": [_button("Step", [following])]}]}
-        return go.Frame(name=names[place], data=data, traces=list(traces), layout=layout)
+        return {"name": names[place], "data": data, "traces": list(traces), "layout": layout}
 
     resting = resting or [{"x": [None], "y": [None], "text": [""]} for _ in traces]
-    drawn.frames = [
+    drawn.frames = [  # plain: of a go.Frame everything would be checked twice, which took a quarter of a redraw
         *(frame(k, data, k + 1.5) for k, data in enumerate(steps)),
         frame(len(steps), resting, float(end)),
     ]

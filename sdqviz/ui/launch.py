@@ -147,6 +147,8 @@ def _warm_up() -> None:
 
     warm_up()
     time.sleep(AFTER_THE_FIRST)
-    from sdqviz.explore import what_if  # noqa: F401 - torch: seconds that the first run of a network would wait
+    from sdqviz.explore import what_if
+    from sdqviz.networks.catalogue import NETWORKS
 
+    what_if.network(NETWORKS["mnist-fnn"]())  # with it torch: seconds that the first run of a network would wait
     warm.set()

@@ -54,7 +54,13 @@ def feedback(asked: Answer, name: str) -> Feedback | None:
 def _filter_of(asked: Answer, name: str) -> Feedback | None:
     item, run = asked.layer(name), asked.compression
     own = run.method.rows_in_frame(item.stored, item.parameters, item.layer.weight.shape, item.layer.groups)
-    if own is None or len(item.layer.weight.shape) > 2 or item.output is None or run.inputs is None:
+    if (
+        own is None
+        or own[0][0].frame.parts > 1
+        or len(item.layer.weight.shape) > 2
+        or item.output is None
+        or run.inputs is None
+    ):
         return None
     rows = own[0][0]
     seen = np.concatenate([x.reshape(-1, x.shape[-1]) for x in layer_inputs(run.network, [name], run.inputs)[name]])
