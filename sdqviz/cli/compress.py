@@ -18,6 +18,7 @@ from sdqviz.strict_json import spelled, write_json
 
 if TYPE_CHECKING:
     from sdqviz.compression.block_by_block import Written
+    from sdqviz.compression.compress import Compression
     from sdqviz.methods.method import MethodChoice, Spread
     from sdqviz.networks.catalogue.network_choice import NetworkChoice
     from sdqviz.networks.network import Network
@@ -129,6 +130,10 @@ def compress(
     if by_layer:
         _tell_written(written)
         return
+    _keep_and_tell(result, output, as_json)
+
+
+def _keep_and_tell(result: Compression, output: Path | None, as_json: bool) -> None:
     if output is not None:
         result.save(output)
     if as_json:
