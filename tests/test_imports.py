@@ -69,3 +69,7 @@ def test_the_start_page_loads_nothing_heavy():
     exceptions, elements = result["value"]
     assert exceptions == 0 and elements >= 3, "the page must have been drawn, or this test says nothing"
     assert result["heavy"] == []
+
+
+def test_what_the_network_page_imports_loads_no_torch():
+    assert fresh("import sdqviz.ui.network, sdqviz.ui.network_form, sdqviz.ui.question_line")["heavy"] == []

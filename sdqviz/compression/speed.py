@@ -8,10 +8,9 @@ import functools
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sdqviz.array import Array
 from sdqviz.compression.compress import Compression
@@ -20,6 +19,9 @@ from sdqviz.kernels import threads
 from sdqviz.kernels.shuffle import available
 from sdqviz.path_following.row_frame import RowFrame
 from sdqviz.path_following.row_product import MOST_PLANES, Arithmetic, FrameRows, RowProduct
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 REPEATS = 9
 LARGE = 4096
@@ -113,6 +115,8 @@ def large_layer(bits: int, batch: int) -> LayerSpeed:
 
 def layer_speed(name: str, rows: FrameRows, batch: int) -> LayerSpeed:
     """Measure one layer on one thread."""
+    import torch
+
     kind: Arithmetic = "int8" if rows.bits > MOST_PLANES else "shuffle" if available() else "popcount"
     product, inputs = RowProduct(rows, kind), np.random.default_rng(0).standard_normal((batch, len(rows.live)))
     outputs, width = product.outputs, product.inputs
@@ -137,6 +141,8 @@ def layer_speed(name: str, rows: FrameRows, batch: int) -> LayerSpeed:
 
 def eight_bits(weight: Tensor, values: Tensor) -> Callable[[], Tensor]:
     """Return torch's product of inputs with a layer in 8 bits, that rounds its inputs too (to 7, as torch does)."""
+    import torch
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch means to move these types elsewhere
         quantized = torch.quantize_per_tensor(weight, float(weight.abs().max()) / 127, 0, torch.qint8)
@@ -159,6 +165,8 @@ def smallest(works: tuple[Callable[[], object], ...]) -> Array:
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Let numba and torch use one thread, and as many as before afterwards."""
+    import torch
+
     kernels, torchs = threads.threads(), torch.get_num_threads()
     threads.set_threads(1)
     torch.set_num_threads(1)
