@@ -1,4 +1,4 @@
-"""The optimizer's parts: plan, scores, the rule by hand, and one joint step against a slow one from the text."""
+"""The optimizer's parts: the rule by hand, and one joint step against a slow one from the text."""
 
 import functools
 import math
