@@ -33,7 +33,8 @@ def read_json(text: bytes | str, need: str, deepest: int = 16, *, finite: bool =
     Raises
     ------
     InputError
-        If it is no such object, has a name twice, holds NaN or an infinity where they are refused, or is nested deeper.
+        If it is no such object, has a name twice, holds NaN or an infinity where they are refused, holds half of a
+        character, which no file can be written with, or is nested deeper.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -49,6 +50,8 @@ def read_json(text: bytes | str, need: str, deepest: int = 16, *, finite: bool =
 
     try:
         value = json.loads(text, object_pairs_hook=unique, parse_constant=constant)
+        if (b"\\u" if isinstance(text, bytes) else "\\u") in text:
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else shortened(str(error))
         raise InputError(f"{need} in JSON, got something else: {why}") from None

@@ -24,6 +24,7 @@ def test_what_is_written_is_read_again(values):
 @pytest.mark.parametrize(
     "text",
     ['{"a": 1, "a": 2}', '{"a": NaN}', '{"a": [-Infinity]}', "[1]", "3", "", "{", b"\xff{}", "[" * 100_000,
+     r'{"a": "\ud800"}', rb'{"a": ["\udfff"]}',
      '{"a": ' * 20 + "1" + "}" * 20],
 )  # fmt: skip
 def test_what_is_no_object_of_json_is_refused_in_one_sentence(text):

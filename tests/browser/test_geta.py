@@ -1,6 +1,7 @@
 """The GETA page in a real browser: a cold start, the slider without the server, training with Cancel and Resume."""
 
 import pytest
+from playwright import sync_api
 
 PLOT = ".js-plotly-plot .main-svg"
 BRIEF = (
@@ -92,20 +93,18 @@ def test_a_finished_run_can_be_downloaded_and_looked_at_again(tab, server, tmp_p
     tab.get_by_role("button", name="Run (").click()
     tab.get_by_text("Finished in").wait_for(timeout=120_000)
     settled(tab)
-    shown = tab.locator(METRICS).all_inner_texts()
     for name, ending in (("Recording, json.gz", "json.gz"), ("Smaller network, .sdq", "sdq")):
         with tab.expect_download() as waiting:
             tab.get_by_role("button", name=name).click()
         waiting.value.save_as(tmp_path / f"x.{ending}")
         assert (tmp_path / f"x.{ending}").stat().st_size > 1000
+    settled(tab)
+    shown = tab.locator(METRICS).all_inner_texts()
     tab.goto(f"{server}/geta?view=uploaded")
     settled(tab)
     tab.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(tmp_path / "x.json.gz")
-    tab.wait_for_function(
-        f"shown => [...document.querySelectorAll('{METRICS}')].map(e => e.innerText).join() === shown",
-        arg=",".join(shown),
-        timeout=90_000,
-    )
+    tab.get_by_text("x.json.gz").wait_for(timeout=60_000)
+    sync_api.expect(tab.locator(METRICS)).to_have_text(shown, use_inner_text=True, timeout=60_000)
     (tmp_path / "bad.json.gz").write_bytes(b"no recording")
     tab.locator('[data-testid="stFileUploader"] input[type=file]').set_input_files(tmp_path / "bad.json.gz")
     tab.get_by_text("bad.json.gz must be a recording").wait_for(timeout=30_000)

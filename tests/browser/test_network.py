@@ -64,8 +64,10 @@ def test_click_on_a_bar_looks_into_its_layer(tab, server):
     tab.goto(f"{server}/network?size=400&calibration=64")
     settled(tab)
     tab.get_by_text("hidden1: weights before and after").wait_for()
-    bar = tab.locator(".js-plotly-plot").first.locator(".barlayer .point path").nth(1).bounding_box()
-    area = tab.locator(".js-plotly-plot").first.locator(".nsewdrag").bounding_box()
+    drawn = tab.locator(".js-plotly-plot").first
+    drawn.scroll_into_view_if_needed()
+    bar = drawn.locator(".barlayer .point path").nth(1).bounding_box()
+    area = drawn.locator(".nsewdrag").bounding_box()
     tab.mouse.click(bar["x"] + bar["width"] / 2, area["y"] + area["height"] - 15)  # bars of a log axis reach far down
     tab.get_by_text("hidden2: weights before and after").wait_for(timeout=20_000)
     assert "layer=hidden2" in tab.url

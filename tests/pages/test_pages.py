@@ -157,7 +157,7 @@ def test_drawn_traces_stay_within_the_limit_at_the_largest_size():
 
 
 def test_start_is_alive_without_torch():
-    assert loaded("", "assert len(at.get('plotly_chart')) == 2 and len(at.metric) == 3") == []
+    assert loaded("", "assert len(at.get('plotly_chart')) == 3 and len(at.metric) == 3") == []
 
 
 def test_navigation_lists_the_files_that_exist():
