@@ -50,7 +50,7 @@ def read_json(text: bytes | str, need: str, deepest: int = 16, *, finite: bool =
 
     try:
         value = json.loads(text, object_pairs_hook=unique, parse_constant=constant)
-        if (b"\\u" if isinstance(text, bytes) else "\\u") in text:
+        if b"\\u" in text if isinstance(text, bytes) else "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else shortened(str(error))
