@@ -1,5 +1,7 @@
 """The Network page in a real browser: a cold start, the slider, the click on a bar, Run and Cancel, two visitors."""
 
+from playwright.sync_api import expect
+
 HEADING = "h1"
 PLOT = ".js-plotly-plot .main-svg"
 EXACT = 'input[aria-label="Frame size N, exactly"]'
@@ -49,13 +51,16 @@ def test_a_step_of_the_slider_gives_the_numbers_of_the_library_and_back(tab, ser
     settled(tab)
     before, moved = metrics(tab), slider(tab, "Frame size N")
     moved.press("ArrowRight")
-    settled(tab)
+    expect(tab.locator(EXACT)).not_to_have_value("640")
     size = int(tab.locator(EXACT).input_value())
     report = sq.compress(
         sq.NETWORKS["mnist-fnn"]().load(), sq.METHODS["frame"](size=size, bits=1, step_rule="range-layer"), 64
     ).report
-    assert size > 640 and metrics(tab)[:2] == [f"{report.bits_per_weight:.3g}", f"{100 * report.accuracy_after:.1f} %"]
+    bits = tab.get_by_test_id("stMetricValue").first
+    expect(bits).to_have_text(f"{report.bits_per_weight:.3g}", timeout=30_000)
+    assert size > 640 and metrics(tab)[1] == f"{100 * report.accuracy_after:.1f} %"
     moved.press("ArrowLeft")  # the way back is answered from what is kept
+    expect(bits).to_have_text(before[0])
     settled(tab)
     assert metrics(tab) == before and tab.off_host == []
 
