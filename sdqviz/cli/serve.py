@@ -30,7 +30,7 @@ def serve(
     ] = 1,
 ) -> None:
     """Serve the pages until Ctrl-C."""
-    from sdqviz.ui import front
+    from sdqviz.ui import proxy
     from sdqviz.ui.launch import launch
 
     _require_free(address, port)
@@ -43,7 +43,7 @@ def serve(
     if workers == 1:
         launch(address=address, port=port)
     else:
-        front.serve(address, port, workers, functools.partial(_alone, network or []))
+        proxy.serve(address, port, workers, functools.partial(_alone, network or []))
 
 
 def _alone(networks: list[str], port: int) -> list[str]:

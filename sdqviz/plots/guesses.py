@@ -50,6 +50,12 @@ def draw_guesses(
         return _curves(lesson, asked, guesses, truth, mine, ink, height)
     most = max((int(v) for v in columns["guesses"]), default=0)
     figure.update_yaxes(range=[0, max(4, 1.25 * most)], tick0=0, dtick=max(1, -(-most // 5)))
+    return _panel(lesson, guesses, truth, figure, counted, columns)
+
+
+def _panel(
+    lesson: Lesson, guesses: Sequence[Any], truth: object, figure: Any, counted: str, columns: dict[str, Any]
+) -> Panel:
     people = f"{len(guesses)} {'guess' if len(guesses) == 1 else 'guesses'}"
     return Panel(
         name=f"guesses-{lesson.name}",
@@ -137,16 +143,7 @@ def _curves(
         if len(drawn):
             off = float(np.abs(np.median(drawn, axis=0) - answer).mean())
             counted = f"; the median is off by {number(off)} on average"
-    people = f"{len(guesses)} {'guess' if len(guesses) == 1 else 'guesses'}"
-    return Panel(
-        name=f"guesses-{lesson.name}",
-        title="What the class guessed" if truth is None else "What the class guessed, and the answer",
-        look=f"{people}{counted}.",
-        alt=f"{people} to “{lesson.title}”{counted}.",
-        figure=figure,
-        formulas=[],
-        table=lambda: columns,
-    )
+    return _panel(lesson, guesses, truth, figure, counted, columns)
 
 
 def _folded(text: str) -> str:

@@ -30,7 +30,8 @@ def draw_scale(ink: Ink, machine: Machine | None = None) -> Panel:
     machine = Machine() if machine is None else machine
     figure = theme.figure(ink, height=380, x="machines", y="hours, predicted")
     columns: dict[str, list[float | str]] = {"weights": [], "machines": [], **{part: [] for part in PARTS}, "all": []}
-    told = []
+    told: list[str] = []
+    spent: list[float] = []
     for decoder, dash in ((SEVEN, "solid"), (SEVENTY, "dash")):
         cost = decoder_cost(decoder)
         hours = [cost.seconds(machine, count) / 3600 for count in MACHINES]
@@ -44,10 +45,11 @@ def draw_scale(ink: Ink, machine: Machine | None = None) -> Panel:
             for part, value in zip(PARTS, parts(cost, machine, count), strict=True):
                 columns[part].append(value)
             columns["all"].append(total)
+        spent += hours
         best = MACHINES[int(np.argmin(hours))]
         told.append(f"{decoder.name}: {number(hours[0])} h on one machine, {number(min(hours))} h on {best}")
     ticks = {"tickvals": list(MACHINES), "ticktext": [str(count) for count in MACHINES]}
-    figure.update_layout(xaxis={"type": "log", **ticks}, yaxis={"type": "log"})
+    figure.update_layout(xaxis={"type": "log", **ticks}, yaxis=theme.log_axis(min(spent) / 1.5, max(spent) * 1.5))
     return Panel(
         name="scale",
         title="Larger than one machine: hours by the cost model",

@@ -49,6 +49,9 @@ def share(one: go.Figure, other: go.Figure) -> None:
             found = {"range": [high, low] if _reversed(axes) else [low, high], "autorange": None}
         if axes[0].type == "log" and axes[0].tickvals is not None:  # what is written was chosen for one range alone
             found = theme.log_axis(10.0 ** found["range"][0], 10.0 ** found["range"][1]) | found
+        elif all(axis.tickvals for axis in axes) and not isinstance(spans[0], list):
+            farthest = max(axes, key=lambda axis: max(axis.tickvals))
+            found |= {"tickvals": farthest.tickvals, "ticktext": farthest.ticktext}
         for axis in axes:
             axis.update(found)
 

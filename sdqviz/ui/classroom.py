@@ -19,7 +19,7 @@ from sdqviz.lessons.lesson import Lesson
 from sdqviz.lessons.room import MOST_GUESSES, Room, Rooms, proposal
 from sdqviz.plots import lesson as plots
 from sdqviz.plots.guesses import draw_guesses
-from sdqviz.ui import choices, front, learn, presenter, show
+from sdqviz.ui import choices, learn, presenter, proxy, show
 from sdqviz.ui.screen import Page
 
 WORD = "class"
@@ -34,7 +34,7 @@ _VISITOR = "_class visitor"
 @functools.cache
 def rooms() -> Rooms:
     """Return the rooms of this server."""
-    return Rooms(os.environ.get(front.ROOMS, ":memory:"))
+    return Rooms(os.environ.get(proxy.ROOMS, ":memory:"))
 
 
 def enter(page: Page) -> Room | None:

@@ -7,7 +7,7 @@ import streamlit as st
 from sdqviz.experiments.compare.entry import Entry, changed_fields
 from sdqviz.plots import difference
 from sdqviz.strict_json import write_json
-from sdqviz.ui import beside, main, show, two_up
+from sdqviz.ui import main, show, two_up, two_up_link
 from sdqviz.ui.compare import KEY_LENGTH, Shown, follow
 from sdqviz.ui.screen import Page
 
@@ -29,8 +29,8 @@ def pair(page: Page, shown: Shown) -> None:
     st.markdown(difference.sentence(info))
     pages = {one.url_path: one for one in main.entries()}
     st.page_link(
-        pages[beside.ADDRESS], label="A and B on the Network page, on the same axes", icon=beside.ICON,
-        query_params=beside.query("network", two_up.of_run(shown.first), two_up.of_run(shown.second)),
+        pages[two_up_link.ADDRESS], label="A and B on the Network page, on the same axes", icon=two_up_link.ICON,
+        query_params=two_up_link.query("network", two_up.of_run(shown.first), two_up.of_run(shown.second)),
     )  # fmt: skip
     st.markdown("**What differs**")
     differing = page.tables["A against B, what differs"] = difference.settings_columns(info)

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from sdqviz.ui import front, housekeeping
+from sdqviz.ui import housekeeping, proxy
 from sdqviz.version import __version__
 
 # Sessions share the cores. On small matrices two BLAS threads gain nothing alone, and wait for each other (up to a
@@ -60,7 +60,7 @@ def launch(address: str = "127.0.0.1", port: int = 8501) -> None:
     import streamlit as st
 
     app = st.App(MAIN, lifespan=lifespan, routes=[healthz()], middleware=sticky())
-    quiet = {"logger.hideWelcomeMessage": True} if front.WORKER in os.environ else {}  # its port is nobody's business
+    quiet = {"logger.hideWelcomeMessage": True} if proxy.WORKER in os.environ else {}  # its port is nobody's business
     app.run(config=CONFIG | {"server.address": address, "server.port": port} | quiet)
 
 
@@ -72,7 +72,7 @@ def healthz() -> Any:
     async def answer(_request: Any) -> JSONResponse:
         return JSONResponse(health(), headers={"Cache-Control": "no-store"})
 
-    return Route(front.HEALTH, answer)
+    return Route(proxy.HEALTH, answer)
 
 
 def health() -> dict[str, Any]:
@@ -87,7 +87,7 @@ def sticky() -> list[Any]:
     """Return what gives visitors the cookie that brings them back to this process, if it is one of several."""
     from starlette.middleware import Middleware
 
-    number = os.environ.get(front.WORKER)
+    number = os.environ.get(proxy.WORKER)
     return [] if number is None else [Middleware(Sticky, number=number)]
 
 
@@ -104,7 +104,7 @@ class Sticky:
 
     def __init__(self, app: Any, number: str) -> None:
         self._app = app
-        self._given = f"{front.COOKIE}={number}".encode()
+        self._given = f"{proxy.COOKIE}={number}".encode()
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer a request."""
@@ -124,8 +124,8 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     """Compile the kernels in the background while the first visitor reads; keep house."""
     housekeeping.few_heaps()
     threading.Thread(target=_warm_up, name="sdqviz warm-up", daemon=True).start()
-    if front.WORKER in os.environ:
-        threading.Thread(target=_end_with_the_front, name="sdqviz front", daemon=True).start()
+    if proxy.WORKER in os.environ:
+        threading.Thread(target=_end_with_the_proxy, name="sdqviz proxy", daemon=True).start()
     keeping = asyncio.create_task(housekeeping.Housekeeper().work())
     yield {}
     keeping.cancel()
@@ -134,7 +134,7 @@ async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
     job.stop_all()
 
 
-def _end_with_the_front() -> None:
+def _end_with_the_proxy() -> None:
     """Wait until the process that hands visitors on has gone, however it ended, and end too."""
     sys.stdin.buffer.read()
     os.kill(os.getpid(), signal.SIGTERM)

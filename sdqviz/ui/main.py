@@ -7,7 +7,7 @@ import ast
 import streamlit as st
 
 from sdqviz.asset import ROOT
-from sdqviz.ui import beside
+from sdqviz.ui import two_up_link
 
 PAGES = (
     # file, title, address
@@ -48,7 +48,7 @@ def main() -> None:
     pages = entries()
     shown = st.navigation({"sdqviz": pages})
     shown.run()
-    beside.offer(shown.url_path, next(one for one in pages if one.url_path == beside.ADDRESS))
+    two_up_link.offer(shown.url_path, next(one for one in pages if one.url_path == two_up_link.ADDRESS))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ ALONE = """<style id="alone">
 [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"], [data-testid="stSidebarCollapsedControl"]
 {display: none !important}
 [data-testid="stMain"] [data-testid="stElementContainer"]:has(h1),
-[data-testid="stMain"] [data-testid="stElementContainer"]:has(h1) + [data-testid="stElementContainer"] {display: none}
+[data-testid="stMain"] [data-testid="stElementContainer"]:has(h1) + * {display: none}
 </style>"""
 """Hides the sidebar and the heading: for the wall, and for those who follow a lecturer on a phone."""
 

@@ -37,7 +37,7 @@ from sdqviz.plots.path_following.cloud import draw_cloud
 from sdqviz.plots.path_following.operator import draw_operator
 from sdqviz.plots.sigma_delta import vector as vector_plots
 from sdqviz.plots.theme import Ink
-from sdqviz.ui import beside, job, link, main, show
+from sdqviz.ui import job, link, main, show, two_up_link
 from sdqviz.ui.screen import Page
 
 SIDES = {"left": "A", "right": "B"}
@@ -139,10 +139,10 @@ def ask(page: Page) -> tuple[str, dict[str, dict[str, Any]]]:
     """Draw the form; return the page and the choices of both sides."""
     address = page.ask(
         "page",
-        beside.PAGES[0],
+        two_up_link.PAGES[0],
         label="Page",
         help="Of which two views are shown. The pages themselves offer it too: *Two views* in the sidebar.",
-        options=beside.PAGES,
+        options=two_up_link.PAGES,
         where="what",
     )
     examples = preset.of_page(address)
@@ -156,11 +156,11 @@ def ask(page: Page) -> tuple[str, dict[str, dict[str, Any]]]:
         text = link.linked(page.link, side)
         usual = dict(list(examples.values())[place].choices) if len(examples) > place else {}
         try:
-            found[letter] = beside.read(letter, text) if text else usual
+            found[letter] = two_up_link.read(letter, text) if text else usual
         except InputError as error:
             page.link.problems.append(f"{error}. An example is shown instead.")
             found[letter] = usual
-        link.write_linked(page.link, side, beside.write(found[letter]), Spec(letter, "Choices of a view."))
+        link.write_linked(page.link, side, two_up_link.write(found[letter]), Spec(letter, "Choices of a view."))
         _example(page, address, side, letter, found[letter])
     return address, found
 
@@ -185,12 +185,12 @@ def _example(page: Page, address: str, side: str, letter: str, now: Mapping[str,
 
 def _take(address: str, side: str, key: str) -> None:
     if st.session_state[key] is not None:
-        st.session_state[side] = beside.write(preset.of_page(address)[st.session_state[key]].choices)
+        st.session_state[side] = two_up_link.write(preset.of_page(address)[st.session_state[key]].choices)
 
 
 def draw(page: Page, address: str, choices: Mapping[str, Mapping[str, Any]]) -> None:
     """Draw what differs, the numbers of both views, and their plots in pairs."""
-    differing = page.tables["What differs"] = beside.differing(*choices.values())
+    differing = page.tables["What differs"] = two_up_link.differing(*choices.values())
     pages = {one.url_path: one for one in main.entries()}
     sides: dict[str, Side | None] = {}
     for column, (letter, chosen) in zip(st.columns(2, gap="medium"), choices.items(), strict=True):
@@ -233,7 +233,7 @@ def _side(address: str, letter: str, choices: Mapping[str, Any], ink: Ink) -> Si
             sweep = bounds.asked(choices)
             if sweep.estimated_seconds() > AT_ONCE and bounds.stored_curve(sweep) is None:
                 return _waits(letter, sweep.estimated_seconds(), sweep.run, sweep, lambda curve: _curve(curve, ink))
-        return _computed(address, beside.write(choices), ink.dark, choices)
+        return _computed(address, two_up_link.write(choices), ink.dark, choices)
     except InputError as error:
         st.error(f"{letter}: {error}.")
     except (TypeError, ValueError, KeyError):  # a link may hold a word where a number belongs

@@ -9,7 +9,7 @@ from sdqviz.error import InputError
 from sdqviz.experiments.compare import link as comparing
 from sdqviz.explore import preset
 from sdqviz.explore.network import link as network_link
-from sdqviz.ui import beside, two_up
+from sdqviz.ui import two_up, two_up_link
 from sdqviz.ui.launch import MAIN
 
 
@@ -41,7 +41,7 @@ def axes(at, name):
 
 def test_one_link_shows_both_on_the_same_axes():
     one, other = {"size": 40, "dimension": 4}, {"size": 200, "dimension": 4, "bits": 3}
-    at = visit(**beside.query("sigma-delta", one, other))
+    at = visit(**two_up_link.query("sigma-delta", one, other))
     assert not at.error and not at.warning
     alone = [two_up.QUICK["sigma-delta"](choices, two_up.Ink()) for choices in (one, other)]
     assert [metric.value for metric in at.metric] == [value for side in alone for _, value in side.numbers]
@@ -56,7 +56,7 @@ def test_one_link_shows_both_on_the_same_axes():
 COSTLY = pytest.param("path-following", marks=pytest.mark.slow)  # two clouds of 500 runs
 
 
-@pytest.mark.parametrize("page", [COSTLY if page == "path-following" else page for page in beside.PAGES])
+@pytest.mark.parametrize("page", [COSTLY if page == "path-following" else page for page in two_up_link.PAGES])
 def test_every_page_opens_on_its_examples_and_each_side_has_the_numbers_of_its_preset(page):
     at = visit(page=page)
     assert not at.error and at.selectbox(key="page").value == page
@@ -66,7 +66,7 @@ def test_every_page_opens_on_its_examples_and_each_side_has_the_numbers_of_its_p
 
 
 def test_choosing_another_page_or_example_replaces_what_is_shown():
-    at = visit(page="frames", left=beside.write({"size": 7, "dimension": 2}))
+    at = visit(page="frames", left=two_up_link.write({"size": 7, "dimension": 2}))
     assert at.selectbox(key="_left frames").value is None, "choices of one's own"
     name = list(preset.of_page("frames"))[-1]
     at.selectbox(key="_left frames").set_value(name).run()
@@ -78,9 +78,9 @@ def test_choosing_another_page_or_example_replaces_what_is_shown():
 @pytest.mark.parametrize("text", ["{", "[1]", '{"size": [1]}', '{"size": NaN}', '{"size": 1, "size": 2}', "x" * 7000])
 def test_a_link_holds_an_object_of_choices_or_is_refused_in_one_sentence(text):
     with pytest.raises(InputError, match=r"^side A must be (an object of choices|at most 6,000 characters)"):
-        beside.read("A", text)
+        two_up_link.read("A", text)
     choices = {"size": 4, "signs": True, "step": 0.5, "frame": "harmonic"}
-    assert beside.read("A", beside.write(choices | {"picture": "svg", "bits": None})) == choices
+    assert two_up_link.read("A", two_up_link.write(choices | {"picture": "svg", "bits": None})) == choices
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_link_holds_an_object_of_choices_or_is_refused_in_one_sentence(text):
     ],
 )
 def test_a_side_that_cannot_be_is_one_sentence_and_the_other_is_shown(text, sentence):
-    at = visit(left=text, right=beside.write({"size": 64}))
+    at = visit(left=text, right=two_up_link.write({"size": 64}))
     assert sentence in told(at) and len(at.warning) + len(at.error) == 1
     assert len(at.metric) >= 3 and at.get("plotly_chart")
 

@@ -13,7 +13,8 @@ from sdqviz.explore import preset
 from sdqviz.explore.bounds import link, tables, words
 from sdqviz.explore.curves.curve import Curve, Sweep
 from sdqviz.explore.curves.network import WholeNetwork
-from sdqviz.plots.bounds import curves, labels, ratio, sentences
+from sdqviz.plots import labels
+from sdqviz.plots.bounds import curves, ratio, sentences
 from sdqviz.plots.bounds import paper as paper_figures
 from sdqviz.plots.bounds.ladder import draw_ladder
 from sdqviz.plots.theme import DRAWN, Ink

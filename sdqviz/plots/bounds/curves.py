@@ -24,8 +24,8 @@ from sdqviz.explore.curves.walk import EQUAL_BITS
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.bounds.axes import add_bits, has_bits, last, limits, x_axis
-from sdqviz.plots.bounds.labels import LABELS, End, label_ends
 from sdqviz.plots.bounds.sentences import alt_text, beside_look, look_sentence
+from sdqviz.plots.labels import LABELS, End, label_ends
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 

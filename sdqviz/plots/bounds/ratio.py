@@ -18,7 +18,7 @@ from sdqviz.explore.curves.point import A_POSTERIORI
 from sdqviz.explore.formula import Formula
 from sdqviz.plots import theme
 from sdqviz.plots.bounds.axes import last, limits, x_axis
-from sdqviz.plots.bounds.labels import LABELS, End, label_ends
+from sdqviz.plots.labels import LABELS, End, label_ends
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 

@@ -24,9 +24,9 @@ def draw_orderings(found: FrameInfo, compared: tuple[Ordered, ...], current: str
         orientation="h",
         name="σ",
         showlegend=False,
-        text=[
-            f"{number(one.variation)}" + (f"  ({number(one.ratio)} of the limit)" if one.ratio else "") for one in shown
-        ],
+        text=[number(one.variation) for one in shown],
+        customdata=[f", {number(one.ratio)} of the limit" if one.ratio else "" for one in shown],
+        hovertemplate="%{y}: σ = %{text}%{customdata}<extra></extra>",
         textposition="outside",
         textfont={"size": 12, "color": ink.text},
         cliponaxis=False,
@@ -52,13 +52,13 @@ def draw_orderings(found: FrameInfo, compared: tuple[Ordered, ...], current: str
         )
     figure.update_yaxes(showgrid=False)
     figure.update_xaxes(range=[0, max(1.75 * worst.variation, 1.1 * limit)])
-    gain = worst.variation / best.variation if best.variation else float("inf")
+    gain = number(worst.variation / best.variation if best.variation else float("inf"))
+    told = "All walk equally far" if gain == "1" else f"{best.title} walks {gain} times less than {worst.title.lower()}"
     tail = "" if applies else " Wang's limit (8) is not applicable: it needs d ≥ 3."
     return Panel(
         name="orderings",
         title="All orderings of this frame",
-        look=f"{best.title} walks {number(gain)} times less than {worst.title.lower()}; blue is the ordering "
-        f"chosen.{tail}",
+        look=f"{told}; blue is the ordering chosen.{tail}",
         alt=f"Frame variation of {len(compared)} orderings, from {number(best.variation)} ({best.title}) to "
         f"{number(worst.variation)} ({worst.title}).{tail}",
         figure=figure,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+import plotly.graph_objects as go
 
 from sdqviz.explore.geta import formulas
 from sdqviz.explore.geta.beside import Mark, beside_table, marks
@@ -10,8 +13,12 @@ from sdqviz.explore.geta.words import accuracy
 from sdqviz.explore.wording import number, percent
 from sdqviz.methods.geta.recording import Recording
 from sdqviz.plots import theme
+from sdqviz.plots.labels import GAP, spread_out
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink, Look
+
+TOP = 14
+"""Pixels above the picture."""
 
 
 def draw_beside(run: Recording, ink: Ink) -> Panel:
@@ -21,19 +28,18 @@ def draw_beside(run: Recording, ink: Ink) -> Panel:
     figure = theme.figure(ink, x="relative BOPs", y="test accuracy", height=340, showlegend=False)
     for one in points:
         figure.add_scatter(
-            x=[one.relative_bops], y=[one.accuracy], mode="markers+text", text=[_short(one.label)],
-            name=one.label,
+            x=[one.relative_bops], y=[one.accuracy], mode="markers", name=one.label,
             marker=_look(one).marker(ink, 13 if one is points[0] else 10)
             | {"line": {"width": 1.5, "color": _look(one).colour(ink)}},
-            textposition=_side(one, points), textfont={"size": 11, "color": ink.text}, cliponaxis=False,
+            cliponaxis=False,
             hovertemplate=f"{one.label}: %{{y:.2%}} at %{{x:.3%}} of the BOPs, {number(one.bits_per_weight)} bits a "
             f"weight, {percent(one.sparsity)} pruned<extra></extra>",
         )  # fmt: skip
     low = min(one.relative_bops for one in shown)
     axis = theme.log_axis(0.6 * low, 1.6)
     figure.update_xaxes(axis | {"ticktext": [percent(value) for value in axis["tickvals"]]})
-    figure.update_yaxes(tickformat=".2~%")
-    figure.update_layout(margin={"t": 14, "l": 70})
+    _write_labels(figure, points, ink)
+    figure.update_layout(margin={"t": TOP, "l": 70})
     told = "; ".join(f"{one.label} {accuracy(one.accuracy)} at {percent(one.relative_bops)}" for one in shown)
     return Panel(
         name="beside",
@@ -59,14 +65,24 @@ def _short(label: str) -> str:
     return ", ".join([first, *[part for part in rest if part.endswith(("bit", "bits"))][:1]])
 
 
-def _side(one: Mark, points: Sequence[Mark]) -> str:
-    """Put a label where it does not run out of the picture, and not onto its neighbour's."""
-    right = one.relative_bops > 0.15
-    near = [
-        other for other in points if other is not one and 0.5 < other.relative_bops / max(one.relative_bops, 1e-12) < 2
-    ]
-    lower = any((other.accuracy or 0.0) > (one.accuracy or 0.0) for other in near)
-    return f"{'bottom' if lower else 'top'} {'left' if right else 'right'}"
+def _write_labels(figure: go.Figure, points: Sequence[Mark], ink: Ink) -> None:
+    """Write what each point is beside it, moved apart where labels would overlap, and give the axis room for them."""
+    heights = [float(one.accuracy or 0.0) for one in points]
+    low, high = min(heights), max(heights)
+    room = 0.1 * (high - low) or 0.01
+    low, high = low - room, high + room
+    figure.update_yaxes(tickformat=".2~%", range=[low, high])
+    pixels = figure.layout.height - TOP - figure.layout.margin.b
+    for side in ("left", "right"):  # at the right end a label would run out of the picture
+        own = [k for k, one in enumerate(points) if (one.relative_bops > 0.15) == (side == "right")]
+        own.sort(key=lambda k: heights[k])
+        wanted = [(heights[k] - low) / (high - low) * pixels for k in own]
+        for k, at in zip(own, spread_out(wanted, GAP, pixels), strict=True):
+            figure.add_annotation(
+                x=math.log10(max(points[k].relative_bops, 1e-12)), y=at / pixels, yref="paper", yanchor="middle",
+                xanchor=side, xshift=10 if side == "left" else -10, text=_short(points[k].label), showarrow=False,
+                font={"size": 11, "color": ink.text},
+            )  # fmt: skip
 
 
 def _look(one: Mark) -> Look:

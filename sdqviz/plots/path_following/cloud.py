@@ -27,7 +27,7 @@ def draw_cloud(run: WalkRun, ink: Ink) -> Panel:
     figure = theme.figure(ink, x="run of the cloud", y=f"{name} of the worst neuron", height=460)
     above = measured > run.sharpest.value
     for where, look, label in (
-        (~above, theme.ERROR, "measured, one mark a run"),
+        (~above, theme.ERROR, "measured"),
         (above, dataclasses.replace(theme.ERROR, symbol="triangle-up"), "above the sharpest bound"),
     ):
         chosen_runs = kept[where[kept]]
@@ -49,7 +49,7 @@ def draw_cloud(run: WalkRun, ink: Ink) -> Panel:
     smallest = max(float(measured.min()), 1e-300)
     figure.update_yaxes(theme.log_axis(smallest / 1.4, max(*values, float(measured.max())) * 1.4))
     figure.update_xaxes(zeroline=False)
-    figure.update_layout(margin={"t": 66, "l": 76})
+    figure.update_layout(margin={"t": 66, "l": 76}, legend_entrywidth=100)  # two names a line
     theme.mark_decimation(figure, len(measured), len(kept), ink)
     stated, verdict = run.sharpest, run.verdict
     if stated.holds:

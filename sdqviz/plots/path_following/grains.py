@@ -38,7 +38,7 @@ def draw_weights(run: WalkRun, walk: WeightWalk, ink: Ink) -> Panel:
         vertical_spacing=0.04, horizontal_spacing=0.09, shared_yaxes=False,
         specs=[[{"colspan": 2}, None], [{}, {"rowspan": 2}], [{}, None]],
     )  # fmt: skip
-    figure.update_layout(margin={"t": 56})
+    figure.update_layout(margin={"t": 56}, legend_entrywidth=125)  # on a phone two names a line, above the buttons
     player.cover(figure, ink, "x4", size + 0.5, figure.layout.yaxis2.domain[1])
     kept = _curves(figure, walk, ink)
     window = min(size, PLAYED)

@@ -90,7 +90,7 @@ class Worker:
         return told
 
 
-class Front:
+class Proxy:
     """Hands connections on.
 
     Parameters
@@ -211,7 +211,7 @@ async def _serve(address: str, port: int, workers: list[Worker], rooms: str) -> 
             asyncio.get_running_loop().add_signal_handler(sign, ended.set)
     for one in workers:
         one.start(rooms)
-    server = await asyncio.start_server(Front(workers).meet, address, port, limit=LONGEST_HEAD)
+    server = await asyncio.start_server(Proxy(workers).meet, address, port, limit=LONGEST_HEAD)
     print(f"{len(workers)} processes at http://{address}:{port}", file=sys.stderr)
     while not ended.is_set():
         for one in workers:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from sdqviz.ui import front, launch
-from sdqviz.ui.front import Front, Worker
+from sdqviz.ui import launch, proxy
+from sdqviz.ui.proxy import Proxy, Worker
 
 
 @contextlib.asynccontextmanager
@@ -45,7 +45,7 @@ async def inner(number):
 async def house(count):
     async with contextlib.AsyncExitStack() as stack:
         workers = [await stack.enter_async_context(inner(number)) for number in range(count)]
-        server = await asyncio.start_server(Front(workers).meet, "127.0.0.1", 0, limit=front.LONGEST_HEAD)
+        server = await asyncio.start_server(Proxy(workers).meet, "127.0.0.1", 0, limit=proxy.LONGEST_HEAD)
         await stack.enter_async_context(server)
         yield workers, server.sockets[0].getsockname()[1]
 
@@ -152,7 +152,7 @@ def test_a_process_gives_its_cookie_once_and_leaves_websockets_alone():
 
 @pytest.mark.slow
 def test_two_processes_serve_one_class_and_a_dead_one_comes_back(visitor):
-    port = front.free_ports(1)[0]
+    port = proxy.free_ports(1)[0]
     command = [sys.executable, "-m", "sdqviz.cli.main", "app", "--port", str(port), "--workers", "2", "--no-browser"]
     served = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
