@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from sdqviz.cli.meter import Meter, interruptible
 from sdqviz.cli.settings import network_class, numbers, plan_file, require_writable
 from sdqviz.cli.text import aligned, sweep_text
 from sdqviz.error import InputError
+
+if TYPE_CHECKING:  # a command loads what it needs when it is run
+    from sdqviz.experiments.paper.result import Result
 
 
 def sweep(
@@ -115,13 +118,25 @@ def reproduce(
     )
     with interruptible() as should_stop, Meter() as meter:
         results = engine.run(plan, output, progress=meter, should_stop=should_stop)
-    from sdqviz.plots.reproduce import write_html
-
     for result in results:
         result.write(output)
-        write_html(result, output)
+        (output / f"{result.name}.html").write_bytes(paper_page(result))
         typer.echo(result.to_markdown())
     typer.echo(f"written to {output.resolve()}: " + ", ".join(f"{result.name}.md/.json/.html" for result in results))
+
+
+def paper_page(result: Result) -> bytes:
+    """Return a table or figure of the paper with our numbers as one page that opens offline."""
+    from sdqviz.experiments.paper.plan import SOURCE
+    from sdqviz.plots.bounds.paper import draw_paper
+    from sdqviz.plots.theme import Ink
+    from sdqviz.ui import html_report
+
+    header, *rows = result.table()
+    columns = {name: [row[place] for row in rows] for place, name in enumerate(header)}
+    drawn = draw_paper(result, Ink(), live=True)
+    view = html_report.View(result.title, SOURCE, [], [drawn], {"In numbers": columns}, {}, "", "", Ink(), result.notes)
+    return html_report.write(view)
 
 
 def _pareto(nets: int, output: Path) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from sdqviz.explore.formula import Formula
+from sdqviz.explore.wording import number
+
 WALKS = 9.5
 """Walks of a layer's neurons with default settings: the last one, six multiples of each step searched, and of one
 neuron in sixteen those of the alphabets."""
@@ -179,3 +182,34 @@ def fitted(sizes: Sequence[tuple[Cost, float]], machine: Machine) -> Machine:
         walks=machine.walks / ratio,
         forward=machine.forward / ratio,
     )
+
+
+def formula(machine: Machine) -> Formula:
+    """Return the hours on k machines."""
+    return Formula(
+        r"t(k)=t_1+\frac{1}{k}\,\frac{9.5\,N^2M}{r_w}+\frac{(k-1)\,b+8\cdot 7\,NM}{r_n}",
+        [
+            ("k", "machines", f"1 to {MACHINES[-1]}"),
+            ("N, M", "inputs and outputs of a layer, summed over all layers", ""),
+            ("t_1", "seconds of what one machine does", ""),
+            ("b", "bytes of H and its companions, 24N²", ""),
+            ("r_w", "operations of walks a second", number(machine.walks)),
+            ("r_n", "bytes the network carries a second", number(machine.network)),
+        ],
+        "A prediction, checked on sizes that fit here; nothing of this size was run.",
+    )
+
+
+MACHINES = (1, 2, 4, 8, 16, 32, 64)
+
+
+PARTS = ("forward passes, sums, disk: one machine", "walks: shared", "network")
+
+
+def parts(cost: Cost, machine: Machine, machines: int) -> tuple[float, float, float]:
+    """Return the hours of what one machine does, of the walks that all share, and of the network."""
+    walks = cost.walks / machine.walks / machines
+    alone = cost.forward / machine.forward + cost.products / machine.products
+    alone += (cost.read + cost.written) / machine.disk
+    network = cost.seconds(machine, machines) - alone - walks
+    return alone / 3600, walks / 3600, max(network, 0.0) / 3600

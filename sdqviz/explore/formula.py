@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from sdqviz.bounds.statement import Bound
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Formula:
@@ -29,3 +31,9 @@ class Formula:
     source: str = ""
     substituted: str = ""
     text: str = ""
+
+
+def of_bound(bound: Bound, symbols: Sequence[tuple[str, str, str]] = ()) -> Formula:
+    """Return the formula of a bound with its numbers; its title, reference and hypotheses are the source."""
+    source = f"{bound.title}. {bound.reference + '. ' if bound.reference else ''}{bound.because}"
+    return Formula(bound.formula, symbols, source, bound.substituted, bound.text)

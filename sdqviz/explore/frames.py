@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array, Index
-from sdqviz.bounds.statement import Bound
+from sdqviz.bounds.statement import CZAJA_NA, Bound
 from sdqviz.bounds.vector import wang_variation_bound
 from sdqviz.error import InputError
+from sdqviz.explore.formula import Formula
 from sdqviz.explore.stored import picked
+from sdqviz.explore.wording import number
 from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import Frame, FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
@@ -233,3 +235,57 @@ def welch(dimension: int, size: int) -> float:
     0.333333
     """
     return float(np.sqrt(max(size - dimension, 0) / (dimension * max(size - 1, 1))))
+
+
+def coherence_formula(found: FrameInfo) -> Formula:
+    """Return the coherence beside Welch's bound."""
+    coherence, size = found.frame.coherence, found.frame.size
+    return Formula(
+        r"\mu=\max_{m\ne n}\frac{|\langle e_m,e_n\rangle|}{\|e_m\|\,\|e_n\|}\ \ge\ \sqrt{\frac{N-d}{d\,(N-1)}}",
+        [
+            (r"\mu", "coherence now", number(coherence)),
+            (
+                r"\sqrt{(N-d)/(d(N-1))}",
+                "the least any N unit vectors can have",
+                number(welch(found.frame.dimension, size)),
+            ),
+        ],
+        "Welch, IEEE Trans. Inf. Theory 20 (1974)",
+    )
+
+
+def wang_formula(found: FrameInfo) -> Formula:
+    """Return Wang's limit, and how long the orderings had."""
+    applies = found.frame.dimension >= 3
+    return Formula(
+        found.wang.formula,
+        [("d", "dimension", str(found.frame.dimension)), ("N", "frame vectors", str(found.frame.size))],
+        f"{found.wang.reference}. Each ordering had at most {COMPARED_WITHIN:g} s.",
+        found.wang.substituted if applies else "",
+        found.wang.text,
+    )
+
+
+def growth_formula(slope: float) -> Formula:
+    """Return why a bounded σ is enough, with its fitted growth."""
+    return Formula(
+        r"\|x-\tilde x\|\le\frac{\delta d}{2N}\bigl(\sigma(F,p)+1\bigr)",
+        [("N^s", "fitted growth of σ, exponent s", number(slope))],
+        f"{CZAJA_NA}, Theorem 3.1: a σ that stays bounded gives an error of order 1/N.",
+        "",
+        "vector-bound",
+    )
+
+
+def variation_formula(found: FrameInfo) -> Formula:
+    """Return the definition of σ with the numbers of this frame."""
+    return Formula(
+        r"\sigma(F,p)=\sum_{n=1}^{N-1}\|e_{p(n)}-e_{p(n+1)}\|",
+        [
+            (r"\sigma(F,p)", "frame variation now", number(found.walk.variation)),
+            ("N", "frame vectors", str(found.frame.size)),
+            ("d", "dimension", str(found.frame.dimension)),
+            (r"\|\Delta E\|_2", "spectral norm of all differences", number(found.walk.difference_norm)),
+        ],
+        f"{CZAJA_NA}, Definition 3.1; Benedetto, Powell & Yılmaz (2006)",
+    )

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from sdqviz.bounds.statement import CZAJA_NA
 from sdqviz.explore import sigma_delta as lab
+from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number, percent
 
 DIGITS = 5
@@ -53,3 +55,18 @@ def tile_numbers(result: Mapping[str, Any]) -> str:
     if "smallest_ratio" in result:
         parts += [f"slope {number(result['slope'])}", f"closest bound {number(result['smallest_ratio'])} × measured"]
     return " · ".join(parts)
+
+
+def formula(result: Mapping[str, Any]) -> Formula:
+    """Return ΣΔ against rounding with the stored numbers of one neuron."""
+    count, size, error = len(result["original"]), result["size"], result["relative_error"]
+    return Formula(
+        r"q_n=Q(u_{n-1}+x_n),\quad u_n=u_{n-1}+x_n-q_n\qquad\text{against}\qquad q_n=Q(x_n)",
+        [
+            ("d", "weights", str(count)),
+            ("N", "stored levels", str(size)),
+            (r"\delta", "step between levels", number(result["step"])),
+            (r"\|x-\tilde x\|/\|x\|", "error of ΣΔ", percent(error)),
+        ],
+        f"{CZAJA_NA}, Definition 3.1. The ΣΔ Lab computes the same numbers live.",
+    )

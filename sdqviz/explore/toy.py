@@ -17,6 +17,7 @@ from sdqviz import asset
 from sdqviz.array import Array
 from sdqviz.compression import packed_file
 from sdqviz.compression.compress import compress
+from sdqviz.explore.formula import Formula
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.strict_json import read_json, write_json
@@ -222,3 +223,17 @@ def verdict(answers: Mapping[str, Array], original: Array, label: int | None) ->
 
 def _a(digit: int) -> str:
     return f"{'an' if digit == 8 else 'a'} {digit}"
+
+
+def formula(bits: int) -> Formula:
+    """Return how a copy of the network gets its probabilities."""
+    return Formula(
+        r"p_k=\frac{e^{z_k}}{\sum_j e^{z_j}},\qquad z=Q_3\,\rho(Q_2\,\rho(Q_1x))",
+        [
+            ("x", "the picture, 28 · 28 numbers", ""),
+            ("Q_i", "the stored weights of layer i, bits each", str(bits)),
+            (r"\rho", "negative values become 0", ""),
+        ],
+        "Computed from the packed files of three copies of mnist-fnn; pick it on the Network page for the "
+        "errors and bounds of its layers.",
+    )

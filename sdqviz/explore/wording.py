@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 import numpy as np
 
@@ -67,3 +68,14 @@ def settled(values: Array, scale: float) -> Array:
     [0.5, 0.0]
     """
     return np.where(np.abs(values) < SETTLED * scale, 0.0, values)
+
+
+def folded(text: str, letters: int) -> str:
+    """Break a text between its words into lines of so many letters, as a plot shows them.
+
+    Examples
+    --------
+    >>> folded("a step too small", 6)
+    'a step<br>too<br>small'
+    """
+    return "<br>".join(textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False))

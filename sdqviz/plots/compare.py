@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array, Index
-from sdqviz.experiments.compare.entry import Entry
+from sdqviz.experiments.compare import words
 from sdqviz.experiments.compare.figures import FIGURES, place, ticks, value_at
 from sdqviz.experiments.compare.filters import thinned
-from sdqviz.experiments.compare.front import Pareto, rounding_verdict
+from sdqviz.experiments.compare.front import Pareto
 from sdqviz.experiments.compare.published import PAPER, Published
-from sdqviz.explore.formula import Formula
+from sdqviz.experiments.compare.table import front_table
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
@@ -51,11 +51,13 @@ def draw_pareto(
     figure = theme.figure(ink, height=520, x=size.title, y=loss.title)
     figure.update_layout(
         margin={"t": 20 + 19 * math.ceil(entered / 2), "l": 70},
-        xaxis=_axis(info.size, across, 10),
-        yaxis=_axis(info.loss, up, 9),
+        xaxis=axis_of(info.size, across, 10),
+        yaxis=axis_of(info.loss, up),
         clickmode="event",
     )
-    _draw_float(figure, info, ink)
+    for level in _float_level(info):
+        text = f"in float {FIGURES['accuracy'].text(value_at('accuracy', level))}"
+        theme.level(figure, level, text, {"color": theme.ORIGINAL.colour(ink), "width": 1.5}, ink)
     _draw_front(figure, x, y, info.rounding, "front, rounding", theme.ROUNDING.line(ink, 2))
     _draw_front(figure, x, y, info.front, "front, all", {"color": ink.text, "width": 2})
     on_front, left_out = set(info.front.tolist()), 0
@@ -74,7 +76,7 @@ def draw_pareto(
                 "line": {"color": ink.text, "width": [1.2 if index in on_front else 0 for index in own]},
             },
             customdata=[[info.points[index].key] for index in own],
-            text=[hover(info.points[index]) for index in own], hovertemplate="%{text}<extra></extra>",
+            text=[words.hover(info.points[index]) for index in own], hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     theme.mark_decimation(figure, len(info.points), len(info.points) - left_out, ink)
     _draw_published(figure, prints, ink)
@@ -82,11 +84,11 @@ def draw_pareto(
     return Panel(
         name="pareto",
         title=f"{loss.short.capitalize()} against {size.short}",
-        look=_pareto_look(info, bool(prints)),
-        alt=_pareto_alt(info),
+        look=words.look(info, bool(prints)),
+        alt=words.alt(info),
         figure=figure,
-        formulas=_pareto_formulas(info, prints),
-        table=lambda: _pareto_table(info),
+        formulas=words.formulas(info, prints),
+        table=lambda: front_table(info),
     )
 
 
@@ -96,10 +98,11 @@ def order_of(method: str) -> tuple[int, str]:
     return (names.index(method) if method in names else len(names), method)
 
 
-def _axis(name: str, positions: Sequence[float], most: int) -> dict[str, Any]:
+def axis_of(name: str, positions: Array | Sequence[float], most: int = 9, room: float = 0.04) -> dict[str, Any]:
+    """Return the axis of a figure that holds all positions that are known, with a share of room at either end."""
     known = [position for position in positions if not math.isnan(position)]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
-    pad = 0.04 * max(high - low, 0.2)
+    pad = room * max(high - low, 0.2)
     at, texts = ticks(name, low - pad, high + pad, most)
     return {"range": [low - pad, high + pad], "tickvals": at, "ticktext": texts}
 
@@ -111,17 +114,6 @@ def _float_level(info: Pareto) -> list[float]:
     befores = [run.report.accuracy_before for one in info.points for run in one.runs if run.report is not None]
     known = [value for value in befores if value is not None]
     return [float(place("accuracy", [float(np.mean(known))])[0])] if known else []
-
-
-def _draw_float(figure: Any, info: Pareto, ink: Ink) -> None:
-    for level in _float_level(info):
-        figure.add_hline(
-            y=level, line={"color": theme.ORIGINAL.colour(ink), "width": 1.5},
-            annotation={
-                "text": f"in float {FIGURES['accuracy'].text(value_at('accuracy', level))}",
-                "font": {"color": ink.text, "size": 12}, "xanchor": "left", "x": 0.005, "yanchor": "bottom",
-            },
-        )  # fmt: skip
 
 
 def _draw_front(figure: Any, x: Array, y: Array, kept: Index, name: str, line: dict[str, Any]) -> None:
@@ -158,88 +150,3 @@ def _draw_letters(figure: Any, info: Pareto, x: Array, y: Array, marked: Mapping
                 ax=18, ay=-18, arrowcolor=ink.text, font={"color": ink.text, "size": 14}, bgcolor=ink.page,
                 bordercolor=ink.text, borderpad=2,
             )  # fmt: skip
-
-
-def hover(one: Entry) -> str:
-    """Write what a point tells when it is pointed at."""
-    lines = [f"<b>{one.method}</b>, {one.network}", one.settings.replace(", ", "<br>")]
-    for name in ("bits", "accuracy", "error"):
-        value, spread = one.values[name], one.spread(name)
-        more = "" if math.isnan(spread) else f" ± {FIGURES[name].text(spread)}"
-        lines.append(f"{FIGURES[name].title}: {FIGURES[name].text(value)}{more}")
-    seeds = f"mean of {len(one.runs)} seeds" if len(one.runs) > 1 else f"seed {one.run.seed}"
-    return "<br>".join([*lines, f"{seeds}, {one.origin}"])
-
-
-def _pareto_look(info: Pareto, prints: bool) -> str:
-    better = "Up and to the left is better" if FIGURES[info.loss].grows else "Down and to the left is better"
-    networks = sorted({one.network for one in info.points})
-    several = f" Points of {len(networks)} networks share one front here." if len(networks) > 1 else ""
-    told = f"{better}. Solid: the front of all methods, dotted: that of rounding. {rounding_verdict(info)}{several}"
-    return told + (" Hollow squares: published 1-bit frames, at the bits our widths would cost." if prints else "")
-
-
-def _pareto_alt(info: Pareto) -> str:
-    if not len(info.front):
-        return "0 points to draw."
-    loss, size = FIGURES[info.loss], FIGURES[info.size]
-    ends = [
-        f"{loss.text(info.y[index])} at {size.text(info.x[index])} ({info.points[index].method})"
-        for index in (info.front[0], info.front[-1])
-    ]
-    return (
-        f"{len(info.points)} points, {len(info.front)} of them on the front of {loss.title} against {size.title}, "
-        f"which runs from {ends[0]} to {ends[1]}. {rounding_verdict(info)}"
-    )
-
-
-def _pareto_formulas(info: Pareto, prints: Sequence[Published]) -> list[Formula]:
-    sign = r"\ge" if FIGURES[info.loss].grows else r"\le"
-    strict = ">" if FIGURES[info.loss].grows else "<"
-    found = [
-        Formula(
-            rf"i\text{{ is on the front}}\iff\nexists j:\;s_j\le s_i,\;\ell_j{sign}\ell_i,"
-            rf"\;(s_j<s_i\ \text{{or}}\ \ell_j{strict}\ell_i)",
-            [
-                ("s", FIGURES[info.size].title, ""),
-                (r"\ell", FIGURES[info.loss].title, ""),
-                ("n", "points", str(len(info.points))),
-                (r"\lvert\text{front}\rvert", "points on the front", str(len(info.front))),
-            ],
-            "Measured runs only: the front says what was found, not what is possible. A front of averages over seeds "
-            "is fairer than one of single runs, which keeps the luckiest.",
-        )
-    ]
-    if prints:
-        first = prints[0]
-        found.append(
-            Formula(
-                r"b=N\,\frac{\sum_\ell c_\ell}{\sum_\ell d_\ell c_\ell}",
-                [
-                    ("N", "frame size, one-bit levels a column", str(first.size)),
-                    (
-                        r"d_\ell\times c_\ell",
-                        "weights of a layer, with our widths; the paper does not print its own",
-                        "",
-                    ),
-                    ("b", "bits per original weight at that N", number(first.bits)),
-                ],
-                f"{PAPER}, Tables 3 and 4: mean and standard deviation over 10 networks, as printed.",
-            )
-        )
-    return found
-
-
-def _pareto_table(info: Pareto) -> dict[str, Array]:
-    on_front = set(info.front.tolist())
-    columns: dict[str, Array] = {
-        "method": np.array([one.method for one in info.points]),
-        "settings": np.array([one.settings for one in info.points]),
-        "network": np.array([one.network for one in info.points]),
-        "runs": np.array([len(one.runs) for one in info.points]),
-        "on_front": np.array([index in on_front for index in range(len(info.points))]),
-    }
-    for name in FIGURES:
-        columns[name] = np.array([one.values[name] for one in info.points])
-        columns[f"{name}_deviation"] = np.array([one.spread(name) for one in info.points])
-    return columns

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz.explore.wording import number
+from sdqviz.explore.wording import folded, number
 from sdqviz.lessons.lesson import Curve, Lesson, Number, OneOf
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
@@ -16,7 +16,7 @@ from sdqviz.plots.theme import Ink
 BINS = 20
 """Bars a range of numbers is cut into, at most."""
 
-LONGEST = 15
+LONGEST = 16
 """Characters of an answer in one line below its bar."""
 
 
@@ -77,7 +77,7 @@ def _options(
     told = ["the answer" if name == truth else "" for name in names]
     told = [" · ".join(filter(None, (t, "you" if name == mine else ""))) for t, name in zip(told, names, strict=True)]
     figure.add_bar(
-        x=[_folded(text) for text in asked.options.values()],
+        x=[folded(text, LONGEST) for text in asked.options.values()],
         y=counts,
         marker={"color": colours},
         text=[f"{count}{f' · {t}' if t else ''}" for count, t in zip(counts, told, strict=True)],
@@ -85,7 +85,7 @@ def _options(
         textfont={"color": ink.text, "size": 15},
         cliponaxis=False,
     )
-    lines = max(_folded(text).count("<br>") + 1 for text in asked.options.values())
+    lines = max(folded(text, LONGEST).count("<br>") + 1 for text in asked.options.values())
     figure.update_xaxes(title_text="", tickangle=0)
     figure.update_layout(margin_b=16 + 17 * lines)
     counted = ""
@@ -144,12 +144,3 @@ def _curves(
             off = float(np.abs(np.median(drawn, axis=0) - answer).mean())
             counted = f"; the median is off by {number(off)} on average"
     return _panel(lesson, guesses, truth, figure, counted, columns)
-
-
-def _folded(text: str) -> str:
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + len(word) > LONGEST:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return "<br>".join(lines)

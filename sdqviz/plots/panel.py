@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from plotly.io import to_html
+from plotly.offline import get_plotlyjs
 
 from sdqviz.array import Array
 from sdqviz.explore.formula import Formula
@@ -53,3 +55,15 @@ class Panel:
         for row in range(max((len(c) for c in columns.values()), default=0)):
             writer.writerow([c[row] if row < len(c) else "" for c in columns.values()])
         return out.getvalue().encode()
+
+    def html(self) -> str:
+        """Return the figure as an element of a page that holds `library`."""
+        return to_html(
+            self.figure, full_html=False, include_plotlyjs=False, include_mathjax=False, default_width="100%",
+            auto_play=False, config={"displaylogo": False, "responsive": True},
+        )  # fmt: skip
+
+
+def library() -> str:
+    """Return the script that draws figures in a browser, whole."""
+    return get_plotlyjs()

@@ -4,25 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdqviz.experiments.cost_model import SEVEN, SEVENTY, Cost, Machine, decoder_cost
-from sdqviz.explore.formula import Formula
+from sdqviz.experiments.cost_model import MACHINES, PARTS, SEVEN, SEVENTY, Machine, decoder_cost, formula, parts
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
-
-MACHINES = (1, 2, 4, 8, 16, 32, 64)
-
-PARTS = ("forward passes, sums, disk: one machine", "walks: shared", "network")
-
-
-def parts(cost: Cost, machine: Machine, machines: int) -> tuple[float, float, float]:
-    """Return the hours of what one machine does, of the walks that all share, and of the network."""
-    walks = cost.walks / machine.walks / machines
-    alone = cost.forward / machine.forward + cost.products / machine.products
-    alone += (cost.read + cost.written) / machine.disk
-    network = cost.seconds(machine, machines) - alone - walks
-    return alone / 3600, walks / 3600, max(network, 0.0) / 3600
 
 
 def draw_scale(ink: Ink, machine: Machine | None = None) -> Panel:
@@ -57,19 +43,6 @@ def draw_scale(ink: Ink, machine: Machine | None = None) -> Panel:
         "where sending H to every machine takes longer than it saves.",
         alt=f"Predicted hours of GPTQ at 4 bits with 262,144 tokens. {'; '.join(told)}.",
         figure=figure,
-        formulas=[
-            Formula(
-                r"t(k)=t_1+\frac{1}{k}\,\frac{9.5\,N^2M}{r_w}+\frac{(k-1)\,b+8\cdot 7\,NM}{r_n}",
-                [
-                    ("k", "machines", f"1 to {MACHINES[-1]}"),
-                    ("N, M", "inputs and outputs of a layer, summed over all layers", ""),
-                    ("t_1", "seconds of what one machine does", ""),
-                    ("b", "bytes of H and its companions, 24N²", ""),
-                    ("r_w", "operations of walks a second", number(machine.walks)),
-                    ("r_n", "bytes the network carries a second", number(machine.network)),
-                ],
-                "A prediction, checked on sizes that fit here; nothing of this size was run.",
-            )
-        ],
+        formulas=[formula(machine)],
         table=lambda: {name: np.array(values, object) for name, values in columns.items()},
     )

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.bounds.statement import CZAJA_NA
-from sdqviz.explore.formula import Formula
-from sdqviz.explore.wording import number, percent
+from sdqviz.explore.start import formula
+from sdqviz.explore.wording import percent
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
@@ -51,18 +50,7 @@ def draw_before_after(choices: Mapping[str, Any], result: Mapping[str, Any], ink
         f"{percent(error)} and its marks lie along the diagonal; rounding the same coefficients leaves "
         f"{percent(error_pcm)}." + beyond,
         figure=figure,
-        formulas=[
-            Formula(
-                r"q_n=Q(u_{n-1}+x_n),\quad u_n=u_{n-1}+x_n-q_n\qquad\text{against}\qquad q_n=Q(x_n)",
-                [
-                    ("d", "weights", str(count)),
-                    ("N", "stored levels", str(size)),
-                    (r"\delta", "step between levels", number(result["step"])),
-                    (r"\|x-\tilde x\|/\|x\|", "error of ΣΔ", percent(error)),
-                ],
-                f"{CZAJA_NA}, Definition 3.1. The ΣΔ Lab computes the same numbers live.",
-            )
-        ],
+        formulas=[formula(result)],
         table=lambda: _columns(original, ours, rounded),
     )
 

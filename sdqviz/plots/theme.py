@@ -331,6 +331,21 @@ def mark_decimation(drawn: go.Figure, total: int, kept: int, ink: Ink) -> None:
         )
 
 
+def level(drawn: go.Figure, y: float, text: str, line: dict[str, Any], ink: Ink) -> None:
+    """Draw a line across the plot and say at its left end what lies there."""
+    font = {"color": ink.text, "size": 12}
+    note = {"text": text, "font": font, "xanchor": "left", "x": 0.005, "yanchor": "bottom"}
+    drawn.add_hline(y=y, line=line, annotation=note)
+
+
+def instead(drawn: go.Figure, text: str, ink: Ink) -> None:
+    """Write a sentence where there is nothing to draw."""
+    font = {"size": 14, "color": ink.text}
+    drawn.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font=font)
+    drawn.update_xaxes(visible=False)
+    drawn.update_yaxes(visible=False)
+
+
 LARGE = 1.7
 """How many times larger letters are on the wall of a lecture room."""
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.explore.formula import Formula
-from sdqviz.explore.toy import DIGITS, TITLES
+from sdqviz.explore.toy import DIGITS, TITLES, formula
 from sdqviz.explore.wording import percent
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
@@ -52,18 +51,7 @@ def draw_answers(answers: Mapping[str, Array], original: Array, bits: int, said:
         look="A bar for each digit; the grey outline is the network as it was trained.",
         alt=f"Probabilities of ten digits by three copies at {bits} bits a weight: {told}. {said}",
         figure=figure,
-        formulas=[
-            Formula(
-                r"p_k=\frac{e^{z_k}}{\sum_j e^{z_j}},\qquad z=Q_3\,\rho(Q_2\,\rho(Q_1x))",
-                [
-                    ("x", "the picture, 28 · 28 numbers", ""),
-                    ("Q_i", "the stored weights of layer i, bits each", str(bits)),
-                    (r"\rho", "negative values become 0", ""),
-                ],
-                "Computed from the packed files of three copies of mnist-fnn; pick it on the Network page for the "
-                "errors and bounds of its layers.",
-            )
-        ],
+        formulas=[formula(bits)],
         table=lambda: {"digit": digits, "as trained": original, **{TITLES[n]: a for n, a in answers.items()}},
     )
 

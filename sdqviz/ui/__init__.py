@@ -38,7 +38,7 @@ like a description: open, choose, run, show::
   ``start(function)``, ``show()``, ``result``; the function gets ``progress`` and ``should_stop`` and
   must not touch Streamlit.
 - Every panel that is shown, the headlines and ``page.tables`` make up the page's HTML report
-  (`sdqviz.plots.html_report`), which the sidebar offers by itself. What a page has compressed it gives to
+  (`sdqviz.ui.html_report`), which the sidebar offers by itself. What a page has compressed it gives to
   `sdqviz.ui.history.remember`: it is then among the runs of the Compare page.
 - Presets are JSON files in ``assets/presets`` (`sdqviz.explore.preset`); the box lists those of the page.
 """

@@ -10,7 +10,7 @@ import streamlit as st
 
 from sdqviz.choice import Spec
 from sdqviz.error import InputError
-from sdqviz.experiments.compare import link
+from sdqviz.experiments.compare import coordinates, difference, link
 from sdqviz.experiments.compare.entry import SESSION, SHIPPED, Entry
 from sdqviz.experiments.compare.figures import FIGURES, LOSSES, SIZES
 from sdqviz.experiments.compare.filters import ALL, AVERAGED, brushed, parse_brush, write_brush
@@ -22,7 +22,6 @@ from sdqviz.experiments.run import Run
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.plots import compare as plots
-from sdqviz.plots import coordinates, difference
 from sdqviz.ui import compare_files, compare_work, history, show
 from sdqviz.ui.link import linked, write_linked
 from sdqviz.ui.screen import Page
@@ -128,8 +127,8 @@ def ask(page: Page) -> Shown:
     chosen = page.choices
     info = pareto_info(points, chosen["size_axis"], chosen["loss_axis"], chosen["budget"])
     first, second = _pair(page, filtered, info)
-    return Shown(len({run.key for run, _ in runs}), filtered, points, coordinates.coordinates_info(filtered), info,
-                 first, second, bool(brush))  # fmt: skip
+    placed = coordinates.coordinates_info(filtered, plots.order_of)
+    return Shown(len({run.key for run, _ in runs}), filtered, points, placed, info, first, second, bool(brush))
 
 
 def _told(names: Sequence[str]) -> str:

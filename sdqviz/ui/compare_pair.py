@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from sdqviz.experiments.compare import difference
 from sdqviz.experiments.compare.entry import Entry, changed_fields
-from sdqviz.plots import difference
+from sdqviz.plots.difference import draw_bits, draw_errors
 from sdqviz.strict_json import write_json
 from sdqviz.ui import main, show, two_up, two_up_link
 from sdqviz.ui.compare import KEY_LENGTH, Shown, follow
@@ -38,7 +39,7 @@ def pair(page: Page, shown: Shown) -> None:
     if not info.layers:
         st.caption("These runs came without layers (a CSV file has none).")
         return
-    show.panels([difference.draw_errors(info, page.ink), difference.draw_bits(info, page.ink)], page)
+    show.panels([draw_errors(info, page.ink), draw_bits(info, page.ink)], page)
     st.markdown("**Layer by layer**")
     columns = page.tables["A against B, layer by layer"] = difference.shown_table(info)
     st.dataframe(columns, hide_index=True, key="_table difference")

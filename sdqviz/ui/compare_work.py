@@ -18,6 +18,7 @@ import streamlit as st
 from sdqviz.choice import PerLayer, Spec
 from sdqviz.error import InputError
 from sdqviz.experiments import target
+from sdqviz.experiments.compare import trail
 from sdqviz.experiments.compare.entry import Entry
 from sdqviz.experiments.compare.filters import ALL
 from sdqviz.experiments.compare.questions import told
@@ -25,7 +26,7 @@ from sdqviz.experiments.run import Run
 from sdqviz.experiments.run_store import RunStore
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
-from sdqviz.plots import search as plots
+from sdqviz.plots.search import draw_search
 from sdqviz.progress import Progress, ShouldStop
 from sdqviz.strict_json import canonical, write_json
 from sdqviz.ui import history, job, show
@@ -107,9 +108,9 @@ def smallest(page: Page, runs: Sequence[tuple[Run, str]]) -> None:
         drawn_with(slot)
         if slot.made_for != aim:
             st.info("The result below belongs to an earlier goal.")
-    st.markdown(plots.sentence(found) + _stored_sentence(found, runs))
-    show.panel(plots.draw_search(found, page.ink), page)
-    columns = page.tables["The search's trail"] = plots.trail(found)
+    st.markdown(trail.sentence(found) + _stored_sentence(found, runs))
+    show.panel(draw_search(found, page.ink), page)
+    columns = page.tables["The search's trail"] = trail.trail(found)
     st.dataframe(columns, hide_index=True, key="_table target")
 
 

@@ -12,12 +12,11 @@ from streamlit.delta_generator import DeltaGenerator
 
 from sdqviz.error import InputError
 from sdqviz.explore import glossary, preset
-from sdqviz.plots import html_report
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 from sdqviz.strict_json import canonical
 from sdqviz.ui import choices as page_choices
-from sdqviz.ui import copying
+from sdqviz.ui import copying, html_report
 from sdqviz.ui.choices import apply
 from sdqviz.ui.controls import Controls
 from sdqviz.ui.link import Link, query

@@ -16,11 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sdqviz as sq
+from sdqviz.cli.experiments import paper_page
 from sdqviz.error import InputError, Stopped
 from sdqviz.experiments.paper import plan as paper
 from sdqviz.experiments.paper import reproduce
 from sdqviz.experiments.run_store import RunStore
-from sdqviz.plots.reproduce import alt_text, figure, write_html
+from sdqviz.plots.bounds.paper import draw_lines
+from sdqviz.plots.theme import Ink
 
 RULES = ("norm-global", "range-column")
 
@@ -285,16 +287,16 @@ def test_what_is_written_can_be_read_and_drawn(tmp_path, table):
     assert values["lines"][0]["published"] is True and values["lines"][0]["mean"] == {"1000": 36.18}
     rows = [line for line in (tmp_path / "table3.md").read_text().splitlines() if line.startswith("|")]
     assert {row.count("|") for row in rows} == {4} and len(rows) == 2 + len(table.lines)
-    drawn = figure(table)
+    drawn = draw_lines(table, Ink())
     assert [trace.name for trace in drawn.data] == [line.label for line in table.lines if line.kind != "bits"]
     assert list(drawn.data[1].x) == [300, 1000]
     assert drawn.data[1].y[0] == table.lines[1].mean(300)
-    page = write_html(table, tmp_path).read_text()
+    page = paper_page(table).decode()
     assert "<td>36.18 (7.65)</td>" in page and 'src="http' not in page, "the page must open offline"
-    assert "36.18 (7.65) at N = 1000" in alt_text(table)
+    assert "36.18 (7.65) at N = 1000" in table.alt
 
 
 def test_curves_skip_what_was_refused(tmp_path):
     (result,) = run(tmp_path, "figure1", nets=1, sizes=[256, 300], steps=[0.5])
-    assert list(figure(result).data[0].x) == [300]
-    assert write_html(result, tmp_path).stat().st_size > 1000
+    assert list(draw_lines(result, Ink()).data[0].x) == [300]
+    assert len(paper_page(result)) > 1000

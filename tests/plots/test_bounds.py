@@ -14,7 +14,7 @@ from sdqviz.explore.bounds import link, tables, words
 from sdqviz.explore.curves.curve import Curve, Sweep
 from sdqviz.explore.curves.network import WholeNetwork
 from sdqviz.plots import labels
-from sdqviz.plots.bounds import curves, ratio, sentences
+from sdqviz.plots.bounds import curves, ratio
 from sdqviz.plots.bounds import paper as paper_figures
 from sdqviz.plots.bounds.ladder import draw_ladder
 from sdqviz.plots.theme import DRAWN, Ink
@@ -87,8 +87,8 @@ def test_headlines_and_words_are_the_numbers(curve):
     ratio, where = words.ratio_headline(curve)
     assert float(ratio) == pytest.approx(curve.smallest.ratio, rel=0.01) and curve.smallest.bound in where
     assert words.verdict(curve) == ("0 in 324", "bound, point and run: every one with all hypotheses met is kept")
-    assert "faster than the −1 that is proved" in sentences.look_sentence(curve)
-    assert "PCM" in sentences.look_sentence(curve) and "equal bits" not in sentences.look_sentence(curve, True)
+    assert "faster than the −1 that is proved" in words.look_sentence(curve)
+    assert "PCM" in words.look_sentence(curve) and "equal bits" not in words.look_sentence(curve, True)
 
 
 def test_dotted_where_a_hypothesis_fails_and_the_hover_names_it(overloaded):

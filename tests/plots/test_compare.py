@@ -7,13 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sdqviz as sq
+from sdqviz.experiments.compare import coordinates, difference
 from sdqviz.experiments.compare.entry import Entry, entries
 from sdqviz.experiments.compare.filters import brushed
 from sdqviz.experiments.compare.front import front, headlines, pareto_info, rounding_verdict
 from sdqviz.experiments.compare.published import one_bit_cost, published
 from sdqviz.experiments.compare.table import shown_table
 from sdqviz.experiments.paper.plan import PUBLISHED
-from sdqviz.plots import compare, coordinates, difference
+from sdqviz.plots import compare
+from sdqviz.plots import difference as drawn_difference
+from sdqviz.plots.coordinates import draw_coordinates
 from sdqviz.plots.theme import Ink
 
 DRAWN = (Ink(), Ink(dark=True))
@@ -173,7 +176,7 @@ def test_a_box_over_an_axis_keeps_the_runs_whose_lines_pass_through_it(made_run)
             )
         )
     )  # fmt: skip
-    info = coordinates.coordinates_info(some)
+    info = coordinates.coordinates_info(some, compare.order_of)
     for name, low, high in (("bits", 0.2, 0.6), ("accuracy", 0.5, 1.1), ("error", -0.1, 0.3), ("method", 0.5, 1.0)):
         at = info.axes.index(name)
         brush = coordinates.brush_of([{"x": [at - 0.2, at + 0.3], "y": [low, high]}], info)
@@ -188,7 +191,7 @@ def test_a_box_over_an_axis_keeps_the_runs_whose_lines_pass_through_it(made_run)
 @pytest.mark.parametrize("ink", DRAWN)
 def test_lines_outside_the_brush_are_faint(made_run, ink):
     some = points(made_run(bits=1.0), made_run("frame", bits=2.0), made_run(problem="no"))
-    panel = coordinates.draw_coordinates(coordinates.coordinates_info(some), some[:1], ink)
+    panel = draw_coordinates(coordinates.coordinates_info(some, compare.order_of), some[:1], ink)
     lines = [trace for trace in specs(panel)["data"] if trace["mode"].startswith("lines")]
     assert [line["name"] for line in lines] == ["outside the brush", "gpfq"]
     assert lines[0]["line"]["color"] == ink.faint and panel.alt.startswith("1 of 2 points")
@@ -196,9 +199,9 @@ def test_lines_outside_the_brush_are_faint(made_run, ink):
 
 def test_axes_without_figures_and_without_points(made_run):
     untested = points(made_run(accuracy=None), made_run(accuracy=None, bits=3.0))
-    assert "accuracy" not in coordinates.coordinates_info(untested).axes
-    empty = coordinates.coordinates_info(())
-    assert coordinates.draw_coordinates(empty, (), Ink()).alt.startswith("0 of 0")
+    assert "accuracy" not in coordinates.coordinates_info(untested, compare.order_of).axes
+    empty = coordinates.coordinates_info((), compare.order_of)
+    assert draw_coordinates(empty, (), Ink()).alt.startswith("0 of 0")
     compare.draw_pareto(pareto_info((), "bits", "accuracy", 2), Ink())
 
 
@@ -218,7 +221,9 @@ def test_difference_by_hand(made_run):
     assert not any(name.startswith("network") for name, _, _ in info.settings)
     assert "bits per original weight 2 in A, 4 in B" in difference.sentence(info)
     assert "Only 1 of 3 layers are in both" in difference.sentence(info)
-    assert "Largest difference at one: 10.0 % in A, 40.0 % in B, ratio 4" in difference.draw_errors(info, Ink()).look
+    assert (
+        "Largest difference at one: 10.0 % in A, 40.0 % in B, ratio 4" in drawn_difference.draw_errors(info, Ink()).look
+    )
     assert len(difference.shown_table(info)["layer"]) == 3
 
 
@@ -229,7 +234,7 @@ def test_a_run_against_itself_differs_in_nothing(made_run, ink):
     assert info.settings == ()
     columns = difference.settings_columns(info)
     assert columns["A"] == columns["B"] and len(columns[""]) == len(difference.COMPARED)
-    for panel in (difference.draw_errors(info, ink), difference.draw_bits(info, ink)):
+    for panel in (drawn_difference.draw_errors(info, ink), drawn_difference.draw_bits(info, ink)):
         names = [trace["name"] for trace in specs(panel)["data"]]
         assert len(names) == len(set(names)) and any(c.isdigit() for c in panel.alt)
 
@@ -242,7 +247,7 @@ def test_many_points_are_thinned_and_the_plot_says_so(made_run):
     worse = points(*(made_run(bits=1.0 + k / 100, error=1.0 + k) for k in range(count)))
     for panel in (
         compare.draw_pareto(pareto_info(worse, "bits", "error", 3), Ink()),
-        coordinates.draw_coordinates(coordinates.coordinates_info(worse), worse, Ink()),
+        draw_coordinates(coordinates.coordinates_info(worse, compare.order_of), worse, Ink()),
     ):
         spec = specs(panel)
         notes = [note["text"] for note in spec["layout"]["annotations"] if "text" in note]
@@ -257,6 +262,6 @@ def test_three_hundred_single_runs_stay_light(made_run):
     info = pareto_info(some, "bits", "error", 3)
     drawn = [
         compare.draw_pareto(info, Ink()),
-        coordinates.draw_coordinates(coordinates.coordinates_info(some), some, Ink()),
+        draw_coordinates(coordinates.coordinates_info(some, compare.order_of), some, Ink()),
     ]
     assert sum(len(panel.figure.to_json()) for panel in drawn) <= 300_000

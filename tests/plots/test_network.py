@@ -8,15 +8,16 @@ import sdqviz as sq
 from sdqviz.compression.question import Question
 from sdqviz.error import InputError
 from sdqviz.explore import preset, what_if
-from sdqviz.explore.network import link, words
+from sdqviz.explore.network import changed, link, words
 from sdqviz.explore.network import table as layer_table
+from sdqviz.explore.network.errors import errors_info
+from sdqviz.explore.network.histogram import histogram_info
 from sdqviz.explore.rounding_beside import Comparison
 from sdqviz.explore.stored import recompute
 from sdqviz.explore.wording import number
 from sdqviz.plots.network import bounds as network_bounds
 from sdqviz.plots.network import bytes as network_bytes
 from sdqviz.plots.network import errors as network_errors
-from sdqviz.plots.network import histograms
 from sdqviz.plots.network import images as network_images
 from sdqviz.plots.network import overview as panels
 from sdqviz.plots.network import vector as network_vector
@@ -82,7 +83,7 @@ def test_question_reads_the_link():
 
 
 def test_errors_are_the_reports(answer):
-    series = network_errors.errors_info(answer.comparison)
+    series = errors_info(answer.comparison)
     assert len(series) == 3
     np.testing.assert_array_equal(series[0].same_input, [row.relative_error for row in answer.comparison.report.layers])
     beside = answer.comparison.rounding.reports["mse"]
@@ -141,7 +142,7 @@ def test_output_panel_shows_the_ladder_or_says_why_not(answer):
 
 
 def test_bytes_of_each_bar_add_up(answer):
-    info = network_bytes.bytes_info(answer.comparison)
+    info = layer_table.bytes_info(answer.comparison)
     totals = [sum(parts.values()) for parts in info.values()]
     report, beside = answer.comparison.report, answer.comparison.rounding
     np.testing.assert_allclose(totals, [report.original_bytes, report.bytes, beside.reports["max"].bytes])
@@ -152,7 +153,7 @@ def test_bytes_of_each_bar_add_up(answer):
 
 
 def test_histograms_count_every_weight_in_the_same_bins(answer):
-    info = histograms.histogram_info(answer, "hidden2")
+    info = histogram_info(answer, "hidden2")
     for counts in (info.before, info.after, info.rounded):
         assert counts.sum() == 256 * 256
     rounded = answer.comparison.rounding.weights["hidden2"]
@@ -160,10 +161,10 @@ def test_histograms_count_every_weight_in_the_same_bins(answer):
 
 
 def test_flips_are_the_images_of_the_test_set(answer):
-    info = network_images.flips_info(answer)
+    info = changed.flips_info(answer)
     dataset = answer.compression.original.dataset
     assert len(info.index) == answer.comparison.report.changed_predictions
-    assert len(info.images) == min(len(info.index), network_images.DRAWN_IMAGES)
+    assert len(info.images) == min(len(info.index), changed.DRAWN_IMAGES)
     np.testing.assert_allclose(info.images[0], dataset.test_inputs[info.index[0]][0], atol=1e-6)
     before, after = answer.comparison.report.accuracy_before, answer.comparison.report.accuracy_after
     np.testing.assert_allclose((info.won - info.lost) / info.total, after - before, atol=1e-12)

@@ -5,10 +5,10 @@ import io
 
 import pytest
 
-from sdqviz.experiments.cost_model import SEVEN, Machine, decoder_cost
-from sdqviz.plots.html_report import formula_text
-from sdqviz.plots.scale import MACHINES, PARTS, draw_scale
+from sdqviz.experiments.cost_model import MACHINES, PARTS, SEVEN, Machine, decoder_cost
+from sdqviz.plots.scale import draw_scale
 from sdqviz.plots.theme import Ink
+from sdqviz.ui.html_report import formula_text
 
 
 def test_hours_are_those_of_the_model_and_their_parts_add_up():

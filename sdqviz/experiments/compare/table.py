@@ -6,7 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from sdqviz.array import Array
 from sdqviz.experiments.compare.entry import Entry
+from sdqviz.experiments.compare.figures import FIGURES
+from sdqviz.experiments.compare.front import Pareto
 
 
 def shown_table(points: Sequence[Entry]) -> dict[str, list[Any]]:
@@ -44,3 +49,19 @@ def _bound(one: Entry) -> str:
     if broken:
         return f"violated in {broken}"
     return "yes" if kept and kept == len(reports) else "not applicable" if not kept else f"in {kept} of {len(reports)}"
+
+
+def front_table(info: Pareto) -> dict[str, Array]:
+    """Return everything that is drawn of a front, a row a point."""
+    on_front = set(info.front.tolist())
+    columns: dict[str, Array] = {
+        "method": np.array([one.method for one in info.points]),
+        "settings": np.array([one.settings for one in info.points]),
+        "network": np.array([one.network for one in info.points]),
+        "runs": np.array([len(one.runs) for one in info.points]),
+        "on_front": np.array([index in on_front for index in range(len(info.points))]),
+    }
+    for name in FIGURES:
+        columns[name] = np.array([one.values[name] for one in info.points])
+        columns[f"{name}_deviation"] = np.array([one.spread(name) for one in info.points])
+    return columns

@@ -92,6 +92,19 @@ class Result:
         rows = [["N", *(str(size) for size in self.sizes)]]
         return rows + [[line.label, *(line.cell_text(size) for size in self.sizes)] for line in self.lines]
 
+    @property
+    def alt(self) -> str:
+        """First and last number of every line in words, for those who cannot see the plot."""
+        parts = []
+        for line in self.lines:
+            sizes = [n for n in self.sizes if line.values.get(n)]
+            if sizes and line.kind != "bits":
+                first, last = sizes[0], sizes[-1]
+                parts.append(
+                    f"{line.label}: {line.cell_text(first)} at N = {first}, {line.cell_text(last)} at N = {last}"
+                )
+        return f"{self.title}. " + "; ".join(parts) + "."
+
     def to_markdown(self) -> str:
         """Return the table and its notes as Markdown."""
         header, *rows = self.table()

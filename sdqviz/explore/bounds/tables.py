@@ -7,7 +7,13 @@ import math
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.explore.bounds.words import axis_name, signed, slope_text, why
+from sdqviz.explore.bounds.words import (
+    axis_name,
+    ratio_headline,
+    signed,
+    slope_text,
+    why,
+)
 from sdqviz.explore.curves.curve import Curve
 from sdqviz.explore.curves.line import BoundLine, Fit, medians
 from sdqviz.explore.formula import Formula
@@ -108,3 +114,13 @@ def formulas(curve: Curve, place: int) -> list[Formula]:
         source = ". ".join(part.rstrip(".") for part in (one.title, one.reference, one.because) if part) + "."
         found.append(Formula(one.formula, symbols, source, one.substituted, one.text))
     return found
+
+
+def ratio_formula(curve: Curve) -> Formula:
+    """Return what is looked for, and over how many comparisons."""
+    value, _ = ratio_headline(curve)
+    return Formula(
+        r"\min_{\text{runs, points}}\frac{\text{bound}}{\text{measured}}",
+        [("", "smallest", value), ("", "comparisons with all hypotheses met", f"{curve.comparisons:,}")],
+        "Only where all hypotheses of a bound are met.",
+    )

@@ -7,9 +7,10 @@ import math
 from sdqviz.array import Array
 from sdqviz.explore.curves.curve import Curve
 from sdqviz.explore.curves.line import BoundLine, Fit
-from sdqviz.explore.curves.point import Promise
-from sdqviz.explore.curves.walk import EQUAL_BITS
-from sdqviz.explore.wording import number, percent
+from sdqviz.explore.curves.point import A_POSTERIORI, Promise
+from sdqviz.explore.curves.shaping import BETA, FITTED, ORDER_0_BOUND
+from sdqviz.explore.curves.walk import EQUAL_BITS, NATURAL_ORDER, RANDOM_ORDER, ROUNDING
+from sdqviz.explore.wording import folded, number, percent
 
 SHORT = {
     "variation": "variation",
@@ -41,6 +42,21 @@ SHORT = {
         ("paper", "paper's form"), ("hoeffding", "Hoeffding"), ("per-sample", "per sample"), ("trace", "from inputs"))},
 }  # fmt: skip
 """The bounds' names on a plot."""
+
+
+BESIDE = {
+    ROUNDING: "PCM",
+    "plain rounding": "rounding",
+    "plain rounding, as many bits per weight": "rounding",
+    "GPFQ (nearest level)": "GPFQ",
+    RANDOM_ORDER: "ΣΔ, random order",
+    NATURAL_ORDER: "ΣΔ, as written",
+    BETA: "β-expansion",
+    ORDER_0_BOUND: "order 0's bound",
+    FITTED: "δ fitted",
+    EQUAL_BITS: "rounding, equal bits",
+}
+"""Names on a plot of what stands beside, where they differ from its own."""
 
 
 def signed(value: float) -> str:
@@ -143,16 +159,59 @@ def why(promise: Promise | None) -> str:
     if promise.holds.all():
         stated = "" if promise.probability >= 1 else f", with probability {percent(promise.probability)}"
         return f"all hypotheses met{stated}"
-    words = promise.reason.split()
-    lines = [""]
-    for word in words:
-        if len(lines[-1]) + len(word) > 60:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return f"fails in {int((~promise.holds).sum())} of {len(promise.holds)} runs: " + "<br>".join(lines)
+    return f"fails in {int((~promise.holds).sum())} of {len(promise.holds)} runs: {folded(promise.reason, 61)}"
 
 
 def left_out(curve: Curve) -> str:
     """Say how many points are left out, and why the first of them is."""
     reasons = curve.sweep.left_out
     return f"{len(reasons)} of {len(reasons) + len(curve.x)} points are left out: {reasons[0]}."
+
+
+def look_sentence(curve: Curve, equal: bool = False) -> str:
+    """Say what to look at, in the reader's words, from the numbers."""
+    fit, rate = curve.fit, curve.rate
+    parts = []
+    if math.isfinite(fit.slope):
+        low, high = fit.slope - fit.margin, fit.slope + fit.margin
+        parts.append(f"Measured goes as {axis_name(curve)}^({slope_text(fit)}).")
+        if curve.axis.field == "bits":
+            parts[-1] = f"Measured goes as (number of gaps between levels)^({slope_text(fit)})."
+        if rate is not None and rate.exponent != 0 and high < rate.exponent:
+            parts.append(f"That is faster than the {exponent(rate.exponent)} that is proved.")
+        elif rate is not None and low <= rate.exponent <= high:
+            parts.append("That is the rate the theorem gives.")
+        elif rate is not None:
+            parts.append(f"The theorem's rate is {exponent(rate.exponent)}.")
+    besides = [
+        f"{BESIDE.get(name, name)} {signed(curve.fit_beside(name).slope)}"
+        for name in shown_beside(curve, equal)
+        if curve.fit_beside(name).count > 2 and name != EQUAL_BITS
+    ]
+    if besides:
+        parts.append(f"Beside it: {', '.join(besides)}.")
+    if any(line.probability < 1 for line in curve.bounds):
+        least = min(line.probability for line in curve.bounds)
+        parts.append(f"Bounds are stated with probability {percent(least)} each.")
+    legend = ["dashed with circles: bounds known beforehand"]
+    if any(line.kind == A_POSTERIORI for line in curve.bounds):
+        legend.append("triangles: bounds that use what was measured")
+    if any(not line.applies.all() for line in curve.bounds):
+        legend.append("dotted: a hypothesis fails, the hover names it")
+    told = "; ".join(legend)
+    parts.append(f"{told[0].upper()}{told[1:]}.")
+    return " ".join(parts)
+
+
+def alt_text(curve: Curve) -> str:
+    """Say in words and numbers what the curves show."""
+    median = curve.median
+    told = ", ".join(
+        f"{short(line)} {number(float(line.median[-1]))}" for line in curve.bounds if math.isfinite(line.median[-1])
+    )
+    return (
+        f"{curve.setting.error_title} on logarithmic axes against {curve.axis.title} from "
+        f"{number(float(curve.values[0]))} to {number(float(curve.values[-1]))}: median {number(float(median[0]))} to "
+        f"{number(float(median[-1]))}, fitted slope {slope_text(curve.fit)}. Bounds at the last point: {told}. "
+        f"{verdict(curve)[0]} comparisons violate a bound."
+    )

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
+from sdqviz.explore.network.words import bits_text
+from sdqviz.explore.rounding_beside import Comparison
 from sdqviz.report import LayerReport, Report
 from sdqviz.strict_json import write_json
 
@@ -84,3 +86,17 @@ def _rounded(value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return None if math.isnan(value) else float(f"{value:.3g}")
+
+
+PART_NAMES = {"levels": "levels", "step": "scales δ", "parameters": "frame parameters", "kept": "kept tensors"}
+"""What people read for the parts of a packed file; other parts keep their own name."""
+
+
+def bytes_info(found: Comparison) -> dict[str, dict[str, float]]:
+    """Return the bytes of the original, the run and the rounding by what they hold."""
+    report = found.report
+    return {
+        "original": {"float32": float(report.original_bytes)},
+        report.method["name"]: dict(found.parts),
+        f"rounded, {bits_text(found.rounding)}": dict(found.rounding.parts),
+    }

@@ -10,7 +10,10 @@ import plotly.graph_objects as go
 from sdqviz.array import Array
 from sdqviz.explore.bounds.tables import formulas, slope_formulas, table
 from sdqviz.explore.bounds.words import (
+    BESIDE,
+    alt_text,
     axis_name,
+    look_sentence,
     short,
     shown_beside,
     signed,
@@ -24,7 +27,7 @@ from sdqviz.explore.curves.walk import EQUAL_BITS
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.bounds.axes import add_bits, has_bits, last, limits, x_axis
-from sdqviz.plots.bounds.sentences import alt_text, beside_look, look_sentence
+from sdqviz.plots.bounds.looks import beside_look
 from sdqviz.plots.labels import LABELS, End, label_ends
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
@@ -81,7 +84,7 @@ def draw_curves(curve: Curve, ink: Ink, equal: bool = False) -> Panel:
         _draw_bound(figure, curve, line, heights, ink)
         ends.append(End(last(heights), short(line), ink.text))
     for name, values in shown_beside(curve, equal).items():
-        label, look = beside_look(name)
+        label, look = BESIDE.get(name, name), beside_look(name)
         median = medians(values)
         fit = curve.fit_beside(name)
         figure.add_scatter(

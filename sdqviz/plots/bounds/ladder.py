@@ -8,6 +8,7 @@ import numpy as np
 
 from sdqviz.explore.bounds.tables import formulas
 from sdqviz.explore.bounds.words import (
+    BESIDE,
     at_value,
     short,
     shown_beside,
@@ -19,7 +20,7 @@ from sdqviz.explore.curves.point import A_POSTERIORI
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.bounds.axes import limits
-from sdqviz.plots.bounds.sentences import beside_look
+from sdqviz.plots.bounds.looks import beside_look
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
@@ -33,16 +34,16 @@ def draw_ladder(curve: Curve, place: int, ink: Ink, equal: bool = False) -> Pane
     )
     measured = float(curve.median[place])
     names = [short(line) if line.applies[place] else f"{short(line)} (n/a)" for line, _, _ in rungs]
-    besides = [
-        (beside_look(name), float(medians(values)[place])) for name, values in shown_beside(curve, equal).items()
-    ]
+    besides = [(name, float(medians(values)[place])) for name, values in shown_beside(curve, equal).items()]
     count = len(rungs) + len(besides) + 1
     height = max(400, 26 * count + 100)
     figure = theme.figure(ink, x=curve.setting.error_title, height=height, showlegend=False)
     figure.update_layout(margin={"l": 148, "r": 54, "t": 30})
     look = theme.ERROR
     rows: list[tuple[str, float, str, str, float]] = [("measured", measured, look.colour(ink), look.symbol, 1.0)]
-    rows += [(label, value, one.colour(ink), one.symbol, 1.0) for (label, one), value in besides]
+    for name, value in besides:
+        one = beside_look(name)
+        rows.append((BESIDE.get(name, name), value, one.colour(ink), one.symbol, 1.0))
     for (line, _, value), name in zip(rungs, names, strict=True):
         symbol = "triangle-up" if line.kind == A_POSTERIORI else "circle"
         holds = bool(line.applies[place])

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.explore.bounds.tables import ratios
+from sdqviz.explore.bounds.tables import ratio_formula, ratios
 from sdqviz.explore.bounds.words import (
     ratio_headline,
     short,
@@ -15,7 +15,6 @@ from sdqviz.explore.bounds.words import (
 )
 from sdqviz.explore.curves.curve import Curve
 from sdqviz.explore.curves.point import A_POSTERIORI
-from sdqviz.explore.formula import Formula
 from sdqviz.plots import theme
 from sdqviz.plots.bounds.axes import last, limits, x_axis
 from sdqviz.plots.labels import LABELS, End, label_ends
@@ -62,13 +61,7 @@ def draw_ratio(curve: Curve, ink: Ink) -> Panel:
         alt=f"Bound over measured on logarithmic axes, smallest {value} ({where}). {verdict(curve)[0]} comparisons are "
         "below 1.",
         figure=figure,
-        formulas=[
-            Formula(
-                r"\min_{\text{runs, points}}\frac{\text{bound}}{\text{measured}}",
-                [("", "smallest", value), ("", "comparisons with all hypotheses met", f"{curve.comparisons:,}")],
-                "Only where all hypotheses of a bound are met.",
-            )
-        ],
+        formulas=[ratio_formula(curve)],
         table=lambda: {
             curve.axis.field: curve.values,
             **{f"{line.name} median": median for line, median in medians},

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdqviz.explore.formula import Formula
-from sdqviz.explore.frames import GRAM_CELLS, FrameInfo, welch
+from sdqviz.explore.frames import GRAM_CELLS, FrameInfo, coherence_formula
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
@@ -41,19 +40,6 @@ def draw_gram(found: FrameInfo, ink: Ink) -> Panel:
         alt=f"Gram matrix of {size} vectors. Off the diagonal the largest absolute inner product is "
         f"{number(coherence)}.",
         figure=figure,
-        formulas=[
-            Formula(
-                r"\mu=\max_{m\ne n}\frac{|\langle e_m,e_n\rangle|}{\|e_m\|\,\|e_n\|}\ \ge\ \sqrt{\frac{N-d}{d\,(N-1)}}",
-                [
-                    (r"\mu", "coherence now", number(coherence)),
-                    (
-                        r"\sqrt{(N-d)/(d(N-1))}",
-                        "the least any N unit vectors can have",
-                        number(welch(found.frame.dimension, size)),
-                    ),
-                ],
-                "Welch, IEEE Trans. Inf. Theory 20 (1974)",
-            )
-        ],
+        formulas=[coherence_formula(found)],
         table=lambda: {f"block_{axis[k]}": gram[k] for k in range(len(gram))},
     )

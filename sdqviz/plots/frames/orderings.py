@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdqviz.bounds.statement import CZAJA_NA
-from sdqviz.explore.formula import Formula
-from sdqviz.explore.frames import COMPARED_WITHIN, FrameInfo, Growth, Ordered
+from sdqviz.explore.frames import FrameInfo, Growth, Ordered, growth_formula, wang_formula
 from sdqviz.explore.wording import number
 from sdqviz.frames.walk import wang_variation
 from sdqviz.plots import theme
@@ -62,15 +60,7 @@ def draw_orderings(found: FrameInfo, compared: tuple[Ordered, ...], current: str
         alt=f"Frame variation of {len(compared)} orderings, from {number(best.variation)} ({best.title}) to "
         f"{number(worst.variation)} ({worst.title}).{tail}",
         figure=figure,
-        formulas=[
-            Formula(
-                found.wang.formula,
-                [("d", "dimension", str(found.frame.dimension)), ("N", "frame vectors", str(found.frame.size))],
-                f"{found.wang.reference}. Each ordering had at most {COMPARED_WITHIN:g} s.",
-                found.wang.substituted if applies else "",
-                found.wang.text,
-            )
-        ],
+        formulas=[wang_formula(found)],
         table=lambda: {
             "ordering": np.array([one.name for one in compared]),
             "variation": np.array([one.variation for one in compared]),
@@ -118,14 +108,6 @@ def draw_growth(found: FrameInfo, grown: Growth, ink: Ink) -> Panel:
         alt=f"Frame variation against size from {int(grown.size[0])} to {int(grown.size[-1])}: from "
         f"{number(float(grown.variation[0]))} to {number(float(grown.variation[-1]))}; {meaning}.",
         figure=figure,
-        formulas=[
-            Formula(
-                r"\|x-\tilde x\|\le\frac{\delta d}{2N}\bigl(\sigma(F,p)+1\bigr)",
-                [("N^s", "fitted growth of σ, exponent s", number(slope))],
-                f"{CZAJA_NA}, Theorem 3.1: a σ that stays bounded gives an error of order 1/N.",
-                "",
-                "vector-bound",
-            )
-        ],
+        formulas=[growth_formula(slope)],
         table=lambda: {"size": grown.size, "variation": grown.variation, "wang_limit": grown.limit},
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdqviz.bounds.statement import CZAJA_NA
 from sdqviz.explore.formula import Formula
-from sdqviz.explore.frames import FrameInfo, projected
+from sdqviz.explore.frames import FrameInfo, projected, variation_formula
 from sdqviz.explore.wording import number
 from sdqviz.plots import scene, theme
 from sdqviz.plots.panel import Panel
@@ -67,20 +66,6 @@ def draw_tour(found: FrameInfo, ink: Ink) -> Panel:
             "frame_vector": found.order,
             **{f"direction_{k + 1}": points[:, k] for k in range(points.shape[1])},
         },
-    )
-
-
-def variation_formula(found: FrameInfo) -> Formula:
-    """Return the definition of σ with the numbers of this frame."""
-    return Formula(
-        r"\sigma(F,p)=\sum_{n=1}^{N-1}\|e_{p(n)}-e_{p(n+1)}\|",
-        [
-            (r"\sigma(F,p)", "frame variation now", number(found.walk.variation)),
-            ("N", "frame vectors", str(found.frame.size)),
-            ("d", "dimension", str(found.frame.dimension)),
-            (r"\|\Delta E\|_2", "spectral norm of all differences", number(found.walk.difference_norm)),
-        ],
-        f"{CZAJA_NA}, Definition 3.1; Benedetto, Powell & Yılmaz (2006)",
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sdqviz.explore.formula import Formula
+from sdqviz.explore.network import formulas
+from sdqviz.explore.network.table import PART_NAMES, bytes_info
 from sdqviz.explore.network.words import bits_text
 from sdqviz.explore.rounding_beside import Comparison
 from sdqviz.explore.wording import number, size
@@ -22,20 +23,6 @@ LEGEND_LINE = 19
 
 NAMED = 3
 """Parts that were kept as they are, by name; more are counted."""
-
-
-PART_NAMES = {"levels": "levels", "step": "scales δ", "parameters": "frame parameters", "kept": "kept tensors"}
-"""What people read for the parts of a packed file; other parts keep their own name."""
-
-
-def bytes_info(found: Comparison) -> dict[str, dict[str, float]]:
-    """Return the bytes of the original, the run and the rounding by what they hold."""
-    report = found.report
-    return {
-        "original": {"float32": float(report.original_bytes)},
-        report.method["name"]: dict(found.parts),
-        f"rounded, {bits_text(found.rounding)}": dict(found.rounding.parts),
-    }
 
 
 def draw_bytes(found: Comparison, ink: Ink) -> Panel:
@@ -92,22 +79,7 @@ def draw_bytes(found: Comparison, ink: Ink) -> Panel:
         f"({listed}), rounding "
         f"at {bits_text(found.rounding)} {size(found.rounding.best.bytes)}.",
         figure=figure,
-        formulas=[
-            Formula(
-                r"\text{bits per original weight}=\frac{8S}{n},\qquad S=\sum_iS_i",
-                [
-                    ("S", "everything stored", f"{report.bytes:,} bytes"),
-                    ("n", "original numbers", f"{8 * report.bytes / report.bits_per_weight:,.0f}"),
-                    (r"8S/n", "bits per original weight", number(report.bits_per_weight)),
-                    *(
-                        (f"S_{{{place}}}", PART_NAMES.get(kind, kind), f"{v:,.0f} bytes")
-                        for place, (kind, v) in enumerate(found.parts.items(), start=1)
-                    ),
-                ],
-                "A layer of frame coefficients costs N·⌈log₂ 2K⌉ bits a column, scales 32 bits each, and its frame's "
-                "family, N and seed 72 bits.",
-            )
-        ],
+        formulas=[formulas.stored(found)],
         table=lambda: {
             "stored as": np.array(rows),
             **{PART_NAMES.get(k, k): np.array([info[row].get(k, 0.0) for row in rows]) for k in kinds},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdqviz.explore.formula import Formula
+from sdqviz.explore.network import formulas
 from sdqviz.explore.network.feedback import Feedback
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
@@ -35,11 +35,6 @@ def draw_feedback(found: Feedback, name: str, ink: Ink) -> Panel:
         f"weights up to {number(found.largest)} and of length {number(found.norm)} a step on average.{shown}",
         alt=f"Filter of {found.size} steps: largest weight {number(found.largest)}; first-order feedback has one of 1.",
         figure=figure,
-        formulas=[
-            Formula(r"v_n=y_n+\sum_{k<n}U_{kn}(y_k-q_k),\qquad EHE^{\mathsf T}+\lambda I=UDU^{\mathsf T}",
-                    [("N", "steps", str(found.size))],
-                    "Computed anew from the inputs that the compressed network gives this layer.",
-                    text="calibrated-frames")
-        ],
+        formulas=[formulas.feedback(found)],
         table=lambda: {f"k={axis[k]}": found.cells[:, k] for k in range(len(axis))},
     )  # fmt: skip

@@ -2,50 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
-import numpy as np
-
-from sdqviz.array import Array, Index
-from sdqviz.explore.formula import Formula
+from sdqviz.explore.network import formulas
+from sdqviz.explore.network.histogram import histogram_info
 from sdqviz.explore.network.words import bits_text, title_of
 from sdqviz.explore.what_if import Answer
-from sdqviz.explore.wording import number, percent
+from sdqviz.explore.wording import percent
 from sdqviz.plots import theme
 from sdqviz.plots.network.looks import look_of
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
-
-BINS = 81
-"""Bins of a histogram."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Histogram:
-    """Counts of a layer's weights in common bins.
-
-    Attributes
-    ----------
-    edges : ndarray, shape (BINS + 1,)
-        Bin edges.
-    before, after, rounded : ndarray of int, shape (BINS,)
-        Weights in each bin.
-    """
-
-    edges: Array
-    before: Index
-    after: Index
-    rounded: Index
-
-
-def histogram_info(asked: Answer, name: str) -> Histogram:
-    """Count the weights of a layer before, after, and after plain rounding, in the same bins."""
-    item = asked.layer(name)
-    rounded = asked.comparison.rounding.weights[name]
-    reach = float(max(np.abs(item.layer.weight).max(), np.abs(item.weight).max(), np.abs(rounded).max(), 1e-12))
-    edges = np.linspace(-reach, reach, BINS + 1) * (1 + 1e-6)
-    before, after, beside = (np.histogram(w, edges)[0] for w in (item.layer.weight, item.weight, rounded))
-    return Histogram(edges, before, after, beside)
 
 
 def draw_histograms(asked: Answer, name: str, ink: Ink) -> Panel:
@@ -84,17 +49,7 @@ def draw_histograms(asked: Answer, name: str, ink: Ink) -> Panel:
         alt=f"Histograms of the {row.weights:,} weights of layer {name}: original, compressed, and rounded to "
         f"{2**beside.bits} levels. The compressed weights differ from the original by {percent(row.weight_error)}.",
         figure=figure,
-        formulas=[
-            Formula(
-                r"\|W-Q\|_F/\|W\|_F",
-                [
-                    (r"\|W-Q\|_F/\|W\|_F", "error of the weights", percent(row.weight_error)),
-                    (r"\delta", "largest step", number(row.step)),
-                    ("2K", "size of the alphabet", str(row.levels)),
-                ],
-                "Counts on a logarithmic axis; an empty bin has no bar.",
-            )
-        ],
+        formulas=[formulas.weight_error(row)],
         table=lambda: {
             "from": info.edges[:-1],
             "to": info.edges[1:],

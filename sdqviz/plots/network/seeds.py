@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from sdqviz.explore.formula import Formula
+from sdqviz.explore.network import formulas
 from sdqviz.explore.spread import Spread
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
@@ -49,13 +49,7 @@ def draw_seeds(spread: Spread, ink: Ink) -> Panel:
         look=f"Mean ± standard deviation over {count} seeds: {told}.",
         alt=f"One dot for each of {seeds}. Mean ± standard deviation: {told}.",
         figure=figure,
-        formulas=[
-            Formula(
-                r"\bar x=\frac1n\sum_{i=1}^nx_i,\quad s=\sqrt{\frac1{n-1}\sum_{i=1}^n(x_i-\bar x)^2}",
-                [("n", "seeds", str(count)), (r"x_i", "accuracy or relative output error with one seed", "")],
-                "A seed decides the draws of the quantizer and the calibration inputs.",
-            )
-        ],
+        formulas=[formulas.spread(count)],
         table=lambda: {
             "seed": spread.seeds,
             "accuracy": spread.accuracies,

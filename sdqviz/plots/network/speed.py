@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdqviz.explore.formula import Formula
+from sdqviz.explore.network import formulas
 from sdqviz.explore.wording import number, percent, size
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
@@ -71,15 +71,7 @@ def draw_speed(found: Sequence[LayerSpeed], batch: int, ink: Ink) -> Panel:
             for one in drawn
         ),
         figure=figure,
-        formulas=[
-            Formula(
-                r"\langle E^{\mathsf T}q_j,x\rangle=\langle q_j,Ex\rangle",
-                [("N", "levels of a neuron", "one transform serves all neurons"),
-                 (r"\text{bytes}", "float32, 8 bits, frame",
-                  ", ".join(size(v) for v in (large.float32_bytes, large.int8_bytes, large.frame_bytes)))],
-                "E x is rounded to 8 bits; then whole numbers only. No dense weight is formed.",
-            )
-        ],
+        formulas=[formulas.frame_domain(large)],
         table=lambda: {
             "layer": np.array([one.name for one in found]),
             **{f"{title}, seconds": np.array([getattr(one, part) for one in found]) for part, title in PARTS.items()},

@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from sdqviz.array import Array
-from sdqviz.bounds.statement import CZAJA_NA
 from sdqviz.explore.formula import Formula
+from sdqviz.explore.network import formulas
 from sdqviz.explore.network.words import bits_text, title_of
 from sdqviz.explore.weight_vector import Vector, vector
 from sdqviz.explore.what_if import Answer
@@ -79,21 +79,7 @@ def _draw_walk(name: str, which: str, found: Vector, ink: Ink) -> Panel:
         alt=f"State of {found.kind} {found.index} of layer {name} over {len(states)} steps: largest {number(largest)}, "
         f"the band is plus or minus {number(delta / 2)}. It {told}.",
         figure=figure,
-        formulas=[
-            Formula(
-                r"q_n=Q(u_{n-1}+x_n),\quad u_n=u_{n-1}+x_n-q_n,\qquad "
-                r"|x_n|\le(K-\tfrac12)\delta\ \Rightarrow\ |u_n|\le\delta/2",
-                [
-                    (r"\delta", "step", number(delta)),
-                    (r"\max_n|u_n|", "largest state", number(largest)),
-                    ("N", "steps", str(len(states))),
-                    (r"\|w-q\|/\|w\|", f"error of this {found.kind}", percent(found.relative_error)),
-                ],
-                f"{CZAJA_NA}, Definition 3.1",
-                "",
-                "vector-bound",
-            )
-        ],
+        formulas=[formulas.walk(found, largest)],
         table=lambda: {"n": steps, "state": states},
     )
 

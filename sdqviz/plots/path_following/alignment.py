@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdqviz.bounds.path import SPFQ
-from sdqviz.explore.formula import Formula
+from sdqviz.explore.layer_walks import formulas
 from sdqviz.explore.layer_walks.alignment import AlignmentRun
 from sdqviz.explore.layer_walks.walk import WalkRun
 from sdqviz.explore.wording import percent
@@ -53,20 +52,7 @@ def draw_alignment(run: WalkRun, info: AlignmentRun, ink: Ink) -> Panel:
         f"{info.orders[-1]} {percent(float(info.residual[-1]))}, least squares {percent(info.least)}; after T the "
         f"error is {percent(float(info.error[at]))}.",
         figure=figure,
-        formulas=[
-            Formula(
-                r"\operatorname{tril}(H)\,\tilde w^{(k+1)}=Gw-\operatorname{triu}(H,1)\,\tilde w^{(k)},\quad "
-                r"H=\tilde X^{\mathsf T}\tilde X,\ G=\tilde X^{\mathsf T}X",
-                [
-                    (r"r", "sweeps in use", str(run.choice.order)),
-                    (r"\|Xw-\tilde X\tilde w\|/\|Xw\|", "left at this order", percent(float(info.residual[at]))),
-                    ("", "left by least squares", percent(info.least)),
-                ],
-                f"{SPFQ}; from the second sweep on it is Gauss–Seidel on the normal equations",
-                "",
-                "path-following",
-            )
-        ],
+        formulas=[formulas.alignment(run, info, at)],
         table=lambda: {
             "order": info.orders,
             "alignment": info.residual,

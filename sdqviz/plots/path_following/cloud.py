@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
-from sdqviz.explore.formula import Formula
+from sdqviz.explore.layer_walks import formulas, words
 from sdqviz.explore.layer_walks.walk import WalkRun
-from sdqviz.explore.wording import number, percent
+from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
@@ -51,38 +51,16 @@ def draw_cloud(run: WalkRun, ink: Ink) -> Panel:
     figure.update_xaxes(zeroline=False)
     figure.update_layout(margin={"t": 66, "l": 76}, legend_entrywidth=100)  # two names a line
     theme.mark_decimation(figure, len(measured), len(kept), ink)
-    stated, verdict = run.sharpest, run.verdict
-    if stated.holds:
-        told = (
-            f"All lines are stated for {percent(1 - run.choice.failure)} of the runs and all neurons at once; "
-            f"{verdict.failures} of {verdict.seeds} runs are above the lowest. The papers' form is "
-            f"{number(max(values) / stated.value)} times as high as the lowest."
-        )
-    else:
-        told = f"No bound applies: {stated.reason}. Lines are faded."
     return Panel(
         name="cloud",
         title=f"{len(measured)} runs against the bounds",
-        look=told,
+        look=words.cloud_told(run),
         alt=f"Error of the worst neuron in {len(measured)} runs: median {number(float(np.median(measured)))}, largest "
         f"{number(float(measured.max()))}. Bounds: "
         + ", ".join(f"{one.title} {number(one.value)}" for one in run.bounds)
-        + f". Runs above the sharpest: {verdict.failures}.",
+        + f". Runs above the sharpest: {run.verdict.failures}.",
         figure=figure,
-        formulas=[
-            Formula(
-                one.formula,
-                [
-                    ("p", "stated probability", percent(one.probability)),
-                    ("", "runs above it", f"{v.failures} of {v.seeds}"),
-                    ("", "largest measured over bound", number(v.largest)),
-                ],
-                f"{one.title}. {one.reference}. {one.because}",
-                one.substituted,
-                one.text,
-            )
-            for one, v in zip(run.bounds, run.verdicts, strict=True)
-        ],
+        formulas=formulas.bounds(run),
         table=lambda: {
             "seed": np.arange(len(measured)),
             "error": measured,

@@ -8,12 +8,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from sdqviz.array import Array
-from sdqviz.bounds.path import UNIFIED
-from sdqviz.explore.formula import Formula
+from sdqviz.explore.layer_walks import formulas
 from sdqviz.explore.layer_walks.grains import Pieces, WeightWalk
 from sdqviz.explore.layer_walks.walk import WalkRun
-from sdqviz.explore.layer_walks.words import SHORT
-from sdqviz.explore.wording import number, percent, settled
+from sdqviz.explore.layer_walks.words import SHORT, least_and_most, where_seen
+from sdqviz.explore.wording import number, settled
 from sdqviz.plots import player, scene, theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
@@ -63,40 +62,18 @@ def draw_weights(run: WalkRun, walk: WeightWalk, ink: Ink) -> Panel:
         name="steps",
         title=f"Weight after weight: neuron {walk.neuron}",
         look=f"The red arrow is the correction: what the errors so far add to a weight before it is rounded; {end}. "
-        f"At the right the residual itself, {_where(walk)}.",
+        f"At the right the residual itself, {where_seen(walk)}.",
         alt=f"Walk of neuron {walk.neuron} through {size} weights. The residual's length ends at {number(ours)}; "
         f"rounding the same weights without corrections ends at {number(plain)}. The largest correction is "
         f"{number(float(np.abs(walk.correction).max()))}.",
         figure=figure,
-        formulas=[
-            Formula(
-                r"v_t=\tilde w_t+\frac{\langle\tilde X_t,\tilde u_{t-1}\rangle}{C\|\tilde X_t\|^2},\quad "
-                r"q_t=\mathcal T(v_t),\quad \tilde u_t=\tilde u_{t-1}+(\tilde w_t-q_t)\tilde X_t",
-                [
-                    (r"v_t-\tilde w_t", "correction; largest", number(float(np.abs(walk.correction).max()))),
-                    ("C", "divides it", number(run.choice.scaling)),
-                    (r"\|\tilde u_N\|", "left over at the end", number(ours)),
-                ],
-                UNIFIED,
-                "",
-                "path-following",
-            )
-        ],
+        formulas=[formulas.correction(run, walk)],
         table=lambda: {
             "t": np.arange(1, size + 1), "aligned": walk.aligned, "correction": walk.correction,
             "value": walk.values, "level": walk.levels, "residual_norm": walk.norms,
             "residual_norm_rounding": walk.rounded,
         },
     )  # fmt: skip
-
-
-def _where(walk: WeightWalk) -> str:
-    samples = walk.residual.shape[1]
-    if samples == 2:
-        return "a vector of two numbers, one for each sample"
-    if samples == 3:
-        return "a vector in space, one number for each of the three samples"
-    return f"seen in the plane that holds {percent(walk.shown)} of its squared length (with m ≤ 3 samples all of it)"
 
 
 def _curves(figure: go.Figure, walk: WeightWalk, ink: Ink) -> int:
@@ -209,7 +186,7 @@ def draw_pieces(pieces: Pieces, ink: Ink) -> Panel:
         row=1, col=1,
     )  # fmt: skip
     steps = [
-        [{"x": [0.5], "y": [0.5], "text": [f"{many} {name}:  {_ends(pieces, k)}"]}]
+        [{"x": [0.5], "y": [0.5], "text": [f"{many} {name}:  {least_and_most(pieces, k)}"]}]
         for k, name in enumerate(pieces.names)
     ]
     player.add(figure, ink, steps, [first])
@@ -224,18 +201,6 @@ def draw_pieces(pieces: Pieces, ink: Ink) -> Panel:
         look=f"The error each method leaves; {said}{alone}",
         alt=f"Relative error of {len(pieces.errors)} methods for {count} {many}s. {said}",
         figure=figure,
-        formulas=[
-            Formula(
-                r"\|Xw-\tilde Xq\|\,/\,\|Xw\|", [(f"{many}s", "shown", str(count))],
-                "Of a layer, over all its neurons shown; earlier layers are rounded to 4 bits.",
-            )
-        ],
+        formulas=[formulas.left_over(count, many)],
         table=lambda: {many: at, **{SHORT[name]: errors for name, errors in pieces.errors.items()}},
     )  # fmt: skip
-
-
-def _ends(pieces: Pieces, place: int) -> str:
-    """Name the method that leaves least of a piece, and the one that leaves most."""
-    errors = {name: float(values[place]) for name, values in pieces.errors.items()}
-    least, most = min(errors, key=errors.__getitem__), max(errors, key=errors.__getitem__)
-    return f"{SHORT[least]} leaves {percent(errors[least])}, {SHORT[most]} {percent(errors[most])}"

@@ -8,12 +8,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from sdqviz.array import Array
-from sdqviz.bounds.path import UNIFIED
-from sdqviz.explore.formula import Formula
+from sdqviz.explore.layer_walks import formulas, words
 from sdqviz.explore.layer_walks.bands import DRAWS, Drawn, operator_info
 from sdqviz.explore.layer_walks.walk import WalkRun
 from sdqviz.explore.layer_walks.words import SHORT
-from sdqviz.explore.wording import number, percent
+from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
@@ -71,22 +70,15 @@ def draw_operator(run: WalkRun, ink: Ink) -> Panel:
     )  # fmt: skip
     middle, counts = _values(figure, run, info, ink)
     widest = float(np.abs(run.values).max())
-    plain = float(np.abs(run.plain_values).max())
-    sentences = ["Marks are single draws, the blue line their mean: in range T is right on average."]
-    if run.cut > 0:
-        sentences.append("In the shaded zone values become 0 or ±c.")
-    sentences.append("Below, the values the walk gave it" + ("; dotted, the last levels." if finite else "."))
-    if widest > info.value[-1]:
-        sentences.append(f"Values as large as {number(widest)} are counted in the outermost bars.")
     return Panel(
         name="operator",
         title="The operator T and what it is given",
-        look=" ".join(sentences),
+        look=words.operator_told(run, float(info.value[-1])),
         alt=f"{run.quantizer.title} with step {number(run.step)} and threshold {number(run.cut)}: one random output "
         f"at each of {DRAWS} inputs, the mean, and a histogram of the walk's values. The largest value is "
-        f"{number(widest)}, in SPFQ {number(plain)}.",
+        f"{number(widest)}, in SPFQ {number(float(np.abs(run.plain_values).max()))}.",
         figure=figure,
-        formulas=[_formula(run, widest)],
+        formulas=[formulas.operator(run, widest)],
         table=lambda: {
             "z": info.value,
             "drawn": info.drawn,
@@ -114,19 +106,3 @@ def _values(figure: go.Figure, run: WalkRun, info: Drawn, ink: Ink) -> tuple[Arr
             hovertemplate="z near %{x:.3f}: %{y:.1%}<extra>" + SHORT[name] + "</extra>",
         )  # fmt: skip
     return middle, counts
-
-
-def _formula(run: WalkRun, widest: float) -> Formula:
-    return Formula(
-        r"\mathbb E\,\mathcal T(z)=z,\qquad |\mathcal T(z)-z|\le M",
-        [
-            ("M", "the furthest it goes", number(float(run.quantizer.error_limit(run.grid).max()))),
-            (r"\delta", "step between levels", number(run.step)),
-            ("c", "pruning threshold", number(run.cut)),
-            (r"\max_t|v_t|", "largest value it was given", number(widest)),
-            ("", "share of weights that are zero", percent(run.zeros)),
-        ],
-        UNIFIED,
-        "",
-        "unified",
-    )

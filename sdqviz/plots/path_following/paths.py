@@ -7,14 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import plotly.graph_objects as go
 
-from sdqviz.bounds.path import SPFQ, UNIFIED
-from sdqviz.explore.formula import Formula
+from sdqviz.explore.layer_walks import formulas, words
 from sdqviz.explore.layer_walks.alignment import AlignmentRun
 from sdqviz.explore.layer_walks.bands import Band, bands
 from sdqviz.explore.layer_walks.walk import WalkRun
 from sdqviz.explore.layer_walks.width import WidthRun
 from sdqviz.explore.layer_walks.words import SHORT
-from sdqviz.explore.wording import number, percent
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.path_following.alignment import draw_alignment
@@ -45,45 +43,13 @@ def draw_paths(run: WalkRun, ink: Ink) -> Panel:
     figure.update_yaxes(title_text="‖u_t‖ / ‖Xw‖", col=1)
     figure.update_xaxes(title_text="step t of the walk", col=len(found) // 2 + 1)
     theme.mark_decimation(figure, length, drawn, ink)
-    ends = ", ".join(f"{SHORT[name]} {percent(float(band.median[-1]))}" for name, band in found.items())
-    last = {name: float(band.median[-1]) for name, band in found.items()}
-    best = min(last, key=lambda name: last[name])
-    told = (
-        "Rounding lets its errors pile up; the others hand each error on to the weights still to come. At the end "
-        "stands the error of the layer. Bands hold 80 % of the neurons; grey are the others."
-        if last["round-to-nearest"] > max(last["gpfq"], last["spfq"])
-        else "Here handing errors on does not help every method: at the end rounding is no worse than some. Bands hold "
-        "80 % of the neurons."
-    )
-    if run.choice.operator == "quantize" and run.choice.scaling == 1 and run.choice.placement == "own":
-        told += " Without pruning and with C = 1 the unified framework is SPFQ: their curves lie on each other."
     return Panel(
         name="walk",
         title=f"What is left behind along the walk: {run.data.title}",
-        look=told,
-        alt=f"Norm of the state over the norm of the output along {length} steps, median over "
-        f"{run.data.weights.shape[1]} neurons. At the end: {ends}. Smallest: {SHORT[best]}.",
+        look=words.paths_told(run, found),
+        alt=words.paths_alt(run, found),
         figure=figure,
-        formulas=[
-            Formula(
-                r"v_t=\tilde w_t+\frac{\langle\tilde X_t,\tilde u_{t-1}\rangle}{C\|\tilde X_t\|^2},\quad q_t=\mathcal "
-                r"T(v_t),\quad \tilde u_t=\tilde u_{t-1}+(\tilde w_t-q_t)\tilde X_t",
-                [
-                    ("C", "1 for GPFQ and SPFQ, for the unified framework", number(run.choice.scaling)),
-                    (r"\delta", "step between levels", number(run.step)),
-                    (r"\mathcal T", "nearest level (GPFQ), random level (SPFQ), or", run.quantizer.title.lower()),
-                ],
-                f"{SPFQ}; {UNIFIED}",
-                "",
-                "path-following",
-            ),
-            Formula(
-                r"u_t=\sum_{j\le t}\bigl(w_jX_j-q_j\tilde X_j\bigr),\qquad u_N=Xw-\tilde Xq",
-                [("m, N", "samples, steps", f"{len(run.data.inputs)}, {length}")],
-                "What is drawn, for every method the same. Rounding and GPTQ do not look at X. GPTQ may leave much "
-                "behind on the way, since it counts on the weights still to come.",
-            ),
-        ],
+        formulas=formulas.states(run),
         table=lambda: {
             "t": steps,
             **{

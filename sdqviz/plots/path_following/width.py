@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from sdqviz.bounds.path import SPFQ
-from sdqviz.explore.formula import Formula
+from sdqviz.explore.layer_walks import formulas
 from sdqviz.explore.layer_walks.width import WidthRun
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
@@ -50,7 +49,6 @@ def draw_width(info: WidthRun, ink: Ink) -> Panel:
         | {"tickvals": info.widths[::2].tolist(), "ticktext": [str(n) for n in info.widths[::2]]}
     )
     close = abs(info.slope + 1) <= max(0.15, info.interval)
-    worst = float((info.errors.max(axis=1) / info.bound).max()) if stated.any() else math.nan
     return Panel(
         name="width",
         title="Gaussian weights: wider layers, smaller errors",
@@ -64,20 +62,7 @@ def draw_width(info: WidthRun, ink: Ink) -> Panel:
         alt=f"Relative square error of Gaussian layers from width {info.widths[0]} to {info.widths[-1]} on "
         f"logarithmic axes: fitted slope {told}; mean {number(float(mean[0]))} falls to {number(float(mean[-1]))}.",
         figure=figure,
-        formulas=[
-            Formula(
-                r"\frac{\|Xw-Xq\|_2^2}{\|Xw\|_2^2}\le\frac{B^2}{\sigma^2(\|X\|_F^2-2\|X^{\mathsf T}X\|_F\sqrt t)}"
-                r"\approx\frac{m\delta^2}{4\sigma^2N}",
-                [
-                    (r"\delta/\sigma", "step over the deviation of the weights", number(info.step)),
-                    ("", "fitted slope with its 95 % interval", told),
-                    ("", "largest measured over bound", number(worst) if stated.any() else "n/a"),
-                ],
-                f"Proved in our docs; the form m(log N)^(L+1)/N of a whole network is from {SPFQ}",
-                "",
-                "gaussian-weights",
-            )
-        ],
+        formulas=[formulas.gaussian_error(info, told)],
         table=lambda: {
             "N": info.widths,
             "mean": mean,
@@ -114,19 +99,7 @@ def draw_bits(info: WidthRun, ink: Ink) -> Panel:
         f"{info.far[0]} inputs and {number(float(info.far_bits[-1]))} at {number(float(info.far[-1]))}; measured "
         f"{number(float(info.bits.min()))} to {number(float(info.bits.max()))}.",
         figure=figure,
-        formulas=[
-            Formula(
-                r"\max_t|v_t|\le\Bigl(\sigma+\frac{\omega\kappa}{2\sqrt{2C-1}}\Bigr)\sqrt{2\log(4N/\gamma)}"
-                r"\ \Rightarrow\ \log_2(2K+1)\approx\tfrac12\log_2\log N",
-                [
-                    (r"\delta/\sigma", "step over the deviation of the weights", number(info.step)),
-                    (r"\kappa", "all inputs have one norm", "1"),
-                ],
-                f"Proved in our docs; after {SPFQ}",
-                "",
-                "gaussian-weights",
-            )
-        ],
+        formulas=[formulas.gaussian_bits(info)],
         table=lambda: {
             "N": info.widths,
             "measured_bits": info.bits,

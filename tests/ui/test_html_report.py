@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 import pytest
 
 from sdqviz.explore.formula import Formula
-from sdqviz.plots import html_report
-from sdqviz.plots.html_report import View, formula_text, write
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
+from sdqviz.ui import html_report
+from sdqviz.ui.html_report import View, formula_text, write
 from sdqviz.version import __version__
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"

@@ -15,12 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from plotly.io import to_html
-from plotly.offline import get_plotlyjs
 
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
-from sdqviz.plots.panel import Panel
+from sdqviz.plots.panel import Panel, library
 from sdqviz.plots.theme import Ink
 from sdqviz.strict_json import write_json
 from sdqviz.version import __version__
@@ -116,7 +114,7 @@ def write(view: View) -> bytes:
         _said(view.said),
         *(_panel(one) for one in view.panels),
         *(_table_section(title, columns) for title, columns in view.tables.items()),
-        _choices(view),
+        _choices(view) if view.choices else "",
         f"<h2>Code</h2><pre>{_text(view.code)}</pre>" if view.code else "",
         f"<footer><p>{_text(_origin())}</p></footer>",
     ]
@@ -124,7 +122,7 @@ def write(view: View) -> bytes:
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         f"<title>{_text(view.title)} · sdqviz</title><style>{STYLE % colours}</style>"
-        f"<script>{get_plotlyjs()}</script></head><body>\n" + "\n".join(filter(None, body)) + "\n</body></html>\n"
+        f"<script>{library()}</script></head><body>\n" + "\n".join(filter(None, body)) + "\n</body></html>\n"
     ).encode()
 
 
@@ -133,16 +131,11 @@ def _text(value: Any) -> str:
 
 
 def _panel(one: Panel) -> str:
-    figure = to_html(
-        one.figure, full_html=False, include_plotlyjs=False, include_mathjax=False, default_width="100%",
-        auto_play=False,
-        config={"displaylogo": False, "responsive": True},
-    )  # fmt: skip
     columns = one.table()
     formulas = "".join(_formula(formula) for formula in one.formulas)
     return (
         f"<section><h2>{_text(one.title)}</h2><p class='look'>{_text(one.look)}</p>"
-        f"<div role='img' aria-label='{_text(one.alt)}'>{figure}</div>"
+        f"<div role='img' aria-label='{_text(one.alt)}'>{one.html()}</div>"
         f"<details><summary>Formula, numbers, source</summary>{formulas}</details>"
         f"<details><summary>Data</summary>{_table(columns)}<p>{_csv_link(one)}</p></details></section>"
     )
