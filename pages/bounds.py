@@ -1,10 +1,11 @@
 """Bounds: what is proved and what is measured, along a sweep, on logarithmic axes."""
 
 from sdqviz.explore.bounds import link, tables, words
+from sdqviz.explore.scrub import bounds as scrubbed
 from sdqviz.plots.bounds.curves import draw_curves
 from sdqviz.plots.bounds.ladder import draw_ladder
 from sdqviz.plots.bounds.ratio import draw_ratio
-from sdqviz.ui import bounds, screen, show
+from sdqviz.ui import bounds, screen, scrub, show
 
 with screen.page(
     "bounds",
@@ -12,6 +13,7 @@ with screen.page(
     "How does the error fall as more is spent, and how far above it lies what can be proved?",
 ) as page:
     sweep = bounds.ask(page)
+    dragged = scrub.ask(page, scrubbed.along(page.choices))
     curve = bounds.run(page, sweep)
     if curve is not None:
         page.code(link.code(curve))
@@ -45,6 +47,7 @@ with screen.page(
                 page, f"These runs lie above a bound that should hold:\n\n{tables.violation_table(curve)}", "error"
             )
         equal = bool(page.choices.get("equal", False))
+        scrub.show_scrubber(page, dragged, scrubbed.along(page.choices), scrubbed.scrub)
         show.panel(draw_curves(curve, page.ink, equal), page)
         place = link.place_of(curve, page.choices["at"])
         show.panels([draw_ladder(curve, place, page.ink, equal), draw_ratio(curve, page.ink)], page)

@@ -5,9 +5,10 @@ import streamlit as st
 import sdqviz as sq
 from sdqviz.explore import frames as explored
 from sdqviz.explore import signs as behind
+from sdqviz.explore.scrub import frames as scrubbed
 from sdqviz.explore.wording import number
 from sdqviz.plots.frames import gram, orderings, signs, tour
-from sdqviz.ui import screen, show
+from sdqviz.ui import screen, scrub, show
 
 with screen.page(
     "frames",
@@ -22,6 +23,8 @@ with screen.page(
         label="Compare all orderings",
         help=f"Above N = {explored.COMPARED_UP_TO} this takes up to {explored.COMPARED_WITHIN:g} s for each ordering.",
     )
+
+    dragged = scrub.ask(page, scrubbed.ALONG)
 
     found = page.compute(explored.build, dimension=family.dimension, size=family.size)
     frame = found.frame
@@ -45,6 +48,7 @@ with screen.page(
         show.limit("Wang's limit (8) kept?", found.wang, found.walk.variation),
     )
 
+    scrub.show_scrubber(page, dragged, scrubbed.ALONG, scrubbed.scrub)
     show.panels([tour.draw_tour(found, page.ink), gram.draw_gram(found, page.ink)], page)
     spread = behind.spread(frame, int(page.shown["seed"]))
     below = [tour.draw_running(found, page.ink), signs.draw_signs(spread, page.ink)]

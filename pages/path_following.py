@@ -3,9 +3,10 @@
 from sdqviz.explore.layer_walks import choice, link, words
 from sdqviz.explore.layer_walks import walk as walks
 from sdqviz.explore.layer_walks.grains import GRAINS
+from sdqviz.explore.scrub import path_following as scrubbed
 from sdqviz.explore.wording import number, percent
 from sdqviz.plots.path_following import grains, paths
-from sdqviz.ui import screen, show
+from sdqviz.ui import screen, scrub, show
 
 with screen.page(
     "path-following",
@@ -43,6 +44,7 @@ with screen.page(
             maximum=64,
             where="what",
         )
+    dragged = scrub.ask(page, scrubbed.ALONG)
     run = page.compute(link.build)
     stepped = page.compute(link.step)
     aligned = page.compute(link.align)
@@ -71,6 +73,7 @@ with screen.page(
     if advice:
         show.say(page, f":material/straighten: {advice}")
 
+    scrub.show_scrubber(page, dragged, scrubbed.ALONG, scrubbed.scrub)
     show.panel(grains.draw(run, stepped, page.ink), page)
     show.panel(paths.draw_paths(run, page.ink), page)
     drawn = paths.panels(run, aligned, widths, page.ink)

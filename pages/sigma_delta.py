@@ -4,11 +4,12 @@ import sdqviz as sq
 from sdqviz.explore import sigma_delta as lab
 from sdqviz.explore import vector
 from sdqviz.explore.orders import orders
+from sdqviz.explore.scrub import sigma_delta as scrubbed
 from sdqviz.explore.wording import number, percent
 from sdqviz.plots.sigma_delta import steps
 from sdqviz.plots.sigma_delta import vector as vector_plots
 from sdqviz.plots.sigma_delta.orders import draw_best, draw_orders
-from sdqviz.ui import screen, show
+from sdqviz.ui import screen, scrub, show
 
 with screen.page(
     "sigma-delta",
@@ -30,6 +31,7 @@ with screen.page(
     page.frame(limits={"dimension": (2, 256), "size": (2, 4096)}, defaults={"size": 64}, dimension=length)
     page.pick(sq.PERMUTATIONS, "permutation", "identity", where="how", prefix="permutation_", **show.QUICK)
 
+    dragged = scrub.ask(page, scrubbed.ALONG)
     run = page.compute(lab.build)
     page.code(lab.code(page.shown, run))
 
@@ -60,6 +62,7 @@ with screen.page(
     if lost:
         show.say(page, f":material/balance: {lost}")
 
+    scrub.show_scrubber(page, dragged, scrubbed.ALONG, scrubbed.scrub)
     show.panel(steps.draw_steps(run, page.ink), page)
     show.panels(vector_plots.panels(run, page.ink), page, beside=lambda: show.bounds(page, run.bounds, run.error))
     if run.norm > 0:

@@ -26,6 +26,12 @@ R = TypeVar("R")
 HEADLINES = "_headlines"
 """Where the headline numbers of the page are kept for its report, as (label, value, note)."""
 
+SCRUB = "scrub"
+"""Name of the choice what is dragged in a plot."""
+
+UNUSED = ("picture", SCRUB)
+"""Choices that no number depends on."""
+
 NARROW = """<style>
 [data-testid="stColumn"]:has([data-testid="stPlotlyChart"]) {min-width: min(400px, calc(100vw - 2rem))}
 [data-testid="stMainBlockContainer"] {padding-top: 2.6rem; padding-bottom: 3rem; max-width: 1500px}
@@ -129,8 +135,7 @@ class Page(Controls):
             If the form holds something that cannot be used.
         """
         name = f"{function.__module__}.{function.__qualname__}"
-        choices = self.choices | more
-        choices.pop("picture", None)
+        choices = {key: value for key, value in self.choices.items() if key not in UNUSED} | more
         if self.refused is None:
             try:
                 self.check()

@@ -10,6 +10,7 @@ import streamlit as st
 from sdqviz.error import InputError
 from sdqviz.strict_json import read_json, write_json
 from sdqviz.ui import choices as page_choices
+from sdqviz.ui.screen import UNUSED
 
 ADDRESS, ICON = "two-up", ":material/splitscreen_vertical_add:"
 
@@ -59,7 +60,7 @@ def query(page: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[s
 
 def write(choices: Mapping[str, Any]) -> str:
     """Return choices as they stand in the link."""
-    return write_json({k: v for k, v in choices.items() if v is not None and k != "picture"})
+    return write_json({k: v for k, v in choices.items() if v is not None and k not in UNUSED})
 
 
 def read(letter: str, text: str) -> dict[str, Any]:

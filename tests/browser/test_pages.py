@@ -75,12 +75,29 @@ def test_a_step_of_a_slider_gives_other_numbers_and_sends_little(tab, server, sl
     assert tab.locator('[data-testid="stException"]').count() == 0 and tab.off_host == []
 
 
-def test_play_moves_the_cursor_without_the_server(tab, server):
-    tab.goto(f"{server}/sigma-delta")
+def test_drag_and_play_need_no_server(tab, server):
+    tab.goto(f"{server}/sigma-delta?scrub=size")
     settled(tab)
-    plot = tab.locator(".js-plotly-plot").first
+    tab.wait_for_function("document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'")
+    dragged, plot = tab.locator(".js-plotly-plot").first, tab.locator(".js-plotly-plot").nth(1)
     assert plot.locator("text", has_text="Play or Step").count() == 1
     tab.context.set_offline(True)
+
+    place = dragged.locator(".slider-rail-touch-rect")
+    place.hover(position={"x": 10, "y": 5})  # once it has stopped moving
+    tab.mouse.down()
+    rail, shown = place.bounding_box(), "gd => [gd.innerText, gd.querySelectorAll('path.js-line')[1].getAttribute('d')]"
+    seen = [dragged.evaluate(shown)]
+    for share in (0.4, 0.6, 0.95):  # the button stays down: it follows while it is dragged
+        tab.mouse.move(rail["x"] + share * rail["width"], rail["y"] + 5)
+        tab.wait_for_function(
+            f"([old]) => {{ const now = ({shown})(document.querySelector('.js-plotly-plot'));"
+            " return now[0] !== old[0] && now[1] !== old[1]; }",
+            arg=[seen[-1]],
+            polling=100,
+        )
+        seen.append(dragged.evaluate(shown))
+    tab.mouse.up()
 
     def told(step):
         tab.wait_for_function(

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from visitor import charts, controls, link, loaded, numbers, visit
+from visitor import charts, controls, link, loaded, numbers, press, visit
 
 import sdqviz as sq
 from sdqviz.asset import ROOT
@@ -136,6 +136,24 @@ def test_comparison_of_large_frames_waits_to_be_asked():
     assert len(charts(at)) == 5 and not at.toggle[0].value
     at.toggle(key="compare").set_value(True).run()
     assert len(charts(at)) == 6
+
+
+@pytest.mark.parametrize(
+    ("address", "key", "asked"),
+    [
+        ("sigma-delta", "step", "Drag δ"), ("frames", "size", "Drag N"), ("path-following", "scaling", "Drag C"),
+        ("bounds", "bits", "Drag bits"),
+    ],
+)  # fmt: skip
+def test_what_a_page_is_about_can_be_dragged_on_request(address, key, asked):
+    at = visit(address)
+    before, plots = numbers(at), len(charts(at))
+    press(at, asked)
+    assert link(at)["scrub"] == key and numbers(at) == before and len(charts(at)) == plots + 1
+    (slider,) = json.loads(charts(at)[0].spec)["layout"]["sliders"]
+    assert len(slider["steps"]) >= 12
+    press(at, "Close")
+    assert len(charts(at)) == plots and link(at)["scrub"] == "none"
 
 
 def test_table_view_opens_with_the_full_data():

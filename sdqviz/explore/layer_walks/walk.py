@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -138,7 +139,7 @@ class WalkRun:
         return self.verdicts[self.bounds.index(self.sharpest)]
 
 
-def run(choice: WalkChoice, seed: int) -> WalkRun:
+def run(choice: WalkChoice, seed: int, compared: Sequence[str] = COMPARED) -> WalkRun:
     """Follow the path with every method, and with the unified framework many times.
 
     Parameters
@@ -147,6 +148,8 @@ def run(choice: WalkChoice, seed: int) -> WalkRun:
         The layer, the operator and the number of runs.
     seed : int
         Of the data and of the random numbers; the runs of the cloud have this seed and the following ones.
+    compared : sequence of str
+        The methods to walk with, ``"unified"`` among them; without SPFQ ``plain_values`` are those of the framework.
 
     Raises
     ------
@@ -172,7 +175,7 @@ def run(choice: WalkChoice, seed: int) -> WalkRun:
     own = dataclasses.replace(grid, step=np.repeat(grid.step, neurons))
     paths: list[Path] = []
     fed: dict[str, Array] = {}
-    for name in COMPARED:
+    for name in compared:
         if name == "round-to-nearest":
             kept = np.where(gram.alive[:, None], grid.nearest(data.weights), 0.0)
             clipped = int(QUANTIZERS["nearest"]().overloaded(data.weights, grid).sum())
@@ -201,7 +204,8 @@ def run(choice: WalkChoice, seed: int) -> WalkRun:
     bounds = tuple(one for one in stated if choice.norm in one.name)
     measured = cloud.worst(choice.norm)
     return WalkRun(
-        choice, data, grid, quantizer, aligned, tuple(paths), fed["unified"], fed["spfq"], bits / unified.size, cloud,
+        choice, data, grid, quantizer, aligned, tuple(paths), fed["unified"],
+        fed.get("spfq", fed["unified"]), bits / unified.size, cloud,
         bounds, tuple(monte_carlo.compare(measured, one) for one in bounds),
     )  # fmt: skip
 
