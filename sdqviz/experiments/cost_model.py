@@ -68,6 +68,8 @@ class Machine:
         Operations a second of matrix products in 64 bits.
     walks : float
         The same of walks, which are products of thin blocks and a sequential rest.
+    weights : float
+        Weights a second to which steps are fitted, and whose levels are rounded, packed and written.
     forward : float
         The same of forward passes in 32 bits.
     disk, network : float
@@ -76,6 +78,7 @@ class Machine:
 
     products: float = 5e11
     walks: float = 1e11
+    weights: float = 1e7
     forward: float = 1e12
     disk: float = 1e9
     network: float = 1.25e9
@@ -89,6 +92,8 @@ class Cost:
     ----------
     forward, products, walks : float
         Operations of forward passes, of sums and factorisations, and of walks.
+    weights : float
+        Weights that get levels.
     read, written : float
         Bytes from and to disk.
     broadcast, moved : float
@@ -100,6 +105,7 @@ class Cost:
     forward: float = 0.0
     products: float = 0.0
     walks: float = 0.0
+    weights: float = 0.0
     read: float = 0.0
     written: float = 0.0
     broadcast: float = 0.0
@@ -115,7 +121,7 @@ class Cost:
 
     def seconds(self, machine: Machine, machines: int = 1) -> float:
         """Return how long it takes: walks are shared, all else is done by one machine, network included."""
-        alone = self.forward / machine.forward + self.products / machine.products
+        alone = self.forward / machine.forward + self.products / machine.products + self.weights / machine.weights
         alone += (self.read + self.written) / machine.disk
         if machines == 1:
             return alone + self.walks / machine.walks
@@ -143,15 +149,20 @@ def layer_cost(
 
     Notes
     -----
-    H takes m·N² operations (its lower triangle), G another 2m·N² where inputs differ, ‖Xw‖² 2m·N·M; the factor
-    `FACTOR`·N³; a walk N²·M: half of a product of N × N and N × M. The forward passes of two networks are 4m·N·M.
+    H takes m·N² operations (its lower triangle), G another 2m·N² where inputs differ. ‖Xw‖² takes 2m·N·M, or where
+    N ≤ M 2N²·M with XᵀX, which is H or takes m·N². The factor takes `FACTOR`·N³; a walk N²·M: half of a product of
+    N × N and N × M. The forward passes of two networks are 4m·N·M.
     """
     weights = outputs * inputs
     square = 8.0 * inputs**2
+    norms = 2.0 * samples * weights
+    if inputs <= outputs:
+        norms = 2.0 * inputs * weights + (samples * inputs**2 if differ else 0.0)
     return Cost(
         forward=4.0 * samples * weights,
-        products=(3.0 if differ else 1.0) * samples * inputs**2 + 2.0 * samples * weights + FACTOR * inputs**3,
+        products=(3.0 if differ else 1.0) * samples * inputs**2 + norms + FACTOR * inputs**3,
         walks=walks * inputs**2 * outputs,
+        weights=weights,
         read=4.0 * weights,
         written=bits / 8 * weights,
         broadcast=(3.0 if differ else 2.0) * square,
@@ -174,12 +185,13 @@ def decoder_cost(decoder: Decoder, samples: int = 128 * 2048, bits: float = 4.0)
 
 
 def fitted(sizes: Sequence[tuple[Cost, float]], machine: Machine) -> Machine:
-    """Return a machine whose three rates are scaled alike, so that measured seconds are met in the mean."""
+    """Return a machine whose rates are scaled alike, so that measured seconds are met in the mean."""
     ratio = sum(seconds for _, seconds in sizes) / sum(cost.seconds(machine) for cost, _ in sizes)
     return dataclasses.replace(
         machine,
         products=machine.products / ratio,
         walks=machine.walks / ratio,
+        weights=machine.weights / ratio,
         forward=machine.forward / ratio,
     )
 

@@ -140,7 +140,7 @@ class Recorder:
         import torch
         from torch.overrides import TorchFunctionMode
 
-        keep, name_of = self._uncalled, self._silent_name
+        keep, name_of, until = self._uncalled, self._silent_name, self._until
         maps = (torch.nn.functional.linear, torch.conv1d, torch.conv2d)
         attention: Any = torch.nn.functional.multi_head_attention_forward
 
@@ -155,12 +155,16 @@ class Recorder:
                     if name is not None:
                         keep(name, kept, result)
                     return result
-                result = function(*args, **named)
                 name = name_of(args[11]) if function is attention and len(args) > 12 else None
-                if name is not None:
-                    # what would come out if the projection (weight 11, bias 12) were the identity goes into it
-                    identity = torch.eye(len(args[11]), dtype=args[11].dtype, device=args[11].device)
-                    keep(name, function(*args[:11], identity, None, *args[13:], **named)[0], result[0])
+                if name is None:
+                    return function(*args, **named)
+                # what would come out if the projection (weight 11, bias 12) were the identity goes into it
+                identity = torch.eye(len(args[11]), dtype=args[11].dtype, device=args[11].device)
+                entered = function(*args[:11], identity, None, *args[13:], **named)[0]
+                if name == until:
+                    raise _ReachedError(entered)
+                result = function(*args, **named)
+                keep(name, entered, result[0])
                 return result
 
         with torch.no_grad(), accepting(), Watch():

@@ -15,6 +15,9 @@ def test_decoders_have_the_weights_their_names_say():
 
 def test_operations_are_those_of_the_loops():
     outputs, inputs, samples = 3, 5, 7
+    wide = layer_cost(5, 3, samples, differ=False)  # the norms of many outputs come from H
+    assert wide.products == samples * 9 + 2 * 9 * 5 + 5 / 3 * 27
+    assert layer_cost(5, 3, samples).products == wide.products + 3 * samples * 9
     lower = sum(1 for i in range(inputs) for j in range(i + 1)) * 2 * samples  # H, an addition and a product each
     feedback = sum(2 * t for t in range(inputs)) * outputs
     cost = layer_cost(outputs, inputs, samples, walks=1, differ=False)

@@ -23,6 +23,9 @@ class Sums:
         # columns first, so that BLAS adds in place; of the symmetric H it fills the lower triangle only
         self.inputs = [np.zeros((width, width), order="F") for _ in range(groups)]
         self.cross = None if agree else [np.zeros((width, width), order="F") for _ in range(groups)]
+        # ‖Xw‖² of many neurons costs less through XᵀX than through Xw; as long as inputs agree that is H
+        self.by_gram = width <= neurons
+        self.original = [np.zeros((width, width), order="F") for _ in range(0 if agree or not self.by_gram else groups)]
         self.target = np.zeros((groups, neurons))
         self.total, self.original_total = np.zeros((groups, width)), np.zeros((groups, width))
 
@@ -38,7 +41,10 @@ class Sums:
         if self.cross is not None:
             for group, product in enumerate(in_numpy(y.transpose(1, 2) @ x)):
                 self.cross[group] += product
-        self.target += in_numpy((x @ x.new_tensor(self.weights)).square().sum(dim=1))
+        for group, product in enumerate(in_numpy(x.transpose(1, 2) @ x) if self.original else ()):
+            self.original[group] += product
+        if not self.by_gram:
+            self.target += in_numpy((x @ x.new_tensor(self.weights)).square().sum(dim=1))
         self.total += in_numpy(y.sum(dim=1))
         self.original_total += in_numpy(x.sum(dim=1))
 
@@ -50,15 +56,24 @@ class Sums:
             blas.dsyrk(1.0, y[group].T, beta=1.0, c=total, lower=1, overwrite_c=1)
             if self.cross is not None:
                 blas.dgemm(1.0, y[group].T, x[group].T, beta=1.0, c=self.cross[group], trans_b=1, overwrite_c=1)
-        self.target += ((x @ self.weights) ** 2).sum(axis=1)
+        for group, total in enumerate(self.original):
+            blas.dsyrk(1.0, x[group].T, beta=1.0, c=total, lower=1, overwrite_c=1)
+        if not self.by_gram:
+            self.target += ((x @ self.weights) ** 2).sum(axis=1)
         self.total += y.sum(axis=1)
         self.original_total += x.sum(axis=1)
 
     def finish(self) -> tuple[Moments, ...]:
         """Return the moments of each group."""
+        inputs = [_symmetric(one) for one in self.inputs]
+        for group in range(len(inputs) if self.by_gram else 0):
+            own = _symmetric(self.original[group]) if self.original else inputs[group]
+            weights = self.weights[group]
+            self.target[group] = np.maximum(np.einsum("tm,tm->m", weights, own @ weights), 0.0)
+        self.original.clear()
         return tuple(
             Moments(
-                _symmetric(self.inputs[group]),
+                inputs[group],
                 None if self.cross is None else self.cross[group],
                 self.target[group],
                 self.samples,
