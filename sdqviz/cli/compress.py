@@ -28,7 +28,8 @@ Weights = Annotated[
     list[Path] | None,
     typer.Option(
         help="A safetensors file of weights alone, in place of a network; or shards (a.safetensors b.safetensors), "
-        "or model.safetensors.index.json, which go from disk to disk tensor by tensor."
+        "or model.safetensors.index.json, which go from disk to disk tensor by tensor. With --by-layer: the weights of "
+        "--network my_file.py:make, of which no more than a layer is in memory."
     ),
 ]
 
@@ -104,12 +105,15 @@ def compress(
     from sdqviz.methods import METHODS
 
     how = choice_from(METHODS[method], settings or [])
-    which = choice_from(network_class(network), [f"seed={network_seed}", *(network_settings or [])])
-    shards = _shards(weights or [], more or [], alone=state is None and data is None)
+    shards = _shards(weights or [], more or [], alone=state is None and (data is None or by_layer))
     if by_layer and output is None:
         raise InputError("output must be given where layers are written as they are done, got none")
     if dask is not None and (by_layer or shards):
         raise InputError("dask must be given for a network that is compressed in memory, got one on disk")
+    if by_layer and shards and output is not None:
+        _from_shards(network, shards, how, data, output, calibration, seed)
+        return
+    which = choice_from(network_class(network), [f"seed={network_seed}", *(network_settings or [])])
     if _on_disk(shards):
         _tensor_by_tensor(shards, how, output, seed, as_json)
         return
@@ -159,6 +163,27 @@ def _loaded(
     return found if data is None else found.with_data(own_weights.read_dataset(data))
 
 
+def _from_shards(
+    network: str, shards: Sequence[Path], method: MethodChoice, data: Path | None, output: Path, calibration: int,
+    seed: int,
+) -> None:  # fmt: skip
+    """Compress a network layer by layer whose weights stay on disk."""
+    if ".py:" not in network:
+        raise InputError(f"network must be a function of a file for weights that stay on disk, got {network}")
+    require_writable(output)
+    from sdqviz.compression.block_by_block import compress_to_file
+    from sdqviz.networks import own_weights
+    from sdqviz.networks.module_file import on_disk
+    from sdqviz.networks.shards import read_shards
+
+    with interruptible() as should_stop, Meter() as meter:
+        loaded = on_disk(network, read_shards(shards))
+        loaded = loaded if data is None else loaded.with_data(own_weights.read_dataset(data))
+        inputs = None if loaded.dataset is None and calibration else calibration
+        written = compress_to_file(loaded, method, output, inputs, seed, meter, should_stop)
+    _tell_written(written)
+
+
 def _tell_written(written: Written) -> None:
     told = f"{len(written.layers)} layers, {written.reused} of them from before; {written.seconds:.0f} s"
     typer.echo("\n".join([*(f"{name}: {why}" for name, why in written.left_alone.items()), told]))
@@ -170,7 +195,7 @@ def _shards(weights: Sequence[Path], more: Sequence[Path], *, alone: bool) -> li
     if more and not weights:
         raise InputError(f"a file of weights must come after --weights, got {more[0]} alone")
     if weights and not alone:
-        raise InputError("weights must be given without state and data: weights alone have no forward pass, got both")
+        raise InputError("weights must be given without state or data: weights alone have no forward pass, got both")
     return [*weights, *more]
 
 

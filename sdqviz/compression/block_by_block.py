@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from sdqviz.methods.pieces import joined
 from sdqviz.networks.network import Network
 from sdqviz.progress import Progress, ShouldStop, stop_if
 from sdqviz.strict_json import canonical
-from sdqviz.tensor_file import DTYPES, Outgoing, replacing
+from sdqviz.tensor_file import BLOCK, DTYPES, Outgoing, replacing
 from sdqviz.version import __version__
 
 PLAN = "plan.json"
@@ -105,6 +106,7 @@ def compress_to_file(
             tensors |= {f"{item.name}.{key}" if item.name else key: value for key, value in item.tensors.items()}
         elif isinstance(item, Reduction):
             raise InputError(f"method must go layer by layer to be written so, got {method.name}, which cuts channels")
+        del item  # its weights, before those of the next are there
     write_packed(
         path, list(parts.values()), _kept(network, list(parts.values()), tensors), _head(network, method, seed)
     )
@@ -126,7 +128,7 @@ def _open(folder: Path, told: Mapping[str, Any]) -> None:
 
 
 def _shape(item: CompressedLayer) -> Shape:
-    return Shape(item.layer.name, tuple(item.layer.weight.shape), item.layer.groups)
+    return Shape(item.layer.name, item.layer.shape, item.layer.groups)
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -160,11 +162,17 @@ def _kept(network: Network, parts: list[Path], changed: Mapping[str, Array]) -> 
         if kind not in names:
             raise InputError(f"tensor {name} must hold real numbers to be saved, got {values.dtype}")
         size = math.prod(values.shape) * values.itemsize
-
-        def pieces(name: str = name, size: int = size) -> list[bytes]:
-            own = kept_values(network.module, name) if name not in changed else changed[name]
-            found = np.ascontiguousarray(own).tobytes()
-            return [found] if len(found) == size else []
-
+        pieces = functools.partial(_pieces, network, name, changed, size)
         kept[name] = Outgoing(names[kind], tuple(values.shape), pieces)
     return kept
+
+
+def _pieces(network: Network, name: str, changed: Mapping[str, Array], size: int) -> Iterator[memoryview]:
+    """Yield the bytes of a tensor that stays, unless it is another by now; a mapped one is let go of again."""
+    from sdqviz.networks.mapped import let_go
+
+    own = np.ascontiguousarray(changed[name] if name in changed else kept_values(network.module, name))
+    data = own.reshape(-1).view(np.uint8).data
+    for start in range(0, size if own.nbytes == size else 0, BLOCK):
+        yield data[start : start + BLOCK]
+    let_go(network.module.state_dict(keep_vars=True)[name])

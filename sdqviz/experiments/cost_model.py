@@ -78,7 +78,7 @@ class Machine:
 
     products: float = 5e11
     walks: float = 1e11
-    weights: float = 1e7
+    weights: float = 2.5e7
     forward: float = 1e12
     disk: float = 1e9
     network: float = 1.25e9
@@ -221,7 +221,7 @@ PARTS = ("forward passes, sums, disk: one machine", "walks: shared", "network")
 def parts(cost: Cost, machine: Machine, machines: int) -> tuple[float, float, float]:
     """Return the hours of what one machine does, of the walks that all share, and of the network."""
     walks = cost.walks / machine.walks / machines
-    alone = cost.forward / machine.forward + cost.products / machine.products
+    alone = cost.forward / machine.forward + cost.products / machine.products + cost.weights / machine.weights
     alone += (cost.read + cost.written) / machine.disk
     network = cost.seconds(machine, machines) - alone - walks
     return alone / 3600, walks / 3600, max(network, 0.0) / 3600

@@ -91,6 +91,6 @@ def _last_layer(module: nn.Module, inputs: Tensor, clock: Clock) -> float:
     network = Network(module, inputs[:1])
     task = Task(network.layers, 0, None, None, network, inputs)
     taken, begun = 0.0, clock()
-    for _ in METHODS["gptq"](bits=4).compress_layers(task):
+    for _ in METHODS.from_dict({"name": "gptq", "bits": 4}).compress_layers(task):
         taken, begun = clock() - begun, clock()
     return taken

@@ -47,6 +47,11 @@ class Layer:
             if array is not None:
                 array.setflags(write=False)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The weight's."""
+        return tuple(self.weight.shape)
+
     def vectors(self, axis: str = "columns") -> Array:
         """Return the vectors to quantize, shape (M, d); see `to_vectors`."""
         return to_vectors(self.weight, self.groups, axis)
@@ -173,6 +178,11 @@ class LayerOnDemand(Layer):
         return _read_only(_values(self.name, "weight", vars(self)["_weight"]))
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The weight's, which is not read for it."""
+        return tuple(vars(self)["_weight"].shape)
+
+    @property
     def bias(self) -> Array | None:  # type: ignore[override]
         """The same of the biases."""
         values = _optional_values(self.name, "bias", vars(self)["_bias"])
@@ -244,7 +254,10 @@ def _plain(name: str, part: nn.Module, which: str) -> Tensor | None:
 def _values(name: str, which: str, parameter: Tensor) -> Array:
     import torch
 
+    from sdqviz.networks.mapped import let_go
+
     values: Array = parameter.detach().to(device="cpu", dtype=torch.float64, copy=True).contiguous().numpy()
+    let_go(parameter)
     if not np.isfinite(values).all():
         count = int((~np.isfinite(values)).sum())
         raise InputError(f"layer {name!r} must have a finite {which}, got {count} entries that are NaN or infinite")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from sdqviz.networks.dataset import Dataset
     from sdqviz.networks.network import Network
+    from sdqviz.networks.shards import Shards
 
 RETURNS = "a torch.nn.Module, an sq.Network, or (module, example_input) with or without an sq.Dataset"
 """What the function must give."""
@@ -127,24 +128,13 @@ def from_file(place: str) -> type[MadeNetwork]:
     InputError
         If there is no such file or function, it raises, or it returns something else than `RETURNS`.
     """
-    text, _, function = place.rpartition(":")
-    file = Path(text).resolve()
-    if not text.endswith(".py") or not function.isidentifier():
-        raise InputError(f"network must be a file and a function, like my_file.py:make, got {place!r}")
-    if not file.is_file():
-        raise InputError(f"network must be in a file that exists, got {text}")
-    name, whole = f"{file.name}:{function}", f"{file}:{function}"
+    name, whole = _names(place)
     if name in NETWORKS:
         known: Any = NETWORKS[name]
         if known.place == whole:
             return known  # type: ignore[no-any-return]
         raise InputError(f"network {name} must be given once, got it from {known.place} and from {whole}")
-    made = getattr(_module(file), function, None)
-    if not callable(made):
-        raise InputError(f"network file {file.name} must have a function {function}, got none")
-    about = {"name": name, "title": "Your own, from a file", "place": whole, "function": staticmethod(made)}
-    digest = hashlib.sha256(whole.encode()).hexdigest()[:12]
-    cls: type[MadeNetwork] = type(f"MadeNetwork{digest}", (MadeNetwork,), {"__module__": __name__, **about})
+    cls = _choice_class(place)
     network = cls().load()  # whatever is wrong is found now, by whoever started the program
     begun = time.perf_counter()
     network.forward(network.example_input)
@@ -152,6 +142,29 @@ def from_file(place: str) -> type[MadeNetwork]:
     cls.testing_seconds = (time.perf_counter() - begun) * rows / max(_rows(network.example_input), 1)
     cls.with_data = network.dataset is not None
     return NETWORKS.register(cls)  # type: ignore[return-value]
+
+
+def _names(place: str) -> tuple[str, str]:
+    """Return the name of a file's network, and its file, as an absolute path, with the function."""
+    text, _, function = place.rpartition(":")
+    file = Path(text).resolve()
+    if not text.endswith(".py") or not function.isidentifier():
+        raise InputError(f"network must be a file and a function, like my_file.py:make, got {place!r}")
+    if not file.is_file():
+        raise InputError(f"network must be in a file that exists, got {text}")
+    return f"{file.name}:{function}", f"{file}:{function}"
+
+
+def _choice_class(place: str) -> type[MadeNetwork]:
+    """Run a file, and return the class of one of its functions; nothing is made yet, nor entered anywhere."""
+    name, whole = _names(place)
+    path, _, function = whole.rpartition(":")
+    made = getattr(_module(Path(path)), function, None)
+    if not callable(made):
+        raise InputError(f"network file {Path(path).name} must have a function {function}, got none")
+    about = {"name": name, "title": "Your own, from a file", "place": whole, "function": staticmethod(made)}
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:12]
+    return type(f"MadeNetwork{digest}", (MadeNetwork,), {"__module__": __name__, **about})
 
 
 def _again(place: str, name: str, seed: int) -> NetworkChoice:
@@ -180,7 +193,53 @@ def _module(file: Path) -> Any:
     return module
 
 
+def on_disk(place: str, shards: Shards) -> Network:
+    """Run a Python file, and return the network one of its functions makes, with weights that stay in files on disk.
+
+    The function is called so that its parameters take no memory; whatever numbers it gives them are lost.
+
+    Parameters
+    ----------
+    place : str
+        ``path/my_file.py:make``, as for `from_file`. It returns a module, or (module, example_input) with or without
+        an sq.Dataset: an sq.Network has its weights in memory.
+    shards : Shards
+        A weight for every parameter and buffer.
+
+    Raises
+    ------
+    InputError
+        As by `from_file`, or if the weights do not fit.
+    """
+    from sdqviz.networks.mapped import fill_mapped, without_numbers
+
+    choice = _choice_class(place)()
+    with without_numbers():
+        module, example, dataset = _made_by(choice)
+    fill_mapped(module, shards, choice.name)
+    return _wrapped(choice, module, example, dataset, f"weights of {shards.files[0].name}, on disk")
+
+
 def _network(choice: MadeNetwork) -> Network:
+    network = _wrapped(choice, *_made_by(choice))
+    try:
+        len(network.layers)  # refuses what has no layer to compress, and what is not finite
+    except InputError as error:
+        raise InputError(f"network {choice.name}: {error}") from None
+    return network
+
+
+def _wrapped(choice: MadeNetwork, module: nn.Module, example: Any, dataset: Any, note: str = "") -> Network:
+    from sdqviz.networks.network import Network
+
+    try:
+        return Network(module, example, dataset, name=choice.name, seed=choice.seed, note=note)
+    except InputError as error:
+        raise InputError(f"network {choice.name}: {error}") from None
+
+
+def _made_by(choice: MadeNetwork) -> tuple[nn.Module, Any, Any]:
+    """Return the module, the example input and the data or None that a function gives."""
     import torch
 
     from sdqviz.networks.dataset import Dataset
@@ -202,14 +261,7 @@ def _network(choice: MadeNetwork) -> Network:
     if not fits or not isinstance(parts[-1] if len(parts) == 3 else None, Dataset | None):
         kinds = ", ".join(type(part).__name__ for part in parts)
         raise InputError(f"network {choice.name} must return {RETURNS}, got {kinds}")
-    module, example = parts[:2]
-    dataset: Any = parts[2] if len(parts) == 3 else None
-    try:
-        network = Network(module, example, dataset, name=choice.name, seed=choice.seed)
-        len(network.layers)  # refuses what has no layer to compress, and what is not finite
-    except InputError as error:
-        raise InputError(f"network {choice.name}: {error}") from None
-    return network
+    return parts[0], parts[1], parts[2] if len(parts) == 3 else None
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, Any]:

@@ -216,10 +216,13 @@ class Network:
     @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of all parameters and buffers with their names, types and shapes."""
+        from sdqviz.networks.mapped import let_go
+
         digest = hashlib.sha256()
         for name, tensor in (*self.module.named_parameters(remove_duplicate=False), *self.module.named_buffers()):
             digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
             digest.update(_bytes(tensor))
+            let_go(tensor)
         return digest.hexdigest()
 
     # -- what it does ---------------------------------------------------------------------------
@@ -385,7 +388,7 @@ class Network:
         return self.module if dtype == "float32" else self.module64
 
 
-def _bytes(tensor: Tensor) -> bytes:
+def _bytes(tensor: Tensor) -> memoryview:
     import torch
 
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data

@@ -85,11 +85,13 @@ def _own_class(part: nn.Module) -> bool:
 
 def _doubtful(part: nn.Module) -> bool:
     from sdqviz.networks.learned_quantizer import QUANTIZED
+    from sdqviz.networks.mapped import LetGo
 
     if type(part) in QUANTIZED.values():  # our own, in training: their weights are what they hold
         return False
-    hooks = part._forward_hooks or part._forward_pre_hooks
-    return _own_class(part) or bool(hooks) or "forward" in vars(part)
+    hooks = [*part._forward_hooks.values(), *part._forward_pre_hooks.values()]
+    hooked = any(not isinstance(hook, LetGo) for hook in hooks)
+    return _own_class(part) or hooked or "forward" in vars(part)
 
 
 def _agrees(part: nn.Module, entered: Tensor, left: Tensor) -> bool:

@@ -28,6 +28,8 @@ def own_copy(module: Any) -> nn.Module:
     import torch
     from torch import nn
 
+    from sdqviz.networks.mapped import kept_mapped
+
     if not isinstance(module, nn.Module):
         raise InputError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     if isinstance(module, torch.jit.ScriptModule):
@@ -37,7 +39,7 @@ def own_copy(module: Any) -> nn.Module:
             raise InputError(f"module must have no compiled parts, got the ScriptModule {name}")
         _check_parameters(name, part)
     try:
-        own = copy.deepcopy(module, _computed(module))
+        own = copy.deepcopy(module, _computed(module) | kept_mapped(module))
     except (RuntimeError, TypeError, NotImplementedError) as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(f"module must be one that can be copied, got {type(module).__name__}: {first_line}") from None

@@ -26,12 +26,13 @@ machine = measured_machine(clock=processor)  # in this process, under the load t
 tokens = 64 * 197
 cost = network_cost([(w.shape[0], w[0].size) for w in (layer.weight for layer in network.layers_on_demand)], tokens)
 for name, part in network.module.named_modules():
-    if isinstance(part, torch.nn.MultiheadAttention):  # its own projection is passed, and all of it once more to look in
+    if isinstance(part, torch.nn.MultiheadAttention):  # its own projection, and all of it once more to look in
         cost += Cost(forward=4.0 * tokens * (2 * part.in_proj_weight.numel() + part.out_proj.weight.numel()))
 expected = cost.seconds(machine)
 bare, begun, spent = used().ru_maxrss * 1024, time.monotonic(), processor()
 def tell(done, total, layer):
-    print(f"{time.monotonic() - begun:7.0f} s, {processor() - spent:6.1f} s of processor: {layer}", file=sys.stderr, flush=True)
+    times = f"{time.monotonic() - begun:7.0f} s, {processor() - spent:6.1f} s of processor"
+    print(times, layer, file=sys.stderr, flush=True)
 print(f"rates {machine}, expected {expected:.0f} s", file=sys.stderr, flush=True)
 found = sq.compress_to_file(network, sq.METHODS["gptq"](bits=4), sys.argv[1], images, progress=tell)
 seconds, spent = time.monotonic() - begun, processor() - spent

@@ -195,7 +195,7 @@ def test_weights_and_states_and_data_of_ones_own(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--weights", "a.safetensors", "--data", "b.npz"], "weights must be given without state and data"),
+        (["--weights", "a.safetensors", "--data", "b.npz"], "weights must be given without state or data"),
         (["--weights", "a.safetensors"], "weights must be a file that can be read, got a.safetensors: No such file"),
         (["--state", "a.pt"], "weights must be a file that can be read, got a.pt: No such file"),
         (["--data", "b.npz"], "data must be a file that can be read, got b.npz: No such file"),

@@ -7,6 +7,7 @@ from torch import nn
 
 import sdqviz as sq
 from sdqviz.experiments.cost_model import SEVEN, SEVENTY, Machine, decoder_cost, layer_cost, network_cost
+from sdqviz.experiments.machine_rates import measured_machine
 
 
 def test_decoders_have_the_weights_their_names_say():
@@ -35,9 +36,8 @@ def test_costs_add_up_and_more_machines_share_only_walks():
     cost, machine = decoder_cost(SEVEN), Machine(network=1e30)
     times = [cost.seconds(machine, k) for k in (1, 2, 4, 1000000)]
     assert np.all(np.diff(times) < 0)
-    alone = (
-        cost.forward / machine.forward + cost.products / machine.products + (cost.read + cost.written) / machine.disk
-    )
+    alone = cost.forward / machine.forward + cost.products / machine.products + cost.weights / machine.weights
+    alone += (cost.read + cost.written) / machine.disk
     assert times[-1] == pytest.approx(alone, rel=1e-3) and times[0] == pytest.approx(alone + cost.walks / machine.walks)
     slow = Machine(network=1e8)
     assert decoder_cost(SEVENTY).seconds(slow, 64) > decoder_cost(SEVENTY).seconds(slow, 8)  # the broadcast grows
@@ -51,3 +51,24 @@ def test_bytes_written_are_those_of_a_packed_file():
     shapes = [tuple(item.layer.weight.shape) for item in found.layers]
     predicted = network_cost(shapes, 400, bits=4).written
     assert predicted == pytest.approx(sum(item.bits for item in found.layers) / 8, rel=0.05)
+
+
+def test_rates_are_found_from_what_layers_take():
+    known = Machine(products=3e6, forward=5e6, walks=7e5, weights=11.0)
+
+    def taken(inputs):
+        cost = layer_cost(32, inputs, 64)
+        return (
+            cost.forward / known.forward + cost.products / known.products + cost.walks / known.walks
+            + cost.weights / known.weights
+        )  # fmt: skip
+
+    products, forward = (16 * 64**3 + 5 / 3 * 64**3) / 3e6, 4 * 2 * 64 * 4 * 64**2 / 5e6
+    looks = [0, products, 0, forward, *[0] * 5]  # and of two layers when the first begins and when each is done
+    for inputs in (32, 128):
+        looks += [0, 0, 0, taken(inputs), 0]
+    times = iter(looks)
+    found = measured_machine(64, lambda: float(next(times)))
+    for rate in ("products", "forward", "walks", "weights"):
+        assert getattr(found, rate) == pytest.approx(getattr(known, rate), rel=1e-6)
+    assert next(times, None) is None

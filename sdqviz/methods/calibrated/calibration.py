@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import functools
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -236,7 +237,7 @@ class Calibration:
 
     def bytes_needed(self, layer: Layer) -> int:
         """Return what compressing a layer will take at most, from its shape alone."""
-        width = layer.weight[0].size + 1
+        width = math.prod(layer.shape[1:]) + 1
         return MATRICES * 8 * layer.groups * width * width
 
     def too_large(self, layer: Layer) -> str | None:
@@ -245,7 +246,7 @@ class Calibration:
         if needed <= limit:
             return None
         return (
-            f"its {layer.weight[0].size} inputs need {needed / 2**30:.1f} GiB of Gram matrices, "
+            f"its {math.prod(layer.shape[1:])} inputs need {needed / 2**30:.1f} GiB of Gram matrices, "
             f"more than {limit / 2**30:.0f} GiB"
         )
 

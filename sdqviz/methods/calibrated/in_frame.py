@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -152,7 +153,7 @@ def finished(
     damping: Sequence[float], step: Array, levels: int, size: int, overload: int, unstable: int, note: str,
 ) -> CompressedLayer:  # fmt: skip
     """Put the groups of a layer together, with the map of dead inputs and the biases."""
-    whole = np.zeros((layer.weight.shape[0], layer.weight[0].size))
+    whole = np.zeros((layer.shape[0], math.prod(layer.shape[1:])))
     for group, own in zip(groups, neurons, strict=True):
         whole[group.part, group.live] = own
     dead = np.stack([~group.live for group in groups])
@@ -169,7 +170,7 @@ def finished(
         parts["bias"] = Packed(bias.astype(np.float32), FLOAT_BITS)
     return CompressedLayer(
         layer=layer,
-        weight=from_vectors(whole, layer.weight.shape, layer.groups, "rows"),
+        weight=from_vectors(whole, layer.shape, layer.groups, "rows"),
         bias=bias,
         stored=parts,
         parameters=parameters,

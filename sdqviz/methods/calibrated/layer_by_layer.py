@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def layer_by_layer(
     if task.network is None or task.inputs is None:
         raise InputError(f"calibration must hold at least one sample for the method {name}, got none")
     layers = {layer.name: layer for layer in task.layers}
-    total, done = sum(layer.weight.size for layer in task.layers), 0
+    total, done = sum(math.prod(layer.shape) for layer in task.layers), 0
     stop_if(task.should_stop)
     with Calibration(task.network, task.inputs, device, should_stop=task.should_stop) as calibration:
         for stop in calibration.stops:
@@ -60,13 +61,14 @@ def layer_by_layer(
             report(task.progress, done, total, stop)
             if stop in task.finished:
                 calibration.replace(stop, *task.finished[stop]())
-                done += layer.weight.size
+                done += math.prod(layer.shape)
                 continue
             reason = calibration.too_large(layer)
             item = LeftAlone(stop, reason) if reason is not None else compressed(calibration, layer)
             if isinstance(item, CompressedLayer):
                 calibration.replace(stop, item.weight, item.bias)
             yield item
-            done += layer.weight.size
+            del item  # its weights, before those of the next are there
+            done += math.prod(layer.shape)
     for left in layers:
         yield LeftAlone(left, "the data do not pass through it as a module of its own")

@@ -94,7 +94,7 @@ class LayerWork:
         overload = np.concatenate([walk.overload for walk in walks])
         return CompressedLayer(
             layer=self.layer,
-            weight=from_vectors(weights, self.layer.weight.shape, self.layer.groups, "rows"),
+            weight=from_vectors(weights, self.layer.shape, self.layer.groups, "rows"),
             bias=bias,
             stored=stored,
             parameters={**coded.parameters, "biases": "quantized" if self._has("quantized") else "float"},
