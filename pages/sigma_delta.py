@@ -16,17 +16,8 @@ with screen.page(
     "ΣΔ Lab",
     "What happens when a vector is stored as a few coarse levels, and each step corrects the last?",
 ) as page:
-    asked = page.choose(
-        vector.VectorChoice,
-        where={"input": "what", "network": "what", "layer": "what", "column": "what", "pasted": "what"},
-        unless={
-            "network": lambda values: values["input"] != "weights",
-            "layer": lambda values: values["input"] != "weights",
-            "column": lambda values: values["input"] != "weights",
-            "pasted": lambda values: values["input"] != "pasted",
-            "step": lambda values: values["step_rule"] != "by-hand",
-        },
-    )
+    where = dict.fromkeys(("input", "network", "layer", "column", "pasted"), "what") | {"order": "how"}
+    asked = page.attempt(lambda: page.choose(vector.VectorChoice, where=where, unless=lab.UNLESS), vector.VectorChoice)
     length = page.attempt(lambda: asked.fixed_dimension, lambda: None)
     page.frame(limits={"dimension": (2, 256), "size": (2, 4096)}, defaults={"size": 64}, dimension=length)
     page.pick(sq.PERMUTATIONS, "permutation", "identity", where="how", prefix="permutation_", **show.QUICK)
@@ -41,13 +32,15 @@ with screen.page(
             number(run.bits_per_weight),
             f"{number(run.level_bits)} for the levels, {number(run.step_bits)} for the stored step",
             f"N·b/d = {run.frame.size}·{run.bits}/{run.frame.dimension} bits for the levels, and 32/d for δ. The "
-            "frame's name, N and seed (72 bits) are stored once for a whole layer and are not counted here.",
+            "frame's name, N and seed (72 bits) are stored once for a whole layer and are not counted here; order, "
+            "filter and dual cost nothing for a vector.",
         ),
         show.Headline(
             "Relative error",
             percent(run.error / run.norm),
             f"rounding on the same frame (PCM): {percent(run.rounded_error / run.norm)}",
-            "‖x − x̃‖/‖x‖, with the same frame, levels and step for both.",
+            "‖x − x̃‖/‖x‖, with the same frame and levels for both"
+            + (", and the same step." if run.rounded.step == run.step else "; δ is what each needs by the same rule."),
         ),
         show.verdict(run.tightest, run.error),
     )
@@ -58,7 +51,9 @@ with screen.page(
             "No bound applies.",
             "warning",
         )
-    lost = lab.verdict_on_rounding(run)
+    tie, lost = lab.verdict_on_tie(run), lab.verdict_on_rounding(run)
+    if tie:
+        show.say(page, f":material/balance: {tie}")
     if lost:
         show.say(page, f":material/balance: {lost}")
 

@@ -22,8 +22,8 @@ def unit_norm_tight(walk: Walk) -> Hypothesis:
     )
 
 
-def stability(largest: ArrayLike, step: ArrayLike, bits: int) -> Hypothesis:
-    """Require |x_n| ≤ (K−½)δ of every coefficient, which keeps every state within ±δ/2.
+def stability(largest: ArrayLike, step: ArrayLike, bits: int, feedback: float = 1.0) -> Hypothesis:
+    """Require |x_n| ≤ (K−‖h‖₁/2)δ of every coefficient, which keeps every state within ±δ/2.
 
     Parameters
     ----------
@@ -33,19 +33,22 @@ def stability(largest: ArrayLike, step: ArrayLike, bits: int) -> Hypothesis:
         δ of each column.
     bits : int
         Bits per level; K = 2^(bits−1).
+    feedback : float
+        ‖h‖₁ of the filter; 1 for first-order ΣΔ, 0 for rounding.
     """
     top, radius = np.broadcast_arrays(
-        np.atleast_1d(np.asarray(largest, float)), (2 ** (bits - 1) - 0.5) * np.asarray(step, float)
+        np.atleast_1d(np.asarray(largest, float)), (2 ** (bits - 1) - feedback / 2) * np.asarray(step, float)
     )
+    reach = {0.0: "K", 1.0: "(K−½)"}.get(feedback, f"(K−{feedback / 2:.4g})")
     # a step computed as max|x_n|/(K−½) may miss equality by a rounding; NaN counts as unstable
     outside = ~(top <= radius * (1 + 4 * np.finfo(float).eps))
     worst = int(np.argmax(np.where(outside, np.nan_to_num(top - radius, nan=np.inf), -np.inf)))
     which = f"in {int(outside.sum())} of {top.size} columns " if top.size > 1 else ""
     return condition(
         "range",
-        "the quantizer stays in range, |x_n| ≤ (K−½)δ",
+        f"the quantizer stays in range, |x_n| ≤ {reach}δ",
         not outside.any(),
-        f"the quantizer leaves its range {which}(max|x_n| = {top[worst]:.4g} > (K−½)δ = {radius[worst]:.4g})",
+        f"the quantizer leaves its range {which}(max|x_n| = {top[worst]:.4g} > {reach}δ = {radius[worst]:.4g})",
     )
 
 

@@ -73,6 +73,34 @@ def vector_bound_shaping(shaping: Shaping, step: float, stable: Stability) -> Bo
     )
 
 
+def vector_bound_step_sum(shaping: Shaping, lengths: float, step: float, stable: Stability) -> Bound:
+    """‖x − x̂‖ ≤ (δ/2)Σ_n‖(FH)_n‖ where every |u_n| ≤ δ/2: the theorem step by step, as Theorem 3.1 is for order 1.
+
+    Parameters
+    ----------
+    shaping : Shaping
+        The walk and the dual.
+    lengths : float
+        Σ_n‖(FH)_n‖ of the columns of FH; for order 1 and a tight frame (d/N)(σ(F, p) + 1).
+    step : float
+        δ.
+    stable : Hypothesis or bool
+        Whether every |u_n| ≤ δ/2.
+    """
+    if step < 0 or not lengths >= 0:
+        raise InputError(f"step and lengths must not be negative, got {step} and {lengths}")
+    return bound(
+        "shaping-steps",
+        f"{shaping.title}, step by step",
+        lengths * float(step) / 2,
+        (_inverts(shaping), in_range(stable)),
+        reference=f"proved in our docs: {TEXT}",
+        text="noise-shaping",
+        formula=r"\|x-\hat x\|\le\frac\delta2\sum_{n=1}^N\|(FH)_n\|",
+        substituted=rf"\frac{{{number_tex(step)}}}{{2}}\cdot {number_tex(lengths)}",
+    )
+
+
 def layer_bound_shaping(shaping: Shaping, steps: ArrayLike, stable: Columns) -> Bound:
     """‖W − Q‖₂ ≤ ‖FH‖₂·(√N/2)(Σδ_j²)^½: the theorem over the columns of a layer.
 
@@ -120,12 +148,27 @@ def layer_bound_shaped_states(shaping: Shaping, state_norm: float) -> Bound:
     )
 
 
-def crossover(dimension: int) -> float:
-    """Return 3d: for harmonic frames walked as written the bound of order 1 is the smaller one iff N > 3d.
+def crossover(dimension: int, bits: int | None = None) -> float:
+    """Return the N beyond which the bound of order 1 is the smaller one, for harmonic frames walked as written.
 
-    At the same δ order 0 gives √d·δ/2, order 1 √d·δ·sin(πd/2N), and sin(π/6) = 1/2.
+    Order 0 gives √d·δ₀/2, order 1 √d·δ₁·sin(πd/2N), apart from the last state. At the same δ that is N > 3d, as
+    sin(π/6) = 1/2. With δ₀ = μ/K and δ₁ = μ/(K − ½), each the least for coefficients up to μ, order 1 needs more.
+
+    Parameters
+    ----------
+    dimension : int
+        d.
+    bits : int, optional
+        Bits per level, K = 2^(bits−1), where each order has its own least step; without, both have the same.
+
+    Examples
+    --------
+    >>> round(crossover(10), 9), round(crossover(10, bits=1), 2), round(crossover(10, bits=8), 2)
+    (30.0, 62.16, 30.07)
     """
-    return 3.0 * dimension
+    if bits is None:
+        return 3.0 * dimension
+    return math.pi * dimension / (2 * math.asin((1 - 2.0**-bits) / 2))
 
 
 def _inverts(shaping: Shaping) -> Hypothesis:

@@ -17,6 +17,8 @@ TERMS: dict[str, str] = {
     "coherence": "The largest |⟨e_m, e_n⟩| of two different vectors of a frame.",
     "dual": "Vectors that put a vector together again from its frame coefficients; the canonical one is the shortest.",
     "feedback": "Adding the error made so far to the next number before it is rounded.",
+    "filter": "What spreads the error of a ΣΔ step over the steps to come, by its taps h_1, h_2, …; of order 1 all of "
+    "it goes to the next.",
     "frame": "A list of N ≥ d vectors from whose inner products with x, its coefficients, x can be computed again.",
     "GETA": "Training that prunes channels and learns the bits of every layer at the same time.",
     "GPFQ": "Greedy path following: every weight is rounded so that it makes up for the errors of those before it.",

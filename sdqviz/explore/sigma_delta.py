@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,23 @@ from sdqviz.frames.frame import FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
 from sdqviz.frames.permutations.permutation import PermutationChoice
 from sdqviz.frames.walk import walked
+from sdqviz.sigma_delta.taps import FIRST, Taps
+from sdqviz.sigma_delta.trace import Trace
 
 LONG = 2000
 """Entries of a pasted vector written out in the code."""
+
+
+UNLESS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    "network": lambda values: values["input"] != "weights",
+    "layer": lambda values: values["input"] != "weights",
+    "column": lambda values: values["input"] != "weights",
+    "pasted": lambda values: values["input"] != "pasted",
+    "filter": lambda values: values["order"] < 2,
+    "dual": lambda values: values["order"] < 1,
+    "step": lambda values: values["step_rule"] != "by-hand",
+}
+"""Which fields of the form are left out, by the values before them: those that would change nothing."""
 
 
 BINS = 400
@@ -34,7 +48,7 @@ def build(choices: Mapping[str, Any]) -> VectorRun:
     found = walked(family, ordering, seed)
     step = asked.step if asked.step_rule == "by-hand" else asked.step_rule
     x = asked.vector(found.frame.dimension, seed)
-    return vector.run(x, found.frame, found.visits, asked.bits, step, found.walk)
+    return vector.run(x, found.frame, found.visits, asked.bits, step, found.walk, asked.scheme)
 
 
 def _asked(choices: Mapping[str, Any]) -> tuple[vector.VectorChoice, FrameChoice, PermutationChoice]:
@@ -68,7 +82,7 @@ class Spectrum:
     frequency : ndarray, shape (m,)
         Cycles per step, above 0 up to ½.
     sigma_delta, rounding, model : ndarray, shape (m,)
-        Measured for ΣΔ and for rounding, and |2 sin πf|², what white state noise would give.
+        Measured for ΣΔ and for rounding, and |H(f)|², what white state noise would give; of D^r |2 sin πf|^(2r).
     """
 
     frequency: Array
@@ -100,25 +114,25 @@ def spectrum_info(run: VectorRun) -> Spectrum:
     """Compute the spectra of the errors along the walk; long ones are averaged over neighbours."""
     size = run.frame.size
     frequency = np.fft.rfftfreq(size)[1:]
-    white = run.step**2 / 12
 
-    def power(sequence: Array) -> Array:
-        raw: Array = np.abs(np.fft.rfft(sequence)[1:]) ** 2 / size / white
-        return raw
+    def power(trace: Trace) -> Array:
+        raw: Array = np.abs(np.fft.rfft(trace.coefficients - trace.quantized)[1:]) ** 2 / size
+        return raw / (run.step**2 / 12)
 
-    measured = np.array(
-        [
-            power(run.trace.coefficients - run.trace.quantized),
-            power(run.rounded.coefficients - run.rounded.quantized),
-        ]
-    )
+    measured = np.array([power(run.trace), power(run.rounded)])
     stride = -(-len(frequency) // BINS)
     starts = np.arange(0, len(frequency), stride)
     counts = np.diff([*starts, len(frequency)])
     frequency = np.add.reduceat(frequency, starts) / counts
     measured = np.add.reduceat(measured, starts, axis=1) / counts
     decibel = 10 * np.log10(np.maximum(measured, 1e-12))
-    return Spectrum(frequency, decibel[0], decibel[1], 20 * np.log10(2 * np.sin(np.pi * frequency)))
+    return Spectrum(frequency, decibel[0], decibel[1], 20 * np.log10(np.maximum(transfer(run.taps, frequency), 1e-6)))
+
+
+def transfer(taps: Taps, frequency: Array) -> Array:
+    """Return |H(f)| = |1 − Σ_j h_j e^{−2πi f n_j}| of a filter: what it makes of an error at each frequency."""
+    lags, weights = taps.arrays()
+    return np.asarray(np.abs(1 - np.exp(-2j * np.pi * np.outer(frequency, lags)) @ weights))
 
 
 def verdict_on_rounding(run: VectorRun) -> str | None:
@@ -128,8 +142,21 @@ def verdict_on_rounding(run: VectorRun) -> str | None:
     return (
         f"Plain rounding wins here: with {run.plain_bits} bits a weight, no more than the "
         f"{number(run.level_bits)} spent "
-        f"on ΣΔ's levels, rounding the vector itself leaves {percent(run.plain_error / run.norm)} error; ΣΔ leaves "
+        f"on {run.called}'s levels, rounding the vector itself leaves {percent(run.plain_error / run.norm)} error; "
+        f"{run.called} leaves "
         f"{percent(run.error / run.norm)}. What ΣΔ buys is coarser levels with a proved error, not fewer bits."
+    )
+
+
+def verdict_on_tie(run: VectorRun) -> str | None:
+    """Say so, in one sentence, when the walk ends on a threshold: its last level is then a matter of a rule."""
+    if not run.tied:
+        return None
+    other = float(np.linalg.norm(run.vector - run.reconstruction + run.step * run.last))
+    return (
+        f"N = {run.frame.size} is odd and Σeₙ = 0, so the last step ends exactly on a threshold, |u_N| = δ/2. Up, as "
+        f"here, it leaves {percent(run.error / run.norm)}; down it would leave {percent(other / run.norm)}. The method "
+        "frame takes the better of the two; with an even N there is no tie."
     )
 
 
@@ -145,16 +172,23 @@ def code(choices: Mapping[str, Any], run: VectorRun) -> str:
     }[asked.input]
     imports = "import numpy as np\nimport sdqviz as sq\n"
     if asked.input == "weights":
-        imports += "from sdqviz.explore.vector import weight_column\n"
+        imports += "from sdqviz.explore.shipped_weights import weight_column\n"
+    scheme, shaping, dual, back = run.scheme, "", "", "frame"
+    if run.taps != FIRST:
+        shaping = f", order={scheme.order}, filter={scheme.filter!r}"
+    if not scheme.canonical:
+        along = "" if np.array_equal(run.order, np.arange(run.frame.size)) else ", walk"
+        dual, back = f"dual = sq.DUALS[{scheme.dual!r}]().build(frame, quantizer.taps{along})\n", "dual"
     return f"""{imports}
 {source}
 frame = sq.FRAMES[{family.pop("name")!r}]({_arguments(family)}).build(seed={choices["seed"]})
-order = sq.PERMUTATIONS[{walk.pop("name")!r}]({_arguments(walk)}).order(frame, seed={choices["seed"]})
-trace = sq.SigmaDelta(bits={run.bits}, step={run.step!r}).run(frame.analyze(x)[order])
+walk = sq.PERMUTATIONS[{walk.pop("name")!r}]({_arguments(walk)}).order(frame, seed={choices["seed"]})
+quantizer = sq.SigmaDelta(bits={run.bits}, step={run.step!r}{shaping})
+trace = quantizer.run(frame.analyze(x)[walk])
 
 levels = np.empty(frame.size)
-levels[order] = trace.quantized          # back in the order of the frame
-error = np.linalg.norm(x - frame.synthesize(levels)) / np.linalg.norm(x)   # {run.error / run.norm:.6g}"""
+levels[walk] = trace.quantized           # back in the order of the frame
+{dual}error = np.linalg.norm(x - {back}.synthesize(levels)) / np.linalg.norm(x)   # {run.error / run.norm:.6g}"""
 
 
 def _arguments(fields: Mapping[str, Any]) -> str:

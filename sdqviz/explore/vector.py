@@ -7,18 +7,30 @@ import functools
 
 import numpy as np
 
-from sdqviz import asset, memory
+from sdqviz import memory
 from sdqviz.array import Array, Index
-from sdqviz.bounds.hypotheses import stability
 from sdqviz.bounds.statement import Bound, tightest
-from sdqviz.bounds.vector import vector_bounds
 from sdqviz.choice import Choice, field
 from sdqviz.error import InputError
 from sdqviz.explore.pasted import LONGEST, parse_vector
-from sdqviz.frames.frame import ROWS_AT_ONCE, Frame
+from sdqviz.explore.shaped_walk import (
+    FIRST_ORDER,
+    Scheme,
+    dual_rows,
+    fed_back,
+    frame_rows,
+    running_limit,
+    scheme_bounds,
+)
+from sdqviz.explore.shipped_weights import weight_column, weight_files
+from sdqviz.frames.frame import Frame
 from sdqviz.frames.walk import Walk
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS, Midrise
-from sdqviz.sigma_delta.recursion import Pcm, SigmaDelta
+from sdqviz.sigma_delta.duals import DUALS
+from sdqviz.sigma_delta.filters import FILTERS
+from sdqviz.sigma_delta.filters.filter import HIGHEST_ORDER
+from sdqviz.sigma_delta.recursion import TIE, Pcm, SigmaDelta
+from sdqviz.sigma_delta.taps import FIRST, Taps
 from sdqviz.sigma_delta.trace import Trace
 
 SOURCES = ("gaussian", "sine", "weights", "pasted")
@@ -29,11 +41,6 @@ STEP_RULES = ("range", "norm", "by-hand")
 
 STEP_BITS = 32
 """Bits of the stored step δ."""
-
-
-def weight_files() -> tuple[str, ...]:
-    """Return the names of the weight files of the shipped networks for handwritten digits."""
-    return tuple(sorted(file.stem for file in (asset.folder() / "networks").glob("mnist-*.safetensors")))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +80,36 @@ class VectorChoice(Choice):
         minimum=1,
         maximum=8,
     )
+    order: int = field(
+        1,
+        label="Order of ΣΔ",
+        help="0 rounds each coefficient by itself (frame rounding). 1 adds each error to the next coefficient. r ≥ 2 "
+        "spreads it over several steps to come: its r-th differences are left. That takes levels: with the filter "
+        "greedy order r needs r bits, minimal-support does with one.",
+        minimum=0,
+        maximum=HIGHEST_ORDER,
+    )
+    filter: str = field(
+        "greedy",
+        label="Filter",
+        help="How an error is spread over the steps to come; orders 0 and 1 leave no choice. greedy: the r-th "
+        "difference, r taps in a row, |h|₁ = 2^r − 1. minimal-support: r taps far apart, |h|₁ ≤ 1.5 at one bit.",
+        options=lambda: sorted(FILTERS),
+    )
+    dual: str = field(
+        "canonical",
+        label="Dual",
+        help="Vectors that put x together again from the levels. canonical: those of the frame. sobolev: those that "
+        "damp r-th differences most. matched: the same for the filter itself. smaller: canonical or matched, whichever "
+        "has the smaller bound. For order 0 all are the canonical one.",
+        options=lambda: sorted(DUALS),
+    )
     step_rule: str = field(
         "range",
         label="Step rule",
         help="How δ is chosen. range: the largest coefficient just fits, max|x_n| = (K−½)δ. norm: the paper's "
-        "condition ‖x‖ = (K−½)δ, usually far larger. by-hand: your own δ; too small a δ overloads the quantizer.",
+        "condition ‖x‖ = (K−½)δ, usually far larger. by-hand: your own δ; too small a δ overloads the quantizer. "
+        "Orders other than 1 leave (K−‖h‖₁/2)δ.",
         options=STEP_RULES,
     )
     step: float = field(
@@ -87,6 +119,15 @@ class VectorChoice(Choice):
         minimum=1e-6,
         maximum=1e6,
     )
+
+    def check(self) -> None:
+        """Refuse an order that is not stable with so few levels."""
+        _ = self.scheme.taps(self.bits)
+
+    @property
+    def scheme(self) -> Scheme:
+        """Order, filter and dual."""
+        return Scheme(self.order, self.filter, self.dual)
 
     @property
     def fixed_dimension(self) -> int | None:
@@ -118,50 +159,6 @@ class VectorChoice(Choice):
         return parse_vector(self.pasted)
 
 
-@functools.lru_cache(maxsize=12)
-def weight_matrices(name: str) -> tuple[tuple[str, Array], ...]:
-    """Return the layers of a shipped network by name, each as a matrix of outputs × inputs, in their order."""
-    from safetensors.numpy import load_file
-
-    # by the order of the layers: a later layer has a narrower input in every shipped network
-    tensors = load_file(asset.path(f"networks/{name}.safetensors"))
-    order = ("conv1", "conv2", "input", "block1.inner", "block1.outer", "block2.inner", "block2.outer", "hidden1")
-    named = {key.removesuffix(".weight"): np.asarray(v, float) for key, v in tensors.items() if v.ndim >= 2}
-    rank = {layer: place for place, layer in enumerate((*order, "hidden2", "hidden", "output"))}
-    return tuple((layer, named[layer].reshape(len(named[layer]), -1)) for layer in sorted(named, key=lambda n: rank[n]))
-
-
-def weight_column(network: str, layer: int, column: int) -> Array:
-    """Return one column of a shipped network's weight matrix, shape (outputs,); no torch is needed.
-
-    Parameters
-    ----------
-    network : str
-        File name without its ending, for example ``"mnist-fnn-seed0"``.
-    layer : int
-        Counted from 1 at the input. A convolution's kernels are flattened to rows.
-    column : int
-        Counted from 0.
-    """
-    name, matrix = weight_matrix(network, layer)
-    if not 0 <= column < matrix.shape[1]:
-        last = matrix.shape[1] - 1
-        raise InputError(f"column must be between 0 and {last} in layer {name}, got {column}", column=last)
-    return np.array(matrix[:, column])
-
-
-def weight_matrix(network: str, layer: int) -> tuple[str, Array]:
-    """Return the name of a layer of a shipped network and its weights, shape (outputs, inputs); no torch is needed.
-
-    Parameters as in `weight_column`.
-    """
-    matrices = weight_matrices(network)
-    if not 1 <= layer <= len(matrices):
-        most = len(matrices)
-        raise InputError(f"layer must be between 1 and {most} for {network}, got {layer}", layer=most)
-    return matrices[layer - 1]
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class VectorRun:
     """What came of one vector. Sequences of length N are in the order of the walk.
@@ -176,6 +173,10 @@ class VectorRun:
         The walk p.
     walk : Walk
         Its geometry.
+    scheme : Scheme
+        Order, filter and dual.
+    taps : Taps
+        The filter h for this alphabet.
     bits : int
         Bits per level.
     step : float
@@ -185,11 +186,14 @@ class VectorRun:
     reconstruction, rounded_reconstruction : ndarray, shape (d,)
         x̃ of both.
     running_error, rounded_running_error : ndarray, shape (N,)
-        ‖S⁻¹ Σ_{n≤k}(x_n − q_n)e_n‖: what the first k levels leave behind.
+        ‖Σ_{n≤k}(x_n − q_n)f_n‖, f_n the vectors of the dual: what the first k levels leave behind.
     running_bound : ndarray, shape (N,)
-        (δd/2N)(σ of the first k steps + 1), which bounds ``running_error`` where the theorem applies.
+        (δ/2)Σ_{n≤k}‖(FH)_n‖, the filter cut off after step k: it bounds ``running_error`` where the theorem applies.
+        For order 1 and a tight frame this is (δd/2N)(σ of the first k steps + 1).
     partial_sums, true_sums : ndarray, shape (N, min(d, 3))
-        The walks S⁻¹Σ_{n≤k} q_n e_n and S⁻¹Σ_{n≤k} x_n e_n, first coordinates.
+        The walks Σ_{n≤k} q_n f_n and Σ_{n≤k} x_n f_n, first coordinates.
+    last : ndarray, shape (d,)
+        f of the last vector visited.
     bounds : tuple of Bound
         Bounds on ‖x − x̃‖.
     plain_bits : int
@@ -202,6 +206,8 @@ class VectorRun:
     frame: Frame
     order: Index
     walk: Walk
+    scheme: Scheme
+    taps: Taps
     bits: int
     step: float
     trace: Trace
@@ -213,6 +219,7 @@ class VectorRun:
     running_bound: Array
     partial_sums: Array
     true_sums: Array
+    last: Array
     bounds: tuple[Bound, ...]
     plain_bits: int
     plain: Array
@@ -262,14 +269,32 @@ class VectorRun:
         """The smallest bound that applies."""
         return tightest(self.bounds)
 
+    @property
+    def called(self) -> str:
+        """What people call the scheme: without feedback it is no ΣΔ."""
+        return "ΣΔ" if self.taps.order else "frame rounding"
+
+    @functools.cached_property
+    def fed(self) -> Array:
+        """What earlier errors add to each coefficient, Σ_j h_j u_{n−n_j}; for order 1 u_{n−1}. Shape (N,)."""
+        return fed_back(self.trace.state, self.taps)
+
+    @property
+    def tied(self) -> bool:
+        """Whether the walk ends exactly on a threshold: order 1, Σe_n = 0, N odd, and nothing overloaded."""
+        return self.taps == FIRST and self.walk.zero_sum and self.frame.size % 2 == 1 and self.trace.stable
+
     def overloaded(self) -> Index:
-        """Return the steps n at which |u_{n−1} + x_n| > Kδ, counted from 0."""
-        before = np.concatenate([[0.0], self.trace.state[:-1]])
-        return np.flatnonzero(np.abs(before + self.trace.coefficients) > 2 ** (self.bits - 1) * self.step)
+        """Return the steps n at which what was to be rounded, x_n and what was fed back, is beyond ±Kδ; from 0 on."""
+        rounded = np.abs(self.trace.coefficients + self.fed)
+        return np.flatnonzero(rounded > 2 ** (self.bits - 1) * self.step + TIE * np.maximum(rounded, self.step))
 
 
-def run(vector: Array, frame: Frame, order: Index, bits: int, step: float | str, walk: Walk | None = None) -> VectorRun:
-    """Quantize one vector over a frame with first-order ΣΔ, and by rounding beside it.
+def run(
+    vector: Array, frame: Frame, order: Index, bits: int, step: float | str, walk: Walk | None = None,
+    scheme: Scheme = FIRST_ORDER,
+) -> VectorRun:  # fmt: skip
+    """Quantize one vector over a frame with ΣΔ, and by rounding beside it.
 
     Parameters
     ----------
@@ -285,73 +310,74 @@ def run(vector: Array, frame: Frame, order: Index, bits: int, step: float | str,
         δ, or the rule ``"range"`` or ``"norm"`` that gives it.
     walk : Walk, optional
         The geometry of the frame in this order, if it is known already.
+    scheme : Scheme
+        Order, filter and dual; rounding beside always has the canonical dual, and of orders above 1, whose feedback
+        takes levels, the step that it needs itself by the same rule.
 
     Raises
     ------
     InputError
-        If the vector is zero, or the work would not fit.
+        If the vector is zero, the filter is not stable with so few levels, the dual is too badly conditioned, or the
+        work would not fit.
     """
     if not np.any(vector):
         raise InputError("the vector must not be zero, got zeros only: there is nothing to quantize")
-    memory.require("the walk of this vector", frame.size * 60.0, "use a smaller size N")
+    d, size = frame.dimension, frame.size
+    memory.require("the walk of this vector", size * (60.0 + 2 * d), "use a smaller size N")
+    taps = scheme.taps(bits)
     coefficients = frame.analyze(vector)[order]
-    radius = 2 ** (bits - 1) - 0.5
-    if step == "range":
-        step = float(np.abs(coefficients).max()) / radius
-    elif step == "norm":
-        step = float(np.linalg.norm(vector)) / radius
-    delta = float(step)
-    trace = SigmaDelta(bits=bits, step=delta).run(coefficients)
-    rounded = Pcm(bits=bits, step=delta).run(coefficients)
+    delta, plain_delta = _steps(vector, coefficients, bits, step, taps)
+    trace = SigmaDelta(bits=bits, step=delta, order=scheme.order, filter=scheme.filter).run(coefficients)
+    rounded = Pcm(bits=bits, step=plain_delta).run(coefficients)
     walk = Walk.of(frame, order) if walk is None else walk
-    stable = stability(np.abs(coefficients).max(), delta, bits)
-    walks = _partial_sums(frame, order, trace, rounded)
-    steps = np.concatenate([[0.0], np.cumsum(frame.steps_along(order))])
-    plain_bits = int(min(frame.size * bits // frame.dimension, MAXIMUM_BITS))
+    plain_rows = frame_rows(frame, order)
+    published = taps == FIRST and scheme.canonical
+    dual = None if published else scheme.build_dual(frame, order, taps)
+    rows = plain_rows if dual is None or scheme.canonical else dual_rows(dual, order)
+    limit = running_limit(rows, taps)
+    sums, left = _walked(rows, trace)
+    in_frame_order = np.empty((2, size))
+    in_frame_order[:, order] = trace.quantized, rounded.quantized
+    synthesize = frame.synthesize if dual is None or scheme.canonical else dual.synthesize
+    plain_bits = int(min(size * bits // d, MAXIMUM_BITS))
     plain = np.zeros_like(vector)
     if plain_bits >= 1:
         plain = Midrise(plain_bits, float(np.abs(vector).max()) / (2 ** (plain_bits - 1) - 0.5)).nearest(vector)
-    in_frame_order = np.empty(frame.size), np.empty(frame.size)
-    in_frame_order[0][order], in_frame_order[1][order] = trace.quantized, rounded.quantized
     return VectorRun(
         vector=vector,
         frame=frame,
         order=order,
         walk=walk,
+        scheme=scheme,
+        taps=taps,
         bits=bits,
         step=delta,
         trace=trace,
         rounded=rounded,
-        reconstruction=frame.synthesize(in_frame_order[0]),
+        reconstruction=synthesize(in_frame_order[0]),
         rounded_reconstruction=frame.synthesize(in_frame_order[1]),
-        running_error=walks[0],
-        rounded_running_error=walks[1],
-        running_bound=delta * frame.dimension / (2 * frame.size) * (steps + 1),
-        partial_sums=walks[2],
-        true_sums=walks[3],
-        bounds=vector_bounds(walk, delta, stable),
+        running_error=np.linalg.norm(left, axis=1),
+        rounded_running_error=np.linalg.norm(_walked(plain_rows, rounded)[1], axis=1),
+        running_bound=delta / 2 * limit,
+        partial_sums=np.array(sums[:, :3]),
+        true_sums=np.array((sums + left)[:, :3]),
+        last=np.array(rows[-1]),
+        bounds=scheme_bounds(scheme, taps, dual, walk, trace, float(limit[-1])),
         plain_bits=plain_bits,
         plain=plain,
     )
 
 
-def _partial_sums(frame: Frame, order: Index, trace: Trace, rounded: Trace) -> tuple[Array, Array, Array, Array]:
-    """Walk through the frame a block of vectors at a time; return both errors and both drawn walks."""
-    d = frame.dimension
-    scale = d / frame.size
-    inverse = None if frame.tight else np.linalg.inv(frame.adjoint(frame.analyze(np.eye(d))))
-    weights = (trace.coefficients - trace.quantized, rounded.coefficients - rounded.quantized, trace.quantized)
-    sums = np.zeros((3, d))
-    errors = np.empty((2, frame.size))
-    walks = np.empty((2, frame.size, min(d, 3)))
-    for start in range(0, frame.size, ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
-        rows = np.asarray(frame.operator.rows(order[part]))
-        dual = rows * scale if inverse is None else rows @ inverse
-        paths = [sums[k] + np.cumsum(dual * weights[k][part, None], axis=0) for k in range(3)]
-        sums = np.array([path[-1] for path in paths])
-        for k in range(2):
-            errors[k, part] = np.linalg.norm(paths[k], axis=1)
-        walks[0, part] = paths[2][:, :3]
-        walks[1, part] = (paths[2] + paths[0])[:, :3]
-    return errors[0], errors[1], walks[0], walks[1]
+def _steps(vector: Array, coefficients: Array, bits: int, step: float | str, taps: Taps) -> tuple[float, float]:
+    """Return δ of ΣΔ and of rounding beside it."""
+    if step not in ("range", "norm"):
+        return float(step), float(step)
+    largest = float(np.abs(coefficients).max() if step == "range" else np.linalg.norm(vector))
+    delta = largest / taps.reach(bits)
+    return delta, delta if taps.order <= 1 else largest / 2 ** (bits - 1)
+
+
+def _walked(rows: Array, trace: Trace) -> tuple[Array, Array]:
+    """Return the partial sums of levels and of errors, shapes (N, d), over the vectors of a dual."""
+    errors = (trace.coefficients - trace.quantized)[:, None]
+    return np.cumsum(rows * trace.quantized[:, None], axis=0), np.cumsum(rows * errors, axis=0)

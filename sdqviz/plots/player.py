@@ -19,7 +19,7 @@ STEP_WIDTH = 52
 """Pixels of the button that steps; it stands alone, for every frame gives it its next one."""
 
 
-def cover(drawn: go.Figure, ink: Ink, axis: str, end: float, top: float = 1.0) -> None:
+def cover(drawn: go.Figure, ink: Ink, axis: str, end: float, top: float = 1.0, bottom: float = 0.0) -> None:
     """Lay a sheet of the page's colour over a plot, to be moved by `add`; it has to be the first shape.
 
     Parameters
@@ -32,10 +32,10 @@ def cover(drawn: go.Figure, ink: Ink, axis: str, end: float, top: float = 1.0) -
         The horizontal axis, such as ``"x3"``.
     end : float
         Where the sheet ends: behind the last step.
-    top : float
-        How high it reaches, as a share of the figure's drawing area.
+    top, bottom : float
+        How high and how low it reaches, as a share of the figure's drawing area.
     """
-    sheet = {"type": "rect", "xref": axis, "yref": "paper", "x0": end, "x1": end, "y0": 0, "y1": top}
+    sheet = {"type": "rect", "xref": axis, "yref": "paper", "x0": end, "x1": end, "y0": bottom, "y1": top}
     drawn.update_layout(shapes=[sheet | {"fillcolor": ink.page, "line": {"width": 0}, "layer": "above"}])
 
 

@@ -79,10 +79,12 @@ class Taps:
         if self.reach(bits) > 0:
             return
         least = math.floor(self.norm / 2) + 1
+        enough = (least - 1).bit_length() + 1
         raise InputError(
-            f"bits must be at least {(least - 1).bit_length() + 1} for order {self.order} with the filter {name}, got "
+            f"bits must be at least {enough} for order {self.order} with the filter {name}, got "
             f"{bits}: ‖h‖₁/2 = {float(self.norm / 2):g} half-levels are taken by the feedback, so K must be at least "
-            f"{least}"
+            f"{least}",
+            bits=enough,
         )
 
     def arrays(self) -> tuple[Index, Array]:

@@ -7,7 +7,7 @@ from safetensors import safe_open
 import sdqviz as sq
 from sdqviz import asset
 from sdqviz.error import InputError
-from sdqviz.explore import pasted, vector
+from sdqviz.explore import pasted, shipped_weights, vector
 
 
 def plain_loop(x, bits, step):
@@ -76,12 +76,12 @@ def test_a_small_step_overloads_and_the_steps_are_named():
 def test_weight_columns_are_those_of_the_shipped_network(network, layer, column, tensor):
     with safe_open(asset.path(f"networks/{network}.safetensors"), "numpy") as file:
         expected = file.get_tensor(tensor)[:, column]
-    np.testing.assert_array_equal(vector.weight_column(network, layer, column), expected.astype(float))
+    np.testing.assert_array_equal(shipped_weights.weight_column(network, layer, column), expected.astype(float))
 
 
 def test_every_shipped_network_gives_its_layers_from_input_to_output():
     for name in vector.VectorChoice.specs()["network"].option_names():
-        widths = [matrix.shape for _, matrix in vector.weight_matrices(name)]
+        widths = [matrix.shape for _, matrix in shipped_weights.weight_matrices(name)]
         assert len(widths) >= 3 and widths[-1][0] == 10
 
 
@@ -113,6 +113,6 @@ def test_zero_vector_and_wrong_places_are_refused():
     with pytest.raises(InputError, match="must not be zero"):
         vector.run(np.zeros(4), frame, np.arange(9), 1, "range")
     with pytest.raises(InputError, match="layer must be between 1 and 3"):
-        vector.weight_column("mnist-fnn-seed0", 4, 0)
+        shipped_weights.weight_column("mnist-fnn-seed0", 4, 0)
     with pytest.raises(InputError, match="column must be between 0 and 255"):
-        vector.weight_column("mnist-fnn-seed0", 2, 256)
+        shipped_weights.weight_column("mnist-fnn-seed0", 2, 256)

@@ -28,7 +28,8 @@ from sdqviz.explore.curves.walk import (
     through,
     walk_facts,
 )
-from sdqviz.explore.vector import STEP_BITS, VectorChoice, weight_matrix
+from sdqviz.explore.shipped_weights import weight_matrix
+from sdqviz.explore.vector import STEP_BITS, VectorChoice
 from sdqviz.progress import ShouldStop, stop_if
 
 STEP_RULES = ("range-layer", "range-column", "norm-layer", "by-hand")

@@ -12,7 +12,7 @@ from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
-SIGMA_DELTA, PCM = "ΣΔ", "rounding"
+PCM = "rounding"
 
 
 STEADY = (0.67, 1.5)
@@ -26,7 +26,7 @@ def draw_error(run: VectorRun, ink: Ink) -> Panel:
     figure = theme.figure(ink, x="step n along the walk", y="error / ‖x‖", height=340)
     holds = run.bounds[0].holds
     curves = (
-        (run.running_error, SIGMA_DELTA, theme.ERROR),
+        (run.running_error, run.called, theme.ERROR),
         (run.rounded_running_error, PCM, theme.ROUNDING),
         (run.running_bound, "bound" if holds else "bound, not applicable here", theme.BOUND),
     )
@@ -43,7 +43,7 @@ def draw_error(run: VectorRun, ink: Ink) -> Panel:
             marker={"symbol": "line-ew-open", "size": 18, "color": ink.text, "line": {"width": 2}},
         )  # fmt: skip
     floor = float(np.quantile(run.running_error, 0.02)) / norm
-    top = max(float(run.running_bound[-1]), float(run.rounded_running_error.max())) / norm
+    top = max(float(run.running_bound.max()), float(run.rounded_running_error.max())) / norm
     figure.update_yaxes(theme.log_axis(max(floor, 1e-8) / 1.6, max(top, 1e-7) * 1.6))
     theme.mark_decimation(figure, size, kept, ink)
     told = _told(run)
@@ -51,7 +51,7 @@ def draw_error(run: VectorRun, ink: Ink) -> Panel:
         name="error",
         title="Error as the walk goes on",
         look=told,
-        alt=f"At the end sigma-delta leaves {percent(run.error / norm)} of the vector, rounding on the same frame "
+        alt=f"At the end {run.called} leaves {percent(run.error / norm)} of the vector, rounding on the same frame "
         f"{percent(run.rounded_error / norm)}; "
         + (
             f"the tightest bound is {percent(best.value / norm)}."
@@ -84,11 +84,16 @@ def _told(run: VectorRun) -> str:
             return f"falls to {number(factor)} of"
         return f"stays at {number(factor)} times" if factor <= STEADY[1] else f"grows to {number(factor)} times"
 
-    told = f"From the second quarter to the last ΣΔ's error {grows(mine)} what it was, that of rounding {grows(other)}."
+    who = run.called
+    told = (
+        f"From the second quarter to the last {who}'s error {grows(mine)} what it was, that of rounding {grows(other)}."
+    )
     if not run.trace.stable:
         return f"The quantizer is overloaded, and the dashed curve is no bound. {told}"
     if run.bounds[0].holds and bool((run.running_error <= run.running_bound * (1 + 1e-9)).all()):
-        told += " ΣΔ stays under the dashed bound at every step."
-    if run.rounded_error <= run.error:
+        told += f" {who[:1].upper()}{who[1:]} stays under the dashed bound at every step."
+    if not run.taps.order:
+        told += " Order 0 is rounding, so both are one curve."
+    elif run.rounded_error <= run.error:
         told += " Here rounding each coefficient on its own ends no worse than ΣΔ."
     return told

@@ -14,7 +14,9 @@ from sdqviz.explore.vector import VectorRun
 from sdqviz.explore.wording import number, settled
 from sdqviz.plots import player, theme
 from sdqviz.plots.panel import Panel
+from sdqviz.plots.sigma_delta.future import FLOOR, add_owed, owed_bars
 from sdqviz.plots.theme import Ink
+from sdqviz.sigma_delta.taps import FIRST
 
 PLAYED = 160
 """The most steps an animation shows, one by one; of longer walks the first ones are shown, and the plot says so."""
@@ -44,7 +46,9 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     size, delta = run.frame.size, run.step
     figure = theme.panes(ink, height=480, rows=3, row_heights=[0.08, 0.46, 0.46], vertical_spacing=0.035)
     figure.update_layout(margin={"t": 56})
-    player.cover(figure, ink, "x3", size + 0.5, figure.layout.yaxis2.domain[1])
+    window = min(size, PLAYED)
+    future = add_owed(figure, run, ink, window - 1) if len(run.taps.lags) > 1 else range(0)
+    player.cover(figure, ink, "x3", size + 0.5, figure.layout.yaxis2.domain[1], FLOOR if future else 0)
     kept = _curves(figure, run, ink)
     for edge in (-delta / 2, delta / 2):
         figure.add_hline(edge, row=3, col=1, line=theme.BOUND.line(ink, 1))
@@ -55,9 +59,8 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     figure.update_yaxes(title_text="state", range=[-reach, reach], row=3, col=1)
     figure.update_yaxes(visible=False, range=[0, 1], fixedrange=True, row=1, col=1)
     figure.update_xaxes(visible=False, row=1, col=1)
-    window = min(size, PLAYED)
     cut = f" (the first {window} of {size:,}; double-click shows all)" if window < size else ""
-    figure.update_xaxes(range=[1 - window * 0.01, window * 1.01])
+    figure.update_xaxes(range=[1 - window * 0.01, window * 1.01], col=1)
     figure.update_xaxes(title_text=f"step n along the walk{cut}", row=3, col=1)
     if drift > reach:
         figure.add_annotation(
@@ -65,14 +68,14 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
             xref="x domain", yref="y domain", x=0.99, y=0.02, showarrow=False, font={"size": 11},
         )  # fmt: skip
     theme.mark_decimation(figure, size, kept, ink)
-    _play(figure, run, ink)
+    _play(figure, run, ink, future)
     told = _told(run, drift)
     inside = "inside" if run.trace.stable else "outside"
     return Panel(
         name="steps",
         title="Step by step",
         look=told,
-        alt=f"Coefficients, levels and state over {size} steps. The state of sigma-delta stays {inside} the band of "
+        alt=f"Coefficients, levels and state over {size} steps. The state of {run.called} stays {inside} the band of "
         f"plus or minus {number(delta / 2)}: its largest value is {number(float(np.abs(run.trace.state).max()))}. "
         f"{told}",
         figure=figure,
@@ -97,9 +100,9 @@ def _curves(figure: go.Figure, run: VectorRun, ink: Ink) -> int:
     drawn = (
         (2, run.trace.coefficients, "coefficient xₙ", theme.ORIGINAL, markers, 5),
         (2, run.rounded.quantized, "level by rounding", theme.ROUNDING, "markers", 4),
-        (2, run.trace.quantized, "level qₙ of ΣΔ", theme.COMPRESSED, "markers", 5),
-        (3, run.rounded.state, "running error of rounding", theme.ROUNDING, "lines", 5),
-        (3, run.trace.state, "state uₙ of ΣΔ", theme.COMPRESSED, markers, 5),
+        (2, run.trace.quantized, "level qₙ", theme.COMPRESSED, "markers", 5),
+        (3, run.rounded.state, "rounding, error sum", theme.ROUNDING, "lines", 5),
+        (3, run.trace.state, "state uₙ", theme.COMPRESSED, markers, 5),
     )
     kept = size
     for row, values, name, look, mode, width in drawn:
@@ -130,7 +133,12 @@ def _told(run: VectorRun, drift: float) -> str:
         if drift > run.step
         else f"and here the error of plain rounding too stays below {number(drift / run.step)} δ"
     )
-    return f"Below: the state is ΣΔ's memory of what rounding has left out. It stays in the band ±δ/2, {beside}."
+    if not run.taps.order:
+        return "Below: of order 0 the state is the rounding error itself. It stays in the band ±δ/2, and is forgotten."
+    memory = "Below: the state is ΣΔ's memory of what rounding has left out. It stays in the band ±δ/2, " + beside
+    if len(run.taps.lags) < 2:
+        return f"{memory}."
+    return f"{memory}. At the bottom: what the filter owes the steps to come after each step."
 
 
 def _formulas(run: VectorRun) -> list[Formula]:
@@ -138,24 +146,30 @@ def _formulas(run: VectorRun) -> list[Formula]:
     largest = float(np.abs(run.trace.coefficients).max())
     return [
         Formula(
-            r"q_n=Q(u_{n-1}+x_n),\quad u_n=u_{n-1}+x_n-q_n,\quad u_0=0",
+            r"q_n=Q(u_{n-1}+x_n),\quad u_n=u_{n-1}+x_n-q_n,\quad u_0=0"
+            if run.taps == FIRST
+            else r"v_n=x_n+\sum_jh_ju_{n-n_j},\quad q_n=Q(v_n),\quad u_n=v_n-q_n",
             _symbols(run),
-            f"{CZAJA_NA}, Definition 3.1. PCM has no memory: q_n = Q(x_n).",
+            f"{CZAJA_NA}, Definition 3.1{'' if run.taps == FIRST else f', for order {run.taps.order}'}. PCM has no "
+            "memory: q_n = Q(x_n).",
         ),
         Formula(
-            r"|x_n|\le (K-\tfrac12)\delta\ \Rightarrow\ |u_n|\le \delta/2",
+            r"|x_n|\le (K-\tfrac12)\delta\ \Rightarrow\ |u_n|\le \delta/2"
+            if run.taps == FIRST
+            else r"|x_n|\le \Bigl(K-\frac{\|h\|_1}2\Bigr)\delta\ \Rightarrow\ |u_n|\le \delta/2",
             [],
             f"Stability: {run.trace.reason}.",
-            rf"{number_tex(largest)}\ {relation}\ {number_tex((2 ** (run.bits - 1) - 0.5) * run.step)}",
-            "vector-bound",
+            rf"{number_tex(largest)}\ {relation}\ {number_tex(run.taps.reach(run.bits) * run.step)}",
+            "vector-bound" if run.taps == FIRST else "noise-shaping",
         ),
     ]
 
 
-def _play(figure: go.Figure, run: VectorRun, ink: Ink) -> None:
-    """Add what moves: the step in words, its level and state, and the arrow that carries the last error on."""
+def _play(figure: go.Figure, run: VectorRun, ink: Ink, future: range) -> None:
+    """Add what moves: the step in words, its level and state, the arrow that carries errors on, and what is owed."""
     x, q, u = (settled(v, run.step) for v in (run.trace.coefficients, run.trace.quantized, run.trace.state))
-    before = np.concatenate([[0.0], u[:-1]])
+    before = settled(run.fed, run.step)
+    what = {0: "x", 1: "u + x"}.get(len(run.taps.lags), "owed + x")
     first = len(figure.data)
     ring = {"size": 12, "symbol": "circle-open", "line": {"width": 2.5}, "color": theme.COMPRESSED.colour(ink)}
     figure.add_scatter(
@@ -173,13 +187,16 @@ def _play(figure: go.Figure, run: VectorRun, ink: Ink) -> None:
     )  # fmt: skip
 
     def moment(k: int) -> list[dict[str, Any]]:
-        told = f"n = {k + 1}:  u + x = {before[k] + x[k]:.3g}  →  q = {q[k]:.3g},  new u = {u[k]:.3g}"
+        told = f"n = {k + 1}:  {what} = {before[k] + x[k]:.3g}  →  q = {q[k]:.3g},  new u = {u[k]:.3g}"
         carried = [float(f"{value:.6g}") for value in (x[k], x[k] + before[k])]
         return [
             {"x": [1], "y": [0.5], "text": [told]},
             {"x": [k + 1], "y": [float(f"{q[k]:.9g}")]},
             {"x": [k + 1], "y": [float(f"{u[k]:.9g}")]},
             {"x": [k + 1, k + 1], "y": carried},
+            *(owed_bars(run, k) if future else []),
         ]
 
-    player.add(figure, ink, [moment(int(k)) for k in played_steps(run.frame.size)], range(first, first + 4))
+    steps, moving = played_steps(run.frame.size), [*range(first, first + 4), *future]
+    resting = [*({"x": [None], "y": [None], "text": [""]} for _ in range(4)), *moment(int(steps[-1]))[4:]]
+    player.add(figure, ink, [moment(int(k)) for k in steps], moving, resting)

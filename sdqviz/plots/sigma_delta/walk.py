@@ -16,11 +16,12 @@ from sdqviz.plots import scene, theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.sigma_delta.steps import played_steps
 from sdqviz.plots.theme import Ink
+from sdqviz.sigma_delta.taps import FIRST
 
 
 def draw_walk(run: VectorRun, ink: Ink) -> Panel:
     """Draw, for d = 2 or 3, the frame vectors and how the partial sums walk from 0 to x̃ beside those that reach x."""
-    solid = run.frame.dimension == 3
+    solid, published = run.frame.dimension == 3, run.taps == FIRST and run.scheme.canonical
     size = run.frame.size
     names = "xyz"[: run.frame.dimension]
     start = np.zeros((1, run.frame.dimension))
@@ -66,9 +67,8 @@ def draw_walk(run: VectorRun, ink: Ink) -> Panel:
     return Panel(
         name="walk",
         title="The walk in space" if solid else "The walk in the plane",
-        look="Both walks add up the frame vectors, grey with exact coefficients, blue with levels. Blue may "
-        "wander within "
-        "reach of the state, but it arrives next to x.",
+        look=f"Both walks add up the {'frame' if run.scheme.canonical else 'dual'} vectors, grey with exact "
+        "coefficients, blue with levels. Blue may wander within reach of the state, but it arrives next to x.",
         alt=f"Partial sums of {size} frame vectors in {run.frame.dimension} dimensions. The walk with exact "
         f"coefficients "
         f"ends at x, the walk with levels ends {number(run.error)} away, {percent(run.error / run.norm)} of its "
@@ -76,7 +76,9 @@ def draw_walk(run: VectorRun, ink: Ink) -> Panel:
         figure=figure,
         formulas=[
             Formula(
-                r"x-\tilde x=\frac dN\Bigl[\sum_{n<N}u_n\,(e_{p(n)}-e_{p(n+1)})+u_N\,e_{p(N)}\Bigr]",
+                r"x-\tilde x=\frac dN\Bigl[\sum_{n<N}u_n\,(e_{p(n)}-e_{p(n+1)})+u_N\,e_{p(N)}\Bigr]"
+                if published
+                else r"x-\tilde x=F(y-q)=FHu=\sum_n u_n\,(FH)_n",
                 [
                     (
                         r"\sigma(F,p)",
@@ -85,9 +87,9 @@ def draw_walk(run: VectorRun, ink: Ink) -> Panel:
                     ),
                     (r"|u_n|", "at most δ/2", number(run.step / 2)),
                 ],
-                f"{CZAJA_NA}, proof of Theorem 3.1",
+                f"{CZAJA_NA}, proof of Theorem 3.1" if published else "H = I − h, the filter; F, the dual",
                 "",
-                "vector-bound",
+                "vector-bound" if published else "noise-shaping",
             )
         ],
         table=lambda: {

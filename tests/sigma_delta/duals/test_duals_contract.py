@@ -1,5 +1,7 @@
 """Every dual inverts analysis, and its errors keep to the one theorem on shaped noise, for every filter and frame."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -130,6 +132,19 @@ def test_filters_are_inverted_along_the_last_axis():
     taps = FILTERS["minimal-support"]().taps(2, 1)
     np.testing.assert_allclose(filtered(x, taps.polynomial) @ matrix_of(taps, 20).T, x, atol=1e-12)
     assert filtered(x, Taps(0).polynomial) is x
+
+
+@pytest.mark.parametrize(("filter_name", "bits"), [("greedy", 4), ("minimal-support", 1)])
+def test_long_walks_of_order_4_are_inverted_to_the_last_digits(filter_name, bits):
+    taps = FILTERS[filter_name]().taps(4, bits)
+    x = np.random.default_rng(3).standard_normal(4001)
+    exact = [Fraction(value) for value in x.tolist()]
+    for n in range(len(exact)):  # u_n = y_n + Σ_j h_j u_{n−n_j}, rounded to 60 digits
+        back = zip(taps.lags, taps.weights, strict=True)
+        exact[n] += sum((weight * exact[n - lag] for lag, weight in back if lag <= n), Fraction(0))
+        exact[n] = Fraction(round(exact[n] * 2**200), 2**200)
+    wanted = np.array([float(value) for value in exact])
+    np.testing.assert_allclose(filtered(x, taps.polynomial), wanted, atol=1e-12 * np.abs(wanted).max())
 
 
 # -- rates ------------------------------------------------------------------------------------------------
