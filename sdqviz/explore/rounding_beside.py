@@ -7,49 +7,47 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sdqviz.array import FLOAT_BITS, Array
-from sdqviz.compression.packing import kept_tensors
-from sdqviz.methods.calibrated.scale import AUTO, ScaleFit, candidates
-from sdqviz.methods.round_to_nearest import RoundToNearest
+from sdqviz.array import Array
 from sdqviz.report import Report
 
 if TYPE_CHECKING:
     from sdqviz.compression.compress import Compression
 
-FITS = ("max", "mse")
-"""How the scale of the rounding beside is fitted; both are run."""
-
-FINEST_FIRST = ("per-32", "per-64", "per-128", "per-neuron", "per-layer")
-"""What may share a step in the rounding beside."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Rounding:
-    """Plain rounding with the most bits, then the finest grain, that cost no more than the run it stands beside.
+    """The plain roundings that err least of those that cost no more than the run they stand beside.
 
     Attributes
     ----------
-    bits : int
-        Bits per weight.
-    scale : str
-        One step per so many inputs of a neuron, per neuron, or per layer: the finest the run leaves room for.
     affordable : bool
         False if even one bit costs more than the run.
     reports : dict of str to Report
-        By how the scale was fitted, see `FITS`, each with the alphabet of the least error; only the better fit is run
-        over the test set.
+        By how the scale was fitted, see `sdqviz.explore.rounding_choice.FITS`, each with the bits, alphabet, grain and
+        width of steps that err least; only the better fit is run over the test set.
+    tried : int
+        How many roundings were compared; 0 in a comparison stored before they were, whose grain a rule chose.
     parts : dict of str to float
         Bytes by what they hold.
     weights : dict of str to ndarray
         Rounded weights of each layer, float32, by the better fit; empty in a stored comparison.
     """
 
-    bits: int
-    scale: str
     affordable: bool
     reports: Mapping[str, Report]
     parts: Mapping[str, float]
+    tried: int = 0
     weights: Mapping[str, Array] = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def bits(self) -> int:
+        """Bits per weight of the better fit."""
+        return int(self.best.method["bits"])
+
+    @property
+    def scale(self) -> str:
+        """What shares a step in the better fit."""
+        return str(self.best.method["scale"])
 
     @property
     def best_fit(self) -> str:
@@ -91,18 +89,18 @@ class Comparison:
             "report": _timeless(self.report),
             "parts": dict(self.parts),
             "rounding": {
-                "bits": self.rounding.bits,
-                "scale": self.rounding.scale,
                 "affordable": self.rounding.affordable,
                 "reports": {fit: _timeless(one) for fit, one in self.rounding.reports.items()},
                 "parts": dict(self.rounding.parts),
+                "tried": self.rounding.tried,
             },
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Comparison:
         """Rebuild a comparison from `to_dict`."""
-        other = dict(values["rounding"])
+        fields = [one.name for one in dataclasses.fields(Rounding)]
+        other = {name: value for name, value in values["rounding"].items() if name in fields}
         other["reports"] = {fit: _from_timeless(one) for fit, one in other["reports"].items()}
         return cls(_from_timeless(values["report"]), dict(values["parts"]), Rounding(**other))
 
@@ -116,63 +114,6 @@ def parts(run: Compression) -> dict[str, float]:
         found["parameters"] = found.get("parameters", 0.0) + item.parameter_bits / 8
     found["kept"] = run.report.bytes - sum(found.values())
     return found
-
-
-def rounding_bits_per_weight(run: Compression, bits: int, scale: str, zero_points: bool = False) -> float:
-    """Return what plain rounding of the same layers costs at most, biases kept, everything counted.
-
-    Parameters
-    ----------
-    run : Compression
-        The run it is to stand beside.
-    bits : int
-        Bits of a level.
-    scale : str
-        One of `sdqviz.methods.calibrated.scale.SCALES`.
-    zero_points : bool
-        Whether every step has one, as of an affine alphabet.
-
-    Notes
-    -----
-    A code for each weight; where a map of the zeros is shorter, rounding costs less.
-    """
-    kept = kept_tensors(run.original, tuple(dataclasses.replace(item, bias=None) for item in run.layers))
-    total = 8 * sum(value.nbytes for value in kept.values())
-    asked = ScaleFit(scale, "max").block
-    for item in run.layers:
-        width = item.weight[0].size
-        block = asked if asked < width else 0
-        steps = 1 if scale == "per-layer" else len(item.weight) * (math.ceil(width / block) if block else 1)
-        total += 8 * math.ceil(item.weight.size * bits / 8) + FLOAT_BITS * steps
-        total += 8 * math.ceil(steps * bits / 8) * zero_points
-        total += 16 if block else 8  # how the codes are read, and the length of a block
-    return total / (sum(item.weight.size for item in run.layers) + sum(value.size for value in kept.values()))
-
-
-def dearest_rounding(run: Compression, limit: float) -> tuple[int, str, tuple[str, ...]] | None:
-    """Return the most bits, at these the finest grain, and the alphabets of plain rounding within a limit.
-
-    Parameters
-    ----------
-    run : Compression
-        The run it is to stand beside.
-    limit : float
-        Bits per weight that may be spent.
-
-    Returns
-    -------
-    tuple of (int, str, tuple of str) or None
-        Bits, scale, and the alphabets to try: auto, or those without zero points where these cost too much. None if
-        nothing is within the limit.
-    """
-    most = int(RoundToNearest.specs()["bits"].maximum or 1)
-    for bits in range(min(most, math.floor(limit)), 0, -1):
-        for scale in FINEST_FIRST:
-            if rounding_bits_per_weight(run, bits, scale, zero_points=bits > 1) <= limit:
-                return bits, scale, (AUTO,)
-            if rounding_bits_per_weight(run, bits, scale) <= limit:
-                return bits, scale, tuple(name for name in candidates(AUTO, bits) if name != "affine")
-    return None
 
 
 def mean_weight_error(one: Report) -> float:

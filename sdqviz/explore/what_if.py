@@ -15,7 +15,8 @@ from sdqviz.bounds.statement import Bound
 from sdqviz.compression.compress import Compression
 from sdqviz.compression.ladder import a_posteriori
 from sdqviz.compression.question import Question
-from sdqviz.explore.rounding_beside import FITS, Comparison, Rounding, dearest_rounding, errors, parts
+from sdqviz.explore.rounding_beside import Comparison, Rounding, parts
+from sdqviz.explore.rounding_choice import FITS, Cost, best_of, comparing_seconds, tried
 from sdqviz.methods.method import CompressedLayer
 from sdqviz.methods.round_to_nearest import RoundToNearest
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
@@ -138,7 +139,7 @@ def estimated_seconds(question: Question, kept: Kept = SHARED) -> float:
     training = 0.0 if question.ready else question.network.estimated_training_seconds
     testing = 3 * question.network.testing_seconds  # the network, what becomes of it, and the rounding beside
     shapes = [row.shape for row in outline(question.network, kept)]
-    rounding = sum(RoundToNearest(fit=fit).estimated_seconds(shapes) for fit in FITS)
+    rounding = sum(RoundToNearest(fit=fit).estimated_seconds(shapes) for fit in FITS) + comparing_seconds(shapes)
     return training + testing + rounding + question.method.estimated_seconds(shapes)
 
 
@@ -209,29 +210,29 @@ def rounding_beside(
         As for `answer`.
     """
     given = run.original
-    affordable = dearest_rounding(run, run.report.bits_per_weight * (1 + 1e-12))
-    bits, scale, alphabets = affordable or (1, "per-layer", ("midrise",))
+    methods = Cost(run).within(run.report.bits_per_weight * (1 + 1e-12))
     inputs = 0 if run.inputs is None else len(run.inputs)
-    key = (question.network, bits, scale, alphabets, inputs, question.seed)
+    key = (question.network, methods, inputs, question.seed)
     found = kept.roundings.get(key)
     if found is None:
-        runs = {}
         untested = _untested(question.network, given, kept)
-        for place, fit in enumerate(FITS):
-            report(progress, place, len(FITS), f"plain rounding, {fit}")
-            methods = [RoundToNearest(bits=bits, alphabet=name, scale=scale, fit=fit) for name in alphabets]
-            asked = [dataclasses.replace(question, method=method) for method in methods]
-            tried = [one.compress(untested, None, should_stop, run.inputs) for one in asked]
-            runs[fit] = min(tried, key=lambda one: errors(one.report))
+        report(progress, 0, 3, "comparing plain roundings")
+        least = RoundToNearest(bits=1, alphabet="midrise", scale="per-layer")  # where nothing is cheap enough
+        chosen = best_of(methods or (least,), run, should_stop)
+        runs = {}
+        for place, (fit, method) in enumerate(chosen.items(), start=1):
+            report(progress, place, 3, f"plain rounding, {fit}")
+            asked = dataclasses.replace(question, method=method)
+            runs[fit] = asked.compress(untested, None, should_stop, run.inputs)
         reports = {fit: one.report for fit, one in runs.items()}
-        found = Rounding(bits, scale, True, reports, {})
+        found = Rounding(bool(methods), reports, {}, tried(methods))
         best = runs[found.best_fit]
         if given.dataset is not None:
             reports[found.best_fit] = _tested(best, given)
         weights = {item.layer.name: item.weight.astype(np.float32) for item in best.layers}
         size = float(sum(value.nbytes for value in weights.values()))
         found = kept.roundings.put(key, dataclasses.replace(found, parts=parts(best), weights=weights), size)
-    return dataclasses.replace(found, affordable=affordable is not None)
+    return found
 
 
 def _untested(choice: NetworkChoice, given: Network, kept: Kept) -> Network:

@@ -98,11 +98,10 @@ class RoundToNearest(MethodChoice):
         """Return what each alphabet would do to a piece of a layer."""
         bits = int(dict(self.bits_by_layer).get(piece.name, self.bits))
         neurons = self._neurons(piece)
-        tried = [(name, self._with(name, neurons, bits)) for name in candidates(self.alphabet, bits)]
         return tuple(
-            Look(name, bits, row_errors(neurons - one.rounded), one.scale.zero_bits, neurons.size,
+            Look(one.scale.alphabet, bits, row_errors(neurons - one.rounded), one.scale.zero_bits, neurons.size,
                  int((one.rounded == 0).sum()))
-            for name, one in tried
+            for one in self._tried(neurons, bits, None)
         )  # fmt: skip
 
     def settled(self, looks: Sequence[tuple[Look, ...]], seed: int) -> Callable[[Layer], CompressedLayer]:
@@ -113,6 +112,23 @@ class RoundToNearest(MethodChoice):
         mapped = best.count < best.bits * best.zeros  # a bit for each weight against the bits of the zeros
         return lambda piece: own._rounded(piece, best.bits, None, mapped)
 
+    def error(self, layer: Layer, rows: Array | None) -> float:
+        """Return ‖X(W − Q)ᵀ‖² of a layer once it is rounded, or ‖W − Q‖² without rows.
+
+        Parameters
+        ----------
+        layer : Layer
+            The layer.
+        rows : ndarray or None, shape (groups, n, N)
+            X of each group, as of `sdqviz.methods.calibrated.glance.layer_rows`.
+        """
+        bits = int(dict(self.bits_by_layer).get(layer.name, self.bits))
+        return min(self._tried(self._neurons(layer), bits, rows), key=lambda one: one.cost).error
+
+    def _tried(self, neurons: Array, bits: int, rows: Array | None) -> list[_Rounded]:
+        """Return what each alphabet makes of neurons."""
+        return [self._with(name, neurons, bits, rows) for name in candidates(self.alphabet, bits)]
+
     def _neurons(self, layer: Layer) -> Array:
         return layer_vectors(layer, "rows", biases=self.biases == "quantized")
 
@@ -120,11 +136,7 @@ class RoundToNearest(MethodChoice):
         begun = time.perf_counter()
         with_bias = self.biases == "quantized" and layer.bias is not None
         neurons = self._neurons(layer)
-        tried = [self._with(name, neurons, bits) for name in candidates(self.alphabet, bits)]
-        costs = [
-            layer_error(neurons - one.rounded, rows) * 4.0 ** (one.scale.zero_bits / neurons.size) for one in tried
-        ]
-        best = tried[int(np.argmin(costs))]
+        best = min(self._tried(neurons, bits, rows), key=lambda one: one.cost)
         clipped = QUANTIZERS["nearest"]().overloaded(neurons.T, best.grid.spread(neurons.shape[1])).T
         coded = coding.encode(best.rounded, best.grid, step_bits=int(self.step_bits), mapped=mapped)
         weights, bias = split_bias(best.rounded, layer.groups, "rows") if with_bias else (best.rounded, None)
@@ -147,19 +159,21 @@ class RoundToNearest(MethodChoice):
             weight_bits=coded.weight_bits,
         )
 
-    def _with(self, alphabet: str, neurons: Array, bits: int) -> _Rounded:
+    def _with(self, alphabet: str, neurons: Array, bits: int, rows: Array | None) -> _Rounded:
         """Return neurons rounded to an alphabet; a midrise one that clips nothing ends δ/2 before the largest."""
         half = 2.0 ** (bits - 1)
         stretch = (half - 0.5) / half if alphabet == "midrise" and self.fit == "max" else 1.0
         how = ScaleFit(self.scale, self.fit, stretch=stretch, step_bits=int(self.step_bits))
         scale = fitted(Neurons(neurons, np.ones(neurons.shape, bool)), alphabet, bits, how)
         grid = scale.grid()
-        return _Rounded(scale, grid, grid.spread(neurons.shape[1]).nearest(neurons.T).T)
+        rounded = grid.spread(neurons.shape[1]).nearest(neurons.T).T
+        return _Rounded(scale, grid, rounded, layer_error(neurons - rounded, rows))
 
     def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
         """Return roughly how long the rounding takes; fitting to the square error tries every candidate scale."""
-        passes = (10 + len(SHRINKS) * (self.fit == "mse")) * (len(ALPHABETS) if self.alphabet == AUTO else 1)
-        return 4e-9 * passes * sum(math.prod(shape) for shape in shapes)
+        each = 40e-9 + 1e-9 * len(SHRINKS) * (self.fit == "mse")
+        alphabets = len(ALPHABETS) if self.alphabet == AUTO else 1
+        return each * alphabets * sum(math.prod(shape) for shape in shapes)
 
     @classmethod
     def decode(
@@ -230,6 +244,12 @@ class _Rounded:
     scale: Scale
     grid: Grid
     rounded: Array
+    error: float
+
+    @property
+    def cost(self) -> float:
+        """The square error; four times as much is worth a bit a weight."""
+        return self.error * 4.0 ** (self.scale.zero_bits / self.rounded.size)
 
 
 def layer_error(difference: Array, rows: Array | None) -> float:

@@ -239,7 +239,10 @@ def unpack_runs(data: Array, count: int) -> Array:
 
 
 STEP_BITS = (16, 32)
-"""Widths of a stored step: half and single precision."""
+"""Widths of a stored step: single precision, or 16 bits as `pack_steps` splits them."""
+
+WIDE = 0x8000
+"""The bit of a 16-bit step, where a sign would be, that marks the exponent of a float32."""
 
 
 def step_up(step: Array, bits: int = FLOAT_BITS) -> Array:
@@ -250,7 +253,8 @@ def step_up(step: Array, bits: int = FLOAT_BITS) -> Array:
     step : ndarray
         Non-negative steps; 0 stays 0.
     bits : {16, 32}
-        Bits of a stored step.
+        Bits of a stored step. With 16, steps from 2⁻¹⁴ to 2¹⁶ have eleven significant bits, those beyond at least
+        eight.
 
     Returns
     -------
@@ -263,32 +267,41 @@ def step_up(step: Array, bits: int = FLOAT_BITS) -> Array:
         If a step is beyond the largest number of those bits.
     """
     given = np.asarray(step, float)
-    if bits == FLOAT_BITS:
-        largest = float(np.finfo(np.float32).max)
-        if not (given < largest).all():
-            raise InputError(f"steps stored in 32 bits must be below {largest:.4g}, got {given.max():.4g}")
-        rounded = np.nextafter(given.astype(np.float32), np.float32(np.inf))
-        return np.where(given > 0, rounded, 0.0).astype(float)
-    largest = float(np.finfo(np.float16).max)
+    largest = float(np.finfo(np.float32).max) * (1.0 if bits == FLOAT_BITS else 1 - 2.0**-7)
     if not (given < largest).all():
-        raise InputError(f"steps stored in 16 bits must be below {largest:.0f}, got {given.max():.4g}")
-    near = given.astype(np.float16)
-    rounded = np.where(near.astype(float) > given, near, np.nextafter(near, np.float16(np.inf)))
+        raise InputError(f"steps stored in {bits} bits must be below {largest:.4g}, got {given.max():.4g}")
+    rounded = np.nextafter(given.astype(np.float32), np.float32(np.inf))
+    if bits != FLOAT_BITS:
+        upper = ((rounded.view(np.uint32) + np.uint32(0xFFFF)) >> 16 << 16).view(np.float32)
+        near = np.minimum(given, float(np.finfo(np.float16).max)).astype(np.float16)
+        with np.errstate(over="ignore"):
+            half = np.where(near.astype(float) > given, near, np.nextafter(near, np.float16(np.inf)))
+        rounded = np.minimum(upper, half.astype(np.float32))
     return np.where(given > 0, rounded, 0.0).astype(float)
 
 
 def pack_steps(step: Array, bits: int = FLOAT_BITS) -> Packed:
-    """Return steps that `step_up` gave as they are stored: float32, or the patterns of 16-bit floats."""
+    """Return steps that `step_up` gave as they are stored.
+
+    That is float32, or 16 bits: those of a float16, or where it does not hold the step, as below 2⁻¹⁴ and from 2¹⁶ on,
+    the bit of the sign set, and the eight bits of the exponent and the first seven of the fraction of a float32.
+    """
+    single = np.ascontiguousarray(step, np.float32)
     if bits == FLOAT_BITS:
-        return Packed(step.astype(np.float32), FLOAT_BITS)
-    return Packed(step.astype(np.float16).view(np.uint16), 16)
+        return Packed(single, FLOAT_BITS)
+    with np.errstate(over="ignore"):
+        half = single.astype(np.float16)
+    wide = (single.view(np.uint32) >> 16 | WIDE).astype(np.uint16)
+    return Packed(np.where(half.astype(np.float32) == single, half.view(np.uint16), wide), 16)
 
 
 def unpack_steps(packed: Packed) -> Array:
     """Invert `pack_steps`; float64."""
     if packed.bits == FLOAT_BITS:
         return packed.values.astype(float)
-    steps: Array = packed.values.astype(np.uint16).view(np.float16).astype(float)
-    if packed.bits != 16 or not (steps >= 0).all() or not np.isfinite(steps).all():
-        raise InputError("steps must be floats of 16 or 32 bits, finite and not negative, got others")
+    words = packed.values.astype(np.uint16)
+    wide = ((words & ~np.uint16(WIDE)).astype(np.uint32) << 16).view(np.float32)
+    steps: Array = np.where(words & WIDE, wide, words.view(np.float16)).astype(float)
+    if packed.bits != 16 or not np.isfinite(steps).all():
+        raise InputError("steps must be floats of 16 or 32 bits, and finite, got others")
     return steps

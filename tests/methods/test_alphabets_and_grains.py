@@ -54,6 +54,31 @@ def test_weights_are_levels_and_what_is_stored_decodes_to_them(name, alphabet, s
     assert_array_equal(sq.load(path, given).outputs(inputs(9)), result.network.outputs(inputs(9)))
 
 
+SIXTEEN = {name: values | {"bits": 3, "step_bits": "16"} for name, values in METHODS.items()} | {
+    "frame": {"redundancy": 2, "bits": 2, "step_bits": "16", "step_rule": "range-column"},
+    "frame-calibrated": {"bits": 2},
+    "frame-columns": {"bits": 2},
+}
+
+
+@pytest.mark.parametrize("name", SIXTEEN)
+@pytest.mark.parametrize("exponent", [-100, -30, 95])
+def test_steps_of_16_bits_follow_the_weights_whatever_their_size(name, exponent):
+    def errors(factor: float) -> list[float]:
+        given = network()
+        with torch.no_grad():
+            for part in (given.module[0], given.module[2]):
+                part.weight *= factor
+        scaled = sq.Network(given.module, torch.zeros(1, 70))
+        return [
+            row.weight_error for row in sq.compress(scaled, sq.METHODS[name](**SIXTEEN[name]), inputs(20)).report.layers
+        ]
+
+    before, after = errors(1.0), errors(2.0**exponent)
+    np.testing.assert_allclose(after[0], before[0], rtol=0.05)  # steps of eight digits are up to 2⁻⁷ larger
+    assert 0 < after[1] < 0.9
+
+
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("alphabet", ALPHABETS)
 @pytest.mark.parametrize("step_bits", ["16", "32"])

@@ -40,7 +40,7 @@ def errors_info(found: Comparison) -> list[Series]:
     beside = found.rounding
     return [
         series(found.report, found.report.method["name"]),
-        *(series(one, f"rounding, {bits_text(beside)}, {fit}") for fit, one in beside.reports.items()),
+        *(series(one, f"rounding, {bits_text(beside, fit)}, {fit}") for fit, one in beside.reports.items()),
     ]
 
 

@@ -9,7 +9,7 @@ from sdqviz.explore.formula import Formula
 from sdqviz.explore.network.changed import Flips
 from sdqviz.explore.network.feedback import Feedback
 from sdqviz.explore.network.table import PART_NAMES
-from sdqviz.explore.network.words import accuracy
+from sdqviz.explore.network.words import accuracy, rounding_text
 from sdqviz.explore.rounding_beside import Comparison
 from sdqviz.explore.weight_vector import Vector
 from sdqviz.explore.what_if import Answer
@@ -28,8 +28,8 @@ def errors(found: Comparison) -> Formula:
         f"{number(found.report.bits_per_weight)} and {number(found.rounding.best.bits_per_weight)}",
     )
     source = (
-        "Rounding: the largest bit depth that costs no more, at least 1, with the finest scales that fit then (per 32 "
-        "inputs to per layer) and the best alphabet; scales fitted to the largest weight (max) or square error (mse)."
+        f"Rounding, {rounding_text(found.rounding)}. Compared by the error of the layers: every alphabet, with a step "
+        "per layer, neuron or 128, 64, 32 inputs, in 32 or 16 bits, fitted to the largest weight or square error (mse)."
     )
     if not found.report.inputs:
         return Formula(r"\|W-Q\|_F/\|W\|_F", [spent], source)

@@ -104,7 +104,11 @@ def code(asked: Question, found: Comparison) -> str:
     report, beside = found.report, found.rounding
     method = {key: value for key, value in asked.method.to_dict().items() if value not in (None, {})}
     more = f"calibration={asked.calibration if report.inputs else None}, seed={asked.seed}"
-    alphabets = tuple((fit, one.method["alphabet"]) for fit, one in beside.reports.items())
+    fields = ("bits", "alphabet", "scale", "step_bits", "fit")
+    roundings = "\n".join(
+        f"    {{{', '.join(f'{key!r}: {one.method[key]!r}' for key in fields if key in one.method)}}},"
+        for one in beside.reports.values()
+    )
     own = isinstance(asked.network, OwnNetwork)
     head = (
         "from pathlib import Path\n\nimport sdqviz as sq\nfrom sdqviz.networks import own_weights"
@@ -125,9 +129,11 @@ report.output_bound            # {report.output_bound:.6g}
 result.save("compressed.sdq")
 
 # plain rounding beside it
-for fit, alphabet in {alphabets}:
-    method = sq.METHODS["round-to-nearest"](bits={beside.bits}, alphabet=alphabet, scale={beside.scale!r}, fit=fit)
-    print(sq.compress(network, method, {more}).report.relative_output_error)
+for values in (
+{roundings}
+):
+    beside = sq.compress(network, sq.METHODS["round-to-nearest"](**values), {more})
+    print(beside.report.relative_output_error)
 # {", ".join(f"{one.relative_output_error:.6g}" for one in beside.reports.values())}"""
 
 

@@ -6,6 +6,7 @@ from sdqviz.compression.question import Question
 from sdqviz.explore.rounding_beside import Comparison, Rounding, mean_weight_error
 from sdqviz.explore.wording import number, percent
 from sdqviz.methods import METHODS
+from sdqviz.methods.calibrated.scale import AUTO
 from sdqviz.report import Report
 
 
@@ -21,9 +22,25 @@ def choice_text(asked: Question) -> str:
     return f"{METHODS[asked.method.name].title}{spent} on {asked.network.name}"
 
 
-def bits_text(rounding: Rounding) -> str:
-    """Write the bits of plain rounding."""
-    return f"{rounding.bits} bit{'' if rounding.bits == 1 else 's'}"
+def bits_text(rounding: Rounding, fit: str | None = None) -> str:
+    """Write the bits of plain rounding, of the better fit unless another is named."""
+    bits = rounding.bits if fit is None else int(rounding.reports[fit].method["bits"])
+    return f"{bits} bit{'' if bits == 1 else 's'}"
+
+
+def rounding_text(rounding: Rounding) -> str:
+    """Name the rounding beside by all that was chosen, and say how many were tried."""
+    method = rounding.best.method
+    shared = method["scale"].removeprefix("per-")
+    grain = f"{shared} inputs of a neuron" if shared.isdecimal() else shared
+    alphabet = "the best alphabet of each layer" if method["alphabet"] == AUTO else f"alphabet {method['alphabet']}"
+    fit = {"max": "largest weight", "mse": "square error"}[rounding.best_fit]
+    told = (
+        f"{bits_text(rounding)} with {alphabet} and a {method['step_bits']}-bit step per {grain}, fitted to the {fit}"
+    )
+    if not rounding.affordable:
+        return f"{told}: even that costs more"
+    return f"{told}: the best of {rounding.tried} that cost no more" if rounding.tried else told
 
 
 def error_headline(report: Report) -> tuple[str, str, str, str]:

@@ -66,7 +66,7 @@ class PathFollowing(MethodChoice):
     step_bits: str = field(
         "32",
         label="Bits of a scale",
-        help="Each step is stored as a float of 16 or 32 bits, rounded up.",
+        help="Each step is stored as a float of 16 or 32 bits, rounded up; 16 bits reach as far as 32, less finely.",
         options=("16", "32"),
         advanced=True,
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from sdqviz.explore.network import formulas
 from sdqviz.explore.network.errors import errors_info, told
-from sdqviz.explore.network.words import bits_text
+from sdqviz.explore.network.words import rounding_text
 from sdqviz.explore.rounding_beside import Comparison
 from sdqviz.plots import theme
 from sdqviz.plots.network.layers_axis import FULL_WIDTH, name_layers, positive_axis
@@ -66,7 +66,7 @@ def draw_errors(found: Comparison, ink: Ink, selected: str = "") -> Panel:
         name="layers",
         title="What each layer loses",
         look=f"{adds if measured else 'A bar is the error of a layer’s weights.'} {names[worst]} "
-        f"{'adds' if measured else 'loses'} most. Orange is plain rounding at {bits_text(found.rounding)}. "
+        f"{'adds' if measured else 'loses'} most. Orange is plain rounding at {rounding_text(found.rounding)}. "
         "Click a bar to look into its layer below.",
         alt=told(found),
         figure=figure,
