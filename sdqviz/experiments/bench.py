@@ -158,6 +158,16 @@ def _loop(coefficients: Array, step: float, bits: int) -> Array:
     return np.ascontiguousarray(by_step.T)
 
 
+def _bare_loop(by_step: Array, step: float, bits: int, levels: Array) -> None:
+    """Do the same from and to steps that lie side by side, (N, M), with a byte a level: nothing is turned."""
+    half, state = 2 ** (bits - 1), np.zeros(by_step.shape[1])
+    for row, kept in zip(by_step, levels, strict=True):
+        wanted = state + row
+        level = np.clip(np.floor(wanted / step), -half, half - 1)
+        kept[:] = level + half
+        state = wanted - (level + 0.5) * step
+
+
 def _carried(vectors: Array, size: int, step: float, bits: int) -> Callable[[], Any]:
     """Return the engine's work on vectors, shape (M, d), with a step that is known: analysis, ΣΔ, synthesis."""
     from sdqviz.frames.harmonic import Harmonic
@@ -182,25 +192,35 @@ def _sigma_delta(size: int) -> list[Figure]:
     weights = np.random.default_rng(0).normal(size=(COLUMNS, DIMENSION))
     coefficients = frame.analyze(weights)
     step = float(np.abs(coefficients).max()) / (2 ** (BITS - 1) - 0.5)
-    rule, steps, out = SigmaDelta(bits=BITS, step=step), np.full(COLUMNS, step), np.empty_like(coefficients)
+    rule, steps = SigmaDelta(bits=BITS, step=step), np.full(COLUMNS, step)
+    by_step = np.ascontiguousarray(coefficients.T)
+    levels: Array = np.empty(coefficients.shape, np.uint8)
     spectrum = fft.rfft(coefficients)[:, : DIMENSION // 2 + 1].copy()  # the frequencies that are not zero
     vectors = np.array(frame.vectors)
 
-    bare, engine, public, dense, recursion, loop = _least(
+    bare, engine, public, dense, recursion, loop, bare_loop = _least(
         lambda: fft.rfft(fft.irfft(spectrum, n=size, workers=2), workers=2),
         _carried(weights, size, step, BITS),
         lambda: frame.synthesize(rule.run(frame.analyze(weights)).quantized),
         lambda: _loop(weights @ vectors.T, step, BITS) @ vectors * (DIMENSION / size),
-        lambda: walk_rows(coefficients, BITS, steps, out=out),
+        lambda: walk_rows(coefficients, BITS, steps, index=levels),
         lambda: _loop(coefficients, step, BITS),
+        lambda: _bare_loop(by_step, step, BITS, levels.reshape(by_step.shape)),
     )
     ours, what = f"{threads()}, 2", f"analysis, ΣΔ and synthesis, N = {size}"
     return [
         Figure(what, "two bare FFTs of scipy", engine, bare, ours, 1.5),
         Figure(f"{what}, by public calls", "two bare FFTs of scipy", public, bare, ours),
         Figure(what, "the same with dense matrices in numpy", engine, dense, ours, 1 / 6),
-        Figure(f"ΣΔ recursion, N = {size}", "a numpy loop over N", recursion, loop, f"{threads()}, 1", 1 / 30),
-    ]
+        Figure(
+            f"ΣΔ recursion to stored levels, N = {size}", "a numpy loop over N, all columns at once, rows to rows",
+            recursion, loop, f"{threads()}, 1", 1 / 30,
+        ),
+        Figure(
+            f"ΣΔ recursion to stored levels, N = {size}", "the bare loop, on steps side by side", recursion, bare_loop,
+            f"{threads()}, 1",
+        ),
+    ]  # fmt: skip
 
 
 def _compress(size: int) -> list[Figure]:

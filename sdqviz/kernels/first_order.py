@@ -5,14 +5,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-LANES = 32
-"""Rows walked together: enough vector registers' worth to hide the latency of one step behind the others."""
+from sdqviz.kernels.vectors import LANES, SIDE, one_bit_steps, steps, turn_square
 
-STEPS = 32
-"""Steps between two turns of the buffers, which stay in the first-level cache."""
-
-GROUP = 16
-"""Rows turned together: their cache lines fit into one set even where N is a power of two."""
+STEPS = 256
+"""Steps between two turns of the buffers: rows are then read in stretches that are fetched ahead."""
 
 ROUNDING = 1e-12
 """Share of Kδ by which a state must stay away from ±δ/2 for the product with 1/δ to give the level of the quotient."""
@@ -25,62 +21,24 @@ SMALLEST = 1e-280
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _turn_in(source, values):  # type: ignore[no-untyped-def]
-    for n in range(source.shape[1]):
-        for j in range(GROUP):
-            values[n, j] = source[j, n]
+def _turn_in(coefficients, first, width, begin, count, values):  # type: ignore[no-untyped-def]
+    """Set values (STEPS, LANES) to the next stretch of a tile's rows, a row a column."""
+    squares, whole = width - width % SIDE, count - count % SIDE
+    pairs = width - width % (2 * SIDE)
+    for j in range(0, pairs, 2 * SIDE):
+        for n in range(0, whole, SIDE):
+            turn_square(coefficients, first + j, begin + n, values, n, j)
+            turn_square(coefficients, first + j + SIDE, begin + n, values, n, j + SIDE)
+    for j in range(pairs, squares, SIDE):
+        for n in range(0, whole, SIDE):
+            turn_square(coefficients, first + j, begin + n, values, n, j)
+    for j in range(width):
+        for n in range(whole if j < squares else 0, count):
+            values[n, j] = coefficients[first + j, begin + n]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _turn_out(values, size, target):  # type: ignore[no-untyped-def]
-    for n in range(target.shape[1]):
-        for j in range(GROUP):
-            target[j, n] = (values[n, j] + 0.5) * size[j]
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _turn_index_out(values, half_levels, target):  # type: ignore[no-untyped-def]
-    for n in range(target.shape[1]):
-        for j in range(GROUP):
-            target[j, n] = np.int32(values[n, j]) + half_levels
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _one_bit(values, u, size, worst, levels, states, count, keep_state):  # type: ignore[no-untyped-def]
-    for n in range(count):
-        for j in range(LANES):
-            v = u[j] + values[n, j]
-            q = 0.5 * size[j]
-            below = not v >= 0.0
-            e = v - (-q if below else q)
-            u[j] = e
-            if keep_state:
-                states[n, j] = e
-            a = abs(e)
-            worst[j] = a if a > worst[j] else worst[j]
-            levels[n, j] = -1.0 if below else 0.0
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _more_bits(values, u, size, inverse, half_levels, worst, levels, states, count, keep_state):  # type: ignore[no-untyped-def]
-    lowest, highest = -1.0 * half_levels, half_levels - 1.0
-    for n in range(count):
-        for j in range(LANES):
-            v = u[j] + values[n, j]
-            level = np.floor(v * inverse[j])
-            level = level if level > lowest else lowest
-            level = level if level < highest else highest
-            e = v - (level + 0.5) * size[j]
-            u[j] = e
-            if keep_state:
-                states[n, j] = e
-            a = abs(e)
-            worst[j] = a if a > worst[j] else worst[j]
-            levels[n, j] = level
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _plain(values, u, size, half_levels, tie, levels, states, count, width, over, met):  # type: ignore[no-untyped-def]
+def _plain(values, u, size, half_levels, tie, levels, states, keep_state, count, width, over, met):  # type: ignore[no-untyped-def]
     """Walk by the definition, with a division, and count what lies outside or on a threshold."""
     for n in range(count):
         for j in range(width):
@@ -94,36 +52,74 @@ def _plain(values, u, size, half_levels, tie, levels, states, count, width, over
             threshold = np.rint(v / divisor)
             met[j] += abs(v - threshold * step) <= near and abs(threshold) < half_levels and step > 0
             levels[n, j] = level
-            states[n, j] = u[j]
+            if keep_state:
+                states[n, j] = u[j]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _turn_out(levels, size, half_levels, first, width, begin, stop, quantized, keep_quantized, index, keep_index):  # type: ignore[no-untyped-def]
+    """Write the levels of a stretch of a tile's rows: as numbers, as what is stored, or both."""
+    count = stop - begin
+    rows = np.empty((SIDE, STEPS), np.int32)
+    for start in range(0, width, SIDE):
+        for n in range(0, count, SIDE):
+            turn_square(levels, n, start, rows, 0, n)
+        for j in range(start, min(start + SIDE, width)):
+            level, step = rows[j - start], size[j]
+            if keep_quantized:
+                target = quantized[first + j, begin:stop]
+                for n in range(count):
+                    target[n] = (level[n] + 0.5) * step
+            if keep_index:
+                places = index[first + j, begin:stop]
+                for n in range(count):
+                    places[n] = level[n] + half_levels
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _scatter(levels, size, half_levels, first, width, visited, quantized, keep_quantized, index, keep_index):  # type: ignore[no-untyped-def]
+    """Do the same where the walk goes elsewhere than along the rows."""
+    for j in range(width):
+        if keep_quantized:
+            target = quantized[first + j]
+            for n in range(len(visited)):
+                target[visited[n]] = (levels[n, j] + 0.5) * size[j]
+        if keep_index:
+            places = index[first + j]
+            for n in range(len(visited)):
+                places[visited[n]] = levels[n, j] + half_levels
 
 
 @numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def first_order(  # type: ignore[no-untyped-def]
-    coefficients, order, in_order, step, half_levels, tie, quantized, index, keep_index, state, keep_state, overload,
-    ties,
+    coefficients, order, in_order, step, half_levels, tie, quantized, keep_quantized, index, keep_index, state,
+    keep_state, overload, ties,
 ):  # fmt: skip
     """First-order ΣΔ along rows; the levels, states and counts of a plain loop, bit for bit.
 
-    Shapes: coefficients, quantized (M, N), may be the same array; index (M, N) of unsigned integers receives
-    k + ``half_levels`` of each level (k + ½)δ if ``keep_index``; state (M, N) if ``keep_state``; order (N,) unsigned,
-    the positions in the order they are visited, with ``in_order`` if that is 0, 1, …; step, overload, ties (M,). All is
-    indexed by position. Arguments within ``tie``·max(|v|, δ) of a threshold go up and are counted in ``ties``. A row
-    whose step is 0 must be all zero; its output is 0.
+    Shapes: coefficients (M, N); quantized (M, N), which may be the same array, if ``keep_quantized``; index (M, N) of
+    unsigned integers receives k + ``half_levels`` of each level (k + ½)δ if ``keep_index``; state (M, N) if
+    ``keep_state``; all with contiguous rows; order (N,) unsigned, the positions in the order they are visited, with
+    ``in_order`` if that is 0, 1, …; step, overload, ties (M,). All is indexed by position. Arguments within
+    ``tie``·max(|v|, δ) of a threshold go up and are counted in ``ties``. A row whose step is 0 must be all zero; its
+    output is 0.
 
     Tiles of rows are turned into small column-major buffers, so that vector instructions run over many rows. There the
-    level is that of the product with 1/δ, and one number a row is kept beside: max|u|. While it stays below δ/2 less a
-    margin, no argument was near a threshold or outside the range, so the quotient has the same level and there is
-    nothing to count. A tile's block where that fails is walked again from its start by the definition.
+    level is that of the product with 1/δ, and |u| is watched. While it stays below δ/2 less a margin, no argument was
+    near a threshold or outside the range, so the quotient has the same level and there is nothing to count. A tile's
+    block where that fails is walked again from its start by the definition.
     """
     rows, length = coefficients.shape
     for tile in numba.prange((rows + LANES - 1) // LANES):
         first = tile * LANES
         width = min(LANES, rows - first)
-        full = width == LANES
-        u, before, worst = np.zeros(LANES), np.empty(LANES), np.empty(LANES)
+        u, before = np.zeros(LANES), np.empty(LANES)
         size, inverse, limit = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
         over, met = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
-        values, levels, states = np.zeros((STEPS, LANES)), np.empty((STEPS, LANES)), np.empty((STEPS, LANES))
+        values, states = np.empty((STEPS, LANES)), np.empty((1 + (STEPS - 1) * keep_state, LANES))
+        levels = np.empty((STEPS, LANES), np.int32)
+        if width < LANES:
+            values[:] = 0.0
         for j in range(width):
             size[j] = step[first + j]
             if size[j] > 0:
@@ -133,9 +129,8 @@ def first_order(  # type: ignore[no-untyped-def]
             count = min(STEPS, length - begin)
             stop = begin + count
             visited = order[begin:stop]
-            if full and in_order:
-                for j in range(0, LANES, GROUP):
-                    _turn_in(coefficients[first + j : first + j + GROUP, begin:stop], values[:, j : j + GROUP])
+            if in_order:
+                _turn_in(coefficients, first, width, begin, count, values)
             else:
                 for j in range(width):
                     source = coefficients[first + j]
@@ -143,33 +138,19 @@ def first_order(  # type: ignore[no-untyped-def]
                         values[n, j] = source[visited[n]]
             doubtful = 4 * width <= LANES  # few rows do not fill the lanes
             if not doubtful:
-                for j in range(LANES):
-                    before[j], worst[j] = u[j], 0.0
-                if half_levels == 1:
-                    _one_bit(values, u, size, worst, levels, states, count, keep_state)
-                else:
-                    _more_bits(values, u, size, inverse, half_levels, worst, levels, states, count, keep_state)
-                for j in range(width):
-                    doubtful |= not worst[j] <= limit[j]
+                before[:] = u
+                walk = (values, u, size, inverse, limit, float(half_levels), count, levels, states, keep_state)
+                doubtful = not (one_bit_steps(*walk) if half_levels == 1 else steps(*walk))
                 if doubtful:
                     u[:] = before
             if doubtful:
-                _plain(values, u, size, half_levels, tie, levels, states, count, width, over, met)
-            if full and in_order:
-                for j in range(0, LANES, GROUP):
-                    rows_of = slice(first + j, first + j + GROUP)
-                    _turn_out(levels[:, j : j + GROUP], size[j : j + GROUP], quantized[rows_of, begin:stop])
-                    if keep_index:
-                        _turn_index_out(levels[:, j : j + GROUP], half_levels, index[rows_of, begin:stop])
+                _plain(values, u, size, half_levels, tie, levels, states, keep_state, count, width, over, met)
+            if in_order:
+                _turn_out(
+                    levels, size, half_levels, first, width, begin, stop, quantized, keep_quantized, index, keep_index
+                )
             else:
-                for j in range(width):
-                    target = quantized[first + j]
-                    for n in range(count):
-                        target[visited[n]] = (levels[n, j] + 0.5) * size[j]
-                    if keep_index:
-                        places = index[first + j]
-                        for n in range(count):
-                            places[visited[n]] = np.int32(levels[n, j]) + half_levels
+                _scatter(levels, size, half_levels, first, width, visited, quantized, keep_quantized, index, keep_index)
             if keep_state:
                 for j in range(width):
                     kept = state[first + j]

@@ -21,8 +21,8 @@ def warm_up() -> None:
     counts = np.zeros(1, np.int64)
     for levels in (np.zeros((1, 2), np.uint8), np.zeros((1, 2), np.uint16)):
         run(
-            first_order, tiny, order, True, np.ones(1), 1, 0.0, tiny.copy(), levels, True, tiny.copy(), True, counts,
-            counts.copy(),
+            first_order, tiny, order, True, np.ones(1), 1, 0.0, tiny.copy(), True, levels, True, tiny.copy(), True,
+            counts, counts.copy(),
         )  # fmt: skip
     run(copy_measured, tiny.view(np.int64), tiny.copy().view(np.int64), np.zeros(1, np.int64))
     run(

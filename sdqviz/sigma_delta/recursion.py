@@ -126,7 +126,7 @@ def walk_rows(
     step: Array,
     *,
     order: NDArray[np.int64] | None = None,
-    out: Array,
+    out: Array | None = None,
     state: Array | None = None,
     index: Index | None = None,
     tie: float = 0.0,
@@ -144,8 +144,8 @@ def walk_rows(
         δ of each row; 0 only for a row of zeros.
     order : ndarray of int, shape (N,), optional
         The walk p; results stay indexed by frame vector.
-    out : ndarray, shape (M, N)
-        Receives the levels; may be ``coefficients`` itself.
+    out : ndarray, shape (M, N), optional
+        Receives the levels (k + ½)δ; may be ``coefficients`` itself.
     state : ndarray, shape (M, N), optional
         Receives the state after visiting each frame vector.
     index : ndarray of uint8 or uint16, shape (M, N), optional
@@ -165,10 +165,12 @@ def walk_rows(
     in_order = order is None or np.array_equal(order, np.arange(length))
     overload = np.zeros(rows, np.int64)
     counted = np.zeros(rows, np.int64) if ties is None else ties
-    levels = np.empty((0, 0), np.uint8) if index is None else index
+    nowhere = np.empty((1, 0))
     run(
-        first_order, coefficients, walk, in_order, step, 2 ** (bits - 1), tie, out, levels, index is not None,
-        out if state is None else state, state is not None, overload, counted,
+        first_order, np.ascontiguousarray(coefficients, float), walk, in_order, step, 2 ** (bits - 1), tie,
+        nowhere if out is None else out, out is not None,
+        nowhere.astype(np.uint8) if index is None else index, index is not None,
+        nowhere if state is None else state, state is not None, overload, counted,
     )  # fmt: skip
     return overload
 

@@ -63,7 +63,7 @@ def test_sigma_delta_against_a_numpy_loop_dense_matrices_and_its_own_transforms(
     weights = np.random.default_rng(0).standard_normal((COLUMNS, DIMENSION)) / np.sqrt(DIMENSION)
     coefficients = frame.analyze(weights)
     step = np.full(COLUMNS, 2 * np.abs(coefficients).max())
-    out = np.empty_like(coefficients)
+    out, levels = np.empty_like(coefficients), np.empty(coefficients.shape, np.uint8)
     vectors, scale = np.array(frame.vectors), DIMENSION / size
     spectrum = fft.rfft(coefficients, axis=1)[:, : DIMENSION // 2 + 1].copy()  # the frequencies that are not zero
 
@@ -87,19 +87,23 @@ def test_sigma_delta_against_a_numpy_loop_dense_matrices_and_its_own_transforms(
     def ratios(seconds):
         whole = seconds["analysis + recursion + synthesis"]
         return {
-            "recursion, times faster than the loop (goal 10)": seconds["numpy loop over N"] / seconds["recursion"],
+            "recursion to levels, times faster than the loop (goal 30)": (
+                seconds["numpy loop over N"] / seconds["recursion to levels"]
+            ),
+            "recursion to numbers, times faster than the loop": seconds["numpy loop over N"] / seconds["recursion"],
             "whole, times faster than dense (goal 4)": seconds["the same, dense"] / whole,
             "whole, over its two transforms (goal 1.3)": whole / seconds["its two transforms alone"],
             "whole, over the bare FFTs in them": whole / seconds["the bare FFTs in them"],
         }
 
     def good(seconds):
-        recursion, against_dense, over_transforms, _ = ratios(seconds).values()
-        return recursion >= 10 and against_dense >= 4 and over_transforms <= 1.3
+        recursion, _, against_dense, over_transforms, _ = ratios(seconds).values()
+        return recursion >= 30 and against_dense >= 4 and over_transforms <= 1.3
 
     seconds = smallest_times(
         {
             "recursion": lambda: walk_rows(coefficients, 1, step, out=out),
+            "recursion to levels": lambda: walk_rows(coefficients, 1, step, index=levels),
             "numpy loop over N": lambda: numpy_walk(coefficients, step),
             "analysis": lambda: frame.analyze(weights),
             "synthesis": lambda: frame.synthesize(out),
@@ -116,9 +120,9 @@ def test_sigma_delta_against_a_numpy_loop_dense_matrices_and_its_own_transforms(
         print(f"  {name:34} {1000 * value:8.2f} ms")
     for name, value in ratios(seconds).items():
         print(f"  {name:48} {value:6.2f}")
-    recursion, against_dense, over_transforms, _ = ratios(seconds).values()
+    recursion, _, against_dense, over_transforms, _ = ratios(seconds).values()
     # the margins below the goals are for a machine that is never quiet
-    assert recursion >= 7
+    assert recursion >= 20
     assert against_dense >= 3
     assert over_transforms <= 1.6
     benchmark(ours)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdqviz.kernels.first_order import LANES, STEPS
+from sdqviz.kernels.first_order import STEPS
 from sdqviz.kernels.threads import run, set_threads, threads
+from sdqviz.kernels.vectors import LANES
 from sdqviz.kernels.walsh_hadamard import walsh_hadamard
 from sdqviz.sigma_delta.recursion import walk_rows
 
@@ -43,13 +44,16 @@ def assert_same_walk(rows, bits, steps, order):
     for actual, wanted in zip((quantized, state, overload), expected, strict=True):
         np.testing.assert_array_equal(actual, wanted)  # every bit, not approximately
         assert not np.any(np.signbit(actual) != np.signbit(wanted))
+    index = np.empty(rows.shape, np.uint8)
+    np.testing.assert_array_equal(walk_rows(rows, bits, steps, order=walk, index=index), overload)
+    np.testing.assert_array_equal((index - 2.0 ** (bits - 1) + 0.5) * steps[:, None], expected[0])
     return overload
 
 
 @settings(max_examples=120, deadline=None)
 @given(
     rows=st.integers(1, 2 * LANES + LANES // 2),
-    length=st.integers(1, 3 * STEPS + 3),
+    length=st.integers(1, 70) | st.integers(STEPS - 3, STEPS + 9) | st.just(2 * STEPS + 1),
     bits=st.integers(1, 4),
     scale=st.sampled_from([0.05, 0.5, 3.0]),
     permuted=st.booleans(),
