@@ -30,7 +30,8 @@ _PAD, _DRAWING = "_pad", "_drawing"
 WAYS = {
     "round-to-nearest": "Each weight alone goes to the nearest level; the levels of a neuron fit its weights best.",
     "frame": "Each column of weights is first spread over a frame of as many vectors, behind random signs, and then "
-    "rounded.",
+    "rounded. That is ΣΔ of order 0, without feedback: errors can only be moved to where a frame has more vectors than "
+    "it needs, and with the same step the bound of order 1 is the smaller one only beyond N = 3d.",
     "gpfq": "Each weight is rounded so that it makes up for the errors of those before it, on 512 pictures.",
 }
 """How each copy is made."""

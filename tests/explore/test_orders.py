@@ -5,7 +5,7 @@ import pytest
 
 import sdqviz as sq
 from sdqviz.explore.orders import BITS, RATIOS, orders
-from sdqviz.explore.signs import FAILURE, spread
+from sdqviz.explore.signs import FAILURE, neuron, spread
 from sdqviz.frames.signs import random_signs
 from sdqviz.plots.frames.signs import draw_signs
 from sdqviz.plots.sigma_delta.orders import draw_best, draw_orders
@@ -62,5 +62,25 @@ def test_panels_tell_what_they_draw():
     assert {"order 0", "order 4", "rounding (PCM)", "β-expansion"} <= {trace.name for trace in panel.figure.data}
     np.testing.assert_array_equal(best.figure.data[0].z, found.best)
     assert list(best.table()["best order"]) == found.best.ravel().tolist()
-    drawn = draw_signs(spread(sq.FRAMES["harmonic"](dimension=3, size=9).build()), Ink())
-    assert drawn.figure.data[2].name == "bound" and len(drawn.table()["after"]) == 9
+    drawn = draw_signs(spread(sq.FRAMES["harmonic"](dimension=30, size=90).build()), Ink())
+    assert drawn.figure.data[2].name == "bound" and len(drawn.table()["after"]) == 90
+
+
+def test_in_few_dimensions_a_real_neuron_shows_what_signs_do():
+    found = spread(sq.FRAMES["harmonic"](dimension=3, size=60).build(), 5)
+    frame, weights = neuron()
+    assert len(weights) == 784 and found.what.startswith("d = 3 is too few")
+    for values, vector in ((found.before, weights), (found.after, weights * random_signs(784, 5))):
+        np.testing.assert_allclose(values, np.abs(frame.vectors @ vector) / np.linalg.norm(weights), atol=1e-12)
+    assert found.after.max() < 0.8 * found.before.max()  # said of this neuron, and to be seen
+
+
+def test_the_line_where_the_bounds_cross_stands_between_the_columns_it_parts():
+    found = orders(np.random.default_rng(1).standard_normal(6))
+    (line,) = [trace for trace in draw_best(found, Ink()).figure.data if trace.type == "scatter"]
+    for bits in BITS:
+        place = line.x[list(line.y).index(bits - 0.5) + (bits > 1)]
+        levels = 2 ** (bits - 1)
+        for column, ratio in enumerate(RATIOS):  # order 1 at its least step below order 0 at its own
+            better = np.sin(np.pi / 2 / ratio) / (levels - 0.5) < 1 / (2 * levels)
+            assert better == (column > place)

@@ -28,8 +28,9 @@ def draw_signs(found: Spread, ink: Ink) -> Panel:
     return Panel(
         name="signs",
         title="Random signs spread a vector",
-        look=f"Two periods of a sine: the largest coefficient is {number(before)} as the vectors are, {number(after)} "
-        f"behind signs; {over} lie above the lemma's line, which holds for {percent(1 - FAILURE)} of all signs.",
+        look=f"{found.what}: the largest coefficient is {number(before)} as the entries are, "
+        f"{number(after)} behind signs; {over} lie above the lemma's line, which holds for {percent(1 - FAILURE)} of "
+        "all signs.",
         alt=f"Coefficients of {len(found.after)} vectors: largest {number(before)} before, {number(after)} after, line "
         f"at {number(limit)}.",
         figure=figure,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sdqviz.bounds.noise_shaping import crossover
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.orders import BITS, MOST_DIGITS, Orders
 from sdqviz.explore.wording import number
@@ -13,12 +14,15 @@ from sdqviz.plots.theme import Ink
 
 LOOKS = [theme.COMPRESSED, *(theme.METHODS[name] for name in ("gpfq", "spfq", "gptq", "qronos"))]
 FORMULA = Formula(
-    r"\|\Delta^{r}E\|:\quad\text{order 1 below order 0 iff }N>3d",
-    [],
-    "Greedy filter with its Sobolev dual; δ the smallest that keeps every state in its band; half-frequency or "
-    "harmonic frame, mean over 8 draws of signs.",
+    r"\frac{\sqrt d\,\mu}{K-\frac12}\,\sin\frac{\pi d}{2N}<\frac{\sqrt d\,\mu}{2K}"
+    r"\iff\sin\frac{\pi d}{2N}<\frac12\Bigl(1-\frac1{2K}\Bigr)",
+    [("N/d", "from there on order 1 proves more, at 1, 2, 3 bits, and in the limit",
+      ", ".join(number(crossover(1, bits)) for bits in (1, 2, 3, None)))],
+    "Bounds of order 1 and of order 0, each with its least δ. What is drawn: greedy filter with its Sobolev "
+    "dual; δ the smallest that keeps every state in its band; half-frequency or harmonic frame, mean over 8 draws of "
+    "signs.",
     text="noise-shaping",
-)
+)  # fmt: skip
 
 
 def draw_orders(found: Orders, ink: Ink) -> Panel:
@@ -67,25 +71,33 @@ def draw_best(found: Orders, ink: Ink) -> Panel:
     """Draw the best order over bits a level and N/d."""
     best, top = found.best, len(LOOKS)
     scale = [[(k + side) / top, look.colour(ink)] for k, look in enumerate(LOOKS) for side in (0, 1)]
-    columns = [number(ratio) for ratio in found.ratios]
+    columns, places = [number(ratio) for ratio in found.ratios], np.arange(len(found.ratios))
     figure = theme.figure(ink, x="N/d", y="bits a level", height=430)
     figure.add_heatmap(
-        z=best, x=columns, y=[str(bits) for bits in BITS], zmin=-0.5, zmax=top - 0.5, colorscale=scale, xgap=2, ygap=2,
-        text=best, texttemplate="%{text}", textfont={"color": "#000000", "size": 14}, showscale=False, opacity=0.75,
-        hovertemplate="%{y} bits, N = %{x} d: order %{z}<extra></extra>",
+        z=best, x=places, y=BITS, customdata=np.tile(columns, (len(BITS), 1)), zmin=-0.5, zmax=top - 0.5,
+        colorscale=scale, xgap=2, ygap=2, text=best, texttemplate="%{text}", textfont={"color": "#000000", "size": 14},
+        showscale=False, opacity=0.75, hovertemplate="%{y} bits, N = %{customdata} d: order %{z}<extra></extra>",
     )  # fmt: skip
-    figure.update_xaxes(type="category", showgrid=False)
-    figure.update_yaxes(type="category", showgrid=False)
+    crossing = np.array([crossover(1, bits) for bits in BITS])
+    figure.add_scatter(
+        x=np.repeat(np.interp(np.log(crossing), np.log(found.ratios), places), 2),
+        y=np.add.outer(BITS, [-0.5, 0.5]).ravel(), mode="lines", line=theme.BOUND.line(ink, 2.5),
+        name="right of it order 1 proves more than order 0", hoverinfo="skip", showlegend=True,
+    )  # fmt: skip
+    figure.update_xaxes(tickvals=places, ticktext=columns, showgrid=False, range=[-0.5, len(places) - 0.5])
+    figure.update_yaxes(tickvals=BITS, showgrid=False, range=[BITS[0] - 0.5, BITS[-1] + 0.5])
     higher = found.ratios[(best > 0).any(axis=0)]
     least = f"some order above 0 is best from N = {number(higher.min())} d on" if len(higher) else ""
     told = least or "order 0 is best throughout"
     return Panel(
         name="best-order",
         title="The best order",
-        look=f"By bits a level and redundancy: {told}. At equal bits the panel beside decides.",
+        look=f"By bits a level and redundancy: {told}; the bound of order 1 is below that of order 0 right of the "
+        f"dashed line, from N = {number(crossing[0])} d at 1 bit and {number(crossing[-1])} d at {BITS[-1]}. At equal "
+        "bits the panel beside decides.",
         alt=f"Best order of {best.size} choices: {told}.",
         figure=figure,
         formulas=[FORMULA],
         table=lambda: {"bits a level": np.repeat(BITS, len(columns)), "N/d": np.tile(found.ratios, len(BITS)),
-                       "best order": best.ravel()},
+                       "best order": best.ravel(), "bounds cross at N/d": np.repeat(crossing, len(columns))},
     )  # fmt: skip

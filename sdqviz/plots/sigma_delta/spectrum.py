@@ -93,14 +93,14 @@ def _identity(taps: Taps) -> str:
 
 def _told(info: lab.Spectrum, who: str) -> str:
     """Say where the error of ΣΔ went, from the curve that is drawn."""
+    if who != "ΣΔ":
+        return "Order 0 passes no error on: its error is that of rounding, and nothing is shaped on purpose."
     if abs(info.rise) < LEVEL:
-        shape = f"{who}'s error is about as large at high frequencies as at low ones"
+        shape = "ΣΔ's error is about as large at high frequencies as at low ones"
     elif info.rise > 0:
-        shape = (
-            f"{who} pushes its error towards high frequencies, where it is {info.rise:.0f} dB larger than at low ones"
-        )
+        shape = f"ΣΔ pushes its error towards high frequencies, where it is {info.rise:.0f} dB larger than at low ones"
     else:
-        shape = f"{who}'s error is {-info.rise:.0f} dB larger at low frequencies than at high ones: nothing is shaped"
+        shape = f"ΣΔ's error is {-info.rise:.0f} dB larger at low frequencies than at high ones: nothing is shaped"
     gap = info.low_gap
     beside = f"{abs(gap):.0f} dB {'below' if gap > 0 else 'above'} that of rounding"
-    return f"{shape[:1].upper()}{shape[1:]}. At the low ones, which the reconstruction listens to, it lies {beside}."
+    return f"{shape}. At the low ones, which the reconstruction listens to, it lies {beside}."
