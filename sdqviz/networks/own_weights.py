@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,24 +128,35 @@ def read_weights(source: str | Path | bytes, name: str = "", largest: int = LARG
     if len(tensors) > MOST_TENSORS:
         raise InputError(f"weights must have at most {MOST_TENSORS} tensors, got {len(tensors)}")
     memory.require("the weights", sum(stored.size for stored in tensors.values()), "give a smaller file")
-    whole = [name for name, one in tensors.items() if _is_matrix(one) and _place(name, tensors)[0] == name]
-    renamed = {f"{name}.weight": name for name in whole}
-    return Network.without_forward(_shelf(tensors), name=called, note=WEIGHTS_ALONE, renamed=renamed)
+    module, renamed = _shelf(tensors)
+    return Network.without_forward(module, name=called, note=WEIGHTS_ALONE, renamed=renamed)
 
 
-def _shelf(tensors: Mapping[str, Stored]) -> nn.Module:
-    """Put tensors into modules that hold them under their names."""
+def _shelf(tensors: Mapping[str, Stored]) -> tuple[nn.Module, dict[str, str]]:
+    """Put tensors into modules that hold them under their names; return what those are called that cannot have them."""
     from torch import nn
 
-    root = nn.Module()
+    root, renamed = nn.Module(), {}
     placed: set[str] = set()
     for path, name, bias in layers_of(tensors):
         _attach(root, path, _layer(tensors[name], None if bias is None else tensors[bias]))
         placed |= {name} if bias is None else {name, bias}
+        if name != f"{path}.weight":
+            renamed[f"{path}.weight"] = name
     for name, stored in tensors.items():
         if name not in placed:
-            _keep(root, name, stored)
-    return root
+            own = _apart(name, tensors) if any(other.startswith(f"{name}.") for other in tensors) else name
+            _keep(root, own, stored)
+            renamed |= {} if own == name else {own: name}
+    return root, renamed
+
+
+def _apart(name: str, tensors: Container[str]) -> str:
+    """Return what a tensor ``a`` is called where a module of its name has to hold others, such as ``a.weight``."""
+    own = f"{name} (itself)"
+    while own in tensors:
+        own += "'"
+    return own
 
 
 def layers_of(tensors: Mapping[str, AnyTensor]) -> list[tuple[str, str, str | None]]:
@@ -176,8 +187,9 @@ def _is_matrix(stored: AnyTensor) -> bool:
 def _place(name: str, tensors: Mapping[str, AnyTensor]) -> tuple[str, str | None]:
     """Return the path of a weight's layer, and the name of its bias."""
     path = name.removesuffix(".weight")
-    if path == name:
-        return name, None
+    if path == name:  # a layer has a weight and a bias, which others must not be
+        taken = any(f"{name}.{own}" in tensors for own in ("weight", "bias"))
+        return (_apart(name, tensors) if taken else name), None
     bias = tensors.get(f"{path}.bias")
     if bias is None:
         return path, None
@@ -246,7 +258,7 @@ def _named(name: str) -> Iterator[None]:
     except KeyError as error:
         why = shortened(str(error.args[0]))
         raise InputError(
-            f"tensor {shortened(name)} must have a name a module can have, got it refused: {why}"
+            f"tensor {shortened(name)} must have a name a module can have, got it refused: {why}: rename it"
         ) from None
 
 
