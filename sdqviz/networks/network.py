@@ -25,7 +25,7 @@ from sdqviz.networks.random_numbers import global_random_numbers, own_random_num
 from sdqviz.networks.recorder import Recorder, shadow
 from sdqviz.networks.state_file import fill, read_state
 from sdqviz.networks.structure import Structure
-from sdqviz.networks.wrapping import checked_example, own_copy, renamed_inside
+from sdqviz.networks.wrapping import checked_example, own_copy, renamed_inside, settle
 from sdqviz.progress import ShouldStop, stop_if
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class Network:
         seed: int | None = None, note: str = "", choice: Mapping[str, Any] | None = None, output: str | None = None,
     ) -> None:  # fmt: skip
         own, example = own_copy(module), checked_example(example_input)
+        note = "; ".join(part for part in (note, settle(own)) if part)
         self._set(own, example, dataset, name, seed, {}, note, choice or {}, Forward(output))
         self.renamed: Mapping[str, str] = renamed_inside(module)
         try:

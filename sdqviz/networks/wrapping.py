@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,66 @@ def own_copy(module: Any) -> nn.Module:
     if isinstance(own, compressible_kinds()):  # a layer needs a name, which is its path in a larger module
         own = nn.Sequential(OrderedDict(layer=own))
     return own.eval().requires_grad_(False)
+
+
+def settle(module: nn.Module) -> str:
+    """Put in place of weights that torch's own tools compute from other tensors what they compute, in place.
+
+    Such are weights under weight or spectral normalisation, orthogonal ones and pruned ones, of the present tools and
+    of the older ones. Weights that anything else computes, or from tensors that others use too, stay as they are.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        In evaluation mode, in which these tools compute the same weight each time.
+
+    Returns
+    -------
+    str
+        What whoever reads results must know; empty where nothing was done.
+    """
+    from torch.nn.utils import prune
+    from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
+    from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
+
+    done = []
+    holders = Counter(id(one) for part in module.modules() for one in part._parameters.values() if one is not None)
+    layers = [(name, part) for name, part in module.named_modules() if isinstance(part, compressible_kinds())]
+    for name, part in layers:
+        if any(holders[id(one)] > 1 for one in part.parameters()):
+            continue
+        found = _undo_parametrizations(part)
+        for hook in list(part._forward_pre_hooks.values()):
+            if isinstance(hook, WeightNorm):
+                found.append(str(remove_weight_norm(part, hook.name) and "weight_norm"))
+            elif isinstance(hook, SpectralNorm):
+                found.append(str(remove_spectral_norm(part, hook.name) and "spectral_norm"))
+            elif isinstance(hook, prune.BasePruningMethod):
+                found.append(str(prune.remove(part, hook._tensor_name) and "pruning"))
+        done += [f"{name} ({one})" for one in found]
+    if not done:
+        return ""
+    return f"weights that are computed from others were replaced by what they are: {', '.join(done)}"
+
+
+def _undo_parametrizations(part: nn.Module) -> list[str]:
+    """Leave what torch's own parametrizations compute; return their names."""
+    from torch import nn
+    from torch.nn.utils import parametrize
+
+    if not parametrize.is_parametrized(part):
+        return []
+    chains = dict(part.parametrizations.items())  # type: ignore[union-attr, operator]
+    kinds = [type(one) for chain in chains.values() for one in chain]
+    if any(kind.__module__ != nn.utils.parametrizations.__name__ for kind in kinds):
+        return []
+    values = {key: getattr(part, key).detach().clone() for key in chains}
+    # torch's own way back changes the class, which the copy shares with what was given
+    part.__class__ = type(part).__bases__[0]
+    del part._modules["parametrizations"]
+    for key, value in values.items():
+        part.register_parameter(key, nn.Parameter(value, requires_grad=False))
+    return [kind.__name__.strip("_") for kind in kinds]
 
 
 def _computed(module: nn.Module) -> dict[int, Any]:

@@ -1,6 +1,8 @@
 """Further forms of modules, inputs and files that people bring: each works, or is refused in one sentence."""
 
+import functools
 import io
+import warnings
 
 import numpy as np
 import pytest
@@ -96,3 +98,48 @@ def test_inputs_that_fail_late_are_blamed_in_a_sentence(name, traced):
     for given in (ids, [ids[:20], ids[20:]]):
         with pytest.raises(sq.InputError, match="calibration inputs must be accepted by the network, got index out of"):
             sq.compress(network, sq.METHODS[name](), calibration=given)
+
+
+def older(tool, layer):
+    """Wrap a layer with one of the older tools, which say that they are old."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return tool(layer)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "called"),
+    [
+        (nn.utils.parametrizations.weight_norm, "WeightNorm"),
+        (nn.utils.parametrizations.spectral_norm, "SpectralNorm"),
+        (nn.utils.parametrizations.orthogonal, "Orthogonal"),
+        (functools.partial(older, nn.utils.weight_norm), "weight_norm"),
+        (functools.partial(older, nn.utils.spectral_norm), "spectral_norm"),
+        (lambda layer: nn.utils.prune.l1_unstructured(layer, "weight", 0.5), "pruning"),
+    ],
+)
+@pytest.mark.parametrize("make", [lambda: nn.Linear(8, 8), lambda: nn.Conv1d(8, 6, 1, groups=2)], ids=["dense", "conv"])
+def test_weights_that_torch_computes_are_compressed_as_what_they_are(wrap, called, make, tmp_path):
+    torch.manual_seed(0)
+    layer = wrap(make())
+    module = nn.Sequential(layer, nn.Flatten()).eval()
+    x = X if isinstance(layer, nn.Linear) else X[:, :, None]
+    expected, names = module(x).detach(), set(module.state_dict())
+    network = sq.Network(module, x)
+    np.testing.assert_allclose(network.outputs(x), expected.numpy(), rtol=1e-5, atol=1e-6)
+    result = sq.compress(network, sq.METHODS["gptq"](bits=4), x)
+    assert [row.name for row in result.report.layers] == ["0"] and not result.report.left_alone
+    assert f"weights that are computed from others were replaced by what they are: 0 ({called})" in result.report.note
+    assert 0 < result.report.relative_output_error < 0.3
+    result.save(tmp_path / "small.sdq")
+    again = sq.load(tmp_path / "small.sdq", sq.Network(module, x))
+    np.testing.assert_array_equal(again.outputs(x), result.network.outputs(x))
+    assert set(module.state_dict()) == names
+    torch.testing.assert_close(module(x).detach(), expected, rtol=0, atol=0)
+
+
+def test_weights_computed_from_tensors_that_others_use_stay_as_they_are():
+    one, two = (nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)) for _ in range(2))
+    two.parametrizations.weight.original1 = one.parametrizations.weight.original1
+    result = sq.compress(sq.Network(nn.Sequential(one, two, nn.Linear(8, 3)), X), sq.METHODS["round-to-nearest"](), X)
+    assert [row.name for row in result.report.layers] == ["2"] and not result.report.note
