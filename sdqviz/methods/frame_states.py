@@ -41,9 +41,8 @@ def walk_states(result: CompressedLayer, rows: slice = slice(None)) -> tuple[Wal
     states : ndarray, shape (M, N)
         u_n of each vector; column n is the state after the n-th visit. Of order 0 the rounding errors themselves.
     """
-    parameters = result.parameters
-    walked = carrier_of(parameters, result.stored["levels"].bits)
-    vectors = layer_vectors(result.layer, parameters["axis"], biases=parameters["bias"])
+    walked = carrier_of(result.parameters, result.stored["levels"].bits)
+    vectors = layer_vectors(result.layer, result.axis, biases=result.bias is not None)
     step = np.broadcast_to(unpack_steps(result.stored["step"]).reshape(-1, 1), (len(vectors), 1))[rows]
     levels = result.stored["levels"].values[rows].astype(float) - result.levels // 2 + 0.5
     residual = walked.frame.analyze(vectors[rows]) - levels * step

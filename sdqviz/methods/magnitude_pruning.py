@@ -15,7 +15,8 @@ from sdqviz.choice import field, field_of
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.path_following import PathFollowing, decode_layer
 from sdqviz.methods.calibrated.scale import Neurons, ScaleFit, candidates, fitted
-from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, layer_vectors, split_bias
+from sdqviz.methods.coded_layer import coded_layer
+from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, layer_vectors
 from sdqviz.methods.round_to_nearest import RoundToNearest
 from sdqviz.progress import report, stop_if
 from sdqviz.quantizers import QUANTIZERS
@@ -78,8 +79,6 @@ class MagnitudePruning(MethodChoice):
 
     def compress_layers(self, task: Task) -> Iterator[CompressedLayer]:
         """Prune every layer."""
-        from sdqviz.networks.layer import from_vectors
-
         rows = [layer_vectors(layer, "rows", biases=self.biases == "quantized") for layer in task.layers]
         kept = self._kept(rows)
         for number, (layer, neurons, mask) in enumerate(zip(task.layers, rows, kept, strict=True)):
@@ -88,23 +87,14 @@ class MagnitudePruning(MethodChoice):
             begun = time.perf_counter()
             pruned, grid, overload = self._rounded(np.where(mask, neurons, 0.0))
             coded = coding.encode(pruned, grid, step_bits=int(self.step_bits))
-            with_bias = neurons.shape[1] > layer.weight[0].size
-            weights, bias = split_bias(pruned, layer.groups, "rows") if with_bias else (pruned, None)
-            yield CompressedLayer(
-                layer=layer,
-                weight=from_vectors(weights, layer.weight.shape, layer.groups, "rows"),
-                bias=bias,
-                stored=coded.stored,
-                parameters={**coded.parameters, "biases": "quantized" if with_bias else "float"},
-                parameter_bits=coded.parameter_bits,
-                bounds=(),
+            yield coded_layer(
+                layer,
+                pruned,
+                coded,
+                with_bias=neurons.shape[1] > layer.weight[0].size,
                 step=np.zeros(1) if grid is None else grid.widest,
-                levels=coded.levels,
-                size=neurons.shape[1],
-                overload=int(overload.sum()),
-                unstable=int(overload.any(axis=1).sum()),
-                seconds=time.perf_counter() - begun,
-                weight_bits=coded.weight_bits,
+                overload=overload.sum(axis=1),
+                begun=begun,
             )
 
     def _kept(self, rows: list[Array]) -> list[Array]:

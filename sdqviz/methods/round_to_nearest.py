@@ -18,6 +18,7 @@ from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.glance import layer_rows
 from sdqviz.methods.calibrated.path_following import PathFollowing, decode_layer
 from sdqviz.methods.calibrated.scale import AUTO, SHRINKS, Neurons, Scale, ScaleFit, candidates, fitted
+from sdqviz.methods.coded_layer import coded_layer
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, check_layer_names, layer_vectors, split_bias
 from sdqviz.methods.pieces import Cut
 from sdqviz.networks.layer import Layer, from_vectors
@@ -139,24 +140,17 @@ class RoundToNearest(MethodChoice):
         best = min(self._tried(neurons, bits, rows), key=lambda one: one.cost)
         clipped = QUANTIZERS["nearest"]().overloaded(neurons.T, best.grid.spread(neurons.shape[1])).T
         coded = coding.encode(best.rounded, best.grid, step_bits=int(self.step_bits), mapped=mapped)
-        weights, bias = split_bias(best.rounded, layer.groups, "rows") if with_bias else (best.rounded, None)
         step = best.grid.spread(neurons.shape[1]).step
         each = np.sqrt((step**2).mean(axis=0)) if step.ndim == 2 else step  # ½√N of it bounds a neuron's error
-        return CompressedLayer(
-            layer=layer,
-            weight=from_vectors(weights, layer.weight.shape, layer.groups, "rows"),
-            bias=bias,
-            stored=coded.stored,
-            parameters={**coded.parameters, "biases": "quantized" if with_bias else "float"},
-            parameter_bits=coded.parameter_bits,
-            bounds=(bound.memoryless_layer_bound(each, neurons.shape[1], not clipped.any()),),
+        return coded_layer(
+            layer,
+            best.rounded,
+            coded,
+            with_bias=with_bias,
             step=best.grid.widest,
-            levels=coded.levels,
-            size=neurons.shape[1],
-            overload=int(clipped.sum()),
-            unstable=int(clipped.any(axis=1).sum()),
-            seconds=time.perf_counter() - begun,
-            weight_bits=coded.weight_bits,
+            overload=clipped.sum(axis=1),
+            begun=begun,
+            bounds=(bound.memoryless_layer_bound(each, neurons.shape[1], not clipped.any()),),
         )
 
     def _with(self, alphabet: str, neurons: Array, bits: int, rows: Array | None) -> _Rounded:

@@ -24,14 +24,14 @@ from sdqviz.plots.theme import Ink
 def draw_errors(info: Difference, ink: Ink) -> Panel:
     """Draw the errors of every layer, A beside B, same input and propagated."""
     figure = theme.figure(ink, y="relative error", height=340)
-    drawn: list[float] = []
+    fields = ("relative_error", "propagated_error")
+    found = theme.reach(np.concatenate([info.column(name, which) for name in fields for which in (0, 1)]))
     for field, name, style in (
         ("relative_error", "same input", {}),
         ("propagated_error", "propagated", {"opacity": 0.9}),
     ):
         for which, letter in enumerate("AB"):
             values = info.column(field, which)
-            drawn += values[np.isfinite(values) & (values > 0)].tolist()
             if field == "relative_error":
                 figure.add_bar(
                     x=list(info.layers), y=values, name=f"{letter}: {info.method(which)}, {name}",
@@ -44,7 +44,7 @@ def draw_errors(info: Difference, ink: Ink) -> Panel:
                             "color": ink.text, "line": {"width": 1.6}},
                     hovertemplate="%{x}: %{y:.3g}<extra></extra>", **style,
                 )  # fmt: skip
-    axis = theme.log_axis(min(drawn) / 1.6, max(drawn) * 1.6) if drawn else {}
+    axis = theme.log_axis(found[0] / 1.6, found[1] * 1.6) if found else {}
     figure.update_layout(yaxis=axis, barmode="group", bargap=0.35, margin={"t": 88, "b": 46})
     return Panel(
         name="difference-errors",

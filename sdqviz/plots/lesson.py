@@ -107,9 +107,8 @@ def _mark(figure: go.Figure, axis: str, value: float, text: str, ink: Ink) -> No
 
 
 def _range(series: tuple[Series, ...], axis: str) -> tuple[float, float]:
-    values = np.concatenate([np.asarray(getattr(one, axis), float) for one in series])
-    values = values[np.isfinite(values) & (values > 0)]
-    return float(values.min()) / 1.3, float(values.max()) * 1.3
+    low, high = theme.reach(np.concatenate([np.asarray(getattr(one, axis), float) for one in series])) or (1.0, 10.0)
+    return low / 1.3, high * 1.3
 
 
 def _columns(series: tuple[Series, ...]) -> dict[str, Array]:

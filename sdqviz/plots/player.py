@@ -1,4 +1,4 @@
-"""Play, Slow and Step above a plot, in the browser alone; what has not happened yet is hidden."""
+"""Play, Slow and Step above a plot, or below it, in the browser alone: stepping asks nothing of the server."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 
 from sdqviz.plots.theme import CLEAR, COMPRESSED, Ink
 
-STRIP = 44
-"""Pixels the controls take above the plot."""
+STRIP, STRIP_BELOW = 44, 52
+"""Pixels the controls take above the plot, and below it."""
 
 ALL = "all"
 """The frame in which everything has happened."""
@@ -74,32 +74,67 @@ def add(
         *(frame(k, data, k + 1.5) for k, data in enumerate(steps)),
         frame(len(steps), resting, float(end)),
     ]
-    buttons = [_button("Play", None, 300), _button("Slow", None, 1200), _pause(), _button("Show all", [ALL])]
-    menu = {"type": "buttons", "direction": "right", "showactive": False, "x": 0, "xanchor": "left"}
+    buttons = [_button("Play", None, 300), _button("Slow", None, 1200), PAUSE, _button("Show all", [ALL])]
     at_top = {"y": 1, "yanchor": "bottom"}
-    quiet = {"bgcolor": CLEAR, "bordercolor": ink.faint, "font": {"color": ink.text, "size": 12}}
     drawn.update_layout(
         height=int(drawn.layout.height) + STRIP,
         margin={"t": int(drawn.layout.margin.t) + STRIP},
         updatemenus=[
-            menu | {"buttons": [_button("Step", [names[0]])], "pad": {"b": 8, "t": 0}} | at_top | quiet,
-            menu | {"buttons": buttons, "pad": {"b": 8, "t": 0, "l": STEP_WIDTH}} | at_top | quiet,
+            _menu(ink, [_button("Step", [names[0]])], pad={"b": 8, "t": 0}, **at_top),
+            _menu(ink, buttons, pad={"b": 8, "t": 0, "l": STEP_WIDTH}, **at_top),
         ],
         sliders=[
-            {"active": len(steps), "x": 1, "xanchor": "right", "len": 1, "pad": {"b": 2, "t": 0, "l": 330},
-             "currentvalue": {"visible": False}, "font": {"color": CLEAR, "size": 1}, "ticklen": 0, "minorticklen": 0,
-             "tickwidth": 0, "bgcolor": ink.faint, "bordercolor": CLEAR, "activebgcolor": COMPRESSED.colour(ink),
-             "steps": [_button("", [name]) for name in names]} | at_top
+            _slider(ink, [_button("", [name]) for name in names], len(steps), pad={"b": 2, "t": 0, "l": 330}, **at_top)
         ],
-    )  # fmt: skip
+    )
 
 
-def _button(label: str, target: list[str] | None, milliseconds: int = 0) -> dict[str, Any]:
+def below(drawn: go.Figure, ink: Ink, names: Sequence[str], *, play: str = "Play", active: int = 0) -> None:
+    """Add Play, Slow, Pause and a slider over a figure's frames, in a strip below the plot.
+
+    Parameters
+    ----------
+    drawn : Figure
+        With its frames, which move traces and leave the axes as they are.
+    ink : Ink
+        The page's colours.
+    names : sequence of str
+        Of the frames, in their order.
+    play : str
+        What the first button says.
+    active : int
+        The frame that is drawn at first.
+    """
+    bottom = int(drawn.layout.margin.b or 0)
+    buttons = [_button(play, None, 150, redraw=False), _button("Slow", None, 900, redraw=False), PAUSE]
+    steps = [_button("", [name], redraw=False) for name in names]
+    drawn.update_layout(
+        height=int(drawn.layout.height) + STRIP_BELOW,
+        margin={"b": bottom + STRIP_BELOW},
+        updatemenus=[_menu(ink, buttons, y=0, yanchor="top", pad={"t": bottom + 10, "r": 0})],
+        sliders=[_slider(ink, steps, active, y=0, pad={"t": bottom + 16, "b": 0, "l": 170})],
+    )
+
+
+PAUSE = {"label": "Pause", "method": "animate", "args": [[None], {"mode": "immediate"}]}
+
+
+def _menu(ink: Ink, buttons: Sequence[dict[str, Any]], **where: Any) -> dict[str, Any]:
+    look = {"bgcolor": CLEAR, "bordercolor": ink.faint, "font": {"color": ink.text, "size": 12}, "showactive": False}
+    return {"type": "buttons", "direction": "right", "x": 0, "xanchor": "left", "buttons": buttons} | look | where
+
+
+def _slider(ink: Ink, steps: Sequence[dict[str, Any]], active: int, **where: Any) -> dict[str, Any]:
+    """Return a slider without ticks or words, up to the right end."""
+    return {
+        "active": active, "steps": steps, "x": 1, "xanchor": "right", "len": 1, "currentvalue": {"visible": False},
+        "font": {"color": CLEAR, "size": 1}, "ticklen": 0, "minorticklen": 0, "tickwidth": 0, "bgcolor": ink.faint,
+        "bordercolor": CLEAR, "activebgcolor": COMPRESSED.colour(ink),
+    } | where  # fmt: skip
+
+
+def _button(label: str, target: list[str] | None, milliseconds: int = 0, redraw: bool = True) -> dict[str, Any]:
     """Return a button that shows one frame at once, or all of them one after the other; steps, no glides."""
-    timing = {"frame": {"duration": milliseconds, "redraw": True}, "transition": {"duration": 0}}
+    timing = {"frame": {"duration": milliseconds, "redraw": redraw}, "transition": {"duration": 0}}
     mode = {"mode": "afterall" if target is None else "immediate", "fromcurrent": True}
     return {"label": label, "method": "animate", "args": [target, timing | mode]}
-
-
-def _pause() -> dict[str, Any]:
-    return {"label": "Pause", "method": "animate", "args": [[None], {"mode": "immediate"}]}

@@ -1,15 +1,15 @@
-"""Drawings in space that can be turned, and the strip of controls below a plot with frames; all in the browser."""
+"""Drawings in space that can be turned, in the browser."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from sdqviz.array import Array
-from sdqviz.plots.theme import CLEAR, COMPRESSED, Ink
+from sdqviz.plots import player
+from sdqviz.plots.theme import Ink
 
 TURNS = 24
 """Directions a drawing in space can be looked at from."""
@@ -77,63 +77,4 @@ def turn(drawn: go.Figure, scenes: dict[int, Array], ink: Ink) -> None:
         views = [seen(points, 2 * math.pi * k / turns).astype(np.float32) for points in scenes.values()]
         frames.append(go.Frame(name=f"{k}", data=[{"x": v[:, 0], "y": v[:, 1]} for v in views], traces=list(scenes)))
     drawn.frames = frames
-    controls(drawn, ink, [f"{k}" for k in range(turns)], play="Turn")
-
-
-def controls(drawn: go.Figure, ink: Ink, names: list[str], *, play: str = "Play") -> None:
-    """Add play, slow motion, pause and a slider over a figure's frames, in a strip below the plot.
-
-    They work in the browser alone: stepping asks nothing of the server.
-    """
-
-    def animate(target: list[str] | None, milliseconds: int) -> dict[str, Any]:
-        mode = "immediate" if target is not None else "afterall"
-        options = {"frame": {"duration": milliseconds, "redraw": False}, "transition": {"duration": 0}, "mode": mode}
-        return {"method": "animate", "args": [target, options | {"fromcurrent": True}]}
-
-    strip, bottom = 52, int(drawn.layout.margin.b or 0)
-    still = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate"}
-    drawn.update_layout(
-        height=int(drawn.layout.height) + strip,
-        margin={"b": bottom + strip},
-        updatemenus=[
-            {
-                "type": "buttons",
-                "direction": "right",
-                "showactive": False,
-                "x": 0,
-                "xanchor": "left",
-                "y": 0,
-                "yanchor": "top",
-                "pad": {"t": bottom + 10, "r": 0},
-                "bgcolor": CLEAR,
-                "bordercolor": ink.faint,
-                "font": {"color": ink.text, "size": 12},
-                "buttons": [
-                    {"label": play} | animate(None, 150),
-                    {"label": "Slow"} | animate(None, 900),
-                    {"label": "Pause", "method": "animate", "args": [[None], {"mode": "immediate"}]},
-                ],
-            }
-        ],
-        sliders=[
-            {
-                "active": 0,
-                "x": 1,
-                "xanchor": "right",
-                "len": 1,
-                "lenmode": "fraction",
-                "y": 0,
-                "pad": {"t": bottom + 16, "b": 0, "l": 170},
-                "currentvalue": {"visible": False},
-                "font": {"color": CLEAR, "size": 1},
-                "ticklen": 0,
-                "minorticklen": 0,
-                "tickwidth": 0,
-                "bgcolor": ink.faint,
-                "bordercolor": CLEAR,
-                "activebgcolor": COMPRESSED.colour(ink),
-                "steps": [{"label": "", "method": "animate", "args": [[name], still]} for name in names],
-            }
-        ],
-    )
+    player.below(drawn, ink, [f"{k}" for k in range(turns)], play="Turn")

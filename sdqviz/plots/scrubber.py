@@ -144,10 +144,7 @@ def _reach(values: Array) -> dict[str, Any]:
 
 def _power(values: Array) -> dict[str, Any]:
     """Return a logarithmic axis around all positive values."""
-    known = values[np.isfinite(values) & (values > 0)]
-    if not len(known):
-        return theme.log_axis(0.1, 10.0)
-    low, high = float(known.min()), float(known.max())
+    low, high = theme.reach(values) or (0.1, 10.0)
     room = max((high / low) ** 0.06, 1.02)
     return theme.log_axis(low / room, high * room)
 

@@ -288,6 +288,12 @@ def log_axis(low: float, high: float) -> dict[str, Any]:
     }
 
 
+def reach(values: Array) -> tuple[float, float] | None:
+    """Return the smallest and the largest of all positive values, which a logarithmic axis has to hold."""
+    known = values[np.isfinite(values) & (values > 0)]
+    return (float(known.min()), float(known.max())) if len(known) else None
+
+
 def decimate(values: Array, limit: int = DRAWN) -> Index:
     """Choose the points of a long trace to draw, keeping the extremes of every stretch.
 
@@ -329,6 +335,15 @@ def mark_decimation(drawn: go.Figure, total: int, kept: int, ink: Ink) -> None:
             showarrow=False,
             font={"size": 11, "color": ink.text},
         )
+
+
+def pane_title(drawn: go.Figure, text: str, row: int, col: int, ink: Ink, *, inside: bool = False) -> None:
+    """Write what a pane shows above its left corner, or in it."""
+    where = {"x": 0.01, "yanchor": "top"} if inside else {"x": 0, "yanchor": "bottom", "yshift": 3}
+    drawn.add_annotation(
+        text=text, row=row, col=col, xref="x domain", yref="y domain", y=1, xanchor="left", showarrow=False,
+        font={"size": 13 if inside else 12, "color": ink.text}, **where,
+    )  # fmt: skip
 
 
 def level(drawn: go.Figure, y: float, text: str, line: dict[str, Any], ink: Ink) -> None:

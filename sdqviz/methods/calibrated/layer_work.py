@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from sdqviz.array import FLOAT_BITS, Array, Index, turned
+from sdqviz.array import Array, Index, turned
 from sdqviz.error import InputError
 from sdqviz.methods.calibrated.group_work import GroupWork
 from sdqviz.methods.calibrated.plan import Plan
 from sdqviz.methods.calibrated.scale import Neurons, Scale, ScaleFit, candidates, fitted
 from sdqviz.methods.calibrated.spread import Shared, Tried, Walked, divided, joined
 from sdqviz.methods.calibrated.threshold import solve_threshold
-from sdqviz.methods.method import CompressedLayer, PathRecord, Spread, split_bias
-from sdqviz.networks.layer import Layer, from_vectors
+from sdqviz.methods.coded_layer import coded_layer
+from sdqviz.methods.method import CompressedLayer, PathRecord, Spread
+from sdqviz.networks.layer import Layer
 from sdqviz.path_following.walk import Walk
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
 from sdqviz.storage import codes as coding
-from sdqviz.storage.bits import Packed
 
 TRIED = 16
 """Alphabets are tried on one in so many neurons, and on so many at least."""
@@ -86,28 +85,16 @@ class LayerWork:
             neurons = neurons.astype(np.float32).astype(float)
         dead = np.stack([~group.alive for group in self.groups])
         coded = coding.encode(neurons, grid if operator.rounds else None, threshold, dead, self.fit.step_bits)
-        weights, bias = split_bias(neurons, self.layer.groups, "rows") if self._has("quantized") else (neurons, None)
-        stored = dict(coded.stored)
-        if self._has("corrected"):
-            bias = self._corrected_bias(weights)
-            stored["bias"] = Packed(bias.astype(np.float32), FLOAT_BITS)
-        overload = np.concatenate([walk.overload for walk in walks])
-        return CompressedLayer(
-            layer=self.layer,
-            weight=from_vectors(weights, self.layer.shape, self.layer.groups, "rows"),
-            bias=bias,
-            stored=stored,
-            parameters={**coded.parameters, "biases": "quantized" if self._has("quantized") else "float"},
-            parameter_bits=coded.parameter_bits,
-            bounds=(),
+        return coded_layer(
+            self.layer,
+            neurons,
+            coded,
+            with_bias=self._has("quantized"),
             step=grid.widest if operator.rounds else np.zeros(1),
-            levels=coded.levels,
-            size=neurons.shape[1],
-            overload=int(overload.sum()),
-            unstable=int((overload > 0).sum()),
-            seconds=time.perf_counter() - begun,
+            overload=np.concatenate([walk.overload for walk in walks]),
+            begun=begun,
+            corrected=self._corrected_bias(neurons) if self._has("corrected") else None,
             path=self._record(neurons, walks, operator, grid),
-            weight_bits=coded.weight_bits,
             note=self._dead_note(dead),
         )
 

@@ -52,11 +52,10 @@ def add_bits(figure: go.Figure, curve: Curve) -> None:
 
 def limits(rows: Sequence[Array]) -> tuple[float, float]:
     """Return a range that holds all positive values, with a little room."""
-    values = np.concatenate([np.ravel(row) for row in rows])
-    values = values[np.isfinite(values) & (values > 0)]
-    if not len(values):
+    found = theme.reach(np.concatenate([np.ravel(row) for row in rows]))
+    if found is None:
         return 0.1, 10.0
-    low, high = float(values.min()), float(values.max())
+    low, high = found
     pad = max((high / low) ** 0.03, 1.15)
     return low / pad, high * pad
 

@@ -116,7 +116,7 @@ def frame(run: Recording, info: Curves, ink: Ink) -> tuple[go.Figure, list[Row]]
     figure.update_xaxes(showgrid=False, zeroline=False, row=1, col=1)
     for place, row in enumerate(rows):
         figure.update_yaxes(row.axis(), row=place + 2, col=1)
-        _title(figure, row.title, place + 2, ink)
+        theme.pane_title(figure, row.title, place + 2, 1, ink)
     top = max((row.high for row in rows if row.name in ("weights", "activations")), default=32)
     figure.update_xaxes(range=[0, top], matches=None, nticks=5, title_text="bits at this step", row=2, col=2)
     figure.update_yaxes(
@@ -126,13 +126,6 @@ def frame(run: Recording, info: Curves, ink: Ink) -> tuple[go.Figure, list[Row]]
     )  # fmt: skip
     _stages(figure, run, count, ink)
     return figure, rows
-
-
-def _title(figure: go.Figure, text: str, row: int, ink: Ink) -> None:
-    figure.add_annotation(
-        text=text, row=row, col=1, xref="x domain", yref="y domain", x=0, y=1, xanchor="left", yanchor="bottom",
-        yshift=3, showarrow=False, font={"size": 12, "color": ink.text},
-    )  # fmt: skip
 
 
 def _stages(figure: go.Figure, run: Recording, count: int, ink: Ink) -> None:

@@ -13,7 +13,7 @@ from sdqviz.array import Array
 from sdqviz.explore.geta import formulas
 from sdqviz.explore.geta.curves import Curves, average, curves, look, reading, scrubbed, table, told
 from sdqviz.methods.geta.recording import Recording
-from sdqviz.plots import scene, theme
+from sdqviz.plots import player, theme
 from sdqviz.plots.geta.rows import APART, BAR, FEWEST, GAP, LINE_POINTS, Row, frame
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
@@ -46,8 +46,7 @@ def draw_steps(run: Recording, ink: Ink, *, scrub: bool = True) -> Panel:
     stops = scrubbed(len(run.moments))
     if scrub and len(stops) > 1:
         figure.frames = [go.Frame(name=str(k), data=_at(run, info, k, len(rows) + 1), traces=moving) for k in stops]
-        scene.controls(figure, ink, [str(k) for k in stops])
-        figure.layout.sliders[0].active = len(stops) - 1
+        player.below(figure, ink, [str(k) for k in stops], active=len(stops) - 1)
     shown = (
         "" if len(stops) == len(run.moments) else f" The slider stops at {len(stops)} of {len(run.moments)} moments."
     )
@@ -120,16 +119,9 @@ def _marker(figure: go.Figure, run: Recording, info: Curves, rows: Sequence[Row]
             marker={"symbol": symbol, "size": size, "color": colours, "line": {"width": 2 if "open" in symbol else 0}},
             hovertemplate=f"%{{text}}, {name}: %{{x:.3~f}} bits<extra></extra>", text=list(info.layers),
         )  # fmt: skip
-    _legend(figure, info, ink)
+    kinds = "■ weights" + ("   ◇ activations" if info.has_activations else "")
+    theme.pane_title(figure, kinds, 2, 2, ink)
     return list(range(first, len(figure.data)))
-
-
-def _legend(figure: go.Figure, info: Curves, ink: Ink) -> None:
-    told = "■ weights" + ("   ◇ activations" if info.has_activations else "")
-    figure.add_annotation(
-        text=told, row=2, col=2, xref="x domain", yref="y domain", x=0, y=1, xanchor="left", yanchor="bottom",
-        yshift=4, showarrow=False, font={"size": 12, "color": ink.text},
-    )  # fmt: skip
 
 
 def _at(run: Recording, info: Curves, k: int, lines: int) -> list[dict[str, Any]]:

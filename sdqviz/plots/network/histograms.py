@@ -34,10 +34,7 @@ def draw_histograms(asked: Answer, name: str, ink: Ink) -> Panel:
             x=centres, y=values, name=title, marker={"color": one.colour(ink), "line": {"width": 0}},
             hovertemplate="near %{x:.3g}: %{y} weights<extra></extra>", row=place, col=1,
         )  # fmt: skip
-        figure.add_annotation(
-            text=title, xref="x domain", yref="y domain", x=0.01, y=1, yanchor="top", xanchor="left", showarrow=False,
-            font={"size": 13, "color": ink.text}, row=place, col=1,
-        )  # fmt: skip
+        theme.pane_title(figure, title, place, 1, ink, inside=True)
     most = max(int(part.max()) for part in (info.before, info.after, info.rounded))
     figure.update_yaxes(**theme.log_axis(0.5, 1.6 * most))
     figure.update_yaxes(title_text="weights", row=2, col=1)

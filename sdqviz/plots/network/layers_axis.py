@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 
 from sdqviz.array import Array
@@ -27,11 +26,10 @@ HALF_WIDTH, FULL_WIDTH = 60, 150
 
 def positive_axis(values: Array) -> dict[str, Any]:
     """Return a logarithmic axis that holds the positive values; bars grow from its lower end."""
-    positive = values[np.isfinite(values) & (values > 0)]
-    if not len(positive):
+    found = theme.reach(values)
+    if found is None:
         return {"range": [0, 1]}
-    low, high = float(positive.min()), float(positive.max())
-    axis = theme.log_axis(low / 2.5, high * 1.6)
+    axis = theme.log_axis(found[0] / 2.5, found[1] * 1.6)
     return axis | {"ticktext": [f"1e{math.log10(t):.0f}" if t >= 1e4 else number(t) for t in axis["tickvals"]]}
 
 

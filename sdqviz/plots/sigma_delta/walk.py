@@ -12,7 +12,7 @@ from sdqviz.bounds.statement import CZAJA_NA
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.vector import VectorRun
 from sdqviz.explore.wording import number, percent
-from sdqviz.plots import scene, theme
+from sdqviz.plots import player, scene, theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.sigma_delta.steps import played_steps
 from sdqviz.plots.theme import Ink
@@ -63,7 +63,7 @@ def draw_walk(run: VectorRun, ink: Ink) -> Panel:
             )
             for k in steps
         ]
-        scene.controls(figure, ink, [str(k + 1) for k in steps])
+        player.below(figure, ink, [str(k + 1) for k in steps])
     return Panel(
         name="walk",
         title="The walk in space" if solid else "The walk in the plane",
