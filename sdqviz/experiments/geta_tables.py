@@ -8,6 +8,7 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 
+from sdqviz.explore.tables import markdown
 from sdqviz.methods.geta.recording import Recording
 
 SOURCE = "Qu et al., arXiv 2502.16638"
@@ -38,21 +39,16 @@ def ways(recording: Recording) -> list[Way]:
 
 def table(recordings: Mapping[str, Recording]) -> str:
     """Return every case as rows of a table in Markdown: test accuracy, relative BOPs and bits per original number."""
-    lines = [
-        f"GETA ({SOURCE}) beside other ways to the same sparsity or the same BOPs; accuracy on all test images",
-        "",
-        "| run | way | accuracy | to float | relative BOPs | bits per number |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = []
     for name, recording in recordings.items():
         found = ways(recording)
         for one in found:
-            lost = one.accuracy - found[0].accuracy
-            lines.append(
-                f"| {name} | {one.label} | {100 * one.accuracy:.2f} % | {100 * lost:+.2f} "
-                f"| {100 * one.relative_bops:.2f} % | {one.bits_per_number:.2f} |"
-            )
-    return "\n".join(lines)
+            lost = f"{100 * (one.accuracy - found[0].accuracy):+.2f}"
+            bops = f"{100 * one.relative_bops:.2f} %"
+            rows.append((name, one.label, f"{100 * one.accuracy:.2f} %", lost, bops, f"{one.bits_per_number:.2f}"))
+    title = f"GETA ({SOURCE}) beside other ways to the same sparsity or the same BOPs; accuracy on all test images"
+    head = ("run", "way", "accuracy", "to float", "relative BOPs", "bits per number")
+    return f"{title}\n\n{markdown(head, rows)}"
 
 
 def summary(recordings: Mapping[str, Recording]) -> str:
@@ -61,10 +57,8 @@ def summary(recordings: Mapping[str, Recording]) -> str:
     Its last column has the difference to GETA seed by seed, GETA minus the other way: what all ways owe to a network
     is out of it. Ways that affordable bits tell apart, fewer for one seed than for another, are one row.
     """
-    lines = [
-        "| run | seeds | way | accuracy, % | relative BOPs, % | bits per number | GETA minus this |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    head = ("run", "seeds", "way", "accuracy, %", "relative BOPs, %", "bits per number", "GETA minus this")
+    table: list[tuple[object, ...]] = []
     for name, group in _of_seeds(recordings).items():
         rows_of: dict[tuple[str, int], list[tuple[Way, float]]] = {}
         for found in filter(None, map(ways, group)):
@@ -73,18 +67,15 @@ def summary(recordings: Mapping[str, Recording]) -> str:
                 ahead_by = 100 * (found[1].accuracy - row.accuracy)
                 rows_of.setdefault((kinds[place], kinds[:place].count(kinds[place])), []).append((row, ahead_by))
         for pairs in rows_of.values():
-            rows, ahead = [row for row, _ in pairs], [by for _, by in pairs]
+            rows, ahead = [row for row, _ in pairs], [ahead_by for _, ahead_by in pairs]
             figures = [
                 [100 * row.accuracy for row in rows],
                 [100 * row.relative_bops for row in rows],
                 [row.bits_per_number for row in rows],
             ]
-            lines.append(
-                f"| {name} | {len(rows)} | {_together([row.label for row in rows])} "
-                f"| {' | '.join(map(spread, figures))} "
-                f"| {'' if rows[0].label == 'GETA' else spread(ahead, signed=True)} |"
-            )
-    return "\n".join(lines)
+            by = "" if rows[0].label == "GETA" else spread(ahead, signed=True)
+            table.append((name, len(rows), _together([row.label for row in rows]), *map(spread, figures), by))
+    return markdown(head, table)
 
 
 def _of_seeds(recordings: Mapping[str, Recording]) -> dict[str, list[Recording]]:

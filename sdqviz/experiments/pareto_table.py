@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.experiments.sweep_plan import describe
+from sdqviz.explore.tables import markdown
 from sdqviz.methods.method import MethodChoice
 from sdqviz.strict_json import write_json
 from sdqviz.version import __version__
@@ -128,13 +129,12 @@ class Table:
         chosen = [
             f"- {cell.line}, {cell.budget:g}: {describe(cell.method)}" for cell in self.cells if cell.method is not None
         ]
-        table = [" | ".join(cells) for cells in [head, ["---"] * len(head), *rows]]
         title = f"## Accuracy against size, {NETWORK}"
         return "\n".join(
             [
                 title,
                 "",
-                *(f"| {row} |" for row in table),
+                markdown(head, rows),
                 "",
                 *(f"{note}\n" for note in notes),
                 "Settings:",

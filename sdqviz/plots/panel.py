@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from sdqviz.array import Array
 from sdqviz.explore.formula import Formula
+from sdqviz.explore.tables import csv_text
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,14 +45,8 @@ class Panel:
     table: Callable[[], Mapping[str, Array]]
 
     def csv(self) -> bytes:
-        """Return the full data as CSV, UTF-8, with a header line; shorter columns end in empty fields."""
-        columns = {name: np.asarray(values).tolist() for name, values in self.table().items()}
-        out = io.StringIO()
-        writer = csv.writer(out)
-        writer.writerow(columns)
-        for row in range(max((len(c) for c in columns.values()), default=0)):
-            writer.writerow([c[row] if row < len(c) else "" for c in columns.values()])
-        return out.getvalue().encode()
+        """Return the full data as CSV, UTF-8."""
+        return csv_text(self.table())
 
     def html(self) -> str:
         """Return the figure as an element of a page that holds `library`."""

@@ -11,7 +11,7 @@ import streamlit as st
 
 from sdqviz import asset
 from sdqviz.bounds.statement import Bound
-from sdqviz.explore import glossary
+from sdqviz.explore import glossary, tables
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
@@ -220,10 +220,10 @@ def texts(folder: str) -> None:
 
 def bounds(page: Page, found: Sequence[Bound], measured: float) -> None:
     """Draw a table of bounds beside the measured value; those that do not apply say why."""
-    lines = ["| bound | value | measured / bound | applies |", "|---|---|---|---|"]
+    rows = []
     for bound in found:
         ratio = number(measured / bound.value) if bound.holds and bound.value > 0 else "n/a"
         applies = "yes" if bound.holds else f"not applicable: {bound.reason}."
-        applies = applies.replace("|", "\\|")  # a bar would end the cell
-        lines.append(f"| {bound.title} | {number(bound.value) if bound.holds else 'n/a'} | {ratio} | {applies} |")
-    say(page, "**All bounds on this error**\n\n" + "\n".join(lines))
+        rows.append((bound.title, number(bound.value) if bound.holds else "n/a", ratio, applies))
+    table = tables.markdown(("bound", "value", "measured / bound", "applies"), rows)
+    say(page, f"**All bounds on this error**\n\n{table}")

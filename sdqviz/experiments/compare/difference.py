@@ -14,6 +14,7 @@ from sdqviz.experiments.compare.entry import Entry, changed_fields
 from sdqviz.experiments.compare.figures import FIGURES
 from sdqviz.experiments.run import Run
 from sdqviz.explore.formula import Formula
+from sdqviz.explore.tables import rounded
 from sdqviz.explore.wording import number, percent
 from sdqviz.report import LayerReport
 
@@ -130,13 +131,10 @@ def shown_table(info: Difference) -> dict[str, list[Any]]:
     shown: dict[str, list[Any]] = {"layer": columns["layer"].tolist()}
     for title in fields:
         for part in (f"{title}, A", f"{title}, B"):
-            shown[part] = _rounded(columns[part])
-    shown["error B/A"] = _rounded(columns[f"{TABLE['relative_error']}, B/A"])
+            shown[part] = [rounded(value) for value in columns[part].tolist()]
+    ratios = columns[f"{TABLE['relative_error']}, B/A"]
+    shown["error B/A"] = [rounded(value) for value in ratios.tolist()]
     return shown
-
-
-def _rounded(values: Array) -> list[float | None]:
-    return [float(f"{value:.3g}") if math.isfinite(value) else None for value in values.tolist()]
 
 
 def settings_columns(info: Difference) -> dict[str, list[str]]:

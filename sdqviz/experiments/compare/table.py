@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from sdqviz.array import Array
 from sdqviz.experiments.compare.entry import Entry
 from sdqviz.experiments.compare.figures import FIGURES
 from sdqviz.experiments.compare.front import Pareto
+from sdqviz.explore.tables import rounded
 
 
 def shown_table(points: Sequence[Entry]) -> dict[str, list[Any]]:
@@ -19,12 +19,12 @@ def shown_table(points: Sequence[Entry]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {
         "method": [one.method for one in points],
         "settings": [one.settings for one in points],
-        "bits per weight": [_rounded(one.values["bits"], 4) for one in points],
-        "accuracy, %": [_rounded(100 * one.values["accuracy"], 5) for one in points],
-        "error, %": [_rounded(100 * one.values["error"], 4) for one in points],
-        "zeros, %": [_rounded(100 * one.values["zeros"], 4) for one in points],
-        "KiB": [_rounded(one.values["bytes"] / 1024, 4) for one in points],
-        "seconds": [_rounded(one.values["seconds"], 3) for one in points],
+        "bits per weight": [rounded(one.values["bits"], 4) for one in points],
+        "accuracy, %": [rounded(100 * one.values["accuracy"], 5) for one in points],
+        "error, %": [rounded(100 * one.values["error"], 4) for one in points],
+        "zeros, %": [rounded(100 * one.values["zeros"], 4) for one in points],
+        "KiB": [rounded(one.values["bytes"] / 1024, 4) for one in points],
+        "seconds": [rounded(one.values["seconds"], 3) for one in points],
         "network": [one.network for one in points],
         "runs": [len(one.runs) for one in points],
         "seed": [one.run.seed if len(one.runs) == 1 else None for one in points],
@@ -35,10 +35,6 @@ def shown_table(points: Sequence[Entry]) -> dict[str, list[Any]]:
     if any(one.failed for one in points):
         columns["problem"] = [one.run.problem for one in points]
     return columns
-
-
-def _rounded(value: float, digits: int) -> float | None:
-    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
 
 
 def _bound(one: Entry) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.experiments.paper.plan import PUBLISHED, PUBLISHED_NETS, SOURCE, Cell, Target
+from sdqviz.explore.tables import markdown
 from sdqviz.strict_json import write_json
 from sdqviz.version import __version__
 
@@ -108,8 +109,8 @@ class Result:
     def to_markdown(self) -> str:
         """Return the table and its notes as Markdown."""
         header, *rows = self.table()
-        body = ["| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows]]
-        return "\n".join([f"## {self.title}", "", *body, "", *(f"- {note}" for note in self.notes), ""])
+        body = markdown(header, rows)
+        return "\n".join([f"## {self.title}", "", body, "", *(f"- {note}" for note in self.notes), ""])
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain JSON types."""

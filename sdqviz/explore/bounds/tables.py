@@ -17,27 +17,28 @@ from sdqviz.explore.bounds.words import (
 from sdqviz.explore.curves.curve import Curve
 from sdqviz.explore.curves.line import BoundLine, Fit, medians
 from sdqviz.explore.formula import Formula
+from sdqviz.explore.tables import markdown
 from sdqviz.explore.wording import number, percent
 
 
 def bound_table(curve: Curve) -> str:
     """Write all bounds of the sweep as a Markdown table, with the hypothesis that fails where one does."""
-    total = len(curve.x)
-    lines = [
-        "| bound | kind | points where it applies | slope | smallest bound / measured | where it does not apply |",
-        "|---|---|---|---|---|---|",
-    ]
+    head = ("bound", "kind", "points where it applies", "slope", "smallest bound / measured", "where it does not apply")
+    rows = []
     for line in curve.bounds:
         fit = Fit.through(curve.x, line.median, line.applies)
-        slope = signed(fit.slope) if math.isfinite(fit.slope) else "n/a"
         least = ratios(curve, line)
-        kind = line.kind.replace("-", "\u2011")  # which no line breaks at
-        why = line.reason.replace("|", "\\|")
-        lines.append(
-            f"| {line.title} | {kind} | {int(line.applies.sum())} of {total} | {slope} | "
-            f"{number(float(least.min())) if np.isfinite(least).any() else 'n/a'} | {why} |"
+        rows.append(
+            (
+                line.title,
+                line.kind.replace("-", "\u2011"),  # which no line breaks at
+                f"{int(line.applies.sum())} of {len(curve.x)}",
+                signed(fit.slope) if math.isfinite(fit.slope) else "n/a",
+                number(float(least.min())) if np.isfinite(least).any() else "n/a",
+                line.reason,
+            )
         )
-    return "\n".join(lines)
+    return markdown(head, rows)
 
 
 def ratios(curve: Curve, line: BoundLine) -> Array:
@@ -49,13 +50,12 @@ def ratios(curve: Curve, line: BoundLine) -> Array:
 
 def violation_table(curve: Curve) -> str:
     """Write every violation as a row of a Markdown table."""
-    lines = ["| bound | at | run | measured | bound's value |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {one.bound} | {axis_name(curve)} = {number(one.value)} | {one.run + 1} | {one.measured:.6g} | "
-        f"{one.limit:.6g} |"
+    at = axis_name(curve)
+    rows = [
+        (one.bound, f"{at} = {number(one.value)}", one.run + 1, f"{one.measured:.6g}", f"{one.limit:.6g}")
         for one in curve.violations
     ]
-    return "\n".join(lines)
+    return markdown(("bound", "at", "run", "measured", "bound's value"), rows)
 
 
 def table(curve: Curve) -> dict[str, Array]:

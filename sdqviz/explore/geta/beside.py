@@ -10,6 +10,7 @@ import numpy as np
 
 from sdqviz.explore.geta.run import figures
 from sdqviz.explore.geta.words import accuracy, unbroken
+from sdqviz.explore.tables import markdown
 from sdqviz.explore.wording import number, percent
 from sdqviz.methods import METHODS
 from sdqviz.methods.geta.recording import Recording
@@ -59,11 +60,14 @@ def beside_table(shown: Sequence[Mark]) -> dict[str, Any]:
 
 def beside_lines(run: Recording) -> str:
     """Return the run and its baselines as a table in Markdown."""
-    lines = ["| | accuracy | relative BOPs | bits per weight | pruned |", "|---|---:|---:|---:|---:|"]
-    for one in marks(run):
-        bits = number(one.bits_per_weight) if np.isfinite(one.bits_per_weight) else "at the end"
-        name = one.label.replace("|", "\\|")
-        lines.append(
-            f"| {name} | {accuracy(one.accuracy)} | {percent(one.relative_bops)} | {bits} | {percent(one.sparsity)} |"
+    rows = [
+        (
+            one.label,
+            accuracy(one.accuracy),
+            percent(one.relative_bops),
+            number(one.bits_per_weight) if np.isfinite(one.bits_per_weight) else "at the end",
+            percent(one.sparsity),
         )
-    return unbroken(lines)
+        for one in marks(run)
+    ]
+    return unbroken(markdown(("", "accuracy", "relative BOPs", "bits per weight", "pruned"), rows, "---:"))

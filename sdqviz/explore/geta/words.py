@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sdqviz.explore.geta.run import baseline, figures
+from sdqviz.explore.tables import markdown
 from sdqviz.explore.wording import number, percent, size
 from sdqviz.methods.geta.recording import Recording
 
@@ -126,13 +127,12 @@ def counts(run: Recording) -> str:
     spent = report["bits_per_weight"]
     rows.append(("bits a weight", "32", number(spent), percent(spent / 32)))
     rows.append(("test accuracy", accuracy(report["accuracy_before"]), accuracy(report["accuracy_after"]), ""))
-    lines = ["| | before | after | after / before |", "|---|---:|---:|---:|"]
-    return unbroken([*lines, *(f"| {name} | {a} | {b} | {ratio} |" for name, a, b, ratio in rows)])
+    return unbroken(markdown(("", "before", "after", "after / before"), rows, "---:"))
 
 
-def unbroken(lines: Sequence[str]) -> str:
-    """Join the lines of a table; no number is parted from its unit."""
-    return "\n".join(lines).replace(" %", "\u00a0%").replace(" KiB", "\u00a0KiB").replace(" MiB", "\u00a0MiB")
+def unbroken(table: str) -> str:
+    """Return a table in which no number is parted from its unit."""
+    return table.replace(" %", "\u00a0%").replace(" KiB", "\u00a0KiB").replace(" MiB", "\u00a0MiB")
 
 
 def _count(value: float) -> str:

@@ -11,6 +11,7 @@ from sdqviz.explore.layer_walks import walk as walks
 from sdqviz.explore.layer_walks.bands import Band
 from sdqviz.explore.layer_walks.grains import Pieces, WeightWalk
 from sdqviz.explore.layer_walks.walk import WalkRun
+from sdqviz.explore.tables import markdown
 from sdqviz.explore.wording import number, percent
 
 SHORT = {
@@ -39,17 +40,20 @@ def bound_verdict(run: WalkRun) -> tuple[str, str]:
 
 def bound_table(run: WalkRun) -> str:
     """Write all bounds against the cloud as a Markdown table."""
-    lines = [
-        "| bound | value | stated with | runs above | median / bound | largest / bound | applies |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for one, verdict in zip(run.bounds, run.verdicts, strict=True):
-        applies = "yes" if one.holds else f"not applicable: {one.reason}.".replace("|", "\\|")
-        lines.append(
-            f"| {one.title} | {number(one.value)} | ≥ {percent(one.probability)} | {verdict.failures} of "
-            f"{verdict.seeds} | {number(verdict.median)} | {number(verdict.largest)} | {applies} |"
+    head = ("bound", "value", "stated with", "runs above", "median / bound", "largest / bound", "applies")
+    rows = [
+        (
+            one.title,
+            number(one.value),
+            f"≥ {percent(one.probability)}",
+            f"{verdict.failures} of {verdict.seeds}",
+            number(verdict.median),
+            number(verdict.largest),
+            "yes" if one.holds else f"not applicable: {one.reason}.",
         )
-    return "\n".join(lines)
+        for one, verdict in zip(run.bounds, run.verdicts, strict=True)
+    ]
+    return markdown(head, rows)
 
 
 def range_advice(run: WalkRun) -> str | None:

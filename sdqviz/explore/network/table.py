@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import math
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 from sdqviz.array import Array
 from sdqviz.explore.network.words import bits_text
 from sdqviz.explore.rounding_beside import Comparison
+from sdqviz.explore.tables import csv_text, rounded
 from sdqviz.report import LayerReport, Report
 from sdqviz.strict_json import write_json
 
@@ -26,12 +25,7 @@ def table(report: Report) -> dict[str, Array]:
 
 def table_csv(report: Report) -> bytes:
     """Return the report's rows as CSV, UTF-8."""
-    out = io.StringIO()
-    columns = table(report)
-    writer = csv.writer(out)
-    writer.writerow(columns)
-    writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
-    return out.getvalue().encode()
+    return csv_text(table(report))
 
 
 def report_json(report: Report) -> str:
@@ -74,18 +68,12 @@ def shown_table(report: Report) -> dict[str, list[Any]]:
     """Return the table on the page, three significant digits."""
     columns = table(report)
     titles = SHOWN | {"error": error_name(report)}
-    return {title: [_rounded(value) for value in columns[name].tolist()] for name, title in titles.items()}
+    return {title: [rounded(value) for value in columns[name].tolist()] for name, title in titles.items()}
 
 
 def error_name(report: Report) -> str:
     """Name what the layers' bounds are about; a method has one kind of bound."""
     return report.layers[0].error_name if report.layers else SHOWN["error"]
-
-
-def _rounded(value: Any) -> Any:
-    if not isinstance(value, float):
-        return value
-    return None if math.isnan(value) else float(f"{value:.3g}")
 
 
 PART_NAMES = {"levels": "levels", "step": "scales δ", "parameters": "frame parameters", "kept": "kept tensors"}
