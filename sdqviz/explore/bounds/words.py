@@ -147,6 +147,11 @@ def shown_beside(curve: Curve, equal: bool) -> dict[str, Array]:
     return {name: values for name, values in curve.beside.items() if equal or name != EQUAL_BITS}
 
 
+def has_slope(curve: Curve, name: str) -> bool:
+    """Say whether what stands beside is fitted by a power: what halves with every bit is none."""
+    return name not in (EQUAL_BITS, BETA) and curve.fit_beside(name).count > 2
+
+
 def short(line: BoundLine) -> str:
     """Return the name of a bound on a plot."""
     return SHORT.get(line.name.removeprefix("lemma-5-2-"), line.title)
@@ -186,7 +191,7 @@ def look_sentence(curve: Curve, equal: bool = False) -> str:
     besides = [
         f"{BESIDE.get(name, name)} {signed(curve.fit_beside(name).slope)}"
         for name in shown_beside(curve, equal)
-        if curve.fit_beside(name).count > 2 and name != EQUAL_BITS
+        if has_slope(curve, name)
     ]
     if besides:
         parts.append(f"Beside it: {', '.join(besides)}.")

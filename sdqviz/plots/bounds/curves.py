@@ -13,6 +13,7 @@ from sdqviz.explore.bounds.words import (
     BESIDE,
     alt_text,
     axis_name,
+    has_slope,
     look_sentence,
     short,
     shown_beside,
@@ -23,7 +24,6 @@ from sdqviz.explore.bounds.words import (
 from sdqviz.explore.curves.curve import Curve
 from sdqviz.explore.curves.line import BoundLine, medians
 from sdqviz.explore.curves.point import A_POSTERIORI
-from sdqviz.explore.curves.walk import EQUAL_BITS
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.bounds.axes import add_bits, has_bits, last, limits, x_axis
@@ -86,16 +86,17 @@ def draw_curves(curve: Curve, ink: Ink, equal: bool = False) -> Panel:
     for name, values in shown_beside(curve, equal).items():
         label, look = BESIDE.get(name, name), beside_look(name)
         median = medians(values)
-        fit = curve.fit_beside(name)
+        fit, fitted = curve.fit_beside(name), has_slope(curve, name)
+        told = f", slope {slope_text(fit)}" if fitted else ""
         figure.add_scatter(
             x=curve.x, y=median.astype(np.float32), mode="lines+markers",
             line=look.line(ink, 1.6), marker=look.marker(ink, 6),
-            hovertemplate=f"{name}: %{{y:.4g}}, slope {slope_text(fit)}<extra></extra>",
+            hovertemplate=f"{name}: %{{y:.4g}}{told}<extra></extra>",
         )  # fmt: skip
         ends.append(
             End(
                 last(median),
-                f"{label} ({signed(fit.slope)})" if fit.count > 2 and name != EQUAL_BITS else label,
+                f"{label} ({signed(fit.slope)})" if fitted else label,
                 look.words(ink),
             )
         )

@@ -99,9 +99,9 @@ def _curves(figure: go.Figure, run: VectorRun, ink: Ink) -> int:
     markers = "lines+markers" if size <= 40 else "lines"
     drawn = (
         (2, run.trace.coefficients, "coefficient xₙ", theme.ORIGINAL, markers, 5),
-        (2, run.rounded.quantized, "level by rounding", theme.ROUNDING, "markers", 4),
+        (2, run.rounded.quantized, "rounding", theme.ROUNDING, "markers", 4),
         (2, run.trace.quantized, "level qₙ", theme.COMPRESSED, "markers", 5),
-        (3, run.rounded.state, "rounding, error sum", theme.ROUNDING, "lines", 5),
+        (3, run.rounded.state, "rounding's sum", theme.ROUNDING, "lines", 5),
         (3, run.trace.state, "state uₙ", theme.COMPRESSED, markers, 5),
     )
     kept = size

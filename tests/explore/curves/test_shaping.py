@@ -5,6 +5,7 @@ import pytest
 
 import sdqviz as sq
 from sdqviz.error import InputError
+from sdqviz.explore.bounds.words import look_sentence
 from sdqviz.explore.curves.curve import Sweep
 from sdqviz.explore.curves.line import Fit, medians
 from sdqviz.explore.curves.shaping import BETA, FITTED, ORDER_0_BOUND, ShapedVector
@@ -58,6 +59,9 @@ def test_orders_have_their_slopes():
     curve = Sweep(ShapedVector(order=1, dimension=8, draws=20, frame="harmonic"), "size", 32, 256, 6).run()
     assert curve.violations == () and curve.comparisons > 0
     assert curve.fit.slope < -1 and curve.bound_fit.slope < -0.9
+    told = look_sentence(curve)
+    assert all(f"order {k} −{k}." in told for k in (2, 3)) and "order 0 −0." in told
+    assert "β-expansion" not in told  # halves with every bit: no power of N
     for order in (2, 3):
         slope = Fit.through(curve.x, medians(curve.beside[f"order {order}"])).slope
         assert slope < -order + 0.1, (order, slope)
