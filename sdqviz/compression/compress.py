@@ -273,6 +273,8 @@ def _note(
     said = [original.note, *(item.note for item in layers)]
     if original.passes.random or original.passes.random_outside:
         said.append("its forward draws random numbers: both networks drew the same ones, and other draws vary")
+    if original.passes.keeps:
+        said.append("its forward changes what it keeps for the next: every pass began as the first")
     if measurement is not None:
         if measurement.unused:
             said.append(f"no error is measured where the forward pass takes no part: {', '.join(measurement.unused)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.networks.batch import arguments
+from sdqviz.networks.kept_state import put_back
 from sdqviz.networks.random_numbers import global_random_numbers, own_random_numbers
 
 if TYPE_CHECKING:
@@ -32,12 +33,15 @@ class Forward:
         Whether it draws from the generators that numpy and Python keep for everybody. So too; such passes take turns.
     selects : bool
         Whether the module picks rows by what the data are, as a router of experts does.
+    keeps : bool
+        Whether the module keeps something from a pass for the next. Each then begins as the first; they take turns.
     """
 
     output: str | None = None
     random: bool = False
     random_outside: bool = False
     selects: bool = False
+    keeps: bool = False
 
     def __call__(self, module: nn.Module, inputs: Any, dtype: torch.dtype | None = None) -> Tensor:
         """Pass one batch through, without gradients, and return its main output.
@@ -51,7 +55,11 @@ class Forward:
         dtype : torch.dtype, optional
             Precision of the pass; the module's own by default.
         """
+        import torch
+
         found = main_tensor(self.raw(module, inputs, dtype), self.output)
+        if found.is_complex():  # real and imaginary parts, along one more axis
+            found = torch.view_as_real(found.resolve_conj())
         return found.to_dense() if found.is_sparse or found.is_sparse_csr else found
 
     def raw(self, module: nn.Module, inputs: Any, dtype: torch.dtype | None = None) -> Any:
@@ -65,6 +73,8 @@ class Forward:
                 stack.enter_context(own_random_numbers())
             if self.random_outside:
                 stack.enter_context(global_random_numbers())
+            if self.keeps:
+                stack.enter_context(put_back(module))
             return module(*positional, **named)
 
 
@@ -95,7 +105,7 @@ def main_tensor(result: Any, path: str | None = None) -> Tensor:
         return found
     tensors = list(_tensors(result, set()))
     for tensor in tensors:
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() or tensor.is_complex():
             return tensor
     if tensors:
         return tensors[0]
@@ -109,7 +119,16 @@ def _entries(result: Any) -> dict[str, Any]:
         return {name: getattr(result, name) for name in result._fields}
     if isinstance(result, tuple | list):
         return {str(place): value for place, value in enumerate(result)}
-    return {} if isinstance(result, type) else dict(getattr(result, "__dict__", {}))
+    if isinstance(result, type):
+        return {}
+    slots = [key for kind in type(result).__mro__ for key in _slots(kind) if hasattr(result, key)]
+    return {key: getattr(result, key) for key in reversed(slots)} | dict(getattr(result, "__dict__", {}))
+
+
+def _slots(kind: type) -> list[str]:
+    """Return the slots of a class in reverse, but for those that hold no values."""
+    slots = vars(kind).get("__slots__", ())
+    return [key for key in reversed([slots] if isinstance(slots, str) else list(slots)) if not key.startswith("__")]
 
 
 def _entry(result: Any, key: str, path: str) -> Any:

@@ -19,6 +19,7 @@ from sdqviz.networks.assignment import Exact, assign, assign_tensors, fitting, k
 from sdqviz.networks.batch import batch_size, batches
 from sdqviz.networks.dataset import Dataset
 from sdqviz.networks.forward import Forward, first_line, to_numpy
+from sdqviz.networks.kept_state import put_back
 from sdqviz.networks.layer import Layer, find_layers, layers_on_demand
 from sdqviz.networks.plainness import not_plain
 from sdqviz.networks.random_numbers import global_random_numbers, own_random_numbers
@@ -85,13 +86,13 @@ class Network:
         self._set(own, example, dataset, name, seed, {}, note, choice or {}, Forward(output))
         self.renamed: Mapping[str, str] = renamed_inside(module)
         try:
-            with own_random_numbers() as numbers, global_random_numbers() as outside:
+            with own_random_numbers() as numbers, global_random_numbers() as outside, put_back(own) as kept:
                 self.forward(self.example_input)
         except InputError:
             raise
         except Exception as error:  # whatever a user's forward raises is about the input we were given
             raise InputError(f"example_input must be accepted by the module, got {first_line(error)}") from error
-        self.passes = Forward(output, numbers.drawn, outside.drawn, numbers.selected)
+        self.passes = Forward(output, numbers.drawn, outside.drawn, numbers.selected, kept.changed)
 
     @classmethod
     def without_forward(
@@ -247,7 +248,7 @@ class Network:
         parts: list[Array] = []
         for batch in batches(inputs, batch_size(inputs, TEST_BATCH, TEST_VALUES)):
             stop_if(should_stop)
-            parts.append(to_numpy(self.forward(batch, dtype)))
+            parts.append(np.atleast_1d(to_numpy(self.forward(batch, dtype))))
         return np.concatenate(parts)
 
     def predictions(self, limit: int | None = None, should_stop: ShouldStop | None = None) -> Index:

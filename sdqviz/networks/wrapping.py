@@ -81,7 +81,8 @@ def settle(module: nn.Module) -> str:
             elif isinstance(hook, SpectralNorm):
                 found.append(str(remove_spectral_norm(part, hook.name) and "spectral_norm"))
             elif isinstance(hook, prune.BasePruningMethod):
-                found.append(str(prune.remove(part, hook._tensor_name) and "pruning"))
+                prune.remove(part, hook._tensor_name)  # type: ignore[no-untyped-call]
+                found.append("pruning")
         done += [f"{name} ({one})" for one in found]
     if not done:
         return ""

@@ -1,5 +1,6 @@
 """Further forms of modules, inputs and files that people bring: each works, or is refused in one sentence."""
 
+import dataclasses
 import functools
 import io
 import warnings
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 import sdqviz as sq
+from sdqviz.networks.forward import main_tensor
 from sdqviz.report import Report
 
 X = torch.randn(24, 8, generator=torch.Generator().manual_seed(0))
@@ -143,3 +145,50 @@ def test_weights_computed_from_tensors_that_others_use_stay_as_they_are():
     two.parametrizations.weight.original1 = one.parametrizations.weight.original1
     result = sq.compress(sq.Network(nn.Sequential(one, two, nn.Linear(8, 3)), X), sq.METHODS["round-to-nearest"](), X)
     assert [row.name for row in result.report.layers] == ["2"] and not result.report.note
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    place: int
+    scores: torch.Tensor
+
+
+class Returning(nn.Module):
+    """A layer, and what is made of its output."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.layer, self.make = nn.Linear(8, 8), make
+
+    def forward(self, x):
+        return self.make(self.layer(x))
+
+
+def autocast(y):
+    with torch.autocast("cpu", torch.bfloat16):
+        return torch.nn.functional.linear(y, torch.eye(8, dtype=y.dtype))
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda y: Slotted(3, y), (24, 8)),
+        (torch.fft.rfft, (24, 5, 2)),
+        (lambda y: (y.argmax(1), torch.fft.rfft(y).conj()), (24, 5, 2)),
+        (lambda y: y.square().mean(), (1,)),
+        (autocast, (24, 8)),
+    ],
+    ids=["slots", "complex", "conjugate", "scalar", "autocast"],
+)
+@pytest.mark.parametrize("name", ["round-to-nearest", "gptq", "gpfq"])
+def test_outputs_of_more_kinds(make, shape, name):
+    torch.manual_seed(0)
+    network = sq.Network(Returning(make), X)
+    assert network.outputs(X).shape == shape
+    result = sq.compress(network, sq.METHODS[name](bits=3), X)
+    before, after = (
+        main_tensor(one.module64(X.double())) for one in (network, result.network)
+    )  # a complex number's error has two parts
+    wanted = float(torch.linalg.vector_norm(before - after) / torch.linalg.vector_norm(before))
+    np.testing.assert_allclose(result.report.relative_output_error, wanted, rtol=1e-6)
+    assert 0 < wanted < 0.7
