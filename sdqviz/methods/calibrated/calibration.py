@@ -165,12 +165,14 @@ class Calibration:
         width = rows.shape[1]
         parts = [turned(part) for part in rows.reshape(layer.groups, -1, width)]
         weights = parts[0][None] if len(parts) == 1 else np.stack(parts)
-        sums = Sums(weights, self._agree)
+        sums: Sums | None = None
         looked = positions = 0
         for chosen, count, x, x_compressed in self._looked_at(layer, patches, seed):
+            sums = sums or Sums(weights, self._agree, rows=max(patches * count, 1) * len(self._data))
             looked, positions = looked + (count if chosen is None else len(chosen)), positions + count
             for piece, other in self._pieces(module, chosen, x, x_compressed):
                 sums.add(piece, other)
+        sums = sums or Sums(weights, self._agree)
         return LayerMoments(sums.finish(), looked / max(positions, 1))
 
     def largest_errors(self, layer: Layer, weight: Array, patches: float = 1.0, seed: int = 0) -> Array:

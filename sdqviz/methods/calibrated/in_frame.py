@@ -18,7 +18,7 @@ from sdqviz.methods.calibrated.path_following import PathFollowing
 from sdqviz.methods.method import CompressedLayer, MethodChoice, OutputRecord
 from sdqviz.networks.layer import Layer, from_vectors, to_vectors
 from sdqviz.path_following.factor import factorize
-from sdqviz.path_following.gram import Gram, Moments
+from sdqviz.path_following.gram import Gram, Moments, squared_lengths
 from sdqviz.storage.bits import Packed
 
 PARAMETER_BITS = 8 + 32 + 32
@@ -135,9 +135,9 @@ def output_record(
     plain = damped = 0.0
     for group, neurons, added in zip(groups, found, damping, strict=True):
         error = group.target - neurons.T
-        own = float(np.einsum("tm,tm->", error, group.gram.inputs @ error))
-        plain += max(own, 0.0)
-        damped += max(own, 0.0) + added * float((error**2).sum())
+        own = float(squared_lengths(group.gram.inputs, error).sum())
+        plain += own
+        damped += own + added * float((error**2).sum())
     return OutputRecord(
         float(np.sqrt(plain / samples)),
         float(np.sqrt(damped / samples)),

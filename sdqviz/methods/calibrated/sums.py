@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.path_following.gram import Moments
+from sdqviz.path_following.gram import Moments, squared_lengths
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,15 +17,18 @@ if TYPE_CHECKING:
 class Sums:
     """Moments of every group of a layer, as the data come in."""
 
-    def __init__(self, weights: Array, agree: bool) -> None:
-        """Start from nothing, for weights (groups, width, neurons); ``agree`` says that there is one input, not two."""
+    def __init__(self, weights: Array, agree: bool, rows: float = math.inf) -> None:
+        """Start from nothing, for weights (groups, width, neurons); ``agree`` says that there is one input, not two.
+
+        About so many ``rows`` are to come, which only decides what is fastest.
+        """
         groups, width, neurons = weights.shape
         self.weights, self.agree, self.samples = weights, agree, 0
         # columns first, so that BLAS adds in place; of the symmetric H it fills the lower triangle only
         self.inputs = [np.zeros((width, width), order="F") for _ in range(groups)]
         self.cross = None if agree else [np.zeros((width, width), order="F") for _ in range(groups)]
-        # ‖Xw‖² of many neurons costs less through XᵀX than through Xw; as long as inputs agree that is H
-        self.by_gram = width <= neurons
+        # ‖Xw‖² of many rows costs less through XᵀX than through Xw; as long as inputs agree that is H
+        self.by_gram = width <= 2 * rows if agree else width * (1 + neurons / rows) <= 2 * neurons
         self.original = [np.zeros((width, width), order="F") for _ in range(0 if agree or not self.by_gram else groups)]
         self.target = np.zeros((groups, neurons))
         self.total, self.original_total = np.zeros((groups, width)), np.zeros((groups, width))
@@ -67,9 +71,8 @@ class Sums:
         """Return the moments of each group."""
         inputs = [_symmetric(one) for one in self.inputs]
         for group in range(len(inputs) if self.by_gram else 0):
-            own = _symmetric(self.original[group]) if self.original else inputs[group]
-            weights = self.weights[group]
-            self.target[group] = np.maximum(np.einsum("tm,tm->m", weights, own @ weights), 0.0)
+            own = self.original[group] if self.original else inputs[group].T  # its lower triangle is all that is read
+            self.target[group] = squared_lengths(own, self.weights[group])
         self.original.clear()
         return tuple(
             Moments(

@@ -8,13 +8,14 @@ from numpy.testing import assert_allclose
 from sdqviz.methods.calibrated.sums import Sums
 
 
+@pytest.mark.parametrize("rows", [1, 40])
 @pytest.mark.parametrize("agree", [True, False])
 @pytest.mark.parametrize(("width", "neurons"), [(3, 11), (5, 5), (11, 3)])
-def test_outputs_of_many_and_of_few_neurons_are_summed(width, neurons, agree):
+def test_outputs_of_many_and_of_few_neurons_are_summed(width, neurons, agree, rows):
     rng = np.random.default_rng(0)
     weights, x = rng.normal(size=(2, width, neurons)), rng.normal(size=(2, 40, width))
     y = x if agree else x + rng.normal(size=x.shape)
-    sums = Sums(weights, agree)
+    sums = Sums(weights, agree, rows)
     for start in range(0, 40, 7):
         piece = torch.from_numpy(x[:, start : start + 7])
         sums.add(piece, None if agree else torch.from_numpy(y[:, start : start + 7]))
