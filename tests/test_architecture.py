@@ -52,6 +52,7 @@ HOME: dict[str, set[str]] = {
     "onnx": {"compression"},
     "constriction": {"storage"},
     "segno": {"ui"},
+    "threadpoolctl": {"kernels"},
     "onnxscript": {"compression"},
     "brevitas": set(),
     "torch_pruning": set(),

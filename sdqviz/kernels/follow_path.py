@@ -63,16 +63,17 @@ def _nearest(values, step, offset, lowest, highest, quantized, over):  # type: i
 @numba.njit(parallel=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def follow_path(  # type: ignore[no-untyped-def]
     base, reference, earlier, feedback, gain, alive, names, start, keys, shrink, threshold, rounding, block, step,
-    offset, lowest, highest, share, coupled, quantized, error, overload, missed,
+    offset, lowest, highest, share, coupled, begin, quantized, error, overload, missed,
 ):  # fmt: skip
     """One block of the walk v_t = base_t + gain_t·Σ_{j<t} feedback_tj e_j, q_t = T(v_t), e_t = reference_t − q_t.
 
-    Shapes: base, reference, quantized, error (N, M), a column per neuron; earlier (B, M), the part of
-    the sum that comes from before ``start``; feedback (N, N), read strictly below its diagonal; gain,
-    alive, names, share (N,), names being the positions that the random numbers are keyed by; keys, threshold,
-    overload, missed (M,); step, lowest, highest (B, M), a row for every ``block`` positions. Levels are
-    (k + offset)·step with lowest ≤ k ≤ highest. Dead inputs get q = 0. To ``missed`` is added Σ_t share_t(v_t − q_t)²,
-    or if ``coupled`` Σ_t e_t(share_t e_t + 2Σ_{j<t} feedback_tj e_j), which is eᵀFe of a symmetric F with F_tt = share.
+    Shapes: base, reference, quantized, error (N, M), a column per neuron, of which those from ``begin`` on are walked,
+    as many as ``earlier`` (B, m) has, the part of the sum that comes from before ``start``; feedback (N, N), read
+    strictly below its diagonal; gain, alive, names, share (N,), names being the positions that the random numbers are
+    keyed by; keys, threshold, overload, missed (M,); step, lowest, highest (B, M), a row for every ``block`` positions.
+    Levels are (k + offset)·step with lowest ≤ k ≤ highest. Dead inputs get q = 0. To ``missed`` is added
+    Σ_t share_t(v_t − q_t)², or if ``coupled`` Σ_t e_t(share_t e_t + 2Σ_{j<t} feedback_tj e_j), which is eᵀFe of a
+    symmetric F with F_tt = share.
 
     Threads share the neurons, so nothing depends on their number.
     """
@@ -80,16 +81,16 @@ def follow_path(  # type: ignore[no-untyped-def]
     random = shrink == SHRINK_RANDOM or rounding == ROUND_RANDOM
     plain = shrink == SHRINK_NONE and rounding == ROUND_NEAREST
     for tile in numba.prange((neurons + LANES - 1) // LANES):
-        first = tile * LANES
-        width = min(LANES, neurons - first)
-        part = slice(first, first + width)
+        first = begin + tile * LANES
+        width = min(LANES, begin + neurons - first)
+        part, own_part = slice(first, first + width), slice(first - begin, first - begin + width)
         errors = np.zeros((count, LANES))
         total, values = np.zeros(LANES), np.zeros(LANES)
         squares, over = missed[part], overload[part]
         for n in range(count):
             t = start + n
             row = names[t] // block
-            before, own, aim = earlier[n, part], base[t, part], reference[t, part]
+            before, own, aim = earlier[n, own_part], base[t, part], reference[t, part]
             found, left = quantized[t, part], error[t, part]
             for j in range(width):
                 total[j] = before[j]

@@ -7,6 +7,8 @@ which takes a process-wide lock unless the layer is one that allows concurrent c
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +27,37 @@ REORDER = {"reassoc", "contract", "nsz"}
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
+
+class _Blas:
+    """The threads of the BLAS libraries, which are the whole process's: one as long as anybody asks for that."""
+
+    def __init__(self) -> None:
+        self._lock, self._asked, self._limits = threading.Lock(), 0, contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """Let a product of matrices take one thread meanwhile."""
+        with self._lock:
+            if self._asked == 0:
+                self._limits.enter_context(_controller().limit(limits=1, user_api="blas"))
+            self._asked += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked -= 1
+                if self._asked == 0:
+                    self._limits.close()
+
+
+@functools.cache
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+_blas = _Blas()
 _lock = threading.Lock()
 _concurrent_layer: bool | None = None
 
@@ -66,14 +99,15 @@ def set_threads(count: int) -> None:
 def spread(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
     """Yield ``work(piece)`` of independent pieces in their order, each done on one thread from beginning to end.
 
-    What a piece touches then stays in that thread's cache, and no step waits for the other threads. Work that has not
-    begun is given up when the caller stops asking.
+    What a piece touches then stays in that thread's cache, and no step waits for the other threads; products of
+    matrices take one thread as well, so that those of BLAS and of kernels never fight for the same cores. Work that has
+    not begun is given up when the caller stops asking.
     """
     count, todo = threads(), list(pieces)
     if count == 1 or len(todo) == 1:
         yield from map(work, todo)
         return
-    with ThreadPoolExecutor(count, initializer=set_threads, initargs=(1,)) as pool:
+    with _blas.one_thread(), ThreadPoolExecutor(count, initializer=set_threads, initargs=(1,)) as pool:
         waiting = [pool.submit(work, piece) for piece in todo]
         try:
             for future in waiting:

@@ -35,7 +35,7 @@ def warm_up() -> None:
     one, two = np.ones(1), np.zeros((2, 1))
     run(
         follow_path, two, two, two, np.zeros((2, 2)), np.ones(2), np.ones(2, np.bool_), np.arange(2), 0,
-        np.zeros(1, np.uint64), 0, one, 1, 2, one[None], 0.5, -one[None], 0 * one[None], np.ones(2), False,
+        np.zeros(1, np.uint64), 0, one, 1, 2, one[None], 0.5, -one[None], 0 * one[None], np.ones(2), False, 0,
         two.copy(), two.copy(), np.zeros(1, np.int64), np.zeros(1),
     )  # fmt: skip
     extend_walk(points, walk, 1, 2)

@@ -8,8 +8,8 @@ import numpy as np
 
 from sdqviz.array import Array, Index
 from sdqviz.kernels import draws
-from sdqviz.kernels.follow_path import follow_path
-from sdqviz.kernels.threads import run
+from sdqviz.kernels.follow_path import LANES, follow_path
+from sdqviz.kernels.threads import run, spread, threads
 from sdqviz.path_following.feedback import path_gain
 from sdqviz.path_following.gram import Gram
 from sdqviz.progress import ShouldStop, stop_if
@@ -17,6 +17,12 @@ from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
 
 BLOCK = 64
 """Steps between two matrix products; it changes the time, not the result."""
+
+SMALL = 1 << 15
+"""Weights of a layer that is not worth threads of its own."""
+
+TOGETHER = 1024
+"""Neurons that one thread walks together: enough for products of matrices at their full rate."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -111,22 +117,35 @@ def walk(
     quantized, error = np.empty((length, neurons)), np.empty((length, neurons))
     overload, missed = np.zeros(neurons, np.int64), np.zeros(neurons)
     tally = tally or Tally(np.zeros(length), False)
-    for start in range(0, length, block):
-        stop_if(should_stop)
-        rows = slice(start, min(start + block, length))
-        earlier = feedback[rows, :start] @ error[:start]
-        if quantizer.rule is None:
-            _plain_block(
-                base, reference, earlier, feedback, gain, alive, names, rows, quantizer, grid, keys, tally, quantized,
-                error, overload, missed,
+
+    def walked(own: slice) -> None:
+        for start in range(0, length, block):
+            stop_if(should_stop)
+            rows = slice(start, min(start + block, length))
+            earlier = feedback[rows, :start] @ error[:start, own]
+            if quantizer.rule is None:
+                _plain_block(
+                    base, reference, earlier, feedback, gain, alive, names, rows, quantizer, grid, keys, tally,
+                    quantized, error, overload, missed,
+                )  # fmt: skip
+                continue
+            run(
+                follow_path, base, reference, earlier, feedback, gain, alive, names, start, keys,
+                quantizer.rule.shrink, threshold, quantizer.rule.rounding, together, step, float(grid.offset), lowest,
+                highest, tally.share, tally.coupled, own.start, quantized, error, overload, missed,
             )  # fmt: skip
-            continue
-        run(
-            follow_path, base, reference, earlier, feedback, gain, alive, names, start, keys,
-            quantizer.rule.shrink, threshold, quantizer.rule.rounding, together, step, float(grid.offset), lowest,
-            highest, tally.share, tally.coupled, quantized, error, overload, missed,
-        )  # fmt: skip
+
+    for _ in spread(walked, [slice(0, neurons)] if quantizer.rule is None else _parts(length, neurons)):
+        pass
     return Walk(quantized, error, overload, missed)
+
+
+def _parts(length: int, neurons: int) -> list[slice]:
+    """Cut neurons into parts that are walked on a thread each, from beginning to end, unless they are soon done."""
+    if length * neurons < SMALL:
+        return [slice(0, neurons)]
+    size = max(LANES, min(TOGETHER, -(-neurons // threads() // LANES) * LANES))
+    return [slice(first, min(first + size, neurons)) for first in range(0, max(neurons, 1), size)]
 
 
 def _plain_block(
