@@ -70,7 +70,7 @@ def add(
         return {"name": names[place], "data": data, "traces": list(traces), "layout": layout}
 
     resting = resting or [{"x": [None], "y": [None], "text": [""]} for _ in traces]
-    drawn.frames = [  # plain: of a go.Frame everything would be checked twice, which took a quarter of a redraw
+    drawn.frames = [
         *(frame(k, data, k + 1.5) for k, data in enumerate(steps)),
         frame(len(steps), resting, float(end)),
     ]
@@ -135,6 +135,7 @@ def _slider(ink: Ink, steps: Sequence[dict[str, Any]], active: int, **where: Any
 
 def _button(label: str, target: list[str] | None, milliseconds: int = 0, redraw: bool = True) -> dict[str, Any]:
     """Return a button that shows one frame at once, or all of them one after the other; steps, no glides."""
-    timing = {"frame": {"duration": milliseconds, "redraw": redraw}, "transition": {"duration": 0}}
-    mode = {"mode": "afterall" if target is None else "immediate", "fromcurrent": True}
+    frame = {"duration": milliseconds} | ({} if redraw else {"redraw": False})
+    timing = {"frame": frame, "transition": {"duration": 0}}
+    mode = {"mode": "afterall", "fromcurrent": True} if target is None else {"mode": "immediate"}
     return {"label": label, "method": "animate", "args": [target, timing | mode]}

@@ -75,6 +75,7 @@ def turn(drawn: go.Figure, scenes: dict[int, Array], ink: Ink) -> None:
     frames = []
     for k in range(turns):
         views = [seen(points, 2 * math.pi * k / turns).astype(np.float32) for points in scenes.values()]
-        frames.append(go.Frame(name=f"{k}", data=[{"x": v[:, 0], "y": v[:, 1]} for v in views], traces=list(scenes)))
+        moved = [{"x": v[:, 0], "y": v[:, 1]} for v in views]
+        frames.append({"name": f"{k}", "data": moved, "traces": list(scenes)})
     drawn.frames = frames
     player.below(drawn, ink, [f"{k}" for k in range(turns)], play="Turn")

@@ -19,6 +19,7 @@ from plotly.subplots import make_subplots
 
 from sdqviz.array import Array, Index
 from sdqviz.explore.wording import number
+from sdqviz.plots.drawing import Drawing
 
 DRAWN = 2000
 """The most points one trace draws; longer data are decimated, and the plot says so."""
@@ -245,7 +246,7 @@ def figure(ink: Ink, *, height: int = 320, x: str = "", y: str = "", **layout: A
         Further Plotly layout.
     """
     titles = {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}}
-    return go.Figure(layout=_layout(ink, height) | titles | layout)  # in one go: each later update costs milliseconds
+    return Drawing(layout=_layout(ink, height) | titles | layout)  # in one go: each later update costs milliseconds
 
 
 def panes(ink: Ink, *, height: int, rows: int = 1, columns: int = 1, **grid: Any) -> go.Figure:
@@ -262,7 +263,8 @@ def panes(ink: Ink, *, height: int, rows: int = 1, columns: int = 1, **grid: Any
     **grid
         For `plotly.subplots.make_subplots`.
     """
-    drawn = make_subplots(rows=rows, cols=columns, **{"shared_xaxes": True, "shared_yaxes": columns > 1} | grid)
+    grid = {"shared_xaxes": True, "shared_yaxes": columns > 1} | grid
+    drawn = make_subplots(rows=rows, cols=columns, figure=Drawing(), **grid)
     return drawn.update_layout(_layout(ink, height))
 
 

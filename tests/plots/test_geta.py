@@ -130,16 +130,16 @@ def test_curves_hold_what_was_recorded():
 def test_the_slider_shows_each_layers_bits_and_the_sparsity_of_its_step():
     run = grown(6)
     figure = steps.draw_steps(run, Ink()).figure
-    assert [frame.name for frame in figure.frames] == [step.args[0][0] for step in figure.layout.sliders[0].steps]
+    assert [frame["name"] for frame in figure.frames] == [step.args[0][0] for step in figure.layout.sliders[0].steps]
     for frame, moment in zip(figure.frames, run.moments, strict=True):
-        text = frame.data[0]["text"][0]
+        text = frame["data"][0]["text"][0]
         assert f"step {moment.step} of 40: {moment.stage}" in text and f"zero {100 * moment.zero:.1f} %" in text
-        lines = frame.data[1:-2]
+        lines = frame["data"][1:-2]
         assert len(lines) == 7 and all(tuple(line["x"]) == (moment.step, moment.step) for line in lines)
-        np.testing.assert_allclose(frame.data[-2]["x"], list(moment.weight_bits.values()), atol=0.005)
-        assert frame.data[-1]["x"][0] is None  # the stem's input is not quantized
-        assert len(frame.data) == len(frame.traces)
-    moved = [figure.data[k] for k in figure.frames[0].traces]
+        np.testing.assert_allclose(frame["data"][-2]["x"], list(moment.weight_bits.values()), atol=0.005)
+        assert frame["data"][-1]["x"][0] is None  # the stem's input is not quantized
+        assert len(frame["data"]) == len(frame["traces"])
+    moved = [figure.data[k] for k in figure.frames[0]["traces"]]
     assert moved[0].mode == "text" and moved[-1].marker.symbol == "diamond-open"
     assert figure.layout.sliders[0].active == 5
 

@@ -46,7 +46,7 @@ def test_long_walks_are_drawn_within_the_limits_and_say_so(size):
 def test_the_animation_tells_the_recursion():
     run = lab.build({"dimension": 3, "size": 25, "bits": 1})
     figure = steps.draw_steps(run, Ink()).figure
-    assert [frame.name for frame in figure.frames] == [*(str(n) for n in range(1, 26)), "all"]
+    assert [frame["name"] for frame in figure.frames] == [*(str(n) for n in range(1, 26)), "all"]
     frame = json.loads(plotly.io.to_json(figure))["frames"][7]
     assert frame["data"][2]["y"][0] == pytest.approx(run.trace.state[7], abs=1e-8)
     assert frame["data"][0]["text"][0].startswith("n = 8:") and "new u =" in frame["data"][0]["text"][0]

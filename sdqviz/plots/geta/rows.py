@@ -13,6 +13,7 @@ from sdqviz.explore.geta.curves import Curves
 from sdqviz.explore.wording import number, percent
 from sdqviz.methods.geta.recording import Recording
 from sdqviz.plots import theme
+from sdqviz.plots.drawing import Drawing
 from sdqviz.plots.geta.look import short
 from sdqviz.plots.theme import Ink
 
@@ -101,6 +102,7 @@ def frame(run: Recording, info: Curves, ink: Ink) -> tuple[go.Figure, list[Row]]
         column_widths=[SHARE, 1 - SHARE],
         vertical_spacing=GAP / inner,
         horizontal_spacing=0.045,
+        figure=Drawing(),
     )
     figure.update_layout(base.layout)
     figure.update_layout(

@@ -45,7 +45,7 @@ def draw_steps(run: Recording, ink: Ink, *, scrub: bool = True) -> Panel:
     moving = _marker(figure, run, info, rows, ink)
     stops = scrubbed(len(run.moments))
     if scrub and len(stops) > 1:
-        figure.frames = [go.Frame(name=str(k), data=_at(run, info, k, len(rows) + 1), traces=moving) for k in stops]
+        figure.frames = [{"name": str(k), "data": _at(run, info, k, len(rows) + 1), "traces": moving} for k in stops]
         player.below(figure, ink, [str(k) for k in stops], active=len(stops) - 1)
     shown = (
         "" if len(stops) == len(run.moments) else f" The slider stops at {len(stops)} of {len(run.moments)} moments."

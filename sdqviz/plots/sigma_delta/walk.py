@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from sdqviz.array import Array
 from sdqviz.bounds.statement import CZAJA_NA
@@ -56,11 +55,11 @@ def draw_walk(run: VectorRun, ink: Ink) -> Panel:
         add(walks[1][1:2], mode="markers", name="now", marker=ring, showlegend=False)
         steps = played_steps(size)
         figure.frames = [
-            go.Frame(
-                name=str(k + 1),
-                data=[{axis: [round(float(v), 6)] for axis, v in zip(names, walks[1][k + 1], strict=True)}],
-                traces=[cursor],
-            )
+            {
+                "name": str(k + 1),
+                "data": [{axis: [round(float(v), 6)] for axis, v in zip(names, walks[1][k + 1], strict=True)}],
+                "traces": [cursor],
+            }
             for k in steps
         ]
         player.below(figure, ink, [str(k + 1) for k in steps])
