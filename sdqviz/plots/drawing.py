@@ -12,36 +12,30 @@ import plotly.graph_objects as go
 from sdqviz.array import Array
 
 
-class Drawing(go.Figure):
+class Drawing(go.Figure):  # type: ignore[misc]  # Plotly has no types
     """A figure that is quick to send: frames are taken as plain dictionaries, and nothing is copied twice.
 
     Of every frame a `plotly.graph_objects.Frame` would check and copy each of its hundred fields, which took half of a
     redraw with an animation.
     """
 
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.frames = [one.to_plotly_json() for one in self._frame_objs]
+
     @property
     def frames(self) -> tuple[dict[str, Any], ...]:
         """The frames as they were given."""
-        return tuple(self.__dict__.get("_moments", ()))
+        return tuple(self._moments)
 
     @frames.setter
     def frames(self, given: Iterable[Mapping[str, Any]]) -> None:
-        self.__dict__["_moments"] = [dict(one) for one in given]
+        self._moments = [dict(one) for one in given]
 
     def to_dict(self) -> dict[str, Any]:
         """Return data, layout and frames as they are sent, with arrays in base64."""
         sent = {"data": _sent(self._data), "layout": _sent(self._layout)}
         return sent | ({"frames": _sent(self.frames)} if self.frames else {})
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy the frames too."""
-        rebuilt, given = super().__reduce__()
-        moments = given[0].pop("frames", ())
-        return rebuilt, given, {"_moments": list(moments)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take up the frames of the figure this one is a copy of."""
-        self.__dict__.update(state)
 
 
 def _sent(value: Any) -> Any:
@@ -63,5 +57,8 @@ def _in_base64(values: Array) -> dict[str, str]:
     elif values.dtype.itemsize < 4:
         values = values.astype(np.float32)
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-    sent = {"dtype": values.dtype.kind + str(values.dtype.itemsize), "bdata": base64.b64encode(little).decode()}
+    sent = {
+        "dtype": values.dtype.kind + str(values.dtype.itemsize),
+        "bdata": base64.b64encode(little.tobytes()).decode(),
+    }
     return sent if values.ndim == 1 else sent | {"shape": ", ".join(map(str, values.shape))}

@@ -30,6 +30,8 @@ CONFIG: dict[str, Any] = {
     # with torch loaded a full collection takes a fifth of a second, in which no other session and no job can move;
     # Streamlit would do one after every script, Python does it when enough has piled up
     "runner.postScriptGC": False,
+    # what a browser has already is named, not sent again: a page repeats tens of kB of formulas, proofs and plots
+    "global.minCachedMessageSize": 1000.0,
     "browser.gatherUsageStats": False,
     "global.disableWidgetStateDuplicationWarning": True,  # presets set controls that also have a default
     "client.toolbarMode": "minimal",

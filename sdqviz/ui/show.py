@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
@@ -99,6 +100,7 @@ def panel(
         What can be selected: a point by a click, or a box that is drawn over the plot.
     """
     if page.large:
+        drawn = dataclasses.replace(drawn, figure=copy.deepcopy(drawn.figure))  # the other may serve others too
         theme.enlarge(drawn.figure, page.ink)
     page.drawn.append(drawn)
     with st.container(gap="xsmall"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from sdqviz.bounds.noise_shaping import crossover
@@ -25,6 +27,7 @@ FORMULA = Formula(
 )  # fmt: skip
 
 
+@functools.lru_cache(maxsize=8)  # it stays the same while N moves
 def draw_orders(found: Orders, ink: Ink) -> Panel:
     """Draw the error of every (bits, N) by order with its lower envelope, rounding and β-expansions beside."""
     figure = theme.figure(ink, x="bits an entry, levels alone", y="relative error", height=430)
@@ -67,6 +70,7 @@ def draw_orders(found: Orders, ink: Ink) -> Panel:
     )  # fmt: skip
 
 
+@functools.lru_cache(maxsize=8)
 def draw_best(found: Orders, ink: Ink) -> Panel:
     """Draw the best order over bits a level and N/d."""
     best, top = found.best, len(LOOKS)
