@@ -21,7 +21,7 @@ class Drawing(go.Figure):  # type: ignore[misc]  # Plotly has no types
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
-        self.frames = [one.to_plotly_json() for one in self._frame_objs]
+        self._moments: list[dict[str, Any]] = [one.to_plotly_json() for one in self._frame_objs]
 
     @property
     def frames(self) -> tuple[dict[str, Any], ...]:

@@ -28,7 +28,7 @@ def numbers(spec):
     np.arange(300), np.array([-1, 200]), np.array([0, 2**40]), np.array([7], np.uint8), np.array([0.1, np.nan, -3e300]),
     np.array([1, 2.5], np.float32), np.array([1, 2.5], np.float16), np.arange(10.0)[::3], np.array([2.0], ">f8"),
     np.arange(6.0).reshape(2, 3)[:, ::2],
-], ids=repr)  # fmt: skip
+], ids=lambda values: f"{values.dtype}-{values.ndim}")  # fmt: skip
 def test_numbers_arrive_as_they_were(values):
     figure = Drawing([go.Heatmap(z=values) if values.ndim == 2 else go.Scatter(y=values)])
     (trace,) = sent(figure)["data"]
