@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import sdqviz as sq
 from sdqviz.bounds.noise_shaping import crossover
 from sdqviz.error import InputError
+from sdqviz.explore import preset, vector
 from sdqviz.explore import sigma_delta as lab
-from sdqviz.explore import vector
 from sdqviz.explore.shaped_walk import Scheme, owed
 from sdqviz.sigma_delta.duals import dual
 
@@ -149,3 +149,10 @@ def test_a_tie_is_told_with_what_the_other_last_level_leaves():
     assert f"{100 * other:.3g} %"[:3] in told
     for even in ({"size": 34}, {"frame": "half-frequency"}, {"order": 2, "bits": 3}, {"dimension": 9}):
         assert lab.verdict_on_tie(lab.build({"dimension": 8, "size": 33, "bits": 2} | even)) is None
+
+
+def test_the_preset_of_third_order_says_what_is_so():
+    choices = dict(preset.of_page("sigma-delta")["third-order"].choices)
+    third, first = lab.build(choices), lab.build({**choices, "order": 1})
+    assert third.taps.order == len(third.taps.lags) == 3 and third.trace.stable and third.bits == 1
+    assert 10 * third.error < first.error and 5 * third.tightest.value < first.tightest.value

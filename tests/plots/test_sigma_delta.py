@@ -87,7 +87,16 @@ def test_what_is_zero_but_for_rounding_errors_is_written_as_zero():
 
 @pytest.mark.parametrize(
     "choices",
-    [{}, {"bits": 2}, {"step_rule": "by-hand", "step": 0.2}, {"input": "sine", "dimension": 16, "size": 1024}],
+    [
+        {},
+        {"bits": 2},
+        {"step_rule": "by-hand", "step": 0.2},
+        {"input": "sine", "dimension": 16, "size": 1024},
+        {"order": 2, "bits": 3, "dual": "sobolev"},
+        {"order": 3, "filter": "minimal-support"},
+        {"step_rule": "by-hand", "step": 2.5, "input": "pasted", "pasted": "1.3, 0.1"},
+        {"order": 2, "bits": 2, "step_rule": "by-hand", "step": 0.9},
+    ],
 )
 def test_sentences_beside_the_plots_are_those_of_the_plots(choices):
     run = lab.build({"dimension": 8, "size": 64, "bits": 1} | choices)

@@ -45,7 +45,7 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     """Draw coefficients, levels and state along the walk, with Play, Slow, Step and a slider above them."""
     size, delta = run.frame.size, run.step
     figure = theme.panes(ink, height=480, rows=3, row_heights=[0.08, 0.46, 0.46], vertical_spacing=0.035)
-    figure.update_layout(margin={"t": 56})
+    figure.update_layout(margin={"t": 66})
     window = min(size, PLAYED)
     future = add_owed(figure, run, ink, window - 1) if len(run.taps.lags) > 1 else range(0)
     player.cover(figure, ink, "x3", size + 0.5, figure.layout.yaxis2.domain[1], FLOOR if future else 0)
@@ -70,7 +70,7 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     theme.mark_decimation(figure, size, kept, ink)
     _play(figure, run, ink, future)
     told = _told(run, drift)
-    inside = "inside" if run.trace.stable else "outside"
+    inside = "inside" if np.abs(run.trace.state).max() <= delta / 2 * (1 + 1e-9) else "not inside"
     return Panel(
         name="steps",
         title="Step by step",
@@ -127,7 +127,13 @@ def _told(run: VectorRun, drift: float) -> str:
     """Say what the state and the running error of rounding do, from the curves that are drawn."""
     overload = f" The quantizer is overloaded at {run.overload} of {run.frame.size} steps." if run.overload else ""
     if not run.trace.stable:
-        return f"Below: the levels are too small, so the state leaves the band ±δ/2 and runs away.{overload}"
+        farthest = float(np.abs(run.trace.state).max()) / run.step
+        if farthest <= 0.5 + 1e-9:
+            return f"Below: nothing promises that the state stays in the band ±δ/2; here it does.{overload}"
+        return (
+            f"Below: the levels are too small, so the state leaves the band ±δ/2, by up to {number(farthest)} δ."
+            f"{overload}"
+        )
     beside = (
         f"while the error of plain rounding adds up to {number(drift / run.step)} δ"
         if drift > run.step
