@@ -193,3 +193,31 @@ levels[walk] = trace.quantized           # back in the order of the frame
 
 def _arguments(fields: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in fields.items())
+
+
+STEADY = (0.67, 1.5)
+"""Factors between which an error is said to stay."""
+
+
+def errors_told(run: VectorRun) -> str:
+    """Say how both errors go, from the curves that are drawn."""
+    mine, other = growth(run.running_error), growth(run.rounded_running_error)
+
+    def grows(factor: float) -> str:
+        if factor < STEADY[0]:
+            return f"falls to {number(factor)} of"
+        return f"stays at {number(factor)} times" if factor <= STEADY[1] else f"grows to {number(factor)} times"
+
+    who = run.called
+    told = (
+        f"From the second quarter to the last {who}'s error {grows(mine)} what it was, that of rounding {grows(other)}."
+    )
+    if not run.trace.stable:
+        return f"The quantizer is overloaded, and the dashed curve is no bound. {told}"
+    if run.bounds[0].holds and bool((run.running_error <= run.running_bound * (1 + 1e-9)).all()):
+        told += f" {who[:1].upper()}{who[1:]} stays under the dashed bound at every step."
+    if not run.taps.order:
+        told += " Order 0 is rounding, so both are one curve."
+    elif run.rounded_error <= run.error:
+        told += " Here rounding each coefficient on its own ends no worse than ΣΔ."
+    return told

@@ -15,14 +15,7 @@ from sdqviz.bounds.calibrated import rows_bound
 from sdqviz.choice import PerLayer, field, field_of
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
-from sdqviz.methods.calibrated.in_frame import (
-    PARAMETER_BITS,
-    InFrame,
-    finished,
-    live_groups,
-    live_inputs,
-    stored_bias,
-)  # fmt: skip
+from sdqviz.methods.calibrated.in_frame import PARAMETER_BITS, InFrame, finished, live_groups, live_inputs, stored_bias
 from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
 from sdqviz.methods.gptq import Gptq
 from sdqviz.methods.method import CompressedLayer, LeftAlone, NewTensors, Task, check_layer_names

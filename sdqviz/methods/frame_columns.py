@@ -19,14 +19,7 @@ from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import FrameChoice
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.column_walk import ColumnRule, decode_columns, quantize_columns
-from sdqviz.methods.calibrated.in_frame import (
-    PARAMETER_BITS,
-    InFrame,
-    finished,
-    live_groups,
-    live_inputs,
-    stored_bias,
-)  # fmt: skip
+from sdqviz.methods.calibrated.in_frame import PARAMETER_BITS, InFrame, finished, live_groups, live_inputs, stored_bias
 from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
 from sdqviz.methods.frame_calibrated import FrameCalibrated
 from sdqviz.methods.frame_fields import SHORT, SHORT_FACTOR

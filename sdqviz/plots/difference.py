@@ -6,14 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz.experiments.compare.difference import (
-    Difference,
-    bits_formula,
-    error_formula,
-    table,
-    told,
-    widest,
-)
+from sdqviz.experiments.compare.difference import Difference, bits_formula, error_formula, table, told, widest
 from sdqviz.explore.wording import size
 from sdqviz.plots import theme
 from sdqviz.plots.compare import look_of

@@ -7,6 +7,7 @@ import sdqviz as sq
 PAGES = ("", "sigma-delta", "frames", "learn?lesson=small-step&card=2")
 HEADING = "h1"
 PLOT = ".js-plotly-plot .main-svg"
+WIDE_ENOUGH = "(e => e.scrollWidth <= e.clientWidth + 2)(document.querySelector('[data-testid=stMain]'))"
 MOST_SENT = 300_000
 """Bytes of one change."""
 
@@ -32,6 +33,35 @@ def test_deep_link_is_the_first_request_of_a_fresh_server(browser, fresh_server)
     page.close()
 
 
+CUT = "[...document.querySelectorAll('[data-testid=stMetricValue] *')].some(e => e.scrollWidth > e.clientWidth + 1)"
+
+
+@pytest.mark.parametrize(
+    ("link", "plots", "third"),
+    [
+        ("bounds?subject=layer&sweep=bits&columns=8&draws=2&seed=5", 3, "0 in "),
+        ("path-following?operator=quantize&bits=3&scaling=2&seed=5", 8, "Yes"),
+    ],
+)
+def test_a_link_gives_the_same_numbers_twice_light_and_dark(browser, fresh_server, link, plots, third):
+    numbers = []
+    for scheme in ("light", "dark"):
+        context = browser.new_context(viewport={"width": 900, "height": 1000}, color_scheme=scheme)
+        page = context.new_page()
+        outside = []
+        page.on("request", lambda one, seen=outside: seen.append(one.url) if "127.0.0.1" not in one.url else None)
+        page.goto(f"{fresh_server}/{link}")
+        page.wait_for_function(f"document.querySelectorAll('{PLOT}').length >= {plots}", timeout=90_000)
+        settled(page)
+        numbers.append(metrics(page))
+        assert page.locator('[data-testid="stException"]').count() == 0
+        assert [url for url in outside if url.startswith("http")] == []
+        assert page.evaluate(WIDE_ENOUGH), "the page is wider than a window of 900 pixels"
+        assert not page.evaluate(CUT), "a headline is cut off at 900 pixels"
+        context.close()
+    assert numbers[0] == numbers[1] and len(numbers[0]) == 3 and numbers[0][2].startswith(third)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
 def test_page_is_drawn_without_error_or_outside_request(browser, server, path, scheme):
@@ -44,8 +74,7 @@ def test_page_is_drawn_without_error_or_outside_request(browser, server, path, s
     settled(page)
     assert page.locator('[data-testid="stException"]').count() == 0
     assert outside == []
-    width = "(e => e.scrollWidth <= e.clientWidth + 2)(document.querySelector('[data-testid=stMain]'))"
-    assert page.evaluate(width), "the page is wider than a window of 900 pixels"
+    assert page.evaluate(WIDE_ENOUGH), "the page is wider than a window of 900 pixels"
     backgrounds = page.locator(".js-plotly-plot .main-svg .bg").evaluate_all("es => es.map(e => e.style.fillOpacity)")
     assert all(float(opacity or 1) == 0 for opacity in backgrounds), "a plot has a box of its own colour"
     context.close()

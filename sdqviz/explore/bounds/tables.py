@@ -7,13 +7,7 @@ import math
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.explore.bounds.words import (
-    axis_name,
-    ratio_headline,
-    signed,
-    slope_text,
-    why,
-)
+from sdqviz.explore.bounds.words import axis_name, ratio_headline, signed, slope_text, why
 from sdqviz.explore.curves.curve import Curve
 from sdqviz.explore.curves.line import BoundLine, Fit, medians
 from sdqviz.explore.formula import Formula

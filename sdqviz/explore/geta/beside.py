@@ -71,3 +71,15 @@ def beside_lines(run: Recording) -> str:
         for one in marks(run)
     ]
     return unbroken(markdown(("", "accuracy", "relative BOPs", "bits per weight", "pruned"), rows, "---:"))
+
+
+def short(label: str) -> str:
+    """Return what is done and with how many bits.
+
+    Examples
+    --------
+    >>> short("Smallest units removed, fine-tuned, 8 bits, activations 8")
+    'Smallest units removed, 8 bits'
+    """
+    first, *rest = label.split(", ")
+    return ", ".join([first, *[part for part in rest if part.endswith(("bit", "bits"))][:1]])

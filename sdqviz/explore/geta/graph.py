@@ -1,4 +1,4 @@
-"""Where the layers of a recorded network stand when its groups are drawn."""
+"""Where the layers of a recorded network stand when its groups are drawn, and what is told of groups and units."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
+
+from sdqviz.array import Array
 from sdqviz.methods.geta.recording import Recording
+from sdqviz.pruning.outline import GroupOutline
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,3 +154,68 @@ def handed_on(own: Sequence[int], given: Sequence[int | None]) -> int | None:
     if new:
         return new[-1]
     return given[0] if given and len(set(given)) == 1 else None
+
+
+MEMBERS = 7
+"""Members of a group that a hover text lists; the table has all."""
+
+
+def hover(run: Recording, node: Node) -> str:
+    """Write what a mark tells when it is pointed at: the layer, what is folded into it, and its groups."""
+    vertex = run.vertices[node.vertex]
+    lines = [f"<b>{vertex.name}</b>, {vertex.kind}"]
+    if vertex.before:
+        lines.append(f"{vertex.before} channels, {vertex.after} left")
+    if node.after:
+        lines.append("then " + ", ".join(run.vertices[k].name for k in node.after))
+    for group in vertex.groups:
+        lines += _told(run.groups[group])
+    return "<br>".join(lines)
+
+
+def _told(group: GroupOutline) -> list[str]:
+    state = f"{len(group.removed)} of {group.units} units removed" if group.prunable else f"kept: {group.because}"
+    more = len(group.members) - MEMBERS
+    return [
+        f"<b>group {group.name}</b>: {state}",
+        *(f"   {member}" for member in group.members[:MEMBERS]),
+        *([f"   and {more} more"] if more > 0 else []),
+    ]
+
+
+def members_table(run: Recording) -> dict[str, Array]:
+    """Return every member of every group."""
+    return {
+        "group": np.array([one.name for one in run.groups for _ in one.members]),
+        "units": np.array([one.units for one in run.groups for _ in one.members]),
+        "removed": np.array([len(one.removed) for one in run.groups for _ in one.members]),
+        "prunable": np.array([one.prunable for one in run.groups for _ in one.members]),
+        "because": np.array([one.because for one in run.groups for _ in one.members]),
+        "member": np.array([member for one in run.groups for member in one.members]),
+    }
+
+
+def units_table(run: Recording) -> dict[str, Array]:
+    """Return every unit of every group."""
+    return {
+        "group": np.array([one.name for one in run.groups for _ in range(one.units)]),
+        "unit": np.array([unit for one in run.groups for unit in range(one.units)]),
+        "removed": np.array([unit in set(one.removed) for one in run.groups for unit in range(one.units)]),
+    }
+
+
+def runs(removed: Sequence[int], units: int) -> list[tuple[int, int, bool]]:
+    """Split 0 … units into stretches (start, length, removed) of units that are all removed or all kept.
+
+    Examples
+    --------
+    >>> runs([1, 2, 5], 6)
+    [(0, 1, False), (1, 2, True), (3, 2, False), (5, 1, True)]
+    """
+    gone = set(removed)
+    found, start = [], 0
+    for state, stretch in itertools.groupby(unit in gone for unit in range(units)):
+        length = sum(1 for _ in stretch)
+        found.append((start, length, state))
+        start += length
+    return found

@@ -7,13 +7,7 @@ import math
 import numpy as np
 
 from sdqviz.explore.bounds.tables import formulas
-from sdqviz.explore.bounds.words import (
-    BESIDE,
-    at_value,
-    short,
-    shown_beside,
-    why,
-)
+from sdqviz.explore.bounds.words import BESIDE, at_value, short, shown_beside, why
 from sdqviz.explore.curves.curve import Curve
 from sdqviz.explore.curves.line import medians
 from sdqviz.explore.curves.point import A_POSTERIORI

@@ -8,11 +8,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.explore.bounds.tables import ratio_formula, ratios
-from sdqviz.explore.bounds.words import (
-    ratio_headline,
-    short,
-    verdict,
-)
+from sdqviz.explore.bounds.words import ratio_headline, short, verdict
 from sdqviz.explore.curves.curve import Curve
 from sdqviz.explore.curves.point import A_POSTERIORI
 from sdqviz.plots import theme

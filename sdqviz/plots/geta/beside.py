@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from sdqviz.explore.geta import formulas
-from sdqviz.explore.geta.beside import Mark, beside_table, marks
+from sdqviz.explore.geta.beside import Mark, beside_table, marks, short
 from sdqviz.explore.geta.words import accuracy
 from sdqviz.explore.wording import number, percent
 from sdqviz.methods.geta.recording import Recording
@@ -53,18 +53,6 @@ def draw_beside(run: Recording, ink: Ink) -> Panel:
     )
 
 
-def _short(label: str) -> str:
-    """Return what is done and with how many bits.
-
-    Examples
-    --------
-    >>> _short("Smallest units removed, fine-tuned, 8 bits, activations 8")
-    'Smallest units removed, 8 bits'
-    """
-    first, *rest = label.split(", ")
-    return ", ".join([first, *[part for part in rest if part.endswith(("bit", "bits"))][:1]])
-
-
 def _write_labels(figure: go.Figure, points: Sequence[Mark], ink: Ink) -> None:
     """Write what each point is beside it, moved apart where labels would overlap, and give the axis room for them."""
     heights = [float(one.accuracy or 0.0) for one in points]
@@ -80,7 +68,7 @@ def _write_labels(figure: go.Figure, points: Sequence[Mark], ink: Ink) -> None:
         for k, at in zip(own, spread_out(wanted, GAP, pixels), strict=True):
             figure.add_annotation(
                 x=math.log10(max(points[k].relative_bops, 1e-12)), y=at / pixels, yref="paper", yanchor="middle",
-                xanchor=side, xshift=10 if side == "left" else -10, text=_short(points[k].label), showarrow=False,
+                xanchor=side, xshift=10 if side == "left" else -10, text=short(points[k].label), showarrow=False,
                 font={"size": 11, "color": ink.text},
             )  # fmt: skip
 

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from sdqviz.explore.geta import formulas
+from sdqviz.explore.geta.graph import runs, units_table
 from sdqviz.explore.wording import percent
 from sdqviz.methods.geta.recording import Recording
 from sdqviz.plots import theme
 from sdqviz.plots.geta.look import group_colour, short
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
-
-
-def runs(removed: Sequence[int], units: int) -> list[tuple[int, int, bool]]:
-    """Split 0 … units into stretches (start, length, removed) of units that are all removed or all kept.
-
-    Examples
-    --------
-    >>> runs([1, 2, 5], 6)
-    [(0, 1, False), (1, 2, True), (3, 2, False), (5, 1, True)]
-    """
-    gone = set(removed)
-    found, start = [], 0
-    for state, stretch in itertools.groupby(unit in gone for unit in range(units)):
-        length = sum(1 for _ in stretch)
-        found.append((start, length, state))
-        start += length
-    return found
 
 
 def draw_channels(run: Recording, ink: Ink) -> Panel:
@@ -81,11 +63,7 @@ def draw_channels(run: Recording, ink: Ink) -> Panel:
         alt=f"Units removed by group: {told}. Together {removed} of {units} prunable units, {share}.",
         figure=figure,
         formulas=[formulas.saliency(run), formulas.groups(run)],
-        table=lambda: {
-            "group": np.array([one.name for one in run.groups for _ in range(one.units)]),
-            "unit": np.array([unit for one in run.groups for unit in range(one.units)]),
-            "removed": np.array([unit in set(one.removed) for one in run.groups for unit in range(one.units)]),
-        },
+        table=lambda: units_table(run),
     )  # fmt: skip
 
 

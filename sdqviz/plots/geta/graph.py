@@ -9,13 +9,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from sdqviz.explore.geta import formulas
-from sdqviz.explore.geta.graph import Layout, Node, layout
+from sdqviz.explore.geta.graph import Layout, Node, hover, layout, members_table
 from sdqviz.methods.geta.recording import Recording
 from sdqviz.plots import theme
 from sdqviz.plots.geta.look import LABEL, group_colour, group_dash, short
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
-from sdqviz.pruning.outline import GroupOutline
 
 ACROSS = 9
 """The most places side by side; a longer network goes on in the next line."""
@@ -25,9 +24,6 @@ LINE, LANE = 108, 0.68
 
 EASE = 0.75
 """Over how many places an edge leaves its layer's level."""
-
-MEMBERS = 7
-"""Members of a group that a hover text lists; the table has all."""
 
 
 def draw_graph(run: Recording, ink: Ink) -> Panel:
@@ -59,14 +55,7 @@ def draw_graph(run: Recording, ink: Ink) -> Panel:
         f"prunable with {units} units, {removed} removed. Kept: {'; '.join(kept[:6]) or 'none'}.",
         figure=figure,
         formulas=[formulas.groups(run), formulas.saliency(run)],
-        table=lambda: {
-            "group": np.array([one.name for one in run.groups for _ in one.members]),
-            "units": np.array([one.units for one in run.groups for _ in one.members]),
-            "removed": np.array([len(one.removed) for one in run.groups for _ in one.members]),
-            "prunable": np.array([one.prunable for one in run.groups for _ in one.members]),
-            "because": np.array([one.because for one in run.groups for _ in one.members]),
-            "member": np.array([member for one in run.groups for member in one.members]),
-        },
+        table=lambda: members_table(run),
     )
 
 
@@ -143,7 +132,7 @@ def _nodes(figure: go.Figure, run: Recording, info: Layout, places: Sequence[tup
                 "color": [ink.page if joins else group_colour(run, info.nodes[k].group, ink) for k in shown],
                 "line": {"width": 2, "color": [group_colour(run, info.nodes[k].group, ink) for k in shown]},
             },
-            hovertext=[_hover(run, info.nodes[k]) for k in shown],
+            hovertext=[hover(run, info.nodes[k]) for k in shown],
             hoverinfo="text",
             hoverlabel={"align": "left"},
         )
@@ -158,25 +147,3 @@ def _label(run: Recording, node: Node) -> str:
     lines = [vertex.name] if len(vertex.name) < LABEL - 2 else [path, last] if path else [last]
     width = f"{vertex.before}" if vertex.after == vertex.before else f"{vertex.before} → {vertex.after}"
     return "<br>".join([*(short(line) for line in lines), width])
-
-
-def _hover(run: Recording, node: Node) -> str:
-    vertex = run.vertices[node.vertex]
-    lines = [f"<b>{vertex.name}</b>, {vertex.kind}"]
-    if vertex.before:
-        lines.append(f"{vertex.before} channels, {vertex.after} left")
-    if node.after:
-        lines.append("then " + ", ".join(run.vertices[k].name for k in node.after))
-    for group in vertex.groups:
-        lines += _told(run.groups[group])
-    return "<br>".join(lines)
-
-
-def _told(group: GroupOutline) -> list[str]:
-    state = f"{len(group.removed)} of {group.units} units removed" if group.prunable else f"kept: {group.because}"
-    more = len(group.members) - MEMBERS
-    return [
-        f"<b>group {group.name}</b>: {state}",
-        *(f"   {member}" for member in group.members[:MEMBERS]),
-        *([f"   and {more} more"] if more > 0 else []),
-    ]

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdqviz.explore.formula import Formula
-from sdqviz.explore.sigma_delta import growth
+from sdqviz.explore.formula import of_bound
+from sdqviz.explore.sigma_delta import errors_told
 from sdqviz.explore.vector import VectorRun
-from sdqviz.explore.wording import number, percent
+from sdqviz.explore.wording import percent
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
 
 PCM = "rounding"
-
-
-STEADY = (0.67, 1.5)
-"""Factors between which an error is said to stay."""
 
 
 def draw_error(run: VectorRun, ink: Ink) -> Panel:
@@ -46,11 +42,10 @@ def draw_error(run: VectorRun, ink: Ink) -> Panel:
     top = max(float(run.running_bound.max()), float(run.rounded_running_error.max())) / norm
     figure.update_yaxes(theme.log_axis(max(floor, 1e-8) / 1.6, max(top, 1e-7) * 1.6))
     theme.mark_decimation(figure, size, kept, ink)
-    told = _told(run)
     return Panel(
         name="error",
         title="Error as the walk goes on",
-        look=told,
+        look=errors_told(run),
         alt=f"At the end {run.called} leaves {percent(run.error / norm)} of the vector, rounding on the same frame "
         f"{percent(run.rounded_error / norm)}; "
         + (
@@ -59,13 +54,7 @@ def draw_error(run: VectorRun, ink: Ink) -> Panel:
             else f"no bound applies. {best.because}"
         ),
         figure=figure,
-        formulas=[
-            *(
-                Formula(b.formula, [], f"{b.title}. {b.reference}. {b.because}", b.substituted, b.text)
-                for b in run.bounds
-                if b.formula
-            )
-        ],
+        formulas=[of_bound(one) for one in run.bounds if one.formula],
         table=lambda: {
             "n": n,
             "error": run.running_error,
@@ -73,27 +62,3 @@ def draw_error(run: VectorRun, ink: Ink) -> Panel:
             "bound": run.running_bound,
         },
     )
-
-
-def _told(run: VectorRun) -> str:
-    """Say how both errors go, from the curves that are drawn."""
-    mine, other = growth(run.running_error), growth(run.rounded_running_error)
-
-    def grows(factor: float) -> str:
-        if factor < STEADY[0]:
-            return f"falls to {number(factor)} of"
-        return f"stays at {number(factor)} times" if factor <= STEADY[1] else f"grows to {number(factor)} times"
-
-    who = run.called
-    told = (
-        f"From the second quarter to the last {who}'s error {grows(mine)} what it was, that of rounding {grows(other)}."
-    )
-    if not run.trace.stable:
-        return f"The quantizer is overloaded, and the dashed curve is no bound. {told}"
-    if run.bounds[0].holds and bool((run.running_error <= run.running_bound * (1 + 1e-9)).all()):
-        told += f" {who[:1].upper()}{who[1:]} stays under the dashed bound at every step."
-    if not run.taps.order:
-        told += " Order 0 is rounding, so both are one curve."
-    elif run.rounded_error <= run.error:
-        told += " Here rounding each coefficient on its own ends no worse than ΣΔ."
-    return told
