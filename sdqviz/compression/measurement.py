@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.networks.batch import batches, common_length, own_tensor, parts
+from sdqviz.networks.batch import common_length, own_tensor, parts
 from sdqviz.networks.layer import Layer
 from sdqviz.networks.network import Network, Precision
 from sdqviz.networks.plainness import linear_part
 from sdqviz.networks.recorder import Call, Recorder
+from sdqviz.networks.watched import watched_batches
 from sdqviz.progress import ShouldStop, stop_if
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def measure(
         for layer in layers
     }
     errors, norms, output_norms = [], [], []
-    for batch in batches(inputs):
+    for batch in watched_batches(original, names, inputs):
         stop_if(should_stop)
         expected = before.run(functools.partial(original.passes, inputs=batch))
         got = after.run(functools.partial(compressed.passes, inputs=batch))
@@ -116,6 +117,7 @@ def measure(
         output_norms.append(_norms(expected.output, length))
         errors.append(_distances(expected.output, got.output, length))
         norms.append(input_norms(batch))
+        del expected, got  # all that was kept of this batch, before the next one passes
     return Measurement(
         layers={name: total.finish() for name, total in sums.items()},
         output_errors=np.concatenate(errors),
@@ -147,7 +149,7 @@ def layer_inputs(network: Network, names: Sequence[str], inputs: Any) -> dict[st
     """
     recorder = Recorder(network.of(network.precision), names, outputs=False)
     found: dict[str, list[list[Array]]] = {name: [] for name in names}
-    for batch in batches(inputs):
+    for batch in watched_batches(network, names, inputs):
         recording = recorder.run(functools.partial(network.passes, inputs=batch))
         for name in names:
             found[name].append([call.entered.double().cpu().numpy() for call in recording.of(name)])

@@ -68,7 +68,9 @@ class BlockByBlock:
             pair = self._advanced(number, batch, begin, place)
             entering = [self._reach(recorders, which, place, inner, given) for which, given in enumerate(pair) if given]
             yield entering[0], entering[-1]
+            del entering
             self._put(number, pair)
+            del pair  # before the next batch is there
 
     def part(self) -> None:
         """Run the compressed network too from here on."""
@@ -115,7 +117,9 @@ class BlockByBlock:
             pair = self._advanced(number, batch, begin, end)
             entering = [self._rest(which, name, batch, given) for which, given in enumerate(pair) if given]
             yield entering[0], entering[-1]
+            del entering
             self._put(number, pair)
+            del pair  # before the next batch is there
 
     def _rest(self, which: int, name: str, batch: Any, given: Given) -> Tensor:
         if which not in self._rests:

@@ -23,23 +23,21 @@ from sdqviz.kernels import draws
 from sdqviz.methods.calibrated.block_stream import BlockByBlock
 from sdqviz.methods.calibrated.streams import Rerun, Stream, Traced, normalisations
 from sdqviz.methods.calibrated.sums import Sums, in_numpy
-from sdqviz.networks.batch import batch_size, batches, common_length, first, parts
+from sdqviz.networks.batch import common_length, parts
 from sdqviz.networks.forward import Forward
 from sdqviz.networks.layer import Layer, input_rows, position_count, to_vectors
 from sdqviz.networks.network import Network
 from sdqviz.networks.recorder import Recorder
 from sdqviz.networks.sequential import find_blocks
 from sdqviz.networks.tracing import trace
+from sdqviz.networks.watched import watched_batches
 from sdqviz.path_following.gram import Moments
 from sdqviz.progress import ShouldStop, stop_if
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-ACTIVATION_BYTES = 32 * 1024**2
-"""What the inputs of all layers may take of one batch; a pass holds a few times as much for a moment."""
-
-STORE_BYTES = 128 * 1024**2
+STORE_BYTES = 4 * 1024**2
 """Activations kept in memory; the rest waits in a file."""
 
 MATRICES = 4
@@ -363,10 +361,4 @@ def _batches(inputs: Any, network: Network) -> list[Any]:
     empty = inputs.ndim == 0 or len(inputs) == 0 if isinstance(inputs, np.ndarray | torch.Tensor) else inputs == []
     if empty:
         raise InputError("calibration must hold at least one sample, got none")
-    few = first(inputs, 2)  # of one alone a normalisation over the batch could say nothing
-    recorder = Recorder(network.module, network.layer_names, outputs=False)
-    recording = recorder.run(functools.partial(network.passes.raw, inputs=few))
-    taken = sum(call.entered.nbytes for calls in recording.calls.values() for call in calls)
-    most = ACTIVATION_BYTES * (common_length(parts(few)) or 1) // max(taken, 1)
-    data = list(batches(inputs, min(batch_size(inputs), max(1, most))))
-    return data
+    return list(watched_batches(network, network.layer_names, inputs))

@@ -117,7 +117,9 @@ class Traced:
             # values that change in place later must not change what is handed out, and are not: it is read at once
             entering = self._entering(0, place, inner, first)
             yield entering, entering if second is None else self._entering(1, place, inner, second)
+            del entering
             self._store.put(number, (first, second))
+            del first, second, kept  # before the next batch is there
 
     def _entering(self, which: int, place: int, inner: str, values: dict[Any, Any]) -> Tensor:
         """Return what enters a layer: an operation of the graph, or a part of one, such as attention's projection."""

@@ -9,10 +9,10 @@ from torch import nn
 
 from sdqviz.error import InputError
 from sdqviz.methods.geta.settings import Settings
-from sdqviz.networks.batch import batches
 from sdqviz.networks.learned_quantizer import QUANTIZED, LearnedQuantizer, quantize_input, quantize_weight
 from sdqviz.networks.network import Network
 from sdqviz.networks.recorder import Recorder
+from sdqviz.networks.watched import watched_batches
 
 
 def quantize(module: nn.Module, network: Network, choice: Settings, calibration: Any) -> dict[str, str]:
@@ -56,11 +56,12 @@ def observe(network: Network, calibration: Any) -> dict[str, tuple[int, float]]:
     InputError
         If there is no input, or the network does not take them.
     """
-    recorder = Recorder(network.module, [layer.name for layer in network.layers], outputs=False)
+    names = [layer.name for layer in network.layers]
+    recorder = Recorder(network.module, names, outputs=False)
     calls = {layer.name: 0 for layer in network.layers}
     largest = {layer.name: 0.0 for layer in network.layers}
     count = 0
-    for batch in batches(calibration):
+    for batch in watched_batches(network, names, calibration):
         count += 1
         recording = recorder.run(functools.partial(network.passes, inputs=batch))
         for name, seen in recording.calls.items():

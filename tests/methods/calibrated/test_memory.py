@@ -1,4 +1,4 @@
-"""Calibration streams: what it takes does not grow with the inputs, however they are given."""
+"""Calibration and measurement stream: what they take does not grow with the inputs, however they are given."""
 
 import subprocess
 import sys
@@ -29,10 +29,7 @@ x = torch.randint(0, 50, (int(sys.argv[1]), 48))
 with Calibration(network, x[:2]) as warm:
     warm.moments(network.layers[0])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-with Calibration(network, x) as calibration:
-    for layer in network.layers:
-        calibration.moments(layer)
-        calibration.replace(layer.name, layer.weight * 1.01, None)
+sq.compress(network, sq.METHODS["gptq"](bits=4), x)
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 own = sum(8 * p.numel() for p in network.module.parameters())
 print((after - before) * 1024 - own)
