@@ -112,14 +112,20 @@ def every_formula():
     from sdqviz.explore import frames, sigma_delta
     from sdqviz.explore.bounds import link as bounds
     from sdqviz.explore.layer_walks import link as walks
+    from sdqviz.explore.orders import orders
     from sdqviz.plots.bounds.curves import draw_curves
     from sdqviz.plots.frames import gram, tour
     from sdqviz.plots.path_following.paths import draw_paths, panels
     from sdqviz.plots.sigma_delta import steps, vector
+    from sdqviz.plots.sigma_delta.orders import draw_best
 
-    ink, run, found = Ink(), sigma_delta.build({}), frames.build({"dimension": 3, "size": 20})
+    ink, found = Ink(), frames.build({"dimension": 3, "size": 20})
+    schemes = ({}, {"order": 0}, {"order": 2, "bits": 2, "dual": "sobolev", "dimension": 3},
+               {"order": 3, "filter": "minimal-support", "dual": "matched"})  # fmt: skip
+    runs = [sigma_delta.build(scheme) for scheme in schemes]
     walk = walks.build({"seeds": 20})
-    drawn = [steps.draw_steps(run, ink), *vector.panels(run, ink), tour.draw_tour(found, ink),
+    lab = [panel for run in runs for panel in (steps.draw_steps(run, ink), *vector.panels(run, ink))]
+    drawn = [*lab, draw_best(orders(runs[0].vector), ink), tour.draw_tour(found, ink),
              gram.draw_gram(found, ink), draw_paths(walk, ink),
              *panels(walk, walks.align({"seeds": 20}), walks.widen({}), ink),
              draw_curves(bounds.build({"draws": 2, "points": 3}), ink)]  # fmt: skip

@@ -66,7 +66,7 @@ def scrub(choices: Mapping[str, Any]) -> Scrubbed | str:
         across,
         up,
         (
-            Trend("ΣΔ", "compressed", np.array([one.error / one.norm for one in runs])),
+            Trend(own.called, "compressed", np.array([one.error / one.norm for one in runs])),
             Trend("rounding", "rounding", np.array([one.rounded_error / one.norm for one in runs])),
             Trend("bound", "bound", np.array(limits)),
         ),
@@ -80,7 +80,7 @@ def _vectors(runs: list[VectorRun]) -> tuple[tuple[Moving, ...], str, str]:
     entries = [np.arange(1, len(one.vector[:POINTS]) + 1) for one in runs]
     found = {
         "x": ("original", [one.vector for one in runs]),
-        "x̃ of ΣΔ": ("compressed", [one.reconstruction for one in runs]),
+        f"x̃ of {runs[0].called}": ("compressed", [one.reconstruction for one in runs]),
         "x̃ of rounding": ("rounding", [one.rounded_reconstruction for one in runs]),
     }
     curves = tuple(
