@@ -14,6 +14,9 @@ from sdqviz.error import InputError
 SIDE, BOX = 28, 20
 """Pixels of a picture, and of the box its digit fills."""
 
+SHADES = 16
+"""Shades of ink of a picture in a link."""
+
 FAINT = 0.1
 """Share of full ink below which a pixel of a drawing counts as empty."""
 
@@ -81,6 +84,36 @@ def to_picture(ink: Array) -> Array:
     picture = np.zeros((SIDE, SIDE))
     picture[top : top + height, left : left + width] = small
     return picture
+
+
+def to_link(picture: Array) -> str:
+    """Write a picture for a link: `SHADES` shades of ink, two pixels a byte, in base 64.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (28, 28)
+        0 … 1.
+    """
+    shades = np.round(np.asarray(picture) * (SHADES - 1)).astype(np.uint8).ravel()
+    return base64.urlsafe_b64encode((shades[::2] << 4 | shades[1::2]).tobytes()).decode().rstrip("=")
+
+
+def from_link(text: str) -> Array:
+    """Read a picture that `to_link` wrote, shape (28, 28).
+
+    Raises
+    ------
+    InputError
+        If it is none.
+    """
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    if len(data) != SIDE * SIDE // 2:
+        raise InputError(f"ink must be a picture of {SIDE} by {SIDE} pixels in base 64, got {2 * len(data)} pixels")
+    pairs = np.frombuffer(data, np.uint8)
+    return np.stack([pairs >> 4, pairs & 15], axis=1).reshape(SIDE, SIDE) / (SHADES - 1)
 
 
 def _resampling(before: int, after: int) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -121,6 +122,11 @@ export default function (component) {
 """
 
 
+def as_text(picture: Array) -> str:
+    """Write a picture, 0 … 1, as the browser takes it: bytes in base 64."""
+    return base64.b64encode(np.round(255 * picture).astype(np.uint8).tobytes()).decode()
+
+
 def pad(
     pictures: Array,
     names: Sequence[str],
@@ -143,7 +149,7 @@ def pad(
     chosen : int or None
         The picked one; None where the visitor's drawing is shown.
     drawn : str
-        The drawing as it came from the browser.
+        The drawing as it came from the browser, or another square of bytes.
     label : str
         What the square is for, for those who cannot see it.
     key : str
@@ -151,11 +157,11 @@ def pad(
     on_drawn, on_picked : callable
         Called when they change.
     """
-    texts = [base64.b64encode(np.round(255 * one).astype(np.uint8).tobytes()).decode() for one in pictures]
+    texts = [as_text(one) for one in pictures]
     own = chosen is None
     told: dict[str, Any] = {
         "pictures": texts, "names": list(names), "chosen": -1 if chosen is None else chosen, "own": own, "label": label,
-        "shown": drawn if chosen is None else texts[chosen], "side": 56 if own else 28,
+        "shown": drawn if own else texts[chosen], "side": math.isqrt(len(base64.b64decode(drawn))) if own else 28,
     }  # fmt: skip
     mounted = st.components.v2.component("sdqviz_drawing", html=_HTML, css=_CSS, js=_JS)
     mounted(data=told, key=key, on_drawn_change=on_drawn, on_picked_change=on_picked)

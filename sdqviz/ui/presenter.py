@@ -1,4 +1,4 @@
-"""Presenter mode: large type, no sidebar, and arrow keys instead of buttons to aim at."""
+"""Presenter mode: large type, no sidebar, and keys, of a remote too, instead of buttons to aim at."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ html {font-size: 24px !important}
 [data-testid="stHeader"] {display: none}
 </style>"""
 
+HIDDEN = "<style>.st-key-clicker {display: none}</style>"
+
 KEY = "present"
 """Name of the switch in the link."""
 
@@ -36,7 +38,8 @@ def ask(page: Page) -> bool:
         KEY,
         False,
         label="Present",
-        help="Large type for a projector, without this sidebar: → goes on, ← goes back, Esc ends it.",
+        help="Large type for a projector, without this sidebar: → or PageDown goes on, ← or PageUp goes back, Esc ends "
+        "it.",
         where="what",
     )
     if on:
@@ -53,7 +56,7 @@ def start() -> None:
         icon=":material/slideshow:",
         on_click=apply,
         args=({KEY: True},),
-        help="Large type for a projector, without the sidebar; the arrow keys step.",
+        help="Large type for a projector, without the sidebar; the arrow keys or a remote step.",
     )
 
 
@@ -69,6 +72,11 @@ def steps(back: Mapping[str, Any] | None, on: Mapping[str, Any] | None) -> None:
     _step(first, "Back", "Left", back)
     _step(second, "Next", "Right", on)
     last.button("End", shortcut="Esc", type="tertiary", on_click=apply, args=({KEY: False},))
+    with st.container(key="clicker"):  # a presenter's remote sends these keys; a button takes one
+        st.html(HIDDEN)
+        for label, key, values in (("Back (remote)", "PageUp", back), ("Next (remote)", "PageDown", on)):
+            if values is not None:
+                st.button(label, shortcut=key, on_click=apply, args=(values,))
 
 
 def _step(place: Any, label: str, key: str, values: Mapping[str, Any] | None) -> None:

@@ -16,7 +16,10 @@ from sdqviz.ui.link import linked, write_linked
 from sdqviz.ui.screen import Page
 
 DRAWN = "drawn"
-"""Value of the parameter ``digit`` for the visitor's own drawing, which is not in the link."""
+"""Value of the parameter ``digit`` for the visitor's own drawing."""
+
+INK = "ink"
+"""The parameter that holds the drawing, as the picture that is read."""
 
 NAMES = (DRAWN, *(str(k + 1) for k in range(2 * toy.DIGITS)))
 FIRST = "16"
@@ -44,24 +47,54 @@ def ask(page: Page) -> str:
         page.link.problems.append(f"digit must be {DRAWN} or a number from 1 to {len(NAMES) - 1}, got {chosen[:40]!r}.")
         chosen = st.session_state["digit"] = FIRST
     pictures, labels = toy.pictures()
+    ink = _ink(page) if chosen == DRAWN else ""
     kinds = ("read rightly by every copy", "misread by some copy")
     drawing.pad(
         pictures,
         [f"test digit {label}, {kinds[k % 2]}" for k, label in enumerate(labels)],
         None if chosen == DRAWN else int(chosen) - 1,
-        st.session_state.get(_DRAWING, ""),
+        _sheet(ink) if chosen == DRAWN else "",
         label="Square to draw a digit in with the mouse or a finger",
         key=_PAD,
         on_drawn=_take_drawing,
         on_picked=_take_picture,
     )
-    told = "Which picture is read: one of twenty test digits, or the visitor's own drawing, which is not in the link."
+    told = "Which picture is read: one of twenty test digits, or the visitor's own drawing."
     write_linked(page.link, "digit", "" if chosen == FIRST else chosen, Spec("Digit", told))
+    write_linked(page.link, INK, ink, Spec("Ink", "The drawing: 28 by 28 pixels in 16 shades."))
+    st.session_state[INK] = ink
     return chosen
 
 
+def _ink(page: Page) -> str:
+    """Return the drawing as it stands in the link; empty where there is none."""
+    ink = linked(page.link, INK) or _written(st.session_state.get(_DRAWING, ""))
+    try:
+        digits.from_link(ink)
+    except InputError as error:
+        if ink:
+            page.link.problems.append(f"{error}.")
+        return ""
+    return ink
+
+
+def _written(drawing: str) -> str:
+    """Return a drawing of the browser's as it stands in the link."""
+    try:
+        return digits.to_link(digits.to_picture(digits.from_text(drawing)))
+    except InputError:
+        return ""
+
+
+def _sheet(ink: str) -> str:
+    """Return what the square shows: the drawing as it was made here, or the picture that came with the link."""
+    own: str = st.session_state.get(_DRAWING, "")
+    return own if not ink or _written(own) == ink else drawing.as_text(digits.from_link(ink))
+
+
 def _take_drawing() -> None:
-    st.session_state[_DRAWING], st.session_state["digit"] = st.session_state[_PAD].drawn, DRAWN
+    drawn = st.session_state[_PAD].drawn
+    st.session_state[_DRAWING], st.session_state["digit"], st.session_state[INK] = drawn, DRAWN, _written(drawn)
 
 
 def _take_picture() -> None:
@@ -91,10 +124,9 @@ def picture(chosen: str) -> tuple[Array, int | None]:
     if chosen != DRAWN:
         pictures, labels = toy.pictures()
         return pictures[int(chosen) - 1], labels[int(chosen) - 1]
-    drawn = st.session_state.get(_DRAWING)
-    if not drawn:
+    if not st.session_state[INK]:
         raise InputError(digits.EMPTY)
-    return digits.to_picture(digits.from_text(drawn)), None
+    return digits.from_link(st.session_state[INK]), None
 
 
 def answer(page: Page, chosen: str, given: int) -> None:
@@ -136,9 +168,11 @@ def _headline(copy: toy.Copy, probabilities: Array) -> show.Headline:
 
 def code(chosen: str) -> str:
     """Return the lines that give the answers."""
+    drawn = chosen == DRAWN and st.session_state[INK]
     which = FIRST if chosen == DRAWN else chosen
-    return f"""from sdqviz.explore import toy
+    given = f"digit.from_link({st.session_state[INK]!r})" if drawn else f"toy.pictures()[0][{int(which) - 1}]"
+    return f"""from sdqviz.explore import {"digit, toy" if drawn else "toy"}
 
-pictures, labels = toy.pictures()
+picture = {given}
 for copy in toy.copies({st.session_state[BITS]}):
-    print(copy.name, copy.answer(pictures[{int(which) - 1}][None]).round(3), copy.accuracy)"""
+    print(copy.name, copy.answer(picture[None]).round(3), copy.accuracy)"""

@@ -1,6 +1,7 @@
 """A drawing becomes a picture as MNIST has them: cropped, fitted, centred; nothing drawn is one sentence."""
 
 import base64
+import string
 
 import numpy as np
 import pytest
@@ -19,6 +20,21 @@ def test_a_drawing_travels_as_base_64():
     ink = np.arange(64, dtype=np.uint8).reshape(8, 8)
     read = digit.from_text(base64.b64encode(ink.tobytes()).decode())
     np.testing.assert_allclose(read, ink / 255)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_drawing_stands_in_a_link_within_half_a_shade(seed):
+    picture = np.random.default_rng(seed).random((digit.SIDE, digit.SIDE))
+    text = digit.to_link(picture)
+    assert len(text) <= 800 and set(text) <= set(string.ascii_letters + string.digits + "-_")
+    assert np.abs(digit.from_link(text) - picture).max() <= 0.5 / (digit.SHADES - 1) + 1e-12
+    assert digit.to_link(digit.from_link(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "AAAA", "no base 64!", "A" * 524, "é" * 523])
+def test_what_is_no_picture_in_a_link_is_refused(text):
+    with pytest.raises(sq.InputError, match="ink must be a picture of 28 by 28 pixels in base 64, got"):
+        digit.from_link(text)
 
 
 @pytest.mark.parametrize("text", ["", "AAAA", "no base 64!", text_of(7), text_of(513)])

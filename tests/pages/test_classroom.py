@@ -111,10 +111,12 @@ def test_a_presentation_is_large_alone_and_steps_through_all_cards():
     assert 'id="large"' in styles and 'id="alone"' in styles
     assert not at.tabs and [at.button[k].proto.shortcut for k in (1, 2, 3)] == ["left", "right", "escape"]
     assert at.button[1].disabled, "there is nothing before the first card"
+    keys = {button.label: button.proto.shortcut for button in at.button}
+    assert keys["Next (remote)"] == "pagedown" and "Back (remote)" not in keys
     seen = []
-    for _ in range(5):
+    for turned in range(5):
         seen.append((at.selectbox(key="lesson").value, at.slider(key="card").value))
-        press(at, "Next")
+        press(at, "Next (remote)" if turned % 2 else "Next")
     assert seen == [("passing-on", 1), ("passing-on", 2), ("passing-on", 3), ("passing-on", 4), ("noise-shaping", 1)]
     press(press(at, "Back"), "Back")
     assert (at.selectbox(key="lesson").value, at.slider(key="card").value) == ("passing-on", 4)

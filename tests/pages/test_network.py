@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch  # noqa: F401 - loaded first, so that the page need not read it beside its first answer
 import visitor
-from visitor import figures, metrics, settled
+from visitor import buttons, figures, metrics, press, settled, told
 
 import sdqviz as sq
 from sdqviz.choice import field
@@ -272,3 +272,14 @@ def test_the_question_line_answers_from_the_runs_of_this_network_and_refines():
     assert not at.exception and any("No run here keeps at least 99.90 %" in text.value for text in at.markdown)
     at.selectbox(key="_question").set_value("best").run()
     assert not at.exception and any("The most accurate that costs at most 2.2 bits" in t.value for t in at.markdown)
+
+
+def test_the_question_line_is_refined_beside_the_page_and_cancelled():
+    at = visit(network="mnist-fnn", question="best", x_bits="1.5")
+    press(at, "Refine")
+    shown = buttons(at)
+    assert shown["Refine"].disabled and "Cancel" in shown
+    press(at, "Cancel")
+    settled(at)
+    assert not at.exception and "Cancelled; the runs that were finished are among those above." in told(at)
+    assert not buttons(at)["Refine"].disabled and "The most accurate that costs at most 1.5 bits" in told(at)

@@ -5,6 +5,7 @@ import base64
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
+from visitor import link
 
 from sdqviz.explore import preset, toy
 from sdqviz.plots import thumbnail
@@ -66,6 +67,16 @@ def test_a_drawing_is_read():
     at.session_state["_drawing"] = base64.b64encode(ink.tobytes()).decode()
     at.run()
     assert read(at) == [1, 1, 1] and not at.info
+    sent = link(at)
+    elsewhere = visit(**{key: sent[key] for key in ("digit", "ink", "toy_bits")})
+    assert read(elsewhere) == [1, 1, 1] and not elsewhere.info and not elsewhere.warning
+    assert [one.value for one in elsewhere.caption] == [one.value for one in at.caption], "as sure, to the last digit"
+    assert link(elsewhere)["ink"] == sent["ink"] and sent["ink"] in next(c.value for c in at.code if "digit" in c.value)
+
+
+def test_a_drawing_of_a_link_that_is_none_is_told():
+    at = visit(digit="drawn", ink="abc")
+    assert not at.exception and "ink must be a picture of 28 by 28 pixels" in at.warning[0].value and at.info
 
 
 @pytest.mark.parametrize("one", [one for one in preset.load() if one.page], ids=lambda one: one.name)
