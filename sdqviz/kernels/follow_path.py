@@ -60,6 +60,21 @@ def _nearest(values, step, offset, lowest, highest, quantized, over):  # type: i
         quantized[j] = (level + offset) * size
 
 
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _at_random(values, step, offset, lowest, highest, keys, name, quantized, over):  # type: ignore[no-untyped-def]
+    """Round a row of values down or up at random, all at once."""
+    for j in range(len(values)):
+        size = step[j]
+        x = values[j] / (size if size > 0 else 1.0) - offset
+        x = x if size > 0 else 0.0
+        level = np.floor(x)
+        over[j] += np.int64(x < lowest[j]) | np.int64(x > highest[j])
+        level += 1.0 if _uniform(keys[j], name) < x - level else 0.0
+        level = level if level > lowest[j] else lowest[j]
+        level = level if level < highest[j] else highest[j]
+        quantized[j] = (level + offset) * size
+
+
 @numba.njit(parallel=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def follow_path(  # type: ignore[no-untyped-def]
     base, reference, earlier, feedback, gain, alive, names, start, keys, shrink, threshold, rounding, block, step,
@@ -79,7 +94,8 @@ def follow_path(  # type: ignore[no-untyped-def]
     """
     count, neurons = earlier.shape
     random = shrink == SHRINK_RANDOM or rounding == ROUND_RANDOM
-    plain = shrink == SHRINK_NONE and rounding == ROUND_NEAREST
+    nearest = shrink == SHRINK_NONE and rounding == ROUND_NEAREST
+    anywhere = shrink == SHRINK_NONE and rounding == ROUND_RANDOM
     for tile in numba.prange((neurons + LANES - 1) // LANES):
         first = begin + tile * LANES
         width = min(LANES, begin + neurons - first)
@@ -100,8 +116,13 @@ def follow_path(  # type: ignore[no-untyped-def]
             if not alive[t]:
                 for j in range(width):
                     found[j] = 0.0
-            elif plain:
+            elif nearest:
                 _nearest(values[:width], step[row, part], offset, lowest[row, part], highest[row, part], found, over)
+            elif anywhere:
+                _at_random(
+                    values[:width], step[row, part], offset, lowest[row, part], highest[row, part], keys[part],
+                    names[t], found, over,
+                )  # fmt: skip
             else:
                 for j in range(width):
                     column = first + j

@@ -15,6 +15,7 @@ from sdqviz.methods.gptq import Gptq, walk_order
 from sdqviz.path_following.alignment import least_squares
 from sdqviz.path_following.feedback import conditional_feedback
 from sdqviz.path_following.gram import Gram
+from sdqviz.path_following.walk import Tally
 from sdqviz.progress import ShouldStop
 
 
@@ -56,4 +57,5 @@ class Qronos(PathFollowing):
             aimed = seen.cross[0] @ ordered + damping * ordered[0]
             alive = seen.alive[1:]
             base[0] = (aimed - (seen.inputs[0, 1:] * alive) @ ordered[1:]) / (seen.squares[0] + damping)
-        return Start(base, reference, factor.feedback, np.ones(len(base)), aligned, order, damping)
+        tally = Tally(factor.pivots * seen.alive, coupled=False) if gram.cross is None else None
+        return Start(base, reference, factor.feedback, np.ones(len(base)), aligned, order, damping, tally)

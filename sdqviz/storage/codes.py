@@ -87,17 +87,17 @@ def encode(
         stored["values"] = Packed(neurons[nonzero & kept].astype(np.float32), FLOAT_BITS)
         return Coded(stored, {"coding": "values"}, 8, 0)
     own = grid.spread(neurons.shape[1])
-    step = np.broadcast_to(own.step.T if own.step.ndim == 2 else own.step[:, None], neurons.shape)
+    step = own.step.T if own.step.ndim == 2 else own.step[:, None]
     codes = _codes(neurons, grid, step, cut, kept)
     if mapped is None:
-        mask = Packed.flags(nonzero[kept])
+        mask = Packed.flags(_chosen(nonzero, kept))
         masked = _is_masked(codes, mask, kept, nonzero, step)
     else:
-        mask, masked = Packed(nonzero[kept].astype(np.uint8), 1), mapped
+        mask, masked = Packed(_chosen(nonzero, kept).astype(np.uint8), 1), mapped
     used = kept & nonzero if masked else kept
     if masked:
         stored["mask"] = mask
-    stored["levels"] = Packed(codes.numbers(neurons, masked)[used].astype(np.uint32), codes.bits(masked))
+    stored["levels"] = Packed(_chosen(codes.numbers(neurons, masked), used).astype(np.uint32), codes.bits(masked))
     stored["step"] = pack_steps(_shared(grid.step), step_bits)
     parameters: dict[str, Any] = {
         "coding": "masked" if masked else "dense",
@@ -153,8 +153,12 @@ class _Codes:
 
 def _codes(neurons: Array, grid: Grid, step: Array, cut: float, kept: Array) -> _Codes:
     has_zero, infinite = grid.offset == 0, grid.count == 0
-    index = np.rint(neurons / np.where(step > 0, step, 1.0) - grid.offset)
-    index = np.where(step > 0, index, 0.0 if has_zero else -1.0)
+    positive = step > 0
+    index = neurons / np.where(positive, step, 1.0)
+    index -= grid.offset
+    np.rint(index, out=index)
+    if not positive.all():
+        index = np.where(positive, index, 0.0 if has_zero else -1.0)
     beside = (np.abs(neurons) == cut) & (neurons != 0) if cut > 0 else np.zeros(neurons.shape, bool)
     if cut > 0:
         beside &= (index + grid.offset) * step != neurons
@@ -172,6 +176,11 @@ def _codes(neurons: Array, grid: Grid, step: Array, cut: float, kept: Array) -> 
         return _Codes(index, beside, first, 0.0, float(grid.count - 1), has_zero, False, _width(grid.count))
     lowest, highest = float(grid.lowest), float(grid.highest)
     return _Codes(index, beside, lowest, lowest, highest, has_zero, False, _width(grid.count))
+
+
+def _chosen(values: Array, which: Array) -> Array:
+    """Return the entries where ``which`` is true, in one row; all of them, as often, without looking for them."""
+    return values.reshape(-1) if which.all() else values[which]
 
 
 def _is_masked(codes: _Codes, mask: Packed, kept: Array, nonzero: Array, step: Array) -> bool:

@@ -12,8 +12,8 @@ from torch import nn
 import sdqviz as sq
 from sdqviz.methods.method import Task
 
-SHAPES = [(384, 384), (384, 1536), (1536, 384)]
-"""Inputs and outputs of the dense layers of a small sentence transformer."""
+SHAPES = [(384, 384), (384, 1536), (1536, 384), (768, 768)]
+"""Inputs and outputs of the dense layers of a small sentence transformer, and a square one of a larger."""
 
 ROWS = 6144
 

@@ -63,22 +63,46 @@ class GroupWork:
     def walk(
         self, plan: Plan, operator: QuantizerChoice, grid: Grid, keys: Array, should_stop: ShouldStop | None
     ) -> Walk:
-        """Follow the path with the group's alphabets, then refine; the result is in the order of the weights."""
+        """Follow the path with the group's alphabets, then refine; q and the refined e are in the order of the weights.
+
+        The e of a walk that is not refined stays in the order of the walk, which all that is asked of it is free of.
+        """
         start, order = self.start, self.start.order
-        found = self.walker(
-            start.base, start.feedback, start.gain, operator, grid, keys, reference=start.reference,
-            alive=self.alive if order is None else self.alive[order], names=order, tally=start.tally,
-            should_stop=should_stop,
-        )  # fmt: skip
+        found = self._followed(operator, grid, keys, start.base, start.reference, should_stop)
         if order is not None:
-            back = np.argsort(order)
-            found = Walk(found.quantized[back], found.error[back], found.overload, found.missed)
+            quantized = np.empty_like(found.quantized)
+            quantized[order] = found.quantized
+            found = dataclasses.replace(found, quantized=quantized)
         for _ in range(plan.refinements):
             again = refine(
                 self.gram, self.weights, found.quantized, operator, grid, keys, should_stop, alive=self.alive
             )
             found = Walk(again.quantized, start.aligned - again.quantized, again.overload, again.missed)
         return found
+
+    def trial(
+        self, plan: Plan, grid: Grid, neurons: Index, should_stop: ShouldStop | None
+    ) -> Array:  # fmt: skip
+        """Return ‖Xw − X̃q‖² of walks of some neurons, which may be named many times, each with alphabets of its own."""
+        operator = plan.operator(0.0)
+        if self.start.tally is None or plan.refinements:
+            some = self.some(neurons)
+            return some.errors_of(plan, some.walk(plan, operator, grid, some.trial_keys, should_stop))
+        base = np.take(self.start.base, neurons, axis=1)
+        same = self.start.reference is self.start.base
+        reference = base if same else np.take(self.start.reference, neurons, axis=1)
+        return self._told(self._followed(operator, grid, self.trial_keys[neurons], base, reference, should_stop))
+
+    def _followed(
+        self, operator: QuantizerChoice, grid: Grid, keys: Array, base: Array, reference: Array,
+        should_stop: ShouldStop | None,
+    ) -> Walk:  # fmt: skip
+        start, order = self.start, self.start.order
+        return self.walker(
+            base, start.feedback, start.gain, operator, grid, keys, reference=reference,
+            alive=self.alive if order is None else self.alive[order], names=order, tally=start.tally,
+            should_stop=should_stop,
+        )  # fmt: skip
 
     def errors(self, quantized: Array) -> Array:
         """Return ‖Xw − X̃q‖² of every neuron, shape (M,), for q of shape (N, M)."""
@@ -88,9 +112,14 @@ class GroupWork:
         """Return the same of a walk, from what it summed up if it did."""
         if self.start.tally is None or plan.refinements:
             return self.errors(found.quantized)
+        return self._told(found)
+
+    def _told(self, found: Walk) -> Array:
+        """Return the errors of a walk that summed them up."""
         if self.start.damping == 0:
             return np.maximum(found.missed, 0.0)
-        live = found.error if self.gram.alive.all() else found.error[self.gram.alive]
+        alive, order = self.gram.alive, self.start.order
+        live = found.error if alive.all() else found.error[alive if order is None else alive[order]]
         return np.maximum(found.missed - self.start.damping * np.einsum("tm,tm->m", live, live), 0.0)
 
     def some(self, neurons: Index) -> GroupWork:

@@ -232,6 +232,8 @@ class LayerWork:
 def _joined(groups: Sequence[GroupWork]) -> Neurons:
     """Return the neurons of all groups."""
     parts = [group.to_fit() for group in groups]
+    if len(parts) == 1:
+        return parts[0]
     return Neurons(np.concatenate([part.values for part in parts]), np.concatenate([part.counted for part in parts]))
 
 

@@ -113,13 +113,10 @@ class Tried:
 
     def of(self, group: GroupWork, neurons: Index, should_stop: ShouldStop | None) -> Array:
         """Return the same for some of a group's neurons, whose scale this is."""
-        count = len(self.factors)
-        riders = group.some(np.tile(neurons, count))
-        every = np.arange(len(neurons))
+        count, every = len(self.factors), np.arange(len(neurons))
         tried = self.scale.some(np.tile(every, count)).times(np.repeat(self.factors, len(every)))
-        grid = tried.grid(self.plan.endless)
-        walk = riders.walk(self.plan, self.plan.operator(0.0), grid, riders.trial_keys, should_stop)
-        return riders.errors_of(self.plan, walk).reshape(count, -1)
+        errors = group.trial(self.plan, tried.grid(self.plan.endless), np.tile(neurons, count), should_stop)
+        return errors.reshape(count, -1)
 
 
 def joined(walks: Sequence[Walk]) -> Walk:
