@@ -79,7 +79,11 @@ def check(seed):
     """Return which bounds hold, having compared them with what happened."""
     rng = np.random.default_rng([7, seed])
     network, x = drawn(rng)
-    result = sq.compress(network, method(rng), calibration=x, seed=seed)
+    try:
+        result = sq.compress(network, method(rng), calibration=x, seed=seed)
+    except sq.InputError as error:  # CELU with α < 0 grows beyond any float, and there is nothing to follow
+        assert "must give finite activations" in str(error)
+        return set()
     report, held = result.report, set()
     for row in report.layers:
         if row.bound_holds:
