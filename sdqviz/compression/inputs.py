@@ -10,7 +10,7 @@ import numpy as np
 
 from sdqviz import memory
 from sdqviz.error import InputError
-from sdqviz.networks.batch import common_length, first, parts, together
+from sdqviz.networks.batch import parts, together, with_first
 from sdqviz.networks.forward import first_line
 from sdqviz.networks.network import Network
 
@@ -64,9 +64,21 @@ def calibration_inputs(network: Network, calibration: Any, seed: int) -> Any:
         if network.dataset is None:
             return network.example_input
         return network.dataset.calibration(min(CALIBRATION_SIZE, network.dataset.calibration_size), seed)
-    inputs = _whole(network, calibration)
-    for batch in inputs if isinstance(inputs, list) else [inputs]:
-        _check(network, batch)
+    if _is_array(calibration) or isinstance(calibration, tuple | Mapping):
+        inputs = _of_network(network, calibration)
+        _check(network, inputs)
+        return inputs
+    given = _batches(network, calibration)
+    inputs = together(given)
+    try:
+        for batch in inputs if isinstance(inputs, list) else [inputs]:
+            _check(network, batch)
+    except InputError:
+        if isinstance(inputs, list):
+            raise
+        inputs = given  # perhaps it takes them as they came
+        for batch in inputs:
+            _check(network, batch)
     return inputs
 
 
@@ -82,22 +94,21 @@ def _drawn(network: Network, count: int, seed: int) -> Any:
     return network.dataset.calibration(count, seed)
 
 
-def _whole(network: Network, calibration: Any) -> Any:
-    if _is_array(calibration) or isinstance(calibration, tuple | Mapping):
-        return _of_network(network, calibration)
+def _batches(network: Network, calibration: Any) -> list[Any]:
+    """Return batches one after the other."""
     if isinstance(calibration, str | bytes) or not isinstance(calibration, Iterable):
         raise InputError(f"calibration must be inputs or batches of them, got {type(calibration).__name__}")
-    batches: list[Any] = []
+    found: list[Any] = []
     taken = 0
     for batch in calibration:
-        found = _of_network(network, _without_labels(network, batch))
-        sizes = [(part.shape, part.itemsize) for part in parts(found)]
+        one = _of_network(network, _without_labels(network, batch))
+        sizes = [(part.shape, part.itemsize) for part in parts(one)]
         taken += sum(int(np.prod(shape)) * size for shape, size in sizes)
         memory.require("the calibration inputs", taken, "give fewer batches", itemsize=1)
-        batches.append(found)
-    if not batches:
+        found.append(one)
+    if not found:
         raise InputError("calibration must hold at least one batch, got none")
-    return together(batches)
+    return found
 
 
 def _without_labels(network: Network, batch: Any) -> Any:
@@ -143,10 +154,8 @@ def _check(network: Network, inputs: Any) -> None:
             finite = bool(np.isfinite(part).all())
         if not finite:
             raise InputError("calibration must be finite, got NaN or infinite values")
-    length = common_length(parts(inputs))
-    few = inputs if length is None else first(inputs, 2)
     try:
-        network.forward(few)
+        with_first(inputs, 2, network.forward)
     except InputError:
         raise
     except Exception as error:  # whatever a forward raises here is about the inputs we were given

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from sdqviz.error import InputError
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+Result = TypeVar("Result")
 
 BATCH = 256
 """Inputs that go through a network together at most."""
@@ -71,6 +73,35 @@ def first(inputs: Any, count: int) -> Any:
     """Return the first ``count`` inputs; of a list of batches the first batch's."""
     inputs = inputs[0] if isinstance(inputs, list) else inputs
     return inputs if common_length(parts(inputs)) is None else _piece(inputs, slice(0, count))
+
+
+def with_first(inputs: Any, count: int, work: Callable[[Any], Result]) -> tuple[Any, Result]:
+    """Do something with the first inputs, or with the whole first batch where a forward takes no fewer.
+
+    Parameters
+    ----------
+    inputs : ndarray, tensor, tuple or mapping of these, or list of batches
+        What a network takes.
+    count : int
+        How many to begin with.
+    work : callable
+        What is done; it may raise whatever a forward raises.
+
+    Returns
+    -------
+    tuple
+        The inputs that were taken, and what came of them.
+    """
+    few = first(inputs, count)
+    try:
+        return few, work(few)
+    except MemoryError:
+        raise
+    except Exception:
+        whole = next(batches(inputs))
+        if common_length(parts(whole)) == common_length(parts(few)):
+            raise
+        return whole, work(whole)
 
 
 def common_length(values: Collection[Any]) -> int | None:

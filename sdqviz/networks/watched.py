@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sdqviz.networks.batch import batch_size, batches, common_length, first, parts
+from sdqviz.networks.batch import batch_size, batches, common_length, parts, with_first
 from sdqviz.networks.network import Network
 from sdqviz.networks.recorder import Recorder
 
@@ -29,8 +29,13 @@ def watched_batches(network: Network, names: Sequence[str], inputs: Any, kept: i
     kept : int
         Bytes of all layers' inputs in one batch; a batch has one input at least.
     """
-    few = first(inputs, 2)  # of one alone a normalisation over the batch could say nothing
-    recording = Recorder(network.module, names, outputs=False).run(functools.partial(network.passes.raw, inputs=few))
+    recorder = Recorder(network.module, names, outputs=False)
+    few, recording = with_first(  # of one alone a normalisation over the batch could say nothing
+        inputs, 2, lambda some: recorder.run(functools.partial(network.passes.raw, inputs=some))
+    )
+    length = common_length(parts(few)) or 1
+    if length > 2:  # it takes no fewer
+        return batches(inputs)
     taken = sum(call.entered.nbytes for calls in recording.calls.values() for call in calls)
-    most = kept * (common_length(parts(few)) or 1) // max(taken, 1)
+    most = kept * length // max(taken, 1)
     return batches(inputs, min(batch_size(inputs), max(1, most)))

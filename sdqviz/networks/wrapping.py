@@ -43,9 +43,14 @@ def own_copy(module: Any) -> nn.Module:
     except (RuntimeError, TypeError, NotImplementedError) as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(f"module must be one that can be copied, got {type(module).__name__}: {first_line}") from None
+    given = {id(one) for one in (module, *module.parameters())}
+    if any(id(one) in given for one in (own, *own.parameters())):
+        raise InputError(f"module must be one that can be copied, got {type(module).__name__}, whose copy is itself")
     if isinstance(own, compressible_kinds()):  # a layer needs a name, which is its path in a larger module
         own = nn.Sequential(OrderedDict(layer=own))
-    return own.eval().requires_grad_(False)
+    own.eval()  # of a module's own: it may return anything
+    own.requires_grad_(False)
+    return own
 
 
 def settle(module: nn.Module) -> str:

@@ -192,3 +192,45 @@ def test_outputs_of_more_kinds(make, shape, name):
     wanted = float(torch.linalg.vector_norm(before - after) / torch.linalg.vector_norm(before))
     np.testing.assert_allclose(result.report.relative_output_error, wanted, rtol=1e-6)
     assert 0 < wanted < 0.7
+
+
+class Fixed(nn.Module):
+    """Takes four inputs at a time and no others."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(8, 8), nn.Linear(32, 8)
+
+    def forward(self, x):
+        return self.two(self.one(x).reshape(1, 32)).expand(4, 8)
+
+
+@pytest.mark.parametrize("name", ["round-to-nearest", "gptq", "gpfq"])
+def test_batches_that_a_forward_insists_on_are_taken_as_they_come(name):
+    network = sq.Network(Fixed(), X[:4])
+    given = [X[start : start + 4] for start in range(0, 24, 4)]
+    report = sq.compress(network, sq.METHODS[name](bits=3), given).report
+    assert report.inputs == 24 and 0 < report.relative_output_error < 1 and not report.note
+    assert sq.compress(network, sq.METHODS[name](bits=3), X[:4]).report.inputs == 4
+    with pytest.raises(sq.InputError, match="calibration inputs must be accepted by the network"):
+        sq.compress(network, sq.METHODS[name](), X)
+
+
+class Itself(nn.Linear):
+    def __deepcopy__(self, memo):
+        return self
+
+
+class Silent(nn.Linear):
+    def eval(self):
+        super().eval()
+
+    def requires_grad_(self, *_):
+        super().requires_grad_(*_)
+
+
+def test_what_copies_and_switches_modes_in_its_own_way():
+    with pytest.raises(sq.InputError, match="must be one that can be copied, got Sequential, whose copy is itself"):
+        sq.Network(nn.Sequential(Itself(8, 3)), X)
+    own = Silent(8, 3)
+    assert not sq.Network(own, X).module.training and own.training and own.weight.requires_grad

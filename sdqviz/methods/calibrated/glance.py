@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.networks.batch import first
+from sdqviz.networks.batch import with_first
 from sdqviz.networks.layer import Layer, input_rows
 from sdqviz.networks.network import Network
 from sdqviz.networks.recorder import Recorder
@@ -38,8 +39,9 @@ def layer_rows(network: Network, inputs: Any, layers: Sequence[Layer]) -> dict[s
         By layer; layers that the data do not reach, or with inputs that are not finite, are left out.
     """
     recorder = Recorder(network.module, [layer.name for layer in layers], outputs=False)
-    few = first(inputs, INPUTS)
-    recording = recorder.run(lambda module: network.passes.raw(module, few))
+    _, recording = with_first(
+        inputs, INPUTS, lambda few: recorder.run(functools.partial(network.passes.raw, inputs=few))
+    )
     found = {}
     for layer in layers:
         calls = [call for call in recording.of(layer.name) if call.entered.numel()]  # an expert may get no row
