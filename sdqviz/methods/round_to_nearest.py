@@ -165,7 +165,7 @@ class RoundToNearest(MethodChoice):
 
     def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:
         """Return roughly how long the rounding takes; fitting to the square error tries every candidate scale."""
-        each = 40e-9 + 1e-9 * len(SHRINKS) * (self.fit == "mse")
+        each = 20e-9 + 0.7e-9 * len(SHRINKS) * (self.fit == "mse")
         alphabets = len(ALPHABETS) if self.alphabet == AUTO else 1
         return each * alphabets * sum(math.prod(shape) for shape in shapes)
 
