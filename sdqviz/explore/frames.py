@@ -272,8 +272,7 @@ def growth_formula(slope: float) -> Formula:
         r"\|x-\tilde x\|\le\frac{\delta d}{2N}\bigl(\sigma(F,p)+1\bigr)",
         [("N^s", "fitted growth of σ, exponent s", number(slope))],
         f"{CZAJA_NA}, Theorem 3.1: a σ that stays bounded gives an error of order 1/N.",
-        "",
-        "vector-bound",
+        text="vector-bound",
     )
 
 

@@ -339,6 +339,15 @@ def mark_decimation(drawn: go.Figure, total: int, kept: int, ink: Ink) -> None:
         )
 
 
+def band(drawn: go.Figure, x: Array, low: Array, high: Array, fill: str, **more: Any) -> None:
+    """Fill what lies between two curves."""
+    outline = np.concatenate([high, low[::-1]]).astype(np.float32)
+    drawn.add_scatter(
+        x=np.concatenate([x, x[::-1]]), y=outline, mode="lines", fill="toself", fillcolor=fill, hoverinfo="skip",
+        **{"line": {"width": 0}, **more},
+    )  # fmt: skip
+
+
 def pane_title(drawn: go.Figure, text: str, row: int, col: int, ink: Ink, *, inside: bool = False) -> None:
     """Write what a pane shows above its left corner, or in it."""
     where = {"x": 0.01, "yanchor": "top"} if inside else {"x": 0, "yanchor": "bottom", "yshift": 3}

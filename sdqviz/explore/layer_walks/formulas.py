@@ -14,21 +14,25 @@ from sdqviz.explore.layer_walks.walk import WalkRun
 from sdqviz.explore.layer_walks.width import WidthRun
 from sdqviz.explore.wording import number, percent
 
+RECURSION = (
+    r"v_t=\tilde w_t+\frac{\langle\tilde X_t,\tilde u_{t-1}\rangle}{C\|\tilde X_t\|^2},\quad "
+    r"q_t=\mathcal T(v_t),\quad \tilde u_t=\tilde u_{t-1}+(\tilde w_t-q_t)\tilde X_t"
+)
+"""The walk all methods share, with the operator T."""
+
 
 def correction(run: WalkRun, walk: WeightWalk) -> Formula:
     """Return how a step corrects a weight for the errors so far."""
     ours = float(walk.norms[-1])
     return Formula(
-        r"v_t=\tilde w_t+\frac{\langle\tilde X_t,\tilde u_{t-1}\rangle}{C\|\tilde X_t\|^2},\quad "
-        r"q_t=\mathcal T(v_t),\quad \tilde u_t=\tilde u_{t-1}+(\tilde w_t-q_t)\tilde X_t",
+        RECURSION,
         [
             (r"v_t-\tilde w_t", "correction; largest", number(float(np.abs(walk.correction).max()))),
             ("C", "divides it", number(run.choice.scaling)),
             (r"\|\tilde u_N\|", "left over at the end", number(ours)),
         ],
         UNIFIED,
-        "",
-        "path-following",
+        text="path-following",
     )
 
 
@@ -46,16 +50,14 @@ def states(run: WalkRun) -> list[Formula]:
     length = len(run.data.weights)
     return [
         Formula(
-            r"v_t=\tilde w_t+\frac{\langle\tilde X_t,\tilde u_{t-1}\rangle}{C\|\tilde X_t\|^2},\quad q_t=\mathcal "
-            r"T(v_t),\quad \tilde u_t=\tilde u_{t-1}+(\tilde w_t-q_t)\tilde X_t",
+            RECURSION,
             [
                 ("C", "1 for GPFQ and SPFQ, for the unified framework", number(run.choice.scaling)),
                 (r"\delta", "step between levels", number(run.step)),
                 (r"\mathcal T", "nearest level (GPFQ), random level (SPFQ), or", run.quantizer.title.lower()),
             ],
             f"{SPFQ}; {UNIFIED}",
-            "",
-            "path-following",
+            text="path-following",
         ),
         Formula(
             r"u_t=\sum_{j\le t}\bigl(w_jX_j-q_j\tilde X_j\bigr),\qquad u_N=Xw-\tilde Xq",
@@ -77,8 +79,7 @@ def alignment(run: WalkRun, info: AlignmentRun, at: int) -> Formula:
             ("", "left by least squares", percent(info.least)),
         ],
         f"{SPFQ}; from the second sweep on it is Gauss–Seidel on the normal equations",
-        "",
-        "path-following",
+        text="path-following",
     )
 
 
@@ -95,8 +96,7 @@ def gaussian_error(info: WidthRun, told: str) -> Formula:
             ("", "largest measured over bound", number(worst) if stated.any() else "n/a"),
         ],
         f"Proved in our docs; the form m(log N)^(L+1)/N of a whole network is from {SPFQ}",
-        "",
-        "gaussian-weights",
+        text="gaussian-weights",
     )
 
 
@@ -110,8 +110,7 @@ def gaussian_bits(info: WidthRun) -> Formula:
             (r"\kappa", "all inputs have one norm", "1"),
         ],
         f"Proved in our docs; after {SPFQ}",
-        "",
-        "gaussian-weights",
+        text="gaussian-weights",
     )
 
 
@@ -142,6 +141,5 @@ def operator(run: WalkRun, widest: float) -> Formula:
             ("", "share of weights that are zero", percent(run.zeros)),
         ],
         UNIFIED,
-        "",
-        "unified",
+        text="unified",
     )

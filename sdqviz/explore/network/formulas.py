@@ -136,6 +136,5 @@ def walk(found: Vector, largest: float) -> Formula:
             (r"\|w-q\|/\|w\|", f"error of this {found.kind}", percent(found.relative_error)),
         ],
         f"{CZAJA_NA}, Definition 3.1",
-        "",
-        "vector-bound",
+        text="vector-bound",
     )

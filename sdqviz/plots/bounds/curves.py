@@ -129,10 +129,7 @@ def _draw_measured(figure: go.Figure, curve: Curve, ink: Ink) -> End:
     runs = curve.measured.shape[1]
     if runs > 1:
         floor = np.maximum(low, np.finfo(np.float32).tiny)
-        figure.add_scatter(
-            x=np.concatenate([curve.x, curve.x[::-1]]), y=np.concatenate([high, floor[::-1]]).astype(np.float32),
-            mode="lines", line={"width": 0}, fill="toself", fillcolor=theme.faded(colour), hoverinfo="skip",
-        )  # fmt: skip
+        theme.band(figure, curve.x, floor, high, theme.faded(colour))
     told = [
         f"{number(a)} to {number(b)} over {runs} runs<br>{number(bits)} bits per original weight"
         for a, b, bits in zip(low.tolist(), high.tolist(), curve.bits_per_weight.tolist(), strict=True)

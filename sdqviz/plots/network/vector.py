@@ -37,11 +37,8 @@ def _envelope(figure: go.Figure, states: Array, ink: Ink) -> None:
     """Draw the smallest and the largest state of every stretch of a long walk, and the stretch shown below."""
     starts = np.linspace(0, len(states), STRETCHES + 1)[:-1].astype(int)
     low, high = np.minimum.reduceat(states, starts), np.maximum.reduceat(states, starts)
-    figure.add_scatter(
-        x=np.concatenate([starts + 1, starts[::-1] + 1]), y=np.concatenate([high, low[::-1]]).astype(np.float32),
-        mode="lines", line=theme.COMPRESSED.line(ink, 1), fill="toself",
-        fillcolor=theme.faded(theme.COMPRESSED.colour(ink), 0.3), hoverinfo="skip", row=1, col=1,
-    )  # fmt: skip
+    fill, line = theme.faded(theme.COMPRESSED.colour(ink), 0.3), theme.COMPRESSED.line(ink, 1)
+    theme.band(figure, starts + 1, low, high, fill, line=line, row=1, col=1)
     figure.add_vrect(1, READABLE, fillcolor=ink.faint, line_width=0, row=1, col=1)
     figure.update_xaxes(range=[0, len(states) + 1], title_text=f"all {len(states):,} steps; grey: drawn below", row=1)
 

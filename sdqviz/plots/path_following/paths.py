@@ -74,11 +74,7 @@ def _pane(figure: go.Figure, place: int, name: str, found: Mapping[str, Band], i
     kept = theme.decimate(band.median, theme.DRAWN // 2)
     x = kept + 1
     if several:
-        outline = np.concatenate([band.high[kept], band.low[kept][::-1]]).astype(np.float32)
-        figure.add_scatter(
-            x=np.concatenate([x, x[::-1]]), y=outline, mode="lines", line={"width": 0}, fill="toself",
-            fillcolor=theme.faded(look.colour(ink)), hoverinfo="skip", row=1, col=place,
-        )  # fmt: skip
+        theme.band(figure, x, band.low[kept], band.high[kept], theme.faded(look.colour(ink)), row=1, col=place)
     figure.add_scatter(
         x=x, y=band.median[kept].astype(np.float32), name=SHORT[name], mode="lines", row=1, col=place,
         line=look.line(ink, 2), hovertemplate="t = %{x}: %{y:.4f}<extra>" + SHORT[name] + "</extra>",
