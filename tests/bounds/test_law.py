@@ -49,7 +49,7 @@ class Problem:
         q = np.empty_like(self.y)
         q[:, self.walk_order] = [trace.quantized for trace in traces]
         self.dual = sq.DUALS["canonical" if self.order < 2 else str(rng.choice(sorted(sq.DUALS)))]()
-        built = self.dual.build(self.frame, self.taps, self.walk_order)
+        self.built = built = self.dual.build(self.frame, self.taps, self.walk_order)
         self.quantized = built.synthesize(q).T
         self.shaping = noise_shaping.Shaping(self.order, size, built.error_norm(self.taps), self.dual.title)
 
@@ -100,6 +100,15 @@ def rounded(seed):
 def shaped_vector(seed):
     one = Problem(seed, columns=1)
     return one.error, noise_shaping.vector_bound_shaping(one.shaping, one.steps[0], bool(one.stable[0]))
+
+
+def shaped_step_by_step(seed):
+    one = Problem(seed, columns=1)
+    size, shifts = one.frame.size, (one.taps.lags, one.taps.weights)
+    shape = np.eye(size) - sum(float(w) * np.eye(size, k=-lag) for lag, w in zip(*shifts, strict=True))
+    lengths = np.linalg.norm(one.built.synthesize(np.eye(size))[one.walk_order].T @ shape, axis=0).sum()
+    stable = hypotheses.stability(one.largest, one.steps, one.bits, float(one.taps.norm))
+    return one.error, noise_shaping.vector_bound_step_sum(one.shaping, float(lengths), one.steps[0], stable)
 
 
 def shaped(seed):
@@ -236,6 +245,7 @@ CASES = {
     "lemma_5_2": quantized_norm,
     "layer_bound_rounding": rounded,
     "vector_bound_shaping": shaped_vector,
+    "vector_bound_step_sum": shaped_step_by_step,
     "layer_bound_shaping": shaped,
     "layer_bound_shaped_states": shaped_states,
     "coefficient_range": signs,
