@@ -1,6 +1,7 @@
 """The house rules: imports go only down, in no circle; files and functions stay short; names tell."""
 
 import ast
+import functools
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,9 +102,14 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
                     yield (deep if deep in MODULES else node.module or ""), node.lineno
 
 
+@functools.cache
+def parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
 def violations(path: Path, source: str) -> list[str]:
     here, found = place(path), []
-    for name, line in imported(ast.parse(source)):
+    for name, line in imported(parsed(source)):
         where = f"{path.relative_to(ROOT)}:{line} imports {name}"
         top = name.split(".")[0]
         if name.startswith("."):
@@ -125,7 +131,7 @@ def circles(sources: dict[str, str]) -> list[list[str]]:
     graph = networkx.DiGraph()
     for name, source in sources.items():
         if name != "sdqviz":  # its names are loaded on first use
-            graph.add_edges_from((name, other) for other, _ in imported(ast.parse(source)) if other in sources)
+            graph.add_edges_from((name, other) for other, _ in imported(parsed(source)) if other in sources)
     return [sorted(part) for part in networkx.strongly_connected_components(graph) if len(part) > 1]
 
 
@@ -134,7 +140,7 @@ def too_long(path: Path, source: str) -> list[str]:
     found, lines = [], source.count("\n")
     if lines > LONGEST_FILE:
         found.append(f"{path.relative_to(ROOT)} has {lines} lines")
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or 0) - node.lineno + 1
             if length > LONGEST_FUNCTION:
@@ -144,7 +150,7 @@ def too_long(path: Path, source: str) -> list[str]:
 
 def reached_into(source: str) -> list[str]:
     """Name what a test takes of the program that is private there: by import, by a dot, or to put something else."""
-    nodes = list(ast.walk(ast.parse(source)))
+    nodes = list(ast.walk(parsed(source)))
     taken = [
         alias
         for node in nodes

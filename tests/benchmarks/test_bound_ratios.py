@@ -324,6 +324,7 @@ def finish(tally, title, record_property, least):
     assert tally.covered >= 0.8 * tally.cases
 
 
+@pytest.mark.slow
 def test_vectors(record_property):
     tally, rng = Tally(), np.random.default_rng(1)
     random_vectors(tally, rng, 350, 20)

@@ -1,11 +1,14 @@
 """The Bounds page in a real browser: a sweep with Cancel, formulas and the table."""
 
+import pytest
+
 
 def settled(page, plots=3):
     page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot').length >= {plots}")
     page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
 
 
+@pytest.mark.slow
 def test_a_network_sweep_waits_shows_progress_and_is_cancelled(tab, server):
     tab.goto(f"{server}/bounds?subject=network&size_to=4000&points=12&nets=3&paper=none")
     run = tab.get_by_role("button", name="Run (about")

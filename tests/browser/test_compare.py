@@ -78,6 +78,7 @@ def drag(page, axis, low, high):
     settled(page)
 
 
+@pytest.mark.slow
 def test_cold_server_paints_the_link_it_is_asked_for(browser, fresh_server):
     page = browser.new_page()
     outside = []
@@ -122,6 +123,7 @@ def test_boxes_over_the_axes_are_a_brush_for_table_and_front(tab, server, runs_f
     assert tab.off_host == []
 
 
+@pytest.mark.slow
 def test_a_click_on_a_point_makes_it_a_and_the_former_a_becomes_b(tab, server, runs_file):
     imported(tab, server, runs_file)
     tab.get_by_role("tab", name="A against B").click()
@@ -173,6 +175,7 @@ def test_the_report_opens_without_a_network_and_draws_its_plots(browser, server,
     offline.close()
 
 
+@pytest.mark.slow
 def test_what_one_visitor_imports_another_does_not_see(browser, server, runs_file):
     pages = [browser.new_context().new_page() for _ in range(2)]
     imported(pages[0], server, runs_file)
@@ -184,6 +187,7 @@ def test_what_one_visitor_imports_another_does_not_see(browser, server, runs_fil
         page.context.close()
 
 
+@pytest.mark.slow
 def test_a_file_that_is_something_else_is_one_sentence(tab, server, tmp_path):
     file = tmp_path / "runs.json"
     file.write_bytes(b"\x80\x04\x95 a pickle")

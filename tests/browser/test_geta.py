@@ -22,6 +22,7 @@ def reading(page):
     return page.locator(".js-plotly-plot").first.locator("text", has_text="step ").first.text_content()
 
 
+@pytest.mark.slow
 def test_cold_server_paints_a_recorded_run(browser, fresh_server):
     page = browser.new_page()
     outside = []
@@ -65,6 +66,7 @@ def test_it_fits_a_narrow_window_in_both_themes(browser, server, scheme):
     context.close()
 
 
+@pytest.mark.slow
 def test_training_is_live_and_can_be_stopped_and_resumed(tab, server):
     tab.goto(f"{server}/geta?{BRIEF}5000")
     settled(tab)
@@ -87,6 +89,7 @@ def test_training_is_live_and_can_be_stopped_and_resumed(tab, server):
     assert tab.locator('[data-testid="stException"]').count() == 0
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_downloaded_and_looked_at_again(tab, server, tmp_path):
     tab.goto(f"{server}/geta?{BRIEF}3&seed=11")
     settled(tab)

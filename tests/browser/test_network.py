@@ -1,5 +1,6 @@
 """The Network page in a real browser: a cold start, the slider, the click on a bar, Run and Cancel, two visitors."""
 
+import pytest
 from playwright.sync_api import expect
 
 HEADING = "h1"
@@ -20,6 +21,7 @@ def settled(page):
     )
 
 
+@pytest.mark.slow
 def test_cold_server_paints_stored_numbers_first_then_the_run(browser, fresh_server):
     page = browser.new_page()
     page.goto(f"{fresh_server}/network?size=1000&bits=1&v=0.1.0")
@@ -34,6 +36,7 @@ def test_cold_server_paints_stored_numbers_first_then_the_run(browser, fresh_ser
     page.close()
 
 
+@pytest.mark.slow
 def test_other_choices_as_first_request_of_a_fresh_server(browser, fresh_server):
     page = browser.new_page()
     page.goto(f"{fresh_server}/network?network=mnist-residual&size=300&bits=2&layer=block2.inner")
@@ -44,6 +47,7 @@ def test_other_choices_as_first_request_of_a_fresh_server(browser, fresh_server)
     page.close()
 
 
+@pytest.mark.slow
 def test_a_step_of_the_slider_gives_the_numbers_of_the_library_and_back(tab, server, slider):
     import sdqviz as sq
 
@@ -78,6 +82,7 @@ def test_click_on_a_bar_looks_into_its_layer(tab, server):
     assert "layer=hidden2" in tab.url
 
 
+@pytest.mark.slow
 def test_costly_choice_waits_for_run_and_cancel_keeps_the_numbers(tab, server):
     tab.goto(f"{server}/network?size=400&calibration=64")
     settled(tab)
@@ -97,6 +102,7 @@ def test_costly_choice_waits_for_run_and_cancel_keeps_the_numbers(tab, server):
     assert metrics(tab) == before
 
 
+@pytest.mark.slow
 def test_formulas_carry_numbers_and_proof_and_downloads_work(tab, server, tmp_path):
     tab.goto(f"{server}/network?size=400&calibration=64")
     settled(tab)
@@ -115,6 +121,7 @@ def test_formulas_carry_numbers_and_proof_and_downloads_work(tab, server, tmp_pa
     assert metrics(tab)[1] == f"{accuracy:.1f} %"
 
 
+@pytest.mark.slow
 def test_two_visitors_have_their_own_numbers(browser, server):
     pages = [browser.new_context().new_page() for _ in range(2)]
     for page, size in zip(pages, (400, 800), strict=True):

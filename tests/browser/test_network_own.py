@@ -4,6 +4,7 @@ import os
 import pickle
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load, save
 
@@ -82,6 +83,7 @@ def test_a_pickle_that_would_run_code_is_refused(tab, server, tmp_path):
     assert not (tmp_path / "trap").exists() and tab.locator('[data-testid="stException"]').count() == 0
 
 
+@pytest.mark.slow
 def test_onnx_is_written_beside_the_page(tab, server, tmp_path):
     tab.goto(f"{server}/network?size=400&calibration=64")
     tab.wait_for_selector(PLOT)

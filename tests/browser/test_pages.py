@@ -1,10 +1,11 @@
 """The pages in a real browser: first paint, links, speed of a slider, stepping, isolation, nothing off this machine."""
 
+import legible
 import pytest
 
 import sdqviz as sq
 
-PAGES = ("", "sigma-delta", "frames", "learn?lesson=small-step&card=2")
+PAGES = ("", "sigma-delta", "frames", "path-following", "learn?lesson=small-step&card=2")
 HEADING = "h1"
 PLOT = ".js-plotly-plot .main-svg"
 WIDE_ENOUGH = "(e => e.scrollWidth <= e.clientWidth + 2)(document.querySelector('[data-testid=stMain]'))"
@@ -36,6 +37,7 @@ def test_deep_link_is_the_first_request_of_a_fresh_server(browser, fresh_server)
 CUT = "[...document.querySelectorAll('[data-testid=stMetricValue] *')].some(e => e.scrollWidth > e.clientWidth + 1)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("link", "plots", "third"),
     [
@@ -64,7 +66,7 @@ def test_a_link_gives_the_same_numbers_twice_light_and_dark(browser, fresh_serve
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
-def test_page_is_drawn_without_error_or_outside_request(browser, server, path, scheme):
+def test_page_is_drawn_legible_and_without_error_or_outside_request(browser, server, path, scheme):
     context = browser.new_context(color_scheme=scheme, viewport={"width": 900, "height": 1000})
     page = context.new_page()
     outside = []
@@ -77,6 +79,7 @@ def test_page_is_drawn_without_error_or_outside_request(browser, server, path, s
     assert page.evaluate(WIDE_ENOUGH), "the page is wider than a window of 900 pixels"
     backgrounds = page.locator(".js-plotly-plot .main-svg .bg").evaluate_all("es => es.map(e => e.style.fillOpacity)")
     assert all(float(opacity or 1) == 0 for opacity in backgrounds), "a plot has a box of its own colour"
+    legible.check(page)
     context.close()
 
 
@@ -84,11 +87,11 @@ def test_page_is_drawn_without_error_or_outside_request(browser, server, path, s
     ("link", "label"),
     [
         ("sigma-delta?size=48", "Frame size N"),
-        ("frames?size=48", "Frame size N"),
+        pytest.param("frames?size=48", "Frame size N", marks=pytest.mark.slow),
         ("path-following", "Neurons"),
-        ("bounds?subject=vector&dimension=5", "Dimension d"),
-        ("bounds?subject=layer&columns=10", "Columns"),
-        ("bounds?subject=path&sweep=step&inputs=40", "Inputs N"),
+        pytest.param("bounds?subject=vector&dimension=5", "Dimension d", marks=pytest.mark.slow),
+        pytest.param("bounds?subject=layer&columns=10", "Columns", marks=pytest.mark.slow),
+        pytest.param("bounds?subject=path&sweep=step&inputs=40", "Inputs N", marks=pytest.mark.slow),
     ],
 )
 def test_a_step_of_a_slider_gives_other_numbers_and_sends_little(tab, server, slider, link, label):
@@ -141,6 +144,7 @@ def test_drag_and_play_need_no_server(tab, server):
     tab.context.set_offline(False)
 
 
+@pytest.mark.slow
 def test_bad_values_of_a_link_are_told(tab, server):
     tab.goto(f"{server}/frames?size=abc&frame=nonsense&colour=blue")
     settled(tab)
@@ -176,6 +180,7 @@ def test_reset_and_preset_take_one_click(tab, server):
     assert "size=1024" in tab.url
 
 
+@pytest.mark.slow
 def test_tile_on_start_opens_the_example(tab, server):
     tab.goto(server)
     settled(tab)

@@ -123,6 +123,7 @@ sq.compress_to_file(network, sq.METHODS["gptq"](bits=3), sys.argv[1], x)
 """
 
 
+@pytest.mark.slow
 def test_what_was_killed_goes_on_from_its_last_layer(decoder, tmp_path, monkeypatch, request):
     network, x = decoder
     method = sq.METHODS["gptq"](bits=3)

@@ -252,6 +252,7 @@ def test_files_and_networks_must_fit_each_other():
     refused(data, "must hold the tensor 7.weight", sq.Network(longer, torch.randn(8, 2, 6, 6)))
 
 
+@pytest.mark.slow
 def test_a_tiny_file_that_names_a_large_network_costs_no_memory():
     """It names a network of 632 million weights; the process may take 300 MB more than it has."""
     script = """

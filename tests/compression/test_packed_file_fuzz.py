@@ -241,9 +241,9 @@ def run(count, seed, *, traced):
     return deep, whole
 
 
-def test_five_hundred_damaged_files():
-    deep, whole = run(500, 1, traced=True)
-    assert deep > 150  # the checksum alone does not do all the work
+def test_two_hundred_damaged_files():
+    deep, whole = run(200, 1, traced=True)
+    assert deep > 60  # the checksum alone does not do all the work
     assert whole < deep
 
 

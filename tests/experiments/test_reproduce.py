@@ -231,6 +231,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"cells.sqlite", "table3.md", "table3.json", "table3.html"}
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_cleanly(tmp_path):
     process = start(tmp_path, "table4", "--nets", "1", "--sizes", "3000,4000,5000")
     wait_for_cells(process, tmp_path, 1)

@@ -70,6 +70,7 @@ def test_what_is_in_the_store_costs_nothing(small, sweeping):
     assert again_told == [(8, 8, "8 runs, 8 of them in the store")]
 
 
+@pytest.mark.slow
 def test_failed_runs_are_tried_again_only_when_asked(small, tmp_path, sweeping):
     shutil.copy(small.folder / "runs.sqlite", tmp_path)
     again = sweeping.do(tmp_path, retry=True)
@@ -104,6 +105,7 @@ def test_a_network_that_cannot_be_had_is_a_row_with_the_reason(tmp_path, monkeyp
 # -- guards -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_beyond_its_limits_is_a_row_with_the_reason_and_the_others_go_on(small, tmp_path, sweeping):
     slow = dict(sweeping.SLOW["runs"][0], seed=0)
     huge = {"method": "round-to-nearest", "calibration": 60_000}  # two arrays of 179 MiB, and more
@@ -167,6 +169,7 @@ def test_a_run_that_takes_its_process_down_is_a_row_with_the_reason(tmp_path, sw
 # -- stopping and resuming ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_stop_ends_the_workers_soon_and_keeps_what_is_finished(small, tmp_path, sweeping):
     asked = []
     plan = sweeping.SMALL | {"runs": [sweeping.SMALL["runs"][2], sweeping.SMALL["runs"][0], sweeping.SLOW["runs"][0]]}
@@ -220,6 +223,7 @@ def wait_for_runs(sweeping, process, folder, count):
     sweeping.wait_for(enough)
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_and_does_nothing_twice(tmp_path, sweeping):
     process = start(tmp_path, sweeping.LONG)
     wait_for_runs(sweeping, process, tmp_path, 2)

@@ -84,6 +84,7 @@ def test_a_seed_is_given_to_a_function_that_takes_one_and_the_network_is_made_on
     assert sq.NETWORKS.from_dict(kind(seed=1).to_dict()) == kind(seed=1)
 
 
+@pytest.mark.slow
 def test_another_process_makes_it_anew(made):
     file = made("def make():\n    return layers(), torch.zeros(2, 6)")
     choice = from_file(f"{file}:make")(seed=0)
@@ -171,6 +172,7 @@ def test_modules_of_timm_and_transformers_say_what_they_take(made):
         assert len(report.layers) > 3 and 0 < report.relative_output_error < 2
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_it(made):
     file = made("def make():\n    return layers(), torch.zeros(2, 6) + 1, data()")
     command = [sys.executable, "-m", "sdqviz.cli.main"]
@@ -196,6 +198,7 @@ def test_the_command_line_takes_it(made):
     assert run.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_makes_it_in_its_workers(made, tmp_path):
     file = made("def make(seed):\n    return layers(seed), torch.zeros(2, 6) + 1, data()")
     plan = tmp_path / "plan.toml"

@@ -58,7 +58,8 @@ class Tokens(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("name", "seed"), [pytest.param(*one, marks=[pytest.mark.slow] if one[0] in SLOW else []) for one in SHIPPED]
+    ("name", "seed"),
+    [pytest.param(*one, marks=[pytest.mark.slow] if one[0] in SLOW or one[1] else []) for one in SHIPPED],
 )
 def test_shipped_networks_are_accurate(name, seed):
     network = sq.NETWORKS[name](seed=seed).load()

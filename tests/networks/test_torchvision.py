@@ -62,6 +62,7 @@ def refusal(call):
 # -- names -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_names_are_found_but_not_listed_and_only_then_is_torchvision_loaded():
     code = (
         "import sys, sdqviz as sq; assert 'resnet18' not in sorted(sq.NETWORKS); sq.NETWORKS['mnist-fnn']();"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 import visitor
-from visitor import charts, controls, link, loaded, numbers
+from visitor import charts, controls, link, numbers
 
 from sdqviz.explore import preset
 from sdqviz.explore.bounds import link as sweeps
@@ -171,14 +171,6 @@ def test_a_violation_would_be_listed(monkeypatch):
     compared = sweeps.build({"seed": 77, "draws": 2}).comparisons
     assert not numbers(at)[2].startswith("0 in") and numbers(at)[2].endswith(f"in {compared}")
     assert any("lie above a bound that should hold" in error.value for error in at.error)
-
-
-def test_sweeps_without_a_network_load_no_torch():
-    every = (
-        "for subject in ('layer', 'path', 'path-network', 'network'):\n"
-        "    assert charts(visit('bounds', subject=subject))"
-    )
-    assert "torch" not in loaded("bounds", every)
 
 
 def test_opening_the_page_computes_nothing_costly():

@@ -1,7 +1,7 @@
 """The choices of a page: its own, kept while one is elsewhere, undone one by one, never leading to an empty page."""
 
 import pytest
-from visitor import arrive, charts, control, press, turn
+from visitor import arrive, charts, control, press, turn, visit
 
 from sdqviz.explore.glossary import TERMS
 
@@ -68,8 +68,8 @@ def test_undo_takes_back_one_choice_after_the_other(at):
         ("bounds", {"subject": "layer", "source": "network", "layer": 5}, ("layer", 3), "layer must be between 1 and"),
     ],
 )  # fmt: skip
-def test_controls_move_to_what_goes_with_the_others_and_say_so(at, address, given, moved, sentence):
-    turn(at, address, **given)
+def test_controls_move_to_what_goes_with_the_others_and_say_so(address, given, moved, sentence):
+    at = visit(address, **given)
     assert not at.exception and not at.error and charts(at)
     assert control(at, moved[0]).value == moved[1]
     assert sentence in at.warning[0].value
@@ -99,9 +99,8 @@ def test_a_bad_paste_in_a_link_falls_to_the_default_with_a_notice(at):
 
 
 @pytest.mark.parametrize("address", ["", "sigma-delta", "frames", "path-following", "bounds"])
-def test_the_words_of_a_page_are_explained_from_the_one_list(at, address):
-    if address:
-        turn(at, address)
+def test_the_words_of_a_page_are_explained_from_the_one_list(address):
+    at = visit(address)
     (words,) = [text.value for text in at.markdown if text.value.startswith("**") and "**: " in text.value
                 and text.value.split("**")[1] in TERMS]  # fmt: skip
     for line in words.split("\n\n"):

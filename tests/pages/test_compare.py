@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 import visitor
-from visitor import charts, controls, figures, link, loaded, numbers, settled
+from visitor import charts, controls, figures, link, numbers, settled
 
 import sdqviz as sq
 from sdqviz.error import InputError
@@ -55,10 +55,6 @@ def test_page_is_whole(theme):
     assert sum(len(chart.spec) for chart in proto) <= 300_000
     assert all(c["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)" for c in figures(page))
     assert any("Plain rounding is nowhere on the front" in one.value for one in page.caption)
-
-
-def test_drawing_the_page_needs_no_torch():
-    assert loaded("compare", "assert len(at.metric) == 3") == []
 
 
 @pytest.mark.parametrize("view", compare.VIEWS)

@@ -5,7 +5,7 @@ import gc
 
 import pytest
 import visitor
-from visitor import buttons, charts, controls, figures, link, loaded, metrics, press, wait
+from visitor import buttons, charts, controls, figures, link, metrics, press, wait
 
 from sdqviz.explore import preset
 from sdqviz.explore.geta import run as runs
@@ -55,10 +55,6 @@ def test_first_paint_is_a_recorded_run_with_its_numbers(page):
     assert (told is not None) == bool(page.info)
     tables = [one.value for one in page.markdown if "| before | after |" in one.value]
     assert len(tables) == 1 and "MACs an input" in tables[0]
-
-
-def test_first_paint_needs_no_torch():
-    assert loaded("geta", "assert len(at.metric) == 3") == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -213,8 +209,3 @@ def test_a_recording_can_be_looked_at_again_and_others_are_refused():
 def test_jobs_of_this_file_are_stopped():
     job.stop_all()
     assert recording.shipped()
-
-
-def test_a_link_to_the_network_page_starts_no_training():
-    offered = "assert 'Cancel' not in buttons(at) and any(label.startswith('Run') for label in buttons(at))"
-    assert "torch" not in loaded("network", offered, method="geta", network="mnist-lenet")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 import visitor
-from visitor import loaded, press, told
+from visitor import press, told
 
 from sdqviz.explore.glossary import TERMS
 from sdqviz.lessons import LESSONS
@@ -76,7 +76,3 @@ def test_the_lists_are_complete():
     assert "| $\\delta$ | the step between levels |" in text and "GPTQ: Accurate" in text
     rows = re.findall(r"^\| .*`methods/gptq.py`", text, re.MULTILINE)
     assert len(rows) == 1, "the table from the papers to the code is README's"
-
-
-def test_it_opens_without_torch():
-    assert "torch" not in loaded("learn", "assert at.subheader")

@@ -71,14 +71,11 @@ def test_bad_values_of_a_link_become_defaults_with_a_notice():
     ("address", "parameters", "sentence"),
     [
         ("sigma-delta", {"dimension": 8, "size": 8}, "size must be at least 9 for dimension 8, got 8"),
-        ("frames", {"frame": "hadamard", "size": 60}, "power of two"),
-        ("frames", {"frame": "half-frequency", "dimension": 3}, "dimension must be even"),
         ("frames", {"frame": "given", "vectors": "1, 0\n2, 0"}, "vectors"),
         ("frames", {"frame": "given", "vectors": "1, 0\n2"}, "one length"),
         ("sigma-delta", {"input": "pasted", "pasted": "1, two"}, "numbers must be written out, got 'two' as entry 2"),
         ("sigma-delta", {"input": "pasted", "pasted": "nan 1"}, "numbers must be finite"),
         ("sigma-delta", {"input": "pasted", "pasted": "0 0 0", "size": 9}, "the vector must not be zero"),
-        ("sigma-delta", {"input": "weights", "layer": 6, "size": 600}, "layer must be between 1 and 3"),
     ],
 )
 def test_what_a_link_cannot_have_is_said_in_one_sentence_above_what_can_be_shown(address, parameters, sentence):
@@ -93,33 +90,33 @@ def test_a_small_step_is_flagged_and_runs():
     assert "overloaded" in at.warning[0].value and not at.exception
 
 
-@pytest.mark.parametrize("name", [one.name for one in preset.load() if one.page in PAGES and one.page])
-def test_preset_sets_every_control_and_shows_its_stored_numbers(name):
-    one = next(p for p in preset.load() if p.name == name)
-    at = visit(one.page)
-    at.selectbox(key=f"_preset {one.page}").set_value(name).run()
-    assert not at.exception and not at.error
-    shown = link(at)
-    assert {key: shown[key] for key in one.choices} == {key: str(value) for key, value in one.choices.items()}
-    assert numbers(at) == numbers(visit(one.page, **one.choices))
-    assert at.selectbox(key=f"_preset {one.page}").value == name
-    at.number_input(key="seed").set_value(123).run()
-    assert at.selectbox(key=f"_preset {one.page}").value is None
-    reset = next(button for button in at.button if button.label == "Reset")
-    reset.click().run()
-    assert numbers(at) == numbers(visit(one.page))
-
-
-@pytest.mark.parametrize("name", sorted(sq.FRAMES))
-@pytest.mark.parametrize("address", ["sigma-delta", "frames"])
-def test_every_frame_family_has_its_form_without_being_named_here(address, name):
+@pytest.mark.parametrize("address", [address for address in PAGES if address])
+def test_a_preset_sets_every_control_and_another_choice_leaves_it(address):
     at = visit(address)
-    if address == "frames":
-        at.slider(key="dimension").set_value(4).run() if at.slider else None
-    at.selectbox(key="frame").set_value(name).run()
-    assert not at.exception
-    if name != "given" or address == "frames":
-        assert not at.error or "dimension must be" in at.error[0].value
+    before, presets = numbers(at), preset.of_page(address)
+    for name, one in presets.items():
+        at.selectbox(key=f"_preset {address}").set_value(name).run()
+        assert not at.exception and not at.error
+        shown = link(at)
+        assert {key: shown[key] for key in one.choices} == {key: str(value) for key, value in one.choices.items()}
+        assert numbers(at) == numbers(visit(address, **one.choices)), name
+        assert at.selectbox(key=f"_preset {address}").value == name
+    at.number_input(key="seed").set_value(123).run()
+    assert at.selectbox(key=f"_preset {address}").value is None
+    press(at, "Reset")
+    assert numbers(at) == before
+
+
+@pytest.mark.parametrize("address", ["sigma-delta", "frames"])
+def test_every_frame_family_has_its_form_without_being_named_here(address):
+    at = visit(address)
+    for name in sorted(sq.FRAMES):
+        at.slider(key="dimension").set_value(4) if address == "frames" and at.slider else None
+        at.selectbox(key="frame").set_value(name).run()
+        assert not at.exception, name
+        if name != "given" or address == "frames":
+            assert not at.error or "dimension must be" in at.error[0].value, name
+        press(at, "Reset")
 
 
 def test_changing_family_or_vector_moves_the_size_to_one_that_exists():
@@ -174,8 +171,19 @@ def test_drawn_traces_stay_within_the_limit_at_the_largest_size():
     assert max(int(length) for length in lengths) <= DRAWN and sum(len(c.spec) for c in charts(at)) <= 300_000
 
 
-def test_start_is_alive_without_torch():
-    assert loaded("", "assert len(at.get('plotly_chart')) == 3 and len(at.metric) == 3") == []
+def test_what_is_drawn_from_stored_runs_loads_nothing_heavy_and_what_is_computed_without_a_network_no_torch():
+    def drawn(address, plots):
+        return f"at = visit({address!r})\nassert len(charts(at)) >= {plots} and len(at.metric) == 3 and not at.error"
+
+    light = loaded(drawn("", 3), drawn("compare", 2), drawn("geta", 4))
+    assert light == [[], [], []]
+    *found, last = loaded(
+        "assert visit('learn').subheader",
+        *(f"assert charts(visit('bounds', subject={one!r}))" for one in ("layer", "path", "path-network", "network")),
+        "shown = buttons(visit('network', method='geta', network='mnist-lenet'))\n"  # a link starts no training
+        "assert 'Cancel' not in shown and any(label.startswith('Run') for label in shown)",
+    )
+    assert len(found) == 5 and not any("torch" in one for one in [*found, last])
 
 
 def test_navigation_lists_the_files_that_exist():

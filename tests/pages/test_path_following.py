@@ -66,26 +66,6 @@ def test_a_layer_of_a_network():
     assert any("mnist-lenet, layer" in text.value for text in at.markdown)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "sentence"),
-    [
-        ({"bits": 1}, "bits must be at least 2 for the operator quantize-prune, got 1"),
-        ({"operator": "prune", "threshold": 0.0}, "threshold must be above 0"),
-        ({"source": "network", "layer": 4}, "layer must be between 1 and 3 for mnist-fnn, got 4"),
-        ({"inputs": 1024, "neurons": 64}, "seeds must be at most"),
-    ],
-)
-def test_bad_choices_are_told_in_a_sentence_and_can_be_mended(parameters, sentence):
-    at = visit(**parameters)
-    assert not at.exception and not at.error and sentence in at.warning[0].value and charts(at)
-    at.selectbox(key="source").set_value("gaussian").run()
-    for key, value in (("bits", 4), ("threshold", 0.2), ("neurons", 4)):
-        if any(slider.key == key for slider in at.slider):
-            at.slider(key=key).set_value(value)
-    at.run()
-    assert not at.error and charts(at)
-
-
 def test_bad_values_in_a_link_become_defaults_with_a_notice():
     at = visit(scaling=0.5, operator="shake", seeds="many")
     assert not at.exception and not at.error

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from visitor import arrive, charts, control, controls, link, metrics, told, turn, visit
+from visitor import charts, control, controls, link, metrics, told, visit
 
 from sdqviz.explore import sigma_delta as lab
 from sdqviz.explore.wording import percent
@@ -13,7 +13,7 @@ def shown(at):
 
 
 def test_filters_and_duals_are_offered_where_they_change_something():
-    at = turn(arrive(), "sigma-delta")
+    at = visit("sigma-delta")
     assert "dual" in shown(at) and "filter" not in shown(at)  # order 1 as before
     for order, offered in ((0, set()), (2, {"filter", "dual"}), (1, {"dual"})):
         control(at, "order").set_value(order).run()

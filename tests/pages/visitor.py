@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from sdqviz.asset import ROOT
 from sdqviz.ui.launch import MAIN
@@ -16,18 +17,27 @@ HEAVY = ("torch", "torchvision", "scipy.stats", "networkx", "dask", "joblib")
 """What a page loads only where it needs it."""
 
 
-def arrive(context=None, seconds=60.0):
-    """Open the program in a fresh session; a run of a page may take so many seconds."""
+def fresh(context, seconds):
     at = AppTest.from_file(MAIN, default_timeout=seconds)
     at.context.update(context or {})
-    return at.run()
+    return at
+
+
+def arrive(context=None, seconds=60.0):
+    """Open the program in a fresh session; a run of a page may take so many seconds."""
+    return fresh(context, seconds).run()
+
+
+def asked(at, parameters):
+    """Put the values of a link in the address."""
+    at.query_params.clear()
+    at.query_params.update({key: json.dumps(v) if isinstance(v, bool) else str(v) for key, v in parameters.items()})
 
 
 def turn(at, address, /, **parameters):
     """Go to a page by the menu, or by a link where parameters are given."""
     at.switch_page(str(ROOT / "pages" / f"{(address or 'start').replace('-', '_')}.py"))
-    at.query_params.clear()
-    at.query_params.update({key: json.dumps(v) if isinstance(v, bool) else str(v) for key, v in parameters.items()})
+    asked(at, parameters)
     at.run()
     assert not at.exception
     return at
@@ -35,7 +45,12 @@ def turn(at, address, /, **parameters):
 
 def visit(address="", context=None, /, **parameters):
     """Open a page by its link in a fresh session."""
-    return turn(arrive(context), address, **parameters)
+    at = fresh(context, 60.0)
+    at._page_hash = calc_hash(address)  # `switch_page` only finds a page by its address once another has been run
+    asked(at, parameters)
+    at.run()
+    assert not at.exception
+    return at
 
 
 def numbers(at):
@@ -110,15 +125,16 @@ def settled(at, seconds=90.0):
     return at
 
 
-def loaded(address="", then="", /, **parameters):
-    """Open a page in a fresh process, run the lines that check ``at`` there, and return what is loaded of `HEAVY`."""
-    program = (
-        "import logging, sys\nlogging.disable(logging.CRITICAL)\n"
-        f"from visitor import *\nat = visit({address!r}, **{parameters!r})\n{then}\n"
-        "assert not at.exception and not at.error\nprint(*(name for name in HEAVY if name in sys.modules))"
-    )
+def loaded(*steps):
+    """Run the steps of a visit in a fresh process, and return what is loaded of `HEAVY` after each of them."""
+    after = "\nprint(*(name for name in HEAVY if name in sys.modules))\n"
+    begin = "import logging, sys\nlogging.disable(logging.CRITICAL)\nfrom visitor import *\n"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        [sys.executable, "-c", begin + after.join([*steps, ""])],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.split()
+    return [line.split() for line in done.stdout.split("\n")[:-1]]
