@@ -16,6 +16,7 @@ from sdqviz.bounds.calibrated import rows_bound
 from sdqviz.choice import PerLayer, field
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
+from sdqviz.methods.calibrated.device_walk import walker_on
 from sdqviz.methods.calibrated.in_frame import (
     ALIGNMENT_DAMPING,
     FINE_ALIGNMENT_DAMPING,
@@ -29,7 +30,7 @@ from sdqviz.methods.calibrated.in_frame import (
 from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
 from sdqviz.methods.method import CompressedLayer, LeftAlone, NewTensors, Task, check_layer_names
 from sdqviz.networks.layer import Layer, from_vectors
-from sdqviz.path_following.beam import MOST_PATHS
+from sdqviz.path_following.beam import MOST_PATHS, Walker
 from sdqviz.path_following.frame_parts import quantize_parts
 from sdqviz.path_following.quantized_rows import quantize_rows
 from sdqviz.path_following.row_frame import LEAST_REDUNDANCY, MOST_REDUNDANCY, RowFrame, parts_for
@@ -128,14 +129,15 @@ class FrameCalibrated(InFrame):
                 return LeftAlone(layer.name, "none of its inputs is other than 0 on the calibration data")
             own = int(bits.get(layer.name, self.bits)), redundancies.get(layer.name, self.redundancy)
             try:
-                return self._compressed(layer, groups, *own, task, begun)
+                return self._compressed(layer, groups, *own, task, begun, walker_on(data.device))
             except InputError as error:
                 raise InputError(f"layer {layer.name}: {error}") from None
 
         return layer_by_layer(self.name, task, self.device, self.batch_norm, compressed)
 
     def _compressed(
-        self, layer: Layer, groups: list[Any], bits: int, redundancy: float, task: Task, begun: float
+        self, layer: Layer, groups: list[Any], bits: int, redundancy: float, task: Task, begun: float,
+        walker: Walker,
     ) -> CompressedLayer:  # fmt: skip
         usual = DAMPING if bits <= FEW_BITS else FINE_DAMPING
         damping = usual if self.damping is None else self.damping
@@ -145,7 +147,7 @@ class FrameCalibrated(InFrame):
             paths = (UNDERSAMPLED_PATHS if frame.undersampled else 1) if self.paths is None else self.paths
             own = group.gram.cross is None and group.target is group.weights  # then the walk knows its error
             known = None if own and paths == 1 and not frame.undersampled else group.errors
-            rest = functools.partial(step_up, bits=16), frame, bits, paths, damping, task.should_stop
+            rest = functools.partial(step_up, bits=16), frame, bits, paths, damping, task.should_stop, walker
             if parts > 1:
                 found.append(quantize_parts(group.gram, group.target, group.errors, *rest))
             else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sdqviz.array import Array
@@ -14,6 +16,9 @@ from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid
 
+Walker = Callable[..., Walk]
+"""What walks: `sdqviz.path_following.walk.walk`, or the same on another device."""
+
 MOST_PATHS = 256
 """Paths a vector may have."""
 
@@ -21,7 +26,9 @@ HISTORY = 1 << 23
 """Errors of all paths that are kept at once; vectors are taken in such portions."""
 
 
-def greedy_walk(factor: Factor, base: Array, bits: int, step: Array, should_stop: ShouldStop | None = None) -> Array:
+def greedy_walk(
+    factor: Factor, base: Array, bits: int, step: Array, should_stop: ShouldStop | None = None, walker: Walker = walk
+) -> Array:  # fmt: skip
     """Round value after value to its nearest midrise level, with the feedback of all errors so far.
 
     Parameters
@@ -34,21 +41,23 @@ def greedy_walk(factor: Factor, base: Array, bits: int, step: Array, should_stop
         Bits per level.
     step : ndarray, shape (M,)
         δ of each vector; 0 makes all its levels 0.
+    walker : callable
+        `sdqviz.path_following.walk.walk`, or the same on another device.
 
     Returns
     -------
     ndarray, shape (N, M)
         q.
     """
-    return tallied_walk(factor, base, bits, step, should_stop).quantized
+    return tallied_walk(factor, base, bits, step, should_stop, walker).quantized
 
 
 def tallied_walk(
-    factor: Factor, base: Array, bits: int, step: Array, should_stop: ShouldStop | None = None
+    factor: Factor, base: Array, bits: int, step: Array, should_stop: ShouldStop | None = None, walker: Walker = walk
 ) -> Walk:  # fmt: skip
     """Do the same and sum up eᵀ(G + λI)e, e = y − q, on the way."""
     grid, keys = Grid.finite("midrise", bits, step), np.zeros(base.shape[1], np.uint64)
-    return walk(
+    return walker(
         base, factor.feedback, np.ones(len(base)), QUANTIZERS["nearest"](), grid, keys,
         tally=Tally(factor.pivots, coupled=False), should_stop=should_stop,
     )  # fmt: skip

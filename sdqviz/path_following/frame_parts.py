@@ -7,17 +7,19 @@ from collections.abc import Callable
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.path_following.beam import beam_walk, greedy_walk
+from sdqviz.path_following.beam import Walker, beam_walk, greedy_walk
 from sdqviz.path_following.factor import factorize, walk_values
 from sdqviz.path_following.gram import Gram
 from sdqviz.path_following.quantized_rows import QuantizedRows, coordinates, decode_rows, multiples
 from sdqviz.path_following.row_frame import RowFrame
+from sdqviz.path_following.walk import walk
 from sdqviz.progress import ShouldStop, stop_if
 
 
 def quantize_parts(
     gram: Gram, target: Array, errors: Callable[[Array], Array], stored: Callable[[Array], Array],
     frame: RowFrame, bits: int, paths: int = 1, damping: float = 0.1, should_stop: ShouldStop | None = None,
+    walker: Walker = walk,
 ) -> QuantizedRows:  # fmt: skip
     """Quantize neurons in a frame of several parts; as `quantize_rows`, but no matrix is larger than a part's.
 
@@ -46,7 +48,7 @@ def quantize_parts(
             passed = upper[: cut.start, cut].T @ missed[: cut.start]
             aimed = target[cut] + solve_triangular(upper[cut, cut], passed, trans="T", unit_diagonal=True)
             base = coordinates(piece, own, matrix, factor, aimed)
-            found = greedy_walk(factor, base, bits, step, should_stop)
+            found = greedy_walk(factor, base, bits, step, should_stop, walker)
             if width > 1:
                 found = beam_walk(factor, base, bits, step, width, should_stop, found)
             missed[cut] = target[cut] - piece.synthesize(np.ascontiguousarray(found.T)).T

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from sdqviz.array import Array, turned
-from sdqviz.path_following.beam import beam_walk, greedy_walk, tallied_walk
+from sdqviz.path_following.beam import Walker, beam_walk, greedy_walk, tallied_walk
 from sdqviz.path_following.factor import Factor, factorize, walk_values
 from sdqviz.path_following.gram import Gram
 from sdqviz.path_following.row_frame import RowFrame
+from sdqviz.path_following.walk import walk
 from sdqviz.progress import ShouldStop, stop_if
 
 MULTIPLES = {1: np.geomspace(1.12, 4.0, 6), 2: np.geomspace(0.5, 1.5, 6)}
@@ -62,6 +63,7 @@ def multiples(bits: int) -> Array:
 def quantize_rows(
     gram: Gram, target: Array, errors: Callable[[Array], Array] | None, stored: Callable[[Array], Array],
     frame: RowFrame, bits: int, paths: int = 1, damping: float = 0.1, should_stop: ShouldStop | None = None,
+    walker: Walker = walk,
 ) -> QuantizedRows:  # fmt: skip
     """Quantize neurons so that the layer's output on the calibration inputs changes least.
 
@@ -86,6 +88,8 @@ def quantize_rows(
         λ as a share of the mean of the diagonal.
     should_stop : callable, optional
         Polled between blocks.
+    walker : callable
+        `sdqviz.path_following.walk.walk`, or the same on another device; a beam stays on the processor.
 
     Returns
     -------
@@ -103,10 +107,10 @@ def quantize_rows(
     rms = np.sqrt((base**2).mean(axis=0))
     if errors is None:
         steps = (stored(multiple * rms) for multiple in multiples(bits))
-        return _least_tallied(factor, base, steps, frame, bits, should_stop)
+        return _least_tallied(factor, base, steps, frame, bits, should_stop, walker)
 
     def walked(step: Array, width: int) -> tuple[Array, Array, Array]:
-        found = greedy_walk(factor, base, bits, step, should_stop)
+        found = greedy_walk(factor, base, bits, step, should_stop, walker)
         if width > 1:
             found = beam_walk(factor, base, bits, step, width, should_stop, found)
         divisor = np.where(step > 0, step, 1.0)
@@ -129,12 +133,13 @@ def quantize_rows(
 
 
 def _least_tallied(
-    factor: Factor, base: Array, steps: Iterable[Array], frame: RowFrame, bits: int, should_stop: ShouldStop | None
-) -> QuantizedRows:
+    factor: Factor, base: Array, steps: Iterable[Array], frame: RowFrame, bits: int, should_stop: ShouldStop | None,
+    walker: Walker,
+) -> QuantizedRows:  # fmt: skip
     """Walk with one step after the other, and give each neuron the one with the least error."""
     best: tuple[Array, ...] | None = None
     for step in steps:
-        found = tallied_walk(factor, base, bits, step, should_stop)
+        found = tallied_walk(factor, base, bits, step, should_stop, walker)
         missed = found.missed - factor.damping * np.einsum("nm,nm->m", found.error, found.error)
         new = found.quantized, missed, step, found.overload
         if best is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,12 +10,19 @@ import numpy as np
 from sdqviz.array import Array, Index
 from sdqviz.kernels import draws
 from sdqviz.kernels.rules import ROUND_NEAREST, ROUND_NONE, ROUND_RANDOM, SHRINK_HARD, SHRINK_RANDOM, SHRINK_SOFT
+from sdqviz.path_following.beam import Walker
 from sdqviz.path_following.walk import BLOCK, Tally, Walk, walk
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice, Rule
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+
+def walker_on(device: torch.device) -> Walker:
+    """Return what walks where calibration data are: the compiled kernel on the processor, else `device_walk`."""
+    return walk if device.type == "cpu" else functools.partial(device_walk, device)
 
 
 def device_walk(

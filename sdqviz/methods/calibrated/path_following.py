@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.choice import PerLayer, field
-from sdqviz.methods.calibrated.device_walk import device_walk
+from sdqviz.methods.calibrated.device_walk import walker_on
 from sdqviz.methods.calibrated.group_work import group_works
 from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
 from sdqviz.methods.calibrated.layer_work import LayerWork
@@ -30,7 +29,6 @@ from sdqviz.methods.method import (
     split_bias,
 )
 from sdqviz.networks.layer import Layer, from_vectors
-from sdqviz.path_following.walk import walk
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS
 from sdqviz.storage import codes as coding
 from sdqviz.storage.bits import Packed
@@ -184,9 +182,7 @@ class PathFollowing(MethodChoice):
         begun = time.perf_counter()
         plan = self.plan()
         found = calibration.moments(layer, self.patches, task.seed)
-        on_device = functools.partial(device_walk, calibration.device)
-        walker = walk if calibration.device.type == "cpu" else on_device
-        groups = group_works(plan, self.biases, layer, found.groups, task, walker)
+        groups = group_works(plan, self.biases, layer, found.groups, task, walker_on(calibration.device))
         fit = ScaleFit(self.scale, self.fit, self.percentile, self.stretch, int(self.step_bits))
         work = LayerWork(plan, fit, bits, self.biases, layer, groups, found.ratio, task.should_stop, task.spread)
         item = work.compressed(begun)

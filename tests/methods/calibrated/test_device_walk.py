@@ -73,18 +73,37 @@ def test_a_quantizer_without_a_rule_walks_too(monkeypatch):
     assert_array_equal(device_walk("cpu", *given).quantized, walk(*given).quantized)
 
 
+METHODS = [
+    {"name": "gptq", "bits": 3},
+    {"name": "gpfq", "bits": 3},
+    {"name": "qronos", "bits": 3},
+    {"name": "spfq", "bits": 3},
+    {"name": "unified", "bits": 3, "operator": "quantize-prune", "pruning_ratio": 0.3},
+    {"name": "unified", "operator": "one-bit"},
+    {"name": "frame-calibrated", "bits": 2},
+    {"name": "frame-calibrated", "bits": 1, "redundancy": 1.5},
+    {"name": "frame-calibrated", "bits": 1, "redundancy": 0.5},
+]
+
+
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("name", ["gptq", "gpfq", "qronos", "spfq"])
-def test_a_network_compressed_on_a_device_is_that_of_the_processor(device, name, monkeypatch):
+@pytest.mark.parametrize("choice", METHODS, ids=lambda one: "-".join(map(str, one.values())))
+def test_a_network_compressed_on_a_device_is_that_of_the_processor(device, choice, monkeypatch):
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(24, 32), torch.nn.ReLU(), torch.nn.Linear(32, 6)).double()
     inputs = torch.randn(100, 24, dtype=torch.float64)
     network = sq.Network(module, inputs[:2])
-    expected = sq.compress(network, sq.METHODS[name](bits=3, device="cpu"), inputs)
+    expected = sq.compress(network, sq.METHODS.from_dict({**choice, "device": "cpu"}), inputs)
+    walks = []
     if device == "cpu":  # the same way through the method, with the torch form in place of the kernel
-        monkeypatch.setattr(
-            "sdqviz.methods.calibrated.path_following.walk", lambda *given, **named: device_walk("cpu", *given, **named)
-        )
-    found = sq.compress(network, sq.METHODS[name](bits=3, device=device), inputs)
+
+        def form(*given, **named):
+            walks.append(given)
+            return device_walk("cpu", *given, **named)
+
+        for file in ("calibrated.path_following", "frame_calibrated"):
+            monkeypatch.setattr(f"sdqviz.methods.{file}.walker_on", lambda _: form)
+    found = sq.compress(network, sq.METHODS.from_dict({**choice, "device": device}), inputs)
+    assert walks or device != "cpu"
     for mine, theirs in zip(found.network.layers, expected.network.layers, strict=True):
         assert_allclose(mine.weight, theirs.weight, atol=1e-6)
