@@ -21,14 +21,21 @@ RUN = """
 import json, resource, sys, time
 import sdqviz as sq
 from sdqviz.compression import compress, tensor_by_tensor
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+from sdqviz.experiments.cost_model import Cost, Machine
+used = lambda: resource.getrusage(resource.RUSAGE_SELF)
+peak, processor = lambda: used().ru_maxrss * 1024, lambda: used().ru_utime + used().ru_stime
 method = sq.METHODS.from_dict(json.loads(sys.argv[3]))
 sq.compress_shards(sys.argv[2], method, sys.argv[4] + "-warm")  # libraries and kernels count to the process
+spent = processor()  # once more, for the rate
+size = lambda found: sum(row.shape[0] * row.shape[1] for row in found.layers)
+small = size(sq.compress_shards(sys.argv[2], method, sys.argv[4] + "-rate"))
+machine = Machine(weights=small / (processor() - spent))
 bare = peak()
 told = []
-begun = time.monotonic()
+begun, spent = time.monotonic(), processor()
 found = sq.compress_shards(sys.argv[1], method, sys.argv[4], announce=told.append)
 print(json.dumps({"bare": bare, "peak": peak(), "seconds": time.monotonic() - begun, "estimate": str(told[0]),
+                  "processor": processor() - spent, "predicted": Cost(weights=size(found)).seconds(machine),
                   "largest": told[0].largest, "bits": found.bits_per_weight, "layers": len(found.layers),
                   "memory": told[0].memory, "expected": told[0].seconds, "read": told[0].read}))
 """
@@ -62,13 +69,14 @@ def test_memory_stays_within_twice_the_largest_tensor(decoder, method, tmp_path)
     from safetensors.numpy import save_file
 
     small = tmp_path / "small.safetensors"
-    save_file({"a.weight": default_rng(0).normal(size=(64, 64)).astype("float32")}, small)
+    save_file({"a.weight": default_rng(0).normal(size=(1024, 1536)).astype("float32")}, small)
     told = json.loads(run(RUN, decoder, small, json.dumps(method), tmp_path / "out").splitlines()[-1])
     more, mib = told["peak"] - told["bare"], 2**20
     print(
         f"\n{method}: {told['read'] / mib:,.0f} MiB in {told['layers']} layers; {told['bare'] / mib:,.0f} MiB bare, "
         f"{more / mib:,.0f} MiB more at the peak, {more / told['largest']:.2f} × the largest tensor of "
         f"{told['largest'] / mib:,.0f} MiB (estimated {told['memory'] / mib:,.0f}); {told['seconds'] / 60:.1f} minutes "
-        f"(estimated {told['expected'] / 60:.1f}); {told['bits']:.2f} bits a weight"
+        f"(estimated {told['expected'] / 60:.1f}), {told['processor'] / 60:.2f} of the processor "
+        f"({told['predicted'] / 60:.2f} by the rate of one small layer); {told['bits']:.2f} bits a weight"
     )
     assert more <= 2 * told["largest"]
