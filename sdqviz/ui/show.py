@@ -15,7 +15,7 @@ from sdqviz.bounds.statement import Bound
 from sdqviz.explore import glossary, tables
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
-from sdqviz.plots import theme
+from sdqviz.plots.enlarged import enlarge
 from sdqviz.plots.panel import Panel
 from sdqviz.strict_json import write_json
 from sdqviz.ui.screen import HEADLINES, Page
@@ -101,7 +101,7 @@ def panel(
     """
     if page.large:
         drawn = dataclasses.replace(drawn, figure=copy.deepcopy(drawn.figure))  # the other may serve others too
-        theme.enlarge(drawn.figure, page.ink)
+        enlarge(drawn.figure, page.ink)
     page.drawn.append(drawn)
     with st.container(gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
