@@ -38,12 +38,13 @@ def own_copy(module: Any) -> nn.Module:
         if isinstance(part, torch.jit.ScriptModule):
             raise InputError(f"module must have no compiled parts, got the ScriptModule {name}")
         _check_parameters(name, part)
+    shared = kept_mapped(module)
     try:
-        own = copy.deepcopy(module, _computed(module) | kept_mapped(module))
+        own = copy.deepcopy(module, _computed(module) | shared)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise InputError(f"module must be one that can be copied, got {type(module).__name__}: {first_line}") from None
-    given = {id(one) for one in (module, *module.parameters())}
+    given = {id(one) for one in (module, *module.parameters())} - set(shared)
     if any(id(one) in given for one in (own, *own.parameters())):
         raise InputError(f"module must be one that can be copied, got {type(module).__name__}, whose copy is itself")
     if isinstance(own, compressible_kinds()):  # a layer needs a name, which is its path in a larger module

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import sdqviz as sq
+from sdqviz.cli.main import main
 from sdqviz.compression import packed_file
 from sdqviz.compression.block_by_block import compress_to_file
 from sdqviz.error import InputError
@@ -159,6 +160,24 @@ def test_what_does_not_fit_is_named(file, tmp_path):
         on_disk(f"{file}:wide", shards)
     with pytest.raises(InputError, match=r"network mine\.py:whole must be made"):
         on_disk(f"{file}:whole", shards)
+
+
+def test_the_command_line_leaves_weights_on_disk(file, tmp_path, capsys):
+    module, inputs = made(file, "traced")
+    first, second = map(str, saved(module, tmp_path).files)
+    out = str(tmp_path / "out.sdq")
+    asked = ["compress", "--method", "gptq", "--by-layer", "-o", out, "--weights", first, second]
+    with pytest.raises(SystemExit, match="0"):
+        main([*asked, "--network", f"{file}:traced"])
+    assert "8 layers, 0 of them from before" in capsys.readouterr().out
+    compress_to_file(sq.Network(module, inputs), sq.METHODS["gptq"](), tmp_path / "memory.sdq", inputs)
+    mine, other = packed_file.read(Path(out)), packed_file.read(tmp_path / "memory.sdq")
+    assert [bytes(row.parts["levels"].data) for row in mine.rows] == [
+        bytes(row.parts["levels"].data) for row in other.rows
+    ]
+    with pytest.raises(SystemExit, match="2"):
+        main([*asked, "--network", "mnist-fnn"])
+    assert "network must be a function of a file for weights that stay on disk" in capsys.readouterr().err
 
 
 def test_other_threads_make_modules_as_ever():
