@@ -61,6 +61,17 @@ def _nearest(values, step, offset, lowest, highest, quantized, over):  # type: i
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _missed(aim, found, values, total, share, coupled, errors, left, squares):  # type: ignore[no-untyped-def]
+    """Keep a row's errors, and add up what they cost."""
+    for j in range(len(found)):
+        e = aim[j] - found[j]
+        errors[j] = e
+        left[j] = e
+        miss = values[j] - found[j]
+        squares[j] += e * (share * e + 2.0 * total[j]) if coupled else share * miss * miss
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _at_random(values, step, offset, lowest, highest, keys, name, quantized, over):  # type: ignore[no-untyped-def]
     """Round a row of values down or up at random, all at once."""
     for j in range(len(values)):
@@ -153,10 +164,4 @@ def follow_path(  # type: ignore[no-untyped-def]
                             level += u < x - level
                         q = (min(max(level, lowest[row, column]), highest[row, column]) + offset) * size
                     found[j] = q
-            weight = share[t]
-            for j in range(width):
-                e = aim[j] - found[j]
-                errors[n, j] = e
-                left[j] = e
-                miss = values[j] - found[j]
-                squares[j] += e * (weight * e + 2.0 * total[j]) if coupled else weight * miss * miss
+            _missed(aim, found, values, total, share[t], coupled, errors[n], left, squares)

@@ -104,14 +104,15 @@ def walk(
     Walk
     """
     length, neurons = base.shape
-    reference = base if reference is None else reference
+    given, base, feedback = base, np.ascontiguousarray(base, float), np.ascontiguousarray(feedback, float)
+    reference = base if reference is None or reference is given else np.ascontiguousarray(reference, float)
     alive = np.ones(length, bool) if alive is None else alive
     names = np.arange(length) if names is None else names
     threshold = np.full(neurons, quantizer.cut)
     rows_of = (grid.step.shape[0] if grid.step.ndim == 2 else 1, neurons)
     together = grid.block or max(length, 1)
-    step, lowest, highest = (
-        np.ascontiguousarray(np.broadcast_to(values, rows_of), dtype=float)
+    step, lowest, highest = (  # copies: what is broadcast cannot be written to, and a kernel is compiled anew for that
+        np.array(np.broadcast_to(values, rows_of), dtype=float, order="C")
         for values in (grid.step, grid.lowest, grid.highest)
     )
     quantized, error = np.empty((length, neurons)), np.empty((length, neurons))

@@ -165,9 +165,9 @@ def walk_rows(
     in_order = order is None or np.array_equal(order, np.arange(length))
     overload = np.zeros(rows, np.int64)
     counted = np.zeros(rows, np.int64) if ties is None else ties
-    nowhere = np.empty((1, 0))
+    nowhere, own = np.empty((1, 0)), np.array(step, float)  # a copy: for what cannot be written to it is compiled anew
     run(
-        first_order, np.ascontiguousarray(coefficients, float), walk, in_order, step, 2 ** (bits - 1), tie,
+        first_order, np.ascontiguousarray(coefficients, float), walk, in_order, own, 2 ** (bits - 1), tie,
         nowhere if out is None else out, out is not None,
         nowhere.astype(np.uint8) if index is None else index, index is not None,
         nowhere if state is None else state, state is not None, overload, counted,
@@ -208,8 +208,9 @@ def shape_rows(
     walk = np.arange(length) if order is None else order
     overload = np.zeros(rows, np.int64)
     counted = np.zeros(rows, np.int64) if ties is None else ties
+    own = np.array(step, float)
     run(
-        noise_shaping, coefficients, walk.astype(np.uint32), step, 2 ** (bits - 1), *taps.arrays(), tie, out,
+        noise_shaping, coefficients, walk.astype(np.uint32), own, 2 ** (bits - 1), *taps.arrays(), tie, out,
         out if state is None else state, state is not None, overload, counted,
     )  # fmt: skip
     if index is not None:
