@@ -159,9 +159,10 @@ def pad(
     """
     texts = [as_text(one) for one in pictures]
     own = chosen is None
-    told: dict[str, Any] = {
-        "pictures": texts, "names": list(names), "chosen": -1 if chosen is None else chosen, "own": own, "label": label,
-        "shown": drawn if own else texts[chosen], "side": math.isqrt(len(base64.b64decode(drawn))) if own else 28,
+    side = math.isqrt(len(base64.b64decode(drawn))) if own else 28
+    told: dict[str, Any] = {  # tuples: of a list Streamlit asks whether it is a table, for which it reads pandas
+        "pictures": tuple(texts), "names": tuple(names), "chosen": -1 if chosen is None else chosen, "own": own,
+        "label": label, "shown": drawn if chosen is None else texts[chosen], "side": side,
     }  # fmt: skip
     mounted = st.components.v2.component("sdqviz_drawing", html=_HTML, css=_CSS, js=_JS)
     mounted(data=told, key=key, on_drawn_change=on_drawn, on_picked_change=on_picked)

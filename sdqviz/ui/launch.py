@@ -145,8 +145,12 @@ def _end_with_the_proxy() -> None:
 def _warm_up() -> None:
     from scipy import fft  # noqa: F401 - imported ahead of the first transform
 
+    from sdqviz.explore import sigma_delta
     from sdqviz.kernels.warm_up import warm_up
+    from sdqviz.plots.sigma_delta import steps
+    from sdqviz.plots.theme import Ink
 
+    steps.draw_steps(sigma_delta.build({}), Ink()).figure.to_json()  # of Plotly much is read at the first figure
     warm_up()
     time.sleep(AFTER_THE_FIRST)
     from sdqviz.explore import what_if

@@ -176,7 +176,7 @@ def test_what_is_drawn_from_stored_runs_loads_nothing_heavy_and_what_is_computed
         return f"at = visit({address!r})\nassert len(charts(at)) >= {plots} and len(at.metric) == 3 and not at.error"
 
     light = loaded(drawn("", 3), drawn("compare", 2), drawn("geta", 4))
-    assert light == [[], [], []]
+    assert light == [[], ["pandas"], ["pandas"]], "the table of Compare is one of pandas"
     *found, last = loaded(
         "assert visit('learn').subheader",
         *(f"assert charts(visit('bounds', subject={one!r}))" for one in ("layer", "path", "path-network", "network")),

@@ -13,7 +13,7 @@ from streamlit.util import calc_hash
 from sdqviz.asset import ROOT
 from sdqviz.ui.launch import MAIN
 
-HEAVY = ("torch", "torchvision", "scipy.stats", "networkx", "dask", "joblib")
+HEAVY = ("torch", "torchvision", "scipy.stats", "networkx", "dask", "joblib", "pandas")
 """What a page loads only where it needs it."""
 
 
