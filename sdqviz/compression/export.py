@@ -28,6 +28,9 @@ LARGEST_ONNX = 2**31 - 1
 def safetensors(network: Network) -> bytes:
     """Return all tensors of a network as a safetensors file, under the names of the state dict of what was given.
 
+    A weight that one of torch's tools computed from others, such as weight normalisation, has the name that it gets
+    once that tool is removed.
+
     Parameters
     ----------
     network : Network

@@ -154,7 +154,8 @@ def kept_values(module: nn.Module, name: str) -> Array:
     import torch
 
     tensor = module.state_dict(keep_vars=True)[name]
-    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).detach().cpu().numpy()
+    values = (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).detach().cpu()
+    return values.contiguous().numpy()  # as it will lie in a file
 
 
 def kept_names(module: nn.Module, replaced: set[str]) -> list[str]:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import copy
 import dataclasses
+import sys
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
+
+MOST = 10_000
+"""Objects that a module's attributes hold and that are looked at."""
+
+FOREIGN = {*sys.stdlib_module_names, "torch", "numpy"}
+"""Libraries whose objects are their own: locks, loggers, functions."""
 
 _TURN = threading.RLock()
 """Held during a pass whose traces are put back: whoever passes through the same module meanwhile would meet them."""
@@ -27,8 +37,8 @@ class Kept:
 def put_back(module: nn.Module) -> Iterator[Kept]:
     """Let a pass change attributes and buffers of a module and its parts, and put them back afterwards.
 
-    Such are counters, caches of earlier results, and running states: buffers and tensors by their values, other
-    attributes by what they are, lists, dicts and sets also by their entries. Such passes take turns.
+    Such are counters, caches of earlier results, and running states: buffers, tensors and arrays by their values, other
+    attributes by what they are, containers and objects of a module's own also by what they hold. They take turns.
 
     Parameters
     ----------
@@ -50,28 +60,47 @@ class _Part:
     def __init__(self, part: nn.Module) -> None:
         self.part = part
         self.attributes = _attributes(part)
-        self.contents = {key: copy.copy(one) for key, one in self.attributes.items() if type(one) in (list, dict, set)}
         self.buffers = dict(part._buffers)
-        held = [*self.attributes.values(), *self.buffers.values()]
-        self.values = [(one, one.detach().clone()) for one in held if _is_tensor(one)]
+        self.held = list(_changeable([*self.attributes.values(), *self.buffers.values()]))
 
     def put_back(self) -> bool:
         """Make it so again; return whether it was not."""
         found, now = vars(self.part), _attributes(self.part)
-        changed = _restore(found, now, self.attributes) | _restore(
-            self.part._buffers, dict(self.part._buffers), self.buffers
-        )
-        for key, before in self.contents.items():
-            own = self.attributes[key]
+        changed = _restore(found, now, self.attributes)
+        changed |= _restore(self.part._buffers, dict(self.part._buffers), self.buffers)
+        for own, before in self.held:
             if not _alike(own, before):
                 changed = True
-                own.clear()
-                (own.extend if isinstance(own, list) else own.update)(before)
-        for tensor, before in self.values:
-            if not _equal(tensor, before):
-                changed = True
-                tensor.detach().copy_(before)
+                _fill(own, before)
         return changed
+
+
+def _changeable(values: list[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield what a pass may change in place among some values and what they hold, each with a copy."""
+    import torch
+    from torch import nn
+
+    met: set[int] = set()
+    while values and len(met) < MOST:
+        one = values.pop()
+        if id(one) in met or isinstance(one, nn.Module):
+            continue
+        met.add(id(one))
+        if isinstance(one, torch.Tensor):
+            if not one.is_meta and one.layout == torch.strided:
+                yield one, one.detach().clone()
+        elif isinstance(one, np.ndarray):
+            yield one, one.copy()
+        elif isinstance(one, dict):
+            yield one, copy.copy(one)
+            values += one.values()
+        elif isinstance(one, list | set | collections.deque):
+            yield one, copy.copy(one)
+            values += one
+        elif isinstance(one, tuple):
+            values += one
+        elif type(one).__module__.partition(".")[0] not in FOREIGN and hasattr(one, "__dict__"):
+            values.append(vars(one))
 
 
 def _attributes(part: nn.Module) -> dict[str, Any]:
@@ -96,7 +125,12 @@ def _restore(place: Any, now: dict[str, Any], before: dict[str, Any]) -> bool:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Whether two containers hold the same objects."""
+    """Whether two containers hold the same objects, or two arrays the same numbers."""
+    import torch
+
+    if isinstance(one, torch.Tensor | np.ndarray):
+        same = one.shape == other.shape and ((one == other) | ((one != one) & (other != other))).all()  # noqa: PLR0124
+        return bool(same)
     if isinstance(one, set):
         return bool(one == other)
     if isinstance(one, dict):
@@ -104,15 +138,14 @@ def _alike(one: Any, other: Any) -> bool:
     return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
+def _fill(own: Any, before: Any) -> None:
+    """Give a container or an array what its copy holds."""
     import torch
 
-    if one.layout != torch.strided:
-        return True  # nobody counts in sparse tensors
-    return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())  # noqa: PLR0124
-
-
-def _is_tensor(value: Any) -> bool:
-    import torch
-
-    return isinstance(value, torch.Tensor) and not value.is_meta
+    if isinstance(own, torch.Tensor):
+        own.detach().resize_(before.shape).copy_(before) if own.shape != before.shape else own.detach().copy_(before)
+    elif isinstance(own, np.ndarray):
+        own[...] = before
+    else:
+        own.clear()
+        (own.update if isinstance(own, dict | set) else own.extend)(before)

@@ -49,9 +49,22 @@ def own_copy(module: Any) -> nn.Module:
         raise InputError(f"module must be one that can be copied, got {type(module).__name__}, whose copy is itself")
     if isinstance(own, compressible_kinds()):  # a layer needs a name, which is its path in a larger module
         own = nn.Sequential(OrderedDict(layer=own))
+    _spread_out(own)
     own.eval()  # of a module's own: it may return anything
     own.requires_grad_(False)
     return own
+
+
+def _spread_out(module: nn.Module) -> None:
+    """Give every entry of a tensor a place of its own: of an expanded one, several share one and none can be set."""
+    import torch
+
+    held = [*module.parameters(), *module.buffers()]
+    for tensor in held:
+        if tensor.layout == torch.strided and any(
+            s == 0 and n > 1 for s, n in zip(tensor.stride(), tensor.shape, strict=True)
+        ):
+            tensor.data = tensor.detach().contiguous()
 
 
 def settle(module: nn.Module) -> str:
@@ -158,6 +171,10 @@ def _check_parameters(path: str, part: nn.Module) -> None:
             )
         if isinstance(part, compressible_kinds()) and parameter.dtype not in usual:
             raise InputError(f"layer weights must be real floating-point numbers, got {name} of {parameter.dtype}")
+    for key, buffer in part.named_buffers(recurse=False):
+        if buffer.is_meta:
+            name = f"{path}.{key}" if path else key
+            raise InputError(f"module must have its buffers, got {name} on the meta device: load them first")
 
 
 def checked_example(example: Any) -> Any:

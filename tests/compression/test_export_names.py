@@ -69,8 +69,6 @@ MODULES = {
     "tied": (lambda: Tied(False), IDS),
     "tied the other way": (lambda: Tied(True), IDS),
     "buffers": (Holding, VECTORS),
-    "parametrized": (lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(8, 6)), nn.Linear(6, 3)), VECTORS),
-    "older weight norm": (older_weight_norm, VECTORS),
     "shared": (shared, VECTORS),
     "wrapped": (lambda: nn.DataParallel(nn.Sequential(nn.Linear(8, 4))), VECTORS),
     "attention": (lambda: nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)), VECTORS[:, None]),
@@ -101,6 +99,24 @@ def test_both_ways_to_safetensors_keep_all_names(name):
     x = MODULES[name][1]
     with torch.no_grad():
         np.testing.assert_allclose(module.eval()(x), network.outputs(x), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_computed_weights_are_named_as_once_they_are_computed_no_more(older):
+    torch.manual_seed(1)
+    make = nn.Sequential(parametrizations.weight_norm(nn.Linear(8, 6)), nn.ReLU(), nn.Linear(6, 3))
+    module = older_weight_norm() if older else make
+    result = sq.compress(sq.Network(module, VECTORS[:2]), sq.METHODS["round-to-nearest"](bits=4), calibration=VECTORS)
+    state = load(export.safetensors(result.network))
+    alone = load(export.packed_safetensors(packed_file.read(result.to_bytes())))
+    if older:
+        nn.utils.remove_weight_norm(module[0])
+    else:
+        nn.utils.parametrize.remove_parametrizations(module[0], "weight")
+    assert set(state) == set(alone) == names_of(module)
+    module.load_state_dict(state)
+    with torch.no_grad():
+        np.testing.assert_allclose(module(VECTORS), result.network.outputs(VECTORS), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["a bare layer", "tied", "buffers"])

@@ -1,5 +1,7 @@
 """What a forward keeps for the next one: every pass begins as the first did, in the original and in what it becomes."""
 
+import collections
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,8 @@ class Keeping(nn.Module):
         super().__init__()
         self.layer, self.keep = nn.Linear(8, 8), keep
         self.register_buffer("count", torch.zeros(()))
+        self.nested, self.object, self.array = {"all": []}, Counter(), np.zeros(1)
+        self.deque = collections.deque(maxlen=3)
         self.tensor, self.number, self.list, self.dict = torch.zeros(1), 0, [], {}
 
     def forward(self, x):
@@ -58,7 +62,47 @@ def in_a_new_attribute(self, y):
     return y + self.cached
 
 
-KEEPS = [in_a_buffer, in_another_buffer, in_a_tensor, in_a_number, in_a_list, in_a_dict, in_a_new_attribute]
+def in_a_list_in_a_dict(self, y):
+    self.nested["all"].append(1)
+    return y * len(self.nested["all"])
+
+
+def in_an_object(self, y):
+    self.object.count += 1
+    return y * self.object.count
+
+
+def in_an_array(self, y):
+    self.array += 1
+    return y * float(self.array[0])
+
+
+def in_a_deque(self, y):
+    self.deque.append(1)
+    return y * len(self.deque)
+
+
+class Counter:
+    count = 0
+
+    def __init__(self):
+        self.count = 0
+        self.me = self
+
+
+KEEPS = [
+    in_a_list_in_a_dict,
+    in_an_object,
+    in_an_array,
+    in_a_deque,
+    in_a_buffer,
+    in_another_buffer,
+    in_a_tensor,
+    in_a_number,
+    in_a_list,
+    in_a_dict,
+    in_a_new_attribute,
+]
 
 
 @pytest.mark.parametrize("keep", KEEPS)

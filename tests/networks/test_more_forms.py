@@ -234,3 +234,23 @@ def test_what_copies_and_switches_modes_in_its_own_way():
         sq.Network(nn.Sequential(Itself(8, 3)), X)
     own = Silent(8, 3)
     assert not sq.Network(own, X).module.training and own.training and own.weight.requires_grad
+
+
+class Strided(nn.Module):
+    """Keeps tensors that do not lie as they read: an expanded buffer, a turned parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.turned = nn.Linear(8, 6), nn.Parameter(torch.randn(6, 3).t())
+        self.register_buffer("wide", torch.ones(1).expand(4, 8))
+
+    def forward(self, x):
+        return self.layer(x * self.wide[0]) @ self.turned.t()
+
+
+def test_tensors_that_lie_in_another_order_are_stored_as_they_read(tmp_path):
+    network = sq.Network(Strided(), X)
+    result = sq.compress(network, sq.METHODS["round-to-nearest"](), X)
+    result.save(tmp_path / "small.sdq")
+    again = sq.load(tmp_path / "small.sdq", network)
+    np.testing.assert_array_equal(again.outputs(X), result.network.outputs(X))
