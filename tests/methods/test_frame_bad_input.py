@@ -36,16 +36,18 @@ def test_weights_and_calibration_that_are_not_finite_or_of_another_width_are_ref
 
 
 @pytest.mark.parametrize("name", NAMES[:3])
-def test_steps_beyond_sixteen_bits_are_refused_and_tiny_ones_rounded_up(name):
+@pytest.mark.parametrize("scale", [1e6, 1e-6, 1e-12])
+def test_steps_of_sixteen_bits_serve_weights_of_any_size(name, scale):
     inputs = np.random.default_rng(0).standard_normal((50, 12)).astype(np.float32)
-    with pytest.raises(sq.InputError, match="layer 0: steps stored in 16 bits must be below 65504, got"):
-        sq.compress(network(1e6), method(name), inputs)
-    small = network()
-    for parameter in small.module.parameters():
-        parameter.data *= 1e-6
-    result = sq.compress(sq.Network(small.module, small.example_input), method(name), inputs)
-    for item in result.layers:
-        assert np.isfinite(item.weight).all() and (item.step >= 2.0**-24).all()
+    errors = []
+    for factor in (1.0, scale):
+        module = network().module
+        for parameter in module.parameters():
+            parameter.data *= factor
+        (found, *_) = sq.compress(sq.Network(module, torch.randn(50, 12)), method(name), inputs).layers
+        given = module[0].weight.detach().double().numpy()
+        errors.append(np.linalg.norm(found.weight - given) / np.linalg.norm(given))
+    assert 0 < errors[1] < 1.1 * errors[0]  # a step has eight significant bits at least
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
