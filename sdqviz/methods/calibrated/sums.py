@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+TOGETHER = 512
+"""Rows that are summed up at once, if they come in small pieces."""
+
+
 class Sums:
     """Moments of every group of a layer, as the data come in."""
 
@@ -31,6 +35,8 @@ class Sums:
         self.by_gram = width <= 2 * rows if agree else width * (1 + neurons / rows) <= 2 * neurons
         self.original = [np.zeros((width, width), order="F") for _ in range(0 if agree or not self.by_gram else groups)]
         self.target = np.zeros((groups, neurons))
+        self._waiting: tuple[Array, ...] = ()
+        self._count = 0  # rows that wait
         self.total, self.original_total = np.zeros((groups, width)), np.zeros((groups, width))
 
     def add(self, original: Tensor, compressed: Tensor | None) -> None:
@@ -53,6 +59,25 @@ class Sums:
         self.original_total += in_numpy(x.sum(dim=1))
 
     def _add_on_cpu(self, x: Array, compressed: Array | None) -> None:
+        """Add rows, or copy few of them to wait for more: a product with few rows is bound by memory."""
+        rows, given = x.shape[1], (x,) if compressed is None else (x, compressed)
+        if rows >= TOGETHER:
+            self._sum_up(x, compressed)
+            return
+        if self._count + rows > TOGETHER or len(given) != len(self._waiting):
+            self._sum_up_waiting()
+        if not self._waiting:
+            self._waiting = tuple(np.empty((len(one), TOGETHER, one.shape[2])) for one in given)
+        for buffer, one in zip(self._waiting, given, strict=True):
+            buffer[:, self._count : self._count + rows] = one
+        self._count += rows
+
+    def _sum_up_waiting(self) -> None:
+        if self._count:
+            self._sum_up(*(buffer[:, : self._count] for buffer in self._waiting))
+        self._waiting, self._count = (), 0
+
+    def _sum_up(self, x: Array, compressed: Array | None = None) -> None:
         from scipy.linalg import blas
 
         y = x if compressed is None else compressed
@@ -69,6 +94,7 @@ class Sums:
 
     def finish(self) -> tuple[Moments, ...]:
         """Return the moments of each group."""
+        self._sum_up_waiting()
         inputs = [_symmetric(one) for one in self.inputs]
         for group in range(len(inputs) if self.by_gram else 0):
             own = self.original[group] if self.original else inputs[group].T  # its lower triangle is all that is read

@@ -1,5 +1,7 @@
 """Sums over rows that come piece by piece, against the rows held at once."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -8,17 +10,18 @@ from numpy.testing import assert_allclose
 from sdqviz.methods.calibrated.sums import Sums
 
 
-@pytest.mark.parametrize("rows", [1, 40])
+@pytest.mark.parametrize("rows", [1, 1200])
 @pytest.mark.parametrize("agree", [True, False])
 @pytest.mark.parametrize(("width", "neurons"), [(3, 11), (5, 5), (11, 3)])
 def test_outputs_of_many_and_of_few_neurons_are_summed(width, neurons, agree, rows):
     rng = np.random.default_rng(0)
-    weights, x = rng.normal(size=(2, width, neurons)), rng.normal(size=(2, 40, width))
+    weights, x = rng.normal(size=(2, width, neurons)), rng.normal(size=(2, 1200, width))
     y = x if agree else x + rng.normal(size=x.shape)
     sums = Sums(weights, agree, rows)
-    for start in range(0, 40, 7):
-        piece = torch.from_numpy(x[:, start : start + 7])
-        sums.add(piece, None if agree else torch.from_numpy(y[:, start : start + 7]))
+    for start, stop in itertools.pairwise((0, 7, 300, 900, 1190, 1200)):  # few rows wait for more
+        piece, other = (torch.from_numpy(part[:, start:stop].copy()) for part in (x, y))
+        sums.add(piece, None if agree else other)
+        piece[:], other[:] = 0, 0  # what was added may change
     for group, found in enumerate(sums.finish()):
         assert_allclose(found.target, ((x[group] @ weights[group]) ** 2).sum(axis=0), rtol=1e-12)
         assert_allclose(found.inputs, y[group].T @ y[group], rtol=1e-12, atol=1e-12)
