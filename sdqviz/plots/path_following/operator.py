@@ -51,7 +51,7 @@ def draw_operator(run: WalkRun, ink: Ink) -> Panel:
         },
     )  # fmt: skip
     figure.add_scatter(
-        x=info.value, y=info.value, mode="lines", name="z itself", line=theme.ORIGINAL.line(ink, 1.5),
+        x=info.value[[0, -1]], y=info.value[[0, -1]], mode="lines", name="z itself", line=theme.ORIGINAL.line(ink, 1.5),
         hoverinfo="skip",
     )  # fmt: skip
     if rounds:
