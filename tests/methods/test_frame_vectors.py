@@ -152,6 +152,15 @@ def test_short_columns_get_more_vectors_where_the_family_has_them(frame, bits, s
     assert sq.compress(network(), method).report.layers[0].size == size
 
 
+def test_steps_too_large_for_16_bits_are_refused_by_layer():
+    given = network()
+    with torch.no_grad():
+        given.module[0].weight[:] = torch.finfo(torch.float32).max
+    given = sq.Network(given.module, torch.zeros(1, 9))
+    with pytest.raises(sq.InputError, match=r"layer 0: steps stored in 16 bits must be below 3\.376e\+38"):
+        sq.compress(given, FRAME(step_bits="16"))
+
+
 # -- orders, filters and duals ---------------------------------------------------------------------------
 
 
