@@ -66,9 +66,11 @@ def test_a_cluster_gives_the_same_levels_when_a_worker_is_killed(network, cluste
     cluster.add_worker()
     method = sq.METHODS["gptq"](bits=3)
     expected = sq.compress(network, method, INPUTS)
+    distributed = pytest.importorskip("distributed")
+    with distributed.Client(cluster.address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
     with Cluster(cluster.address) as spread:
-        while spread.blocks < 4:
-            time.sleep(0.1)
+        assert spread.blocks >= 4
 
         def kill():
             while not spread.received:
