@@ -1,5 +1,6 @@
 """What many tests share: how the suite runs in parallel, path following written out, made runs, drawn networks."""
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +90,13 @@ class Server:
         """End it, gently or at once."""
         self.process.send_signal(sign)
         self.process.wait(20)
+
+
+@pytest.fixture
+def finished():
+    """Run a coroutine in a thread of its own: this one may have a loop of Playwright's already."""
+    with ThreadPoolExecutor(1) as thread:
+        yield lambda work: thread.submit(asyncio.run, work).result()
 
 
 @contextlib.contextmanager

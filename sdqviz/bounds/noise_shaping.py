@@ -164,7 +164,7 @@ def crossover(dimension: int, bits: int | None = None) -> float:
     Examples
     --------
     >>> round(crossover(10), 9), round(crossover(10, bits=1), 2), round(crossover(10, bits=8), 2)
-    (30.0, 62.16, 30.07)
+    (30.0, 62.17, 30.13)
     """
     if bits is None:
         return 3.0 * dimension

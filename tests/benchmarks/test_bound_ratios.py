@@ -333,6 +333,7 @@ def test_vectors(record_property):
         assert tally.holding[name] >= 0.8 * tally.seen[name]
 
 
+@pytest.mark.slow
 def test_matrices(record_property):
     tally, rng = Tally(), np.random.default_rng(2)
     random_matrices(tally, rng, 1000)

@@ -112,7 +112,7 @@ def warm(address):
     return False
 
 
-def test_a_class_on_one_machine(own_server, visitor):
+def test_a_class_on_one_machine(own_server, visitor, finished):
     own_server.end()
     own_server.before = SOON
     own_server.start()
@@ -121,7 +121,7 @@ def test_a_class_on_one_machine(own_server, visitor):
             break
         time.sleep(0.2)
     load, seen, before = os.getloadavg()[0], Class(own_server, visitor), own_server.memory()
-    asyncio.run(seen.lesson())
+    finished(seen.lesson())
     time.sleep(20)
     left, waits = own_server.memory(), sorted(seen.waits)
     slowest = waits[int(0.9 * len(waits))]

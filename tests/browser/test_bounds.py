@@ -23,6 +23,7 @@ def test_a_network_sweep_waits_shows_progress_and_is_cancelled(tab, server):
     assert tab.locator('[data-testid="stException"]').count() == 0
 
 
+@pytest.mark.slow
 def test_formulas_carry_numbers_and_the_table_downloads(tab, server, tmp_path):
     tab.goto(f"{server}/bounds?draws=3")
     settled(tab)

@@ -91,7 +91,8 @@ def test_cold_server_paints_the_link_it_is_asked_for(browser, fresh_server):
     page.close()
 
 
-@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_a_narrow_window_in_both_themes(browser, server, scheme, runs_file):
     context = browser.new_context(color_scheme=scheme, viewport={"width": 900, "height": 1000})
     page = context.new_page()
@@ -109,6 +110,7 @@ def test_the_page_fits_a_narrow_window_in_both_themes(browser, server, scheme, r
     context.close()
 
 
+@pytest.mark.slow
 def test_boxes_over_the_axes_are_a_brush_for_table_and_front(tab, server, runs_file):
     imported(tab, server, runs_file)
     drag(tab, 1, -0.03, 0.6)  # the smaller sizes
@@ -143,6 +145,7 @@ def test_a_click_on_a_point_makes_it_a_and_the_former_a_becomes_b(tab, server, r
     assert {"A", "B"} <= set(letters)
 
 
+@pytest.mark.slow
 def test_the_report_opens_without_a_network_and_draws_its_plots(browser, server, runs_file, tmp_path):
     context = browser.new_context(viewport={"width": 1200, "height": 1000})
     page = context.new_page()

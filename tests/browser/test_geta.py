@@ -53,7 +53,8 @@ def test_the_slider_moves_the_marker_and_every_layers_bits_without_the_server(ta
     assert tab.off_host == []
 
 
-@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.slow), "dark"])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_narrow_window_in_both_themes(browser, server, scheme):
     context = browser.new_context(color_scheme=scheme, viewport={"width": 900, "height": 1000})
     page = context.new_page()

@@ -13,7 +13,6 @@ import shutil
 import signal
 import statistics
 import sys
-import threading
 import time
 
 import pytest
@@ -208,25 +207,7 @@ async def alone(server, seen):
     return found
 
 
-def finished(work):
-    """Run a coroutine in a thread of its own: this one may have a loop of Playwright's already."""
-    result, problem = [], []
-
-    def run():
-        try:
-            result.append(asyncio.run(work))
-        except BaseException as error:  # handed on to the test below
-            problem.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if problem:
-        raise problem[0]
-    return result[0]
-
-
-def test_many_visitors_at_once_and_links_outlive_the_server(own_server):
+def test_many_visitors_at_once_and_links_outlive_the_server(own_server, finished):
     """Everybody's last numbers are those that their link gives alone, on a server that knows nothing of them."""
     seen = Seen()
     finished(crowd(own_server, seen))

@@ -69,6 +69,7 @@ def test_a_step_of_the_slider_gives_the_numbers_of_the_library_and_back(tab, ser
     assert metrics(tab) == before and tab.off_host == []
 
 
+@pytest.mark.slow
 def test_click_on_a_bar_looks_into_its_layer(tab, server):
     tab.goto(f"{server}/network?size=400&calibration=64")
     settled(tab)

@@ -42,6 +42,7 @@ def save_as(page, label, file):
     return file
 
 
+@pytest.mark.slow
 def test_weights_are_uploaded_shown_and_downloaded_again(tab, browser, server, tmp_path):
     tab.goto(f"{server}/network?network=own&size_as=redundancy&redundancy=3.0")
     tab.get_by_text("Choose a file of weights at the left").wait_for()

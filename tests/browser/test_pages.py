@@ -88,7 +88,7 @@ def test_page_is_drawn_legible_and_without_error_or_outside_request(browser, ser
     [
         ("sigma-delta?size=48", "Frame size N"),
         pytest.param("frames?size=48", "Frame size N", marks=pytest.mark.slow),
-        ("path-following", "Neurons"),
+        pytest.param("path-following", "Neurons", marks=pytest.mark.slow),
         pytest.param("bounds?subject=vector&dimension=5", "Dimension d", marks=pytest.mark.slow),
         pytest.param("bounds?subject=layer&columns=10", "Columns", marks=pytest.mark.slow),
         pytest.param("bounds?subject=path&sweep=step&inputs=40", "Inputs N", marks=pytest.mark.slow),
@@ -153,6 +153,7 @@ def test_bad_values_of_a_link_are_told(tab, server):
     assert "frame must be one of" in notice and "colour is not a control" in notice
 
 
+@pytest.mark.slow
 def test_two_sessions_do_not_touch_each_other(browser, server):
     pages = [browser.new_context().new_page() for _ in range(2)]
     for page, size in zip(pages, (32, 64), strict=True):
@@ -164,6 +165,7 @@ def test_two_sessions_do_not_touch_each_other(browser, server):
         page.context.close()
 
 
+@pytest.mark.slow
 def test_reset_and_preset_take_one_click(tab, server):
     tab.goto(f"{server}/sigma-delta?size=100")
     settled(tab)

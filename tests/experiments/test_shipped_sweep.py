@@ -53,6 +53,7 @@ def recomputed(run):
         assert mine.weight_error == pytest.approx(theirs.weight_error, rel=weights)
 
 
+@pytest.mark.slow
 def test_a_part_of_the_shipped_sweep_is_recomputed(shipped):
     quick = {"frame", "round-to-nearest", "magnitude-pruning"}
     for run in [run for run in shipped if run.method["name"] in quick and run.network["name"] == "mnist-fnn"][::12]:

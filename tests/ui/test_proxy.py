@@ -58,7 +58,7 @@ async def ask(port, head, body=b""):
     return found
 
 
-def test_a_visitor_comes_back_to_the_process_whose_cookie_is_held():
+def test_a_visitor_comes_back_to_the_process_whose_cookie_is_held(finished):
     async def visit():
         async with house(3) as (_, port):
             found = []
@@ -73,10 +73,10 @@ def test_a_visitor_comes_back_to_the_process_whose_cookie_is_held():
                 found.append([await ask(port, head) for _ in range(3)])
             return found
 
-    assert asyncio.run(visit()) == [[b"2"] * 3, [b"1"] * 3, [b"0"] * 3, [b"0"] * 3, [b"0"] * 3]
+    assert finished(visit()) == [[b"2"] * 3, [b"1"] * 3, [b"0"] * 3, [b"0"] * 3, [b"0"] * 3]
 
 
-def test_a_new_visitor_goes_where_the_fewest_are_and_a_websocket_is_passed_through_both_ways():
+def test_a_new_visitor_goes_where_the_fewest_are_and_a_websocket_is_passed_through_both_ways(finished):
     async def visit():
         async with house(3) as (workers, port):
             met = []
@@ -99,12 +99,12 @@ def test_a_new_visitor_goes_where_the_fewest_are_and_a_websocket_is_passed_throu
                 await asyncio.sleep(0.05)
             return counts, said, [one.connections for one in workers]
 
-    counts, said, left = asyncio.run(visit())
+    counts, said, left = finished(visit())
     assert counts == [2, 2, 3] and left == [0, 0, 0]
     assert sorted(one[0] for one in said) == [0, 0, 0, 1, 1, 2, 2] and all(one[1:] == bytes(range(256)) for one in said)
 
 
-def test_health_is_that_of_every_process():
+def test_health_is_that_of_every_process(finished):
     async def visit():
         async with house(2) as (workers, port):
             well = await ask(port, "GET /healthz HTTP/1.1")
@@ -112,13 +112,13 @@ def test_health_is_that_of_every_process():
             ill = await ask(port, "GET /healthz HTTP/1.1")
             return well, ill
 
-    well, ill = asyncio.run(visit())
+    well, ill = finished(visit())
     assert well.startswith(b"HTTP/1.1 200 OK") and ill.startswith(b"HTTP/1.1 503 ")
     told = json.loads(ill.partition(b"\r\n\r\n")[2])
     assert told == {"status": "degraded", "workers": [{"status": "ok", "number": 0}, {"status": "down"}]}
 
 
-def test_a_head_without_end_and_a_visitor_who_leaves_harm_nobody():
+def test_a_head_without_end_and_a_visitor_who_leaves_harm_nobody(finished):
     async def visit():
         async with house(1) as (_, port):
             silly = await ask(port, "GET / HTTP/1.1\r\nX: " + 70_000 * "x")
@@ -127,10 +127,10 @@ def test_a_head_without_end_and_a_visitor_who_leaves_harm_nobody():
             writer.close()
             return silly, await ask(port, "GET / HTTP/1.1\r\nHost: localhost")
 
-    assert asyncio.run(visit()) == (b"", b"0")
+    assert finished(visit()) == (b"", b"0")
 
 
-def test_a_process_gives_its_cookie_once_and_leaves_websockets_alone():
+def test_a_process_gives_its_cookie_once_and_leaves_websockets_alone(finished):
     async def answer(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]})
 
@@ -143,15 +143,15 @@ def test_a_process_gives_its_cookie_once_and_leaves_websockets_alone():
         await launch.Sticky(answer, "3")(scope, None, send)
         return sent[0]["headers"]
 
-    new = asyncio.run(ask_app({"type": "http", "headers": []}))
+    new = finished(ask_app({"type": "http", "headers": []}))
     assert new == [(b"a", b"b"), (b"set-cookie", b"sdqviz_worker=3; Path=/; HttpOnly; SameSite=Lax")]
     for scope in ({"type": "http", "headers": [(b"cookie", b"x=1; sdqviz_worker=3")]}, {"type": "websocket"}):
-        assert asyncio.run(ask_app(scope)) == [(b"a", b"b")]
+        assert finished(ask_app(scope)) == [(b"a", b"b")]
     assert launch.sticky() == []
 
 
 @pytest.mark.slow
-def test_two_processes_serve_one_class_and_a_dead_one_comes_back(visitor):
+def test_two_processes_serve_one_class_and_a_dead_one_comes_back(visitor, finished):
     port = proxy.free_ports(1)[0]
     command = [sys.executable, "-m", "sdqviz.cli.main", "app", "--port", str(port), "--workers", "2", "--no-browser"]
     served = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -202,7 +202,7 @@ def test_two_processes_serve_one_class_and_a_dead_one_comes_back(visitor):
             request = urllib.request.Request(address, headers={"Cookie": f"sdqviz_worker={1 - number}"})
             with urllib.request.urlopen(request) as answer:
                 assert answer.status == 200 and "set-cookie" not in answer.headers
-        told, seen = asyncio.run(lesson())
+        told, seen = finished(lesson())
         assert [one["visitors"] for one in told["workers"]] == [4, 3]
         assert all(f"You guessed {k + 1}; it is" in text and "6 guesses" in text for k, text in enumerate(seen))
         os.kill(children()[0], signal.SIGKILL)

@@ -109,7 +109,7 @@ def spread(low: float, high: float, own: float, *, whole: bool = False, count: i
 
     Examples
     --------
-    >>> spread(1, 16, 5, count=5)
+    >>> [round(value, 9) for value in spread(1, 16, 5, count=5)]
     [1.0, 2.0, 5.0, 8.0, 16.0]
     """
     low, high = min(low, own), max(high, own)
