@@ -119,7 +119,10 @@ def comparing_seconds(shapes: Sequence[tuple[int, ...]]) -> float:
 
 
 def best_of(
-    methods: tuple[RoundToNearest, ...], run: Compression, should_stop: ShouldStop | None = None
+    methods: tuple[RoundToNearest, ...],
+    run: Compression,
+    should_stop: ShouldStop | None = None,
+    known: dict[RoundToNearest, float] | None = None,
 ) -> Mapping[str, RoundToNearest]:
     """Return the rounding of each fit that errs least on the layers of a run.
 
@@ -131,6 +134,8 @@ def best_of(
         The run: its layers, and the inputs on which they are compared.
     should_stop : callable, optional
         Polled between roundings.
+    known : dict of RoundToNearest to float, optional
+        Errors found before on the same layers and inputs; those found now are added.
 
     Returns
     -------
@@ -139,6 +144,17 @@ def best_of(
         network; without inputs, with the least mean ‖W − Q‖/‖W‖ over the weights. Of layers with more than
         `LOOKED_AT` weights some neurons are looked at.
     """
+    known = {} if known is None else known
+    every = [dataclasses.replace(one, fit=fit) for fit in FITS for one in methods]
+    new = [method for method in every if method not in known]
+    if new:
+        known.update(_errors(new, run, should_stop))
+    return {fit: min((one for one in every if one.fit == fit), key=known.__getitem__) for fit in FITS}
+
+
+def _errors(
+    methods: Sequence[RoundToNearest], run: Compression, should_stop: ShouldStop | None
+) -> dict[RoundToNearest, float]:
     layers = [item.layer for item in run.layers]
     rows = {} if run.inputs is None else layer_rows(run.original, run.inputs, layers)
     looked = [_some(layer, LOOKED_AT) for layer in layers]
@@ -152,7 +168,7 @@ def best_of(
         shares: Array = np.array([one / all_ if all_ > 0 else 0.0 for one, all_ in zip(missed, whole, strict=True)])
         return float(shares.sum() if rows else weights @ np.sqrt(shares))
 
-    return {fit: min((dataclasses.replace(one, fit=fit) for one in methods), key=error) for fit in FITS}
+    return {method: error(method) for method in methods}
 
 
 def _some(layer: Layer, most: int) -> Layer:

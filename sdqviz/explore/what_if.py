@@ -51,6 +51,7 @@ class Kept:
         self.networks: Recent[NetworkChoice, Network] = Recent(6)
         self.dataless: Recent[NetworkChoice, Network] = Recent(6)
         self.outlines: Recent[NetworkChoice, tuple[LayerOutline, ...]] = Recent(32)
+        self.rounding_errors: Recent[Hashable, dict[tuple[str, ...], dict[RoundToNearest, float]]] = Recent(answers)
         self.roundings: Recent[Hashable, Rounding] = Recent(answers, weight / 3)
         self.answers: Recent[Question, Answer] = Recent(answers, weight)
         self.seeds: Recent[Question, tuple[float, float]] = Recent(512)
@@ -135,11 +136,16 @@ def outline(choice: NetworkChoice, kept: Kept = SHARED) -> tuple[LayerOutline, .
 
 
 def estimated_seconds(question: Question, kept: Kept = SHARED) -> float:
-    """Return a rough estimate of the work of an answer, infinite where the method does not say."""
+    """Return a rough estimate of the work of an answer, infinite where the method does not say.
+
+    Plain roundings are compared and run anew only where none has been for this network and these inputs.
+    """
     training = 0.0 if question.ready else question.network.estimated_training_seconds
     testing = 3 * question.network.testing_seconds  # the network, what becomes of it, and the rounding beside
     shapes = [row.shape for row in outline(question.network, kept)]
-    rounding = sum(RoundToNearest(fit=fit).estimated_seconds(shapes) for fit in FITS) + comparing_seconds(shapes)
+    rounding = 0.0
+    if kept.rounding_errors.get(_same_rounding(question)) is None:
+        rounding = sum(RoundToNearest(fit=fit).estimated_seconds(shapes) for fit in FITS) + comparing_seconds(shapes)
     return training + testing + rounding + question.method.estimated_seconds(shapes)
 
 
@@ -211,28 +217,35 @@ def rounding_beside(
     """
     given = run.original
     methods = Cost(run).within(run.report.bits_per_weight * (1 + 1e-12))
-    inputs = 0 if run.inputs is None else len(run.inputs)
-    key = (question.network, methods, inputs, question.seed)
+    report(progress, 0, 3, "comparing plain roundings")
+    least = RoundToNearest(bits=1, alphabet="midrise", scale="per-layer")  # where nothing is cheap enough
+    same, layers = _same_rounding(question), tuple(item.layer.name for item in run.layers)
+    errors = kept.rounding_errors.put(same, kept.rounding_errors.get(same) or {}).setdefault(layers, {})
+    chosen = best_of(methods or (least,), run, should_stop, errors)
+    key = (*same, layers, *chosen.values())
     found = kept.roundings.get(key)
     if found is None:
         untested = _untested(question.network, given, kept)
-        report(progress, 0, 3, "comparing plain roundings")
-        least = RoundToNearest(bits=1, alphabet="midrise", scale="per-layer")  # where nothing is cheap enough
-        chosen = best_of(methods or (least,), run, should_stop)
         runs = {}
         for place, (fit, method) in enumerate(chosen.items(), start=1):
             report(progress, place, 3, f"plain rounding, {fit}")
             asked = dataclasses.replace(question, method=method)
             runs[fit] = asked.compress(untested, None, should_stop, run.inputs)
         reports = {fit: one.report for fit, one in runs.items()}
-        found = Rounding(bool(methods), reports, {}, tried(methods))
+        found = Rounding(True, reports, {})
         best = runs[found.best_fit]
         if given.dataset is not None:
             reports[found.best_fit] = _tested(best, given)
         weights = {item.layer.name: item.weight.astype(np.float32) for item in best.layers}
         size = float(sum(value.nbytes for value in weights.values()))
-        found = kept.roundings.put(key, dataclasses.replace(found, parts=parts(best), weights=weights), size)
-    return found
+        found = dataclasses.replace(found, parts=parts(best), weights=weights)
+        kept.roundings.put(key, found, size)
+    return dataclasses.replace(found, affordable=bool(methods), tried=tried(methods))
+
+
+def _same_rounding(question: Question) -> tuple[Hashable, ...]:
+    """Return what a plain rounding of a network, and its error, depend on."""
+    return question.network, question.calibration, question.seed
 
 
 def _untested(choice: NetworkChoice, given: Network, kept: Kept) -> Network:

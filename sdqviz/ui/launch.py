@@ -46,7 +46,7 @@ warm = threading.Event()
 """Set once all that is read ahead has been read."""
 
 AFTER_THE_FIRST = 8.0
-"""Seconds that reading torch leaves to the first visitor, whose page needs none of it."""
+"""Seconds that compiling kernels and reading torch leave to the first visitor, whose page needs little of it."""
 
 
 def launch(address: str = "127.0.0.1", port: int = 8501) -> None:
@@ -123,8 +123,9 @@ class Sticky:
 
 @contextlib.asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[dict[str, Any]]:
-    """Compile the kernels in the background while the first visitor reads; keep house."""
+    """Draw a figure before the doors open, compile the kernels while the first visitor reads; keep house."""
     housekeeping.few_heaps()
+    _first_figure()
     threading.Thread(target=_warm_up, name="sdqviz warm-up", daemon=True).start()
     if proxy.WORKER in os.environ:
         threading.Thread(target=_end_with_the_proxy, name="sdqviz proxy", daemon=True).start()
@@ -142,17 +143,22 @@ def _end_with_the_proxy() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _warm_up() -> None:
+def _first_figure() -> None:
+    """Draw a figure: of Plotly much is read only then, and the first visitor would wait for it."""
     from scipy import fft  # noqa: F401 - imported ahead of the first transform
 
     from sdqviz.explore import sigma_delta
-    from sdqviz.kernels.warm_up import warm_up
     from sdqviz.plots.sigma_delta import steps
     from sdqviz.plots.theme import Ink
 
-    steps.draw_steps(sigma_delta.build({}), Ink()).figure.to_json()  # of Plotly much is read at the first figure
-    warm_up()
+    steps.draw_steps(sigma_delta.build({}), Ink()).figure.to_json()
+
+
+def _warm_up() -> None:
     time.sleep(AFTER_THE_FIRST)
+    from sdqviz.kernels.warm_up import warm_up
+
+    warm_up()
     from sdqviz.explore import what_if
     from sdqviz.networks.catalogue import NETWORKS
 

@@ -342,6 +342,7 @@ def test_matrices(record_property):
         assert tally.holding[name] >= 0.8 * tally.seen[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["chain", "residual"])
 def test_networks(kind, record_property):
     tally, rng = Tally(), np.random.default_rng(3)

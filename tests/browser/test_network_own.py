@@ -76,6 +76,7 @@ class Malicious:
         return os.mkdir, (str(self.file),)
 
 
+@pytest.mark.slow
 def test_a_pickle_that_would_run_code_is_refused(tab, server, tmp_path):
     tab.goto(f"{server}/network?network=own&architecture=mnist-fnn")
     tab.get_by_text("Choose a file of weights at the left").wait_for()

@@ -193,6 +193,7 @@ def test_tile_on_start_opens_the_example(tab, server):
     assert tab.locator('[data-testid="stAlert"]').count() == 0
 
 
+@pytest.mark.slow
 def test_copy_link_copies_and_says_so(browser, server):
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()

@@ -100,6 +100,16 @@ def test_no_rounding_that_costs_no_more_errs_less(limit, calibration):
         assert error(chosen) <= min(errors[fit].values()) * (1 + 1e-3)
 
 
+def test_roundings_compared_before_are_not_compared_again():
+    run = small_run(torch.randn(8, 80, 1, generator=torch.Generator().manual_seed(0)))
+    methods, known = Cost(run).within(4.2), {}
+    first = best_of(methods[:2], run, None, known)
+    assert len(known) == 4
+    known.update({method: -1.0 for method in known if method.fit == "mse"})  # taken as it is
+    assert best_of(methods, run, None, known)["mse"] == dataclasses.replace(methods[0], fit="mse")
+    assert best_of(methods, run)["max"] == best_of(methods, run, None, known)["max"] and set(first) == {"max", "mse"}
+
+
 @pytest.mark.parametrize("step_bits", ["16", "32"])
 @pytest.mark.parametrize("scale", SCALES)
 def test_what_a_rounding_costs_is_what_it_takes(scale, step_bits):

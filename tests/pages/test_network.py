@@ -95,10 +95,13 @@ def test_bits_of_one_layer_change_that_layer_only():
     assert metrics(page)["Accuracy after"] == f"{100 * found.comparison.report.accuracy_after:.1f} %"
 
 
+COSTLY = ("vit-tiny", "mnist-lenet")
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if one.choices["network"] == "vit-tiny" else [])
+        pytest.param(name, marks=[pytest.mark.slow] if one.choices["network"] in COSTLY else [])
         for name, one in preset.of_page("network").items()  # that its numbers are right is tested with the plots
     ],
 )
