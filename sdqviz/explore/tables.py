@@ -49,13 +49,13 @@ def csv_text(columns: Mapping[str, Array]) -> bytes:
 
 
 def rounded(value: Any, digits: int = 3) -> Any:
-    """Return a number with so many significant digits, None where it is not finite, and anything else as it is.
+    """Return a number with so many significant digits, None where there is none (NaN), and anything else as it is.
 
     Examples
     --------
-    >>> rounded(0.12345), rounded(float("nan")), rounded("yes")
-    (0.123, None, 'yes')
+    >>> rounded(0.12345), rounded(float("nan")), rounded(float("inf")), rounded("yes")
+    (0.123, None, inf, 'yes')
     """
     if not isinstance(value, float):
         return value
-    return float(f"{value:.{digits}g}") if math.isfinite(value) else None
+    return None if math.isnan(value) else float(f"{value:.{digits}g}")

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 
 from sdqviz.plots.theme import CLEAR, COMPRESSED, Ink
 
-STRIP, STRIP_BELOW = 44, 52
-"""Pixels the controls take above the plot, and below it."""
+STRIP, STRIP_BELOW, ROW = 74, 84, 30
+"""Pixels the controls take above the plot, and below it; and those of the slider, which is as wide as the plot."""
 
 ALL = "all"
 """The frame in which everything has happened."""
@@ -80,12 +80,10 @@ def add(
         height=int(drawn.layout.height) + STRIP,
         margin={"t": int(drawn.layout.margin.t) + STRIP},
         updatemenus=[
-            _menu(ink, [_button("Step", [names[0]])], pad={"b": 8, "t": 0}, **at_top),
-            _menu(ink, buttons, pad={"b": 8, "t": 0, "l": STEP_WIDTH}, **at_top),
+            _menu(ink, [_button("Step", [names[0]])], pad={"b": 8 + ROW, "t": 0}, **at_top),
+            _menu(ink, buttons, pad={"b": 8 + ROW, "t": 0, "l": STEP_WIDTH}, **at_top),
         ],
-        sliders=[
-            _slider(ink, [_button("", [name]) for name in names], len(steps), pad={"b": 2, "t": 0, "l": 330}, **at_top)
-        ],
+        sliders=[_slider(ink, [_button("", [name]) for name in names], len(steps), pad={"b": 2, "t": 0}, **at_top)],
     )
 
 
@@ -112,7 +110,7 @@ def below(drawn: go.Figure, ink: Ink, names: Sequence[str], *, play: str = "Play
         height=int(drawn.layout.height) + STRIP_BELOW,
         margin={"b": bottom + STRIP_BELOW},
         updatemenus=[_menu(ink, buttons, y=0, yanchor="top", pad={"t": bottom + 10, "r": 0})],
-        sliders=[_slider(ink, steps, active, y=0, pad={"t": bottom + 16, "b": 0, "l": 170})],
+        sliders=[_slider(ink, steps, active, y=0, pad={"t": bottom + 16 + ROW, "b": 0})],
     )
 
 

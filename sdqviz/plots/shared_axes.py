@@ -37,16 +37,14 @@ def share(one: go.Figure, other: go.Figure) -> None:
             continue
         if all(isinstance(span, list) for span in spans):
             words = list(dict.fromkeys(spans[0] + spans[1]))
-            found: dict[str, Any] = {
-                "categoryorder": "array",
-                "categoryarray": words,
-                "range": [-0.5, len(words) - 0.5],
-            }
+            found: dict[str, Any] = {"categoryorder": "array", "categoryarray": words}
+            low, high = -0.5, len(words) - 0.5
         elif any(isinstance(span, list) for span in spans):
             continue
         else:
+            found = {}
             low, high = _joined(spans)
-            found = {"range": [high, low] if _reversed(axes) else [low, high], "autorange": None}
+        found |= {"range": [high, low] if _reversed(axes) else [low, high], "autorange": None}
         if axes[0].type == "log" and axes[0].tickvals is not None:  # what is written was chosen for one range alone
             found = theme.log_axis(10.0 ** found["range"][0], 10.0 ** found["range"][1]) | found
         elif all(axis.tickvals for axis in axes) and not isinstance(spans[0], list):

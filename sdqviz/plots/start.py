@@ -43,12 +43,10 @@ def draw_before_after(choices: Mapping[str, Any], result: Mapping[str, Any], ink
         name="before-after",
         title=f"{count} weights of a trained network, before and after",
         look="Each mark is one weight; on the grey line nothing was lost. Both sides store the same number of "
-        "equally coarse "
-        f"levels: only ΣΔ hands what it rounds off on to the next step.{beyond}",
+        f"equally coarse levels: only ΣΔ hands what it rounds off on to the next step.{beyond}",
         alt=f"{count} weights after against before. Sigma-delta with {size} levels of {choices['bits']} bit "
-        f"leaves an error of "
-        f"{percent(error)} and its marks lie along the diagonal; rounding the same coefficients leaves "
-        f"{percent(error_pcm)}." + beyond,
+        f"leaves an error of {percent(error)} and its marks lie along the diagonal; rounding the same coefficients "
+        f"leaves {percent(error_pcm)}.{beyond}",
         figure=figure,
         formulas=[formula(result)],
         table=lambda: _columns(original, ours, rounded),

@@ -32,7 +32,7 @@ def draw_answers(answers: Mapping[str, Array], original: Array, bits: int, said:
         The page's colours.
     """
     digits = np.arange(DIGITS)
-    figure = theme.figure(ink, height=230, **_axes(answers, digits))  # in one go: each later update costs milliseconds
+    figure = theme.figure(ink, height=248, **_axes(answers, digits))  # in one go: each later update costs milliseconds
     bars: list[dict[str, Any]] = []
     outline = {"color": theme.CLEAR, "line": {"color": theme.ORIGINAL.colour(ink), "width": 1.5}}
     for k, (name, answer) in enumerate(answers.items(), 1):
@@ -69,11 +69,11 @@ def _axes(answers: Mapping[str, Array], digits: Array) -> dict[str, Any]:
             "tickangle": 0, "fixedrange": True, "title": title,
         }  # fmt: skip
     heads = [
-        {"text": TITLES[name], "x": k * (width + gap) + width / 2, "y": 1.0, "xref": "paper", "yref": "paper",
-         "yanchor": "bottom", "showarrow": False, "font": {"size": 14}}
+        {"text": "<br>".join(TITLES[name].rsplit(" ", 1)), "x": k * (width + gap) + width / 2, "y": 1.0,
+         "xref": "paper", "yref": "paper", "yanchor": "bottom", "showarrow": False, "font": {"size": 14}}
         for k, name in enumerate(answers)
     ]  # fmt: skip
     return axes | {
         "yaxis": {"range": [0, 1.02], "tickformat": ".0%", "fixedrange": True, "anchor": "x"},
-        "annotations": heads, "margin": {"t": 34, "b": 42, "l": 46, "r": 8}, "bargap": 0.25, "barmode": "overlay",
+        "annotations": heads, "margin": {"t": 52, "b": 42, "l": 46, "r": 8}, "bargap": 0.25, "barmode": "overlay",
     }  # fmt: skip

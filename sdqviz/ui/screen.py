@@ -50,9 +50,12 @@ STALE = """<style id="stale">
 
 
 def captions(ink: Ink) -> str:
-    """Return the style that gives captions and notes a colour they can be read in."""
-    box = '[data-testid="stCaptionContainer"]'
-    return f"<style>{box}, {box} * {{color: {ink.quiet} !important; opacity: 1 !important}}</style>"
+    """Return the style that gives captions, notes and filled buttons a colour they can be read in."""
+    box, filled = '[data-testid="stCaptionContainer"]', '[data-testid="stBaseButton-primary"]:not([disabled])'
+    return (
+        f"<style>{box}, {box} * {{color: {ink.quiet} !important; opacity: 1 !important}}\n"
+        f"{filled}, {filled} * {{color: {ink.page} !important}}</style>"
+    )
 
 
 class Page(Controls):

@@ -52,6 +52,16 @@ def test_words_are_joined_in_their_order():
     assert one.layout.xaxis.range == (-0.5, 2.5)
 
 
+def test_words_that_run_downwards_still_do_and_all_of_them_are_shown():
+    downwards = {"yaxis": {"type": "category", "autorange": "reversed"}}
+    one, other = figure([1, 2], ["float", "a"], **downwards), figure([1, 3], ["float", "b"], **downwards)
+    shared_axes.share(one, other)
+    for drawn in (one, other):
+        axis = drawn.layout.yaxis
+        assert axis.categoryarray == ("float", "a", "b")
+        assert axis.range == (2.5, -0.5) and axis.autorange is None
+
+
 def test_panes_are_matched_one_by_one_and_what_cannot_be_compared_is_left():
     one, other = (theme.panes(Ink(), height=200, columns=2) for _ in range(2))
     one.add_scatter(x=[0, 1], y=[0, 1], row=1, col=1)

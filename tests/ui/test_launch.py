@@ -1,7 +1,10 @@
 import tomllib
 from pathlib import Path
 
-from sdqviz.ui import launch
+import pytest
+
+from sdqviz.plots import theme
+from sdqviz.ui import launch, screen
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,6 +26,13 @@ def test_private_by_default():
     assert launch.CONFIG["server.address"] == "127.0.0.1"
     assert launch.CONFIG["browser.gatherUsageStats"] is False
     assert launch.CONFIG["client.toolbarMode"] == "minimal"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_stands_on_a_filled_button_can_be_read(scheme):
+    ink = theme.Ink(dark=scheme == "dark")
+    assert f"{ink.page} !important" in screen.captions(ink)
+    assert theme.contrast(ink.page, launch.CONFIG[f"theme.{scheme}.primaryColor"]) >= theme.CONTRAST
 
 
 def test_streamlit_recognises_the_launcher():

@@ -56,9 +56,8 @@ def draw_tour(found: FrameInfo, ink: Ink) -> Panel:
         name="tour",
         title="The vectors and the tour through them",
         look=f"ΣΔ visits the vectors in the order of the colours; a short tour means small errors. Drawn {how}.",
-        alt=f"{size} frame vectors in {found.frame.dimension} dimensions, {how}, joined in the order of the "
-        f"walk. The tour "
-        f"has length {number(found.walk.variation)}, {number(float(found.steps.mean()))} a step on average.",
+        alt=f"{size} frame vectors in {found.frame.dimension} dimensions, {how}, joined in the order of the walk. "
+        f"The tour has length {number(found.walk.variation)}, {number(float(found.steps.mean()))} a step on average.",
         figure=figure,
         formulas=[variation_formula(found)],
         table=lambda: {

@@ -17,6 +17,9 @@ from sdqviz.plots.labels import GAP, spread_out
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink, Look
 
+NEAR = 0.2
+"""Powers of ten within which a mark lies in the way of another's label."""
+
 TOP = 14
 """Pixels above the picture."""
 
@@ -65,9 +68,13 @@ def _write_labels(figure: go.Figure, points: Sequence[Mark], ink: Ink) -> None:
         own = [k for k, one in enumerate(points) if (one.relative_bops > 0.15) == (side == "right")]
         own.sort(key=lambda k: heights[k])
         wanted = [(heights[k] - low) / (high - low) * pixels for k in own]
-        for k, at in zip(own, spread_out(wanted, GAP, pixels), strict=True):
+        places = [math.log10(max(points[k].relative_bops, 1e-12)) for k in own]
+        for k, place, at in zip(own, places, spread_out(wanted, GAP, pixels), strict=True):
+            met = [
+                x for x, height in zip(places, wanted, strict=True) if abs(x - place) < NEAR and abs(height - at) < GAP
+            ]
             figure.add_annotation(
-                x=math.log10(max(points[k].relative_bops, 1e-12)), y=at / pixels, yref="paper", yanchor="middle",
+                x=(max if side == "left" else min)([place, *met]), y=at / pixels, yref="paper", yanchor="middle",
                 xanchor=side, xshift=10 if side == "left" else -10, text=short(points[k].label), showarrow=False,
                 font={"size": 11, "color": ink.text},
             )  # fmt: skip

@@ -66,18 +66,17 @@ def draw_bytes(found: Comparison, ink: Ink) -> Panel:
     left = 20 + 8 * max(map(len, rows))  # automargin cuts the names of stacked bars
     figure.update_layout(margin={"l": left, "t": figure.layout.margin.t + more}, height=figure.layout.height + more)
     report = found.report
-    kept = f"; {_listed(report.left_alone)} kept as they are" if report.left_alone else ""
+    kept = f" Kept as they are: {_listed(report.left_alone)}." if report.left_alone else ""
     ratio = report.original_bytes / report.bytes
     listed = ", ".join(f"{PART_NAMES.get(kind, kind)} {size(v)}" for kind, v in found.parts.items() if v > 0)
     return Panel(
         name="bytes",
         title="Real size",
         look=f"{size(report.original_bytes)} become {size(report.bytes)}, {number(ratio)} times less. "
-        f"Everything "
-        f"a decoder needs is counted{kept}. The packed file adds only its header.",
+        f"Everything a decoder needs is counted; the packed file adds only its header.{kept}",
         alt=f"Sizes: original {size(report.original_bytes)}, compressed {size(report.bytes)} "
-        f"({listed}), rounding "
-        f"at {bits_text(found.rounding)} {size(found.rounding.best.bytes)}.",
+        f"({listed}), "
+        f"rounding at {bits_text(found.rounding)} {size(found.rounding.best.bytes)}.",
         figure=figure,
         formulas=[formulas.stored(found)],
         table=lambda: {
@@ -89,7 +88,7 @@ def draw_bytes(found: Comparison, ink: Ink) -> Panel:
 
 def _listed(names: Sequence[str]) -> str:
     """Write names one after the other, of many the first and how many more."""
-    shown = ", ".join(names[:NAMED])
+    shown = "; ".join(names[:NAMED])
     return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED} more"
 
 

@@ -43,7 +43,7 @@ def draw_spectrum(run: VectorRun, ink: Ink) -> Panel:
     told = _told(info, run.called)
     if any(below):
         figure.add_annotation(
-            text=f"below the picture: {below[0]} frequencies of rounding, {below[1]} of {run.called}",
+            text=f"frequencies below the picture: {below[0]} of rounding, {below[1]} of {run.called}",
             x=0.99, xref="paper", y=0.01, yref="paper", xanchor="right", yanchor="bottom", showarrow=False,
             font={"size": 11},
         )  # fmt: skip
@@ -52,8 +52,7 @@ def draw_spectrum(run: VectorRun, ink: Ink) -> Panel:
         title="Noise shaping",
         look=told,
         alt=f"Spectra of the errors of {run.called} and of rounding. Over the lowest eighth of the frequencies the "
-        f"first "
-        f"lies {number(abs(gap))} dB {'below' if gap >= 0 else 'above'} rounding.",
+        f"first lies {number(abs(gap))} dB {'below' if gap >= 0 else 'above'} rounding.",
         figure=figure,
         formulas=[
             Formula(

@@ -69,9 +69,8 @@ def draw_walk(run: VectorRun, ink: Ink) -> Panel:
         look=f"Both walks add up the {'frame' if run.scheme.canonical else 'dual'} vectors, grey with exact "
         "coefficients, blue with levels. Blue may wander within reach of the state, but it arrives next to x.",
         alt=f"Partial sums of {size} frame vectors in {run.frame.dimension} dimensions. The walk with exact "
-        f"coefficients "
-        f"ends at x, the walk with levels ends {number(run.error)} away, {percent(run.error / run.norm)} of its "
-        f"length.",
+        f"coefficients ends at x, the walk with levels ends {number(run.error)} away, "
+        f"{percent(run.error / run.norm)} of its length.",
         figure=figure,
         formulas=[
             Formula(
