@@ -15,10 +15,12 @@ from sdqviz.explore.network.histogram import histogram_info
 from sdqviz.explore.rounding_beside import Comparison
 from sdqviz.explore.stored import recompute
 from sdqviz.explore.wording import number
+from sdqviz.plots import theme
 from sdqviz.plots.network import bounds as network_bounds
 from sdqviz.plots.network import bytes as network_bytes
 from sdqviz.plots.network import errors as network_errors
 from sdqviz.plots.network import images as network_images
+from sdqviz.plots.network import layers_axis
 from sdqviz.plots.network import overview as panels
 from sdqviz.plots.network import vector as network_vector
 from sdqviz.plots.theme import Ink
@@ -253,3 +255,17 @@ def test_every_panel_has_words_formula_and_data(answer, dark):
         assert all(symbol for formula in panel.formulas for symbol, _, _ in formula.symbols)
         assert panel.csv().count(b"\n") > 1
         assert len(panel.figure.to_json()) < 300_000
+
+
+def test_long_names_of_layers_are_written_from_a_dot_on_and_stand_inside_the_picture():
+    names = [f"bert.encoder.layer.{k}.attention.{part}" for k in range(2) for part in ("self.query", "output.dense")]
+    figure = theme.figure(Ink(), y="error", height=340)
+    figure.add_scatter(x=names, y=[1.0, 2.0, 3.0, 4.0])
+    layers_axis.name_layers(figure, names, 60)
+    axis, written = figure.layout.xaxis, [layers_axis.written_name(name) for name in names]
+    assert written[:2] == ["…0.attention.self.query", "…0.attention.output.dense"]
+    assert len(set(written)) == len(names) and max(map(len, written)) <= layers_axis.LONGEST_NAME
+    assert list(axis.categoryarray) == names and dict(axis.labelalias) == dict(zip(names, written, strict=True))
+    assert axis.tickangle == layers_axis.SLANTED
+    assert figure.layout.margin.l >= layers_axis.SIDEWAYS * len(written[0])
+    assert layers_axis.written_name("hidden1") == "hidden1" and len(layers_axis.written_name("x" * 99)) == 26

@@ -12,12 +12,24 @@ from sdqviz.array import Array
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 
-SLANTED_LETTER = {0: 0.0, -35: 4.2, -90: 6.8}
+SLANTED, UPRIGHT = -35, -90
+"""Angles of names that would touch; the second where even slanted ones would."""
+
+
+SLANTED_LETTER = {0: 0.0, SLANTED: 4.2, UPRIGHT: 6.8}
 """Pixels downwards that a letter of a name takes, by the angle it is written at."""
+
+
+LONGEST_NAME = 26
+"""Letters of a name that are written; the whole name is shown where the layer is pointed at."""
 
 
 MOST_ROOM = 150
 """Pixels that names take below a plot, at most beyond those it has."""
+
+
+SIDEWAYS = 4.6
+"""Pixels to the left that a letter of a slanted name takes."""
 
 
 HALF_WIDTH, FULL_WIDTH = 60, 150
@@ -37,19 +49,33 @@ def name_layers(figure: go.Figure, names: Sequence[str], letters: int = HALF_WID
     """Put the names of layers under a plot on which so many letters fit, slanted where they would touch."""
     axis = categories(names, letters)
     figure.update_xaxes(**axis)
-    more = round(SLANTED_LETTER[axis["tickangle"]] * max(map(len, names), default=0)) - 30
+    written = [len(written_name(name)) for name in names]
+    more = round(SLANTED_LETTER[axis["tickangle"]] * max(written, default=0)) - 30
     if more > 0:
         more = min(more, MOST_ROOM)
         figure.update_layout(margin={"b": figure.layout.margin.b + more}, height=figure.layout.height + more)
+    if axis["tickangle"] == SLANTED:  # the first name hangs out to the left
+        figure.update_layout(margin={"l": max(figure.layout.margin.l, round(SIDEWAYS * written[0]))})
+
+
+def written_name(name: str) -> str:
+    """Return the end of a layer's name, from a dot on, where the whole is too long."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    parts = name.split(".")
+    while len(parts) > 1 and len(".".join(parts)) >= LONGEST_NAME:
+        parts = parts[1:]
+    return "…" + ".".join(parts)[1 - LONGEST_NAME :]
 
 
 def categories(names: Sequence[str], letters: int = HALF_WIDTH) -> dict[str, Any]:
     """Return an axis of names on which so many letters fit, slanted where they would touch."""
-    crowded = sum(len(name) + 2 for name in names) > letters
+    crowded = sum(len(written_name(name)) + 2 for name in names) > letters
     return {
         "type": "category",
         "showgrid": False,
         "categoryorder": "array",
         "categoryarray": list(names),
-        "tickangle": 0 if not crowded else -35 if 4 * len(names) <= letters else -90,
+        "labelalias": {name: written_name(name) for name in names if len(name) > LONGEST_NAME},
+        "tickangle": 0 if not crowded else SLANTED if 4 * len(names) <= letters else UPRIGHT,
     }
