@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,20 +33,77 @@ class Drawing(go.Figure):  # type: ignore[misc]  # Plotly has no types
         self._moments = [dict(one) for one in given]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return data, layout and frames as they are sent, with arrays in base64."""
-        sent = {"data": _sent(self._data), "layout": _sent(self._layout)}
+        """Return data, layout and frames as they are sent.
+
+        A page sets a figure up twice. Only where Plotly finds both times the same does it not draw twice: it compares
+        lists of numbers, but neither templates nor arrays in base64, so these are for frames and for many numbers.
+        """
+        few = _count(self._data) <= LISTED
+        data = _sent(self._data, listed=few)
+        sent = {"data": data, "layout": _with_its_template(_sent(self._layout, listed=few), data)}
         return sent | ({"frames": _sent(self.frames)} if self.frames else {})
 
 
-def _sent(value: Any) -> Any:
+LISTED = 4000
+"""The most numbers of a figure that are sent as lists, which are twice as long as base64."""
+
+
+def _count(value: Any) -> int:
+    """Return how many numbers the arrays of a figure's data hold."""
+    if isinstance(value, dict):
+        return sum(map(_count, value.values()))
+    if isinstance(value, (list, tuple)):
+        return sum(map(_count, value))
+    return value.size if isinstance(value, np.ndarray) else 0
+
+
+def _sent(value: Any, *, listed: bool = False) -> Any:
     """Copy dictionaries and lists; write arrays of numbers as the browser reads them."""
     if isinstance(value, dict):
-        return {key: _sent(one) for key, one in value.items()}
+        return {key: _sent(one, listed=listed) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_sent(one) for one in value]
+        return [_sent(one, listed=listed) for one in value]
     if isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and value.size:
-        return _in_base64(value)
+        return _as_list(value) if listed else _in_base64(value)
     return value
+
+
+def _as_list(values: Array) -> list[Any]:
+    """Return numbers as a list without NaN, those of four bytes with as many digits as tell them apart."""
+    if values.dtype.kind in "iu":
+        return list(values.tolist())
+    short, values = values.dtype.itemsize <= 4, values.astype(np.float64)
+    if short:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            scale = 10.0 ** (8 - np.floor(np.log10(np.abs(values))))
+            rounded = np.rint(values * scale) / scale
+        values = np.where(np.isfinite(rounded), rounded, values)
+    known = np.isfinite(values)
+    return list((values if known.all() else np.where(known, values.astype(object), None)).tolist())
+
+
+def _with_its_template(layout: dict[str, Any], data: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Write into a layout what its template says, unless that speaks of traces too."""
+    template = layout.get("template", {})
+    if not template.get("layout") or template.get("data"):
+        return layout
+    layout, usual = {name: one for name, one in layout.items() if name != "template"}, dict(template["layout"])
+    note = usual.pop("annotationdefaults", {})
+    if layout.get("annotations"):
+        layout["annotations"] = [_over(note, one) for one in layout["annotations"]]
+    for side in ("xaxis", "yaxis"):
+        axis = usual.pop(side, {})
+        used = {one.get(side, side[0]).replace(side[0], side) for one in data}
+        for name in sorted(used | {name for name in layout if name.startswith(side)}):
+            layout[name] = _over(axis, layout.get(name, {}))
+    return dict(_over(usual, layout))
+
+
+def _over(usual: Any, given: Any) -> Any:
+    """Return what is given, and the usual where nothing is."""
+    if not (isinstance(usual, dict) and isinstance(given, dict)):
+        return given
+    return usual | {name: _over(usual.get(name), one) for name, one in given.items()}
 
 
 def _in_base64(values: Array) -> dict[str, str]:

@@ -8,8 +8,12 @@ import numpy as np
 import plotly.graph_objects as go
 import plotly.io
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sdqviz.plots.drawing import Drawing
+from sdqviz.plots import theme
+from sdqviz.plots.drawing import LISTED, Drawing
+from sdqviz.plots.theme import Ink
 
 
 def sent(figure):
@@ -33,8 +37,36 @@ def test_numbers_arrive_as_they_were(values):
     figure = Drawing([go.Heatmap(z=values) if values.ndim == 2 else go.Scatter(y=values)])
     (trace,) = sent(figure)["data"]
     found = trace["z" if values.ndim == 2 else "y"]
-    assert isinstance(found, dict)
-    np.testing.assert_array_equal(numbers(found), values)
+    assert isinstance(found, list)
+    found = np.array(found, np.float64 if values.dtype.kind == "f" else None)  # None is NaN
+    np.testing.assert_array_equal(found if values.dtype.itemsize > 4 else found.astype(values.dtype), values)
+    assert len(json.dumps(trace["z" if values.ndim == 2 else "y"])) < 28 * values.size
+    long = Drawing([go.Scatter(y=np.resize(values, LISTED + 1))])
+    assert isinstance(sent(long)["data"][0]["y"], dict)
+    np.testing.assert_array_equal(numbers(sent(long)["data"][0]["y"]), np.resize(values, LISTED + 1))
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_every_number_of_four_bytes_is_sent_in_short_and_exactly(value):
+    (found,) = sent(Drawing([go.Scatter(y=np.array([value], np.float32))]))["data"][0]["y"]
+    assert np.float32(found) == np.float32(value)
+
+
+def test_what_a_template_says_is_sent_with_the_figure_itself():
+    """Plotly compares no templates, and would draw anew."""
+    figure = theme.figure(Ink(), x="step", hovermode="x")
+    figure.add_scatter(y=[1, 2], xaxis="x", yaxis="y")
+    figure.add_scatter(y=[1, 2], xaxis="x2", yaxis="y2")
+    figure.add_annotation(text="here", font={"size": 9})
+    layout, usual = sent(figure)["layout"], theme.template(Ink()).layout.to_plotly_json()
+    assert "template" not in layout and layout["hovermode"] == "x" and layout["legend"] == usual["legend"]
+    for axis in ("xaxis", "yaxis", "xaxis2", "yaxis2"):
+        title = layout[axis].pop("title")
+        assert layout[axis] == {name: value for name, value in usual[axis[:5]].items() if name != "title"}
+        assert title["font"] == usual["xaxis"]["title"]["font"]
+        assert title.get("text", "") == ("step" if axis == "xaxis" else "")
+    (note,) = layout["annotations"]
+    assert note["text"] == "here" and note["font"] == usual["annotationdefaults"]["font"] | {"size": 9}
 
 
 def test_all_but_frames_is_what_plotly_would_send():
@@ -42,7 +74,7 @@ def test_all_but_frames_is_what_plotly_would_send():
         "data": [{"type": "bar", "x": np.array(["a", "b"]), "y": [1, None]}, {"type": "scatter", "y": np.zeros(0)}],
         "layout": {"title": {"text": "b"}, "shapes": [{"x0": 1, "x1": 2}], "xaxis": {"tickvals": np.array([True])}},
     }
-    assert sent(Drawing(given)) == sent(go.Figure(given))
+    assert sent(Drawing(given)) == sent(go.Figure(given))  # whose template speaks of traces too
 
 
 def test_frames_are_sent_as_given_and_go_with_a_copy():
