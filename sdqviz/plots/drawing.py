@@ -44,7 +44,7 @@ class Drawing(go.Figure):  # type: ignore[misc]  # Plotly has no types
         return sent | ({"frames": _sent(self.frames)} if self.frames else {})
 
 
-LISTED = 4000
+LISTED = 3000
 """The most numbers of a figure that are sent as lists, which are twice as long as base64."""
 
 
@@ -78,8 +78,11 @@ def _as_list(values: Array) -> list[Any]:
             scale = 10.0 ** (8 - np.floor(np.log10(np.abs(values))))
             rounded = np.rint(values * scale) / scale
         values = np.where(np.isfinite(rounded), rounded, values)
-    known = np.isfinite(values)
-    return list((values if known.all() else np.where(known, values.astype(object), None)).tolist())
+    if np.isfinite(values).all():
+        return list(values.tolist())
+    told = values.astype(object)
+    told[~np.isfinite(values)] = None
+    return list(told.tolist())
 
 
 def _with_its_template(layout: dict[str, Any], data: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
