@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import streamlit as st
@@ -107,11 +107,7 @@ def panel(
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.markdown(f"**{drawn.title}**", width="stretch")
             with st.popover("", icon=":material/info:", type="tertiary", help="Formula, numbers, source and words"):
-                for formula in drawn.formulas:
-                    explain(formula)
-                terms = glossary.used(f"{drawn.title} {drawn.look}")
-                if terms:
-                    st.caption(glossary.lines(terms))
+                explain(drawn.formulas, glossary.used(f"{drawn.title} {drawn.look}"))
             data = st.popover(
                 "",
                 icon=":material/table:",
@@ -186,25 +182,33 @@ def _data(drawn: Panel, page: Page) -> None:
     )
 
 
-def explain(formula: Formula) -> None:
-    """Draw a formula, its symbols with the current numbers, its source and its proof."""
-    st.latex(formula.latex)
-    if formula.substituted:
-        st.latex(formula.substituted)
-    for symbol, meaning, value in formula.symbols:
-        st.markdown(f"${symbol}$ {meaning}: **{value}**" if value else f"${symbol}$ {meaning}")
-    if formula.source:
-        st.caption(formula.source)
-    if formula.text:
-        proof(formula.text)
+def explain(formulas: Sequence[Formula], terms: Mapping[str, str]) -> None:
+    """Draw formulas, their symbols with the current numbers, their sources and proofs, and what words mean.
+
+    All of it is one text and one fold: every element of a page costs a message to the browser, at every choice.
+    """
+    told = []
+    for formula in formulas:
+        told += [f"$$\n{latex}\n$$" for latex in (formula.latex, formula.substituted) if latex]
+        told += [
+            f"${symbol}$ {meaning}: **{value}**" if value else f"${symbol}$ {meaning}"
+            for symbol, meaning, value in formula.symbols
+        ]
+        told.append(formula.source)
+    if terms:
+        told.append(glossary.lines(terms))
+    if any(told):
+        st.markdown("\n\n".join(filter(None, told)))
+    proof(*dict.fromkeys(formula.text for formula in formulas if formula.text))
 
 
-def proof(name: str) -> None:
-    """Draw a text of ``assets/texts`` in a fold of its own."""
-    file = asset.folder() / "texts" / f"{name}.md"
-    if file.is_file():
+def proof(*names: str) -> None:
+    """Draw texts of ``assets/texts`` in a fold of their own."""
+    files = [asset.folder() / "texts" / f"{name}.md" for name in names]
+    found = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
+    if found:
         with st.expander("Proof"):
-            st.markdown(file.read_text(encoding="utf-8"))
+            st.markdown("\n\n".join(found))
 
 
 def text(name: str) -> str:
