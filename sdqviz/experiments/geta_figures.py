@@ -140,20 +140,7 @@ def cases() -> tuple[Case, ...]:
     """Return the runs of the table: the small network at two sparsities with five seeds, and a residual one."""
     geta: Any = METHODS["geta"]
     small = [Case("mnist-lenet", seed, geta(sparsity=sparsity)) for sparsity in (0.5, 0.7) for seed in range(5)]
-    residual = geta(
-        sparsity=0.5,
-        bits_low=4,
-        bits_high=16,
-        bit_reduction=2,
-        quantizer_rate=1e-3,
-        projection_periods=5,
-        activation_bits_low=None,
-        batch=32,
-        warm_up_steps=20,
-        projection_steps=120,
-        joint_steps=260,
-        cool_down_steps=1200,
-    )
+    residual = geta(sparsity=0.5, warm_up_steps=20, projection_steps=120, joint_steps=260, cool_down_steps=1200)
     return (*small, Case("resnet20", 0, residual))
 
 

@@ -24,7 +24,7 @@ from sdqviz.networks.layer import Layer, find_layers, layers_on_demand
 from sdqviz.networks.plainness import not_plain
 from sdqviz.networks.random_numbers import global_random_numbers, own_random_numbers
 from sdqviz.networks.recorder import Recorder, shadow
-from sdqviz.networks.state_file import fill, read_state
+from sdqviz.networks.state_file import fill, path_or_bytes, read_state
 from sdqviz.networks.structure import Structure
 from sdqviz.networks.wrapping import checked_example, own_copy, renamed_inside, settle
 from sdqviz.progress import ShouldStop, stop_if
@@ -369,7 +369,7 @@ class Network:
         """
         if self.example_input is None:
             raise InputError(f"state must be for a network with a forward pass, got {self.name}: weights alone")
-        file = source if isinstance(source, bytes) else Path(source)
+        file = path_or_bytes(source, "state")
         called = name or (file.name if isinstance(file, Path) else "the file")
         module = copy.deepcopy(self.module)
         fill(module, read_state(file, called), f"weights {called}", self.name)

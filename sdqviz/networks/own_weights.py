@@ -19,7 +19,7 @@ from sdqviz.error import InputError
 from sdqviz.networks.catalogue.network_choice import NetworkChoice
 from sdqviz.networks.dataset import Dataset, from_npz
 from sdqviz.networks.network import Network
-from sdqviz.networks.state_file import fill, read_state
+from sdqviz.networks.state_file import fill, path_or_bytes, read_state
 from sdqviz.progress import Progress, ShouldStop
 from sdqviz.strict_json import shortened
 from sdqviz.tensor_file import Entry, Stored, open_tensors
@@ -310,7 +310,7 @@ def read_dataset(source: str | Path | bytes, name: str = "", largest: int = LARG
 
 def _content(given: str | Path | bytes, name: str, what: str, largest: int) -> tuple[bytes, str]:
     """Return what a file holds, and its name, once its size is known to be allowed."""
-    source = Path(given) if isinstance(given, str) else given
+    source = path_or_bytes(given, what)
     if isinstance(source, bytes):
         content, called, size = source, name or "the file", len(source)
     else:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
+import os
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,27 @@ if TYPE_CHECKING:
 AUXILIARY = ("AuxLogits", "aux1", "aux2")
 """Heads that are used in training alone; they are left out."""
 
+STATES = ("state_dict", "model_state_dict", "model", "module", "network", "net", "params", "weights")
+"""What checkpoints call the tensors of the network itself, where they hold tensors of others too."""
+
+DEEPEST = 3
+"""How deep in a checkpoint a state dict is looked for."""
+
+
+def path_or_bytes(source: Any, what: str) -> Path | bytes:
+    """Return a file's path, or what it holds.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | os.PathLike):
+        return Path(source)
+    raise InputError(f"{what} must be the path of a file, or its bytes, got {type(source).__name__}")
+
 
 def read_state(source: Path | bytes, name: str = "") -> dict[str, Tensor]:
     """Read tensors by name from a safetensors file, or from one that ``torch.save`` wrote of a state dict.
@@ -25,8 +48,8 @@ def read_state(source: Path | bytes, name: str = "") -> dict[str, Tensor]:
     Parameters
     ----------
     source : Path or bytes
-        The file, or what it holds. A state dict may lie under ``"state_dict"`` or ``"model"``, and all names may begin
-        with ``"module."``.
+        The file, or what it holds. A state dict may lie among other things of a checkpoint: the only one, or one with
+        a name of `STATES`. All names may begin with ``"module."``.
     name : str
         The file's name, where its content is given: its ending says what it is.
 
@@ -64,11 +87,13 @@ def read_state(source: Path | bytes, name: str = "") -> dict[str, Tensor]:
         OSError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError,
         zipfile.BadZipFile,
     ) as error:  # fmt: skip
+        if isinstance(error, KeyError | IndexError | TypeError):  # met in the middle of something else
+            raise InputError(f"{need}, which holds something else or is damaged") from None
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{need}, which cannot be read: {first.split('. ')[0]}") from None
-    for key in ("state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
-            found = found[key]
+        raise InputError(f"{need}, which cannot be read: {first.split('. ')[0][:120]}") from None
+    states = dict(_states(found))
+    if states:
+        found = states[min(states, key=lambda path: (_rank(path), len(path)))] if _clear(states) else found
     if not isinstance(found, Mapping) or not found:
         raise InputError(f"{need}, which holds {type(found).__name__}")
     for key, value in found.items():
@@ -76,6 +101,28 @@ def read_state(source: Path | bytes, name: str = "") -> dict[str, Tensor]:
             raise InputError(f"{need}, where {key!r} is {type(value).__name__}")
     parallel = all(str(key).startswith("module.") for key in found)
     return {str(key).removeprefix("module.") if parallel else str(key): value for key, value in found.items()}
+
+
+def _states(held: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Mapping[Any, Any]]]:
+    """Yield the mappings of tensors alone in a checkpoint, each with the keys that lead to it."""
+    import torch
+
+    if not isinstance(held, Mapping) or not held:
+        return
+    if all(isinstance(value, torch.Tensor) for value in held.values()):
+        yield path, held
+    elif len(path) < DEEPEST:
+        for key, value in held.items():
+            yield from _states(value, (*path, key))
+
+
+def _rank(path: tuple[Any, ...]) -> int:
+    """Return how far down in `STATES` the first key stands that is among them."""
+    return min((STATES.index(key) for key in path if key in STATES), default=len(STATES))
+
+
+def _clear(states: Collection[tuple[Any, ...]]) -> bool:
+    return len(states) == 1 or any(_rank(path) < len(STATES) for path in states)
 
 
 def _refuse_what_unpacks(file: io.BytesIO | Path, need: str) -> None:
@@ -107,10 +154,15 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], what: str, architecture
     """
     # torch's cache may hold files with the names of older versions, and heads that are used in training alone
     kept = {_new_name(key): value for key, value in state.items() if not key.startswith(AUXILIARY)}
+    wanted = module.state_dict()
+    kept = _named_alike(kept, wanted)
+    for key, tensor in wanted.items():
+        if key in kept and tensor.is_floating_point() and not kept[key].is_floating_point():
+            kinds = f"{kept[key].dtype} instead of {tensor.dtype}"  # torch would take codes for what they stand for
+            raise InputError(f"{what} must fit {architecture}, got {key} of {kinds}")
     try:
         module.load_state_dict(kept)
     except RuntimeError as error:
-        wanted = module.state_dict()
         for key, tensor in wanted.items():
             if key not in kept:
                 raise InputError(f"{what} must fit {architecture}, got no {key}") from None
@@ -120,6 +172,38 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], what: str, architecture
         extra = next((key for key in kept if key not in wanted), None)
         got = f"{extra}, which it does not have" if extra else str(error).splitlines()[-1].strip()
         raise InputError(f"{what} must fit {architecture}, got {got}") from None
+
+
+def _named_alike(given: Mapping[str, Tensor], wanted: Collection[str]) -> dict[str, Tensor]:
+    """Return tensors by the names that a network has for them, where all differ by what they begin with.
+
+    Wrappers put ``module.``, ``_orig_mod.`` or ``model.`` before every name; either side may have them.
+    """
+    if given.keys() & set(wanted):
+        return dict(given)
+    inner = [begin for begin in _beginnings(next(iter(given), "")) if _in_all(begin, given)]
+    outer = [begin for begin in _beginnings(next(iter(wanted), "")) if _in_all(begin, wanted)]
+    for taken, put in itertools.product(inner, outer):
+        named = {put + key.removeprefix(taken): value for key, value in given.items()}
+        if named.keys() & set(wanted):
+            return named
+    return dict(given)
+
+
+def _beginnings(name: str) -> list[str]:
+    """Return what a name begins with, up to each of its dots, the shortest first.
+
+    Examples
+    --------
+    >>> _beginnings("module.0.weight")
+    ['', 'module.', 'module.0.']
+    """
+    parts = name.split(".")[:-1]
+    return ["".join(f"{part}." for part in parts[:count]) for count in range(len(parts) + 1)]
+
+
+def _in_all(begin: str, names: Collection[str]) -> bool:
+    return all(name.startswith(begin) for name in names)
 
 
 def _new_name(key: str) -> str:

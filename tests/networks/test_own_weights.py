@@ -214,6 +214,39 @@ def test_state_dicts_that_do_not_fit_and_packed_archives_are_refused():
         own_weights.network(fnn, save(state), "a.safetensors", largest=1000)
 
 
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda state: {"epoch": 3, "net": state, "optimizer": {"state": {}, "param_groups": []}},
+        lambda state: {"model_state_dict": state, "ema": state},
+        lambda state: {"checkpoint": {"state_dict": state}},
+        lambda state: {"state_dict": {f"model.{key}": value for key, value in state.items()}, "hyper": {"lr": 0.1}},
+        lambda state: {f"module._orig_mod.{key}": value for key, value in state.items()},
+    ],
+    ids=["net", "two states", "nested", "a wrapper's names", "two wrappers"],
+)
+def test_checkpoints_hold_a_state_dict_somewhere_under_names_of_wrappers(hold):
+    network, wanted = (sq.Network(nn.Sequential(nn.Linear(4, 3)), torch.ones(2, 4)) for _ in range(2))
+    for one in (network, sq.Network(nn.DataParallel(network.module), torch.ones(2, 4))):
+        out = io.BytesIO()
+        torch.save(hold(wanted.module.state_dict()), out)
+        assert_array_equal(one.with_state(out.getvalue()).outputs(torch.ones(2, 4)), wanted.outputs(torch.ones(2, 4)))
+
+
+def test_of_two_states_without_a_known_name_none_is_taken_and_codes_are_no_weights():
+    network, out = sq.Network(nn.Sequential(nn.Linear(4, 3)), torch.ones(2, 4)), io.BytesIO()
+    state = network.module.state_dict()
+    torch.save({"first": state, "second": state}, out)
+    with pytest.raises(sq.InputError, match="where 'first' is OrderedDict"):
+        network.with_state(out.getvalue())
+    for kind in (torch.int8, torch.complex64):
+        with pytest.raises(sq.InputError, match=rf"got 0.weight of {kind} instead of torch.float32"):
+            network.with_state(save({**state, "0.weight": state["0.weight"].to(kind)}))
+    for read in (network.with_state, sq.read_weights, sq.read_dataset):
+        with pytest.raises(sq.InputError, match="must be the path of a file, or its bytes, got OrderedDict"):
+            read(state)
+
+
 # -- data --------------------------------------------------------------------------------------------------------
 
 
