@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,7 @@ from sdqviz.strict_json import spelled, write_json
 if TYPE_CHECKING:
     from sdqviz.compression.block_by_block import Written
     from sdqviz.compression.compress import Compression
-    from sdqviz.methods.method import MethodChoice, Spread
+    from sdqviz.methods.method import MethodChoice, Spread, Task
     from sdqviz.networks.catalogue.network_choice import NetworkChoice
     from sdqviz.networks.network import Network
     from sdqviz.progress import ShouldStop
@@ -127,7 +127,7 @@ def compress(
         if by_layer and output is not None:
             from sdqviz.compression.block_by_block import compress_to_file
 
-            written = compress_to_file(loaded, how, output, inputs, seed, meter, should_stop)
+            written = compress_to_file(loaded, how, output, inputs, seed, meter, should_stop, _tells(how, output))
         else:
             with _cluster(dask, should_stop) as spread:
                 result = engine.compress(loaded, how, inputs, seed, meter, should_stop, spread)
@@ -180,8 +180,20 @@ def _from_shards(
         loaded = on_disk(network, read_shards(shards))
         loaded = loaded if data is None else loaded.with_data(own_weights.read_dataset(data))
         inputs = None if loaded.dataset is None and calibration else calibration
-        written = compress_to_file(loaded, method, output, inputs, seed, meter, should_stop)
+        written = compress_to_file(loaded, method, output, inputs, seed, meter, should_stop, _tells(method, output))
     _tell_written(written)
+
+
+def _tells(method: MethodChoice, output: Path) -> Callable[[Task], None]:
+    """Return what says, before the work, what it will take; a disk that is too small is refused."""
+    from sdqviz.experiments.by_layer import estimate
+
+    def tell(task: Task) -> None:
+        found = estimate(task, method)
+        typer.echo(str(found), err=True)
+        found.require_room(output.parent)
+
+    return tell
 
 
 def _tell_written(written: Written) -> None:

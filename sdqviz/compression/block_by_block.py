@@ -7,7 +7,7 @@ import functools
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ def compress_to_file(
     seed: int = 0,
     progress: Progress | None = None,
     should_stop: ShouldStop | None = None,
+    announce: Callable[[Task], None] | None = None,
 ) -> Written:
     """Compress a network to a packed file, each layer written as soon as it is done; levels are those of `compress`.
 
@@ -78,6 +79,9 @@ def compress_to_file(
         As for `compress`.
     output : path
         The packed file. Until it is whole, its layers wait in a folder beside it, whose name ends in ``.unfinished``.
+    announce : callable, optional
+        Called with what is to be done, and what an earlier run has done of it, before the work begins; whatever it
+        raises ends the run.
 
     Raises
     ------
@@ -86,6 +90,8 @@ def compress_to_file(
         is full.
     """
     begun, seed, path = time.monotonic(), checked_seed(seed), Path(output)
+    if method.trains:
+        raise InputError(f"method must go layer by layer to be written so, got {method.name}, which trains all")
     inputs = calibration_inputs(network, calibration, seed)
     folder = path.with_name(path.name + ".unfinished")
     _open(folder, {"network": network.fingerprint, "method": method.to_dict(), "seed": seed, "version": __version__})
@@ -93,6 +99,8 @@ def compress_to_file(
     reused = len(parts)
     finished = {name: lambda part=part: decoded_part(part, type(method)) for name, part in parts.items()}
     task = Task(network.layers_on_demand, seed, progress, should_stop, network, inputs, finished)  # type: ignore[arg-type]
+    if announce is not None:
+        announce(task)
     left_alone: dict[str, str] = {}
     tensors: dict[str, Array] = {}
     for item in method.compress_layers(task):

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
 
-WALKS = 9.5
-"""Walks of a layer's neurons with default settings: the last one, six multiples of each step searched, and of one
-neuron in sixteen those of the alphabets."""
+SEARCHED, TRIED, TRIES = 7, 16, 24
+"""Walks of all neurons with default settings: the last one, and six multiples of each step; and of one neuron in
+sixteen, or of sixteen, those of six multiples in four alphabets."""
 
-FACTOR = 5 / 3
-"""Operations of the factorisation and inversion of H, in units of N³."""
+FACTOR = 1 / 3
+"""Operations of the factorisation of H, in units of N³."""
 
-WORKING = 4
-"""Matrices of N × N numbers of 64 bits that exist at once."""
+COPIES = 6
+"""How often N × N numbers are mirrored, put in the order of the walk, turned or divided: H four times, G twice."""
+
+WORKING, HELD = 4, 10
+"""Matrices of N × N numbers of 64 bits that exist at once, and numbers of 64 bits for each weight: weights, aligned, in
+the order of the walk, what is aimed at, levels and what they mean, errors."""
 
 PIECES = 7
 """Numbers of 64 bits for each weight that go to a worker (two bases, aligned weights, weights, what is aimed at), or
@@ -70,6 +75,8 @@ class Machine:
         The same of walks, which are products of thin blocks and a sequential rest.
     weights : float
         Weights a second to which steps are fitted, and whose levels are rounded, packed and written.
+    copies : float
+        Numbers a second of matrices that are copied in another order.
     forward : float
         The same of forward passes in 32 bits.
     disk, network : float
@@ -79,6 +86,7 @@ class Machine:
     products: float = 5e11
     walks: float = 1e11
     weights: float = 2.5e7
+    copies: float = 2e8
     forward: float = 1e12
     disk: float = 1e9
     network: float = 1.25e9
@@ -94,6 +102,8 @@ class Cost:
         Operations of forward passes, of sums and factorisations, and of walks.
     weights : float
         Weights that get levels.
+    copied : float
+        Numbers of N × N matrices that are copied in another order.
     read, written : float
         Bytes from and to disk.
     broadcast, moved : float
@@ -106,6 +116,7 @@ class Cost:
     products: float = 0.0
     walks: float = 0.0
     weights: float = 0.0
+    copied: float = 0.0
     read: float = 0.0
     written: float = 0.0
     broadcast: float = 0.0
@@ -119,18 +130,27 @@ class Cost:
         } | {"memory": max(self.memory, other.memory)}  # fmt: skip
         return Cost(**both)
 
+    def alone(self, machine: Machine) -> float:
+        """Return how long that takes which one machine does: all but the walks and the network."""
+        computed = self.forward / machine.forward + self.products / machine.products
+        computed += self.weights / machine.weights + self.copied / machine.copies
+        return computed + (self.read + self.written) / machine.disk
+
     def seconds(self, machine: Machine, machines: int = 1) -> float:
         """Return how long it takes: walks are shared, all else is done by one machine, network included."""
-        alone = self.forward / machine.forward + self.products / machine.products + self.weights / machine.weights
-        alone += (self.read + self.written) / machine.disk
-        if machines == 1:
-            return alone + self.walks / machine.walks
-        network = ((machines - 1) * self.broadcast + self.moved) / machine.network
-        return alone + network + self.walks / machine.walks / machines
+        network = 0.0 if machines == 1 else ((machines - 1) * self.broadcast + self.moved) / machine.network
+        return self.alone(machine) + network + self.walks / machine.walks / machines
+
+
+def searched(outputs: int) -> float:
+    """Return how many walks of all neurons of a layer default settings take: 8.5 where there are many."""
+    every = max(1, outputs // max(TRIED, outputs // TRIED))  # of so many neurons one
+    return SEARCHED + TRIES * -(-outputs // every) / outputs
 
 
 def layer_cost(
-    outputs: int, inputs: int, samples: int, bits: float = 4.0, walks: float = WALKS, differ: bool = True
+    outputs: int, inputs: int, samples: float, bits: float = 4.0, walks: float | None = None, differ: bool = True,
+    passed: float | None = None,
 ) -> Cost:  # fmt: skip
     """Return what one dense layer costs.
 
@@ -138,68 +158,91 @@ def layer_cost(
     ----------
     outputs, inputs : int
         M and N.
-    samples : int
+    samples : float
         m, rows of calibration: inputs times their tokens.
     bits : float
         Bits of a stored weight.
-    walks : float
-        Walks of all neurons.
+    walks : float or None
+        Walks of all neurons; None for what default settings take, `searched`.
     differ : bool
         Whether the inputs in the compressed network are others than in the original; not before the first layer.
+    passed : float or None
+        Weights through which the data pass to come here; None for as many as the layer has.
 
     Notes
     -----
-    H takes m·N² operations (its lower triangle), G another 2m·N² where inputs differ. ‖Xw‖² takes 2m·N·M, or where
-    N ≤ M 2N²·M with XᵀX, which is H or takes m·N². The factor takes `FACTOR`·N³; a walk N²·M: half of a product of
-    N × N and N × M. The forward passes of two networks are 4m·N·M.
+    H takes m·N² operations (its lower triangle), G another 2m·N² where inputs differ. ‖Xw‖² takes N²·M with XᵀX, which
+    is H or takes m·N², or else 2m·N·M. The factor takes `FACTOR`·N³; a walk N²·M: half of a product of N × N and N × M.
+    Its error takes as much again where inputs differ, G·W twice that; where they do not, a walk finds its own, and only
+    the last one is computed. The forward passes are 2m for each weight, of one network or of two.
     """
     weights = outputs * inputs
-    square = 8.0 * inputs**2
-    norms = 2.0 * samples * weights
-    if inputs <= outputs:
-        norms = 2.0 * inputs * weights + (samples * inputs**2 if differ else 0.0)
+    square, walked = float(inputs) ** 2, float(inputs) ** 2 * outputs
+    walks = searched(outputs) if walks is None else walks
+    by_gram = inputs * (1 + outputs / samples) <= 2 * outputs if differ else inputs <= 2 * samples
+    norms = walked + (samples * square if differ else 0.0) if by_gram else 2.0 * samples * weights
+    errors = (walks + 1 + 2) * walked if differ else walked
     return Cost(
-        forward=4.0 * samples * weights,
-        products=(3.0 if differ else 1.0) * samples * inputs**2 + norms + FACTOR * inputs**3,
-        walks=walks * inputs**2 * outputs,
+        forward=(4.0 if differ else 2.0) * samples * (weights if passed is None else passed),
+        products=(3.0 if differ else 1.0) * samples * square + norms + errors + FACTOR * inputs * square,
+        walks=walks * walked,
         weights=weights,
+        copied=(COPIES if differ else COPIES - 2) * square,
         read=4.0 * weights,
         written=bits / 8 * weights,
-        broadcast=(3.0 if differ else 2.0) * square,
+        broadcast=(3.0 if differ else 2.0) * 8 * square,
         moved=8.0 * PIECES * weights,
-        memory=WORKING * square + 8.0 * 6 * weights,
+        memory=8 * (WORKING * square + HELD * weights),
     )
 
 
-def network_cost(layers: Sequence[tuple[int, int]], samples: int, bits: float = 4.0, walks: float = WALKS) -> Cost:
-    """Return what layers of so many outputs and inputs cost, one after the other."""
-    total = Cost()
-    for place, (outputs, inputs) in enumerate(layers):
-        total += layer_cost(outputs, inputs, samples, bits, walks, differ=place > 0)
-    return total
+def layer_costs(
+    layers: Sequence[tuple[int, int]], samples: float | Sequence[float], bits: float = 4.0, walks: float | None = None,
+    blocks: Sequence[int] | None = None,
+) -> list[Cost]:  # fmt: skip
+    """Return what each of some layers costs, one after the other.
+
+    Parameters
+    ----------
+    layers : sequence of (int, int)
+        Outputs and inputs.
+    samples : float or sequence of float
+        Rows of calibration, of all layers or of each.
+    bits, walks
+        As for `layer_cost`.
+    blocks : sequence of int, optional
+        In which block each layer is. A block is run again for each of its layers, as far as that, and once more to
+        the next block. None where activations wait in front of every layer.
+    """
+    rows = samples if isinstance(samples, Sequence) else [samples] * len(layers)
+    within = list(range(len(layers))) if blocks is None else list(blocks)
+    costs = []
+    before = 0
+    for place, ((outputs, inputs), own) in enumerate(zip(layers, rows, strict=True)):
+        if place and within[place] != within[place - 1]:
+            before = 0
+        last = place + 1 == len(layers) or within[place + 1] != within[place]
+        passed = before + (before + outputs * inputs if last else 0)
+        costs.append(layer_cost(outputs, inputs, own, bits, walks, differ=place > 0, passed=passed))
+        before += outputs * inputs
+    return costs
+
+
+def network_cost(layers: Sequence[tuple[int, int]], samples: float | Sequence[float], **named: Any) -> Cost:
+    """Return what layers of so many outputs and inputs cost together; as `layer_costs`."""
+    return sum(layer_costs(layers, samples, **named), Cost())
 
 
 def decoder_cost(decoder: Decoder, samples: int = 128 * 2048, bits: float = 4.0) -> Cost:
     """Return what all blocks of a decoder cost; 128 texts of 2048 tokens are what GPTQ is usually run with."""
-    return network_cost(decoder.layers * decoder.blocks, samples, bits)
-
-
-def fitted(sizes: Sequence[tuple[Cost, float]], machine: Machine) -> Machine:
-    """Return a machine whose rates are scaled alike, so that measured seconds are met in the mean."""
-    ratio = sum(seconds for _, seconds in sizes) / sum(cost.seconds(machine) for cost, _ in sizes)
-    return dataclasses.replace(
-        machine,
-        products=machine.products / ratio,
-        walks=machine.walks / ratio,
-        weights=machine.weights / ratio,
-        forward=machine.forward / ratio,
-    )
+    blocks = [number for number in range(decoder.blocks) for _ in decoder.layers]
+    return network_cost(decoder.layers * decoder.blocks, samples, bits=bits, blocks=blocks)
 
 
 def formula(machine: Machine) -> Formula:
     """Return the hours on k machines."""
     return Formula(
-        r"t(k)=t_1+\frac{1}{k}\,\frac{9.5\,N^2M}{r_w}+\frac{(k-1)\,b+8\cdot 7\,NM}{r_n}",
+        r"t(k)=t_1+\frac{1}{k}\,\frac{8.5\,N^2M}{r_w}+\frac{(k-1)\,b+8\cdot 7\,NM}{r_n}",
         [
             ("k", "machines", f"1 to {MACHINES[-1]}"),
             ("N, M", "inputs and outputs of a layer, summed over all layers", ""),
@@ -221,7 +264,6 @@ PARTS = ("forward passes, sums, disk: one machine", "walks: shared", "network")
 def parts(cost: Cost, machine: Machine, machines: int) -> tuple[float, float, float]:
     """Return the hours of what one machine does, of the walks that all share, and of the network."""
     walks = cost.walks / machine.walks / machines
-    alone = cost.forward / machine.forward + cost.products / machine.products + cost.weights / machine.weights
-    alone += (cost.read + cost.written) / machine.disk
+    alone = cost.alone(machine)
     network = cost.seconds(machine, machines) - alone - walks
     return alone / 3600, walks / 3600, max(network, 0.0) / 3600

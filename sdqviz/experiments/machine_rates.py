@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdqviz.experiments.cost_model import FACTOR, Cost, Machine, layer_cost
+from sdqviz.experiments.cost_model import Cost, Machine, layer_cost
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.sums import Sums
-from sdqviz.methods.method import Task
+from sdqviz.methods.method import CompressedLayer, MethodChoice, Task
 from sdqviz.networks.network import Network
-from sdqviz.path_following.factor import factorize
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,8 +21,10 @@ if TYPE_CHECKING:
 Clock = Callable[[], float]
 
 
-def measured_machine(width: int = 768, clock: Clock = time.process_time) -> Machine:
-    """Return the rates of this process: of products, walks and forward passes, of layers of so many inputs.
+def measured_machine(
+    width: int = 768, clock: Clock = time.process_time, method: MethodChoice | None = None, walks: float | None = None
+) -> Machine:
+    """Return the rates of this process, of layers of so many inputs: products, forward passes, walks, weights, copies.
 
     Parameters
     ----------
@@ -31,12 +32,49 @@ def measured_machine(width: int = 768, clock: Clock = time.process_time) -> Mach
         Inputs of the layers; some seconds for 768.
     clock : callable
         What is counted: time of the processor by default, which others that use the machine disturb less.
+    method : MethodChoice, optional
+        Whose walks; GPTQ at 4 bits by default.
+    walks : float, optional
+        How many it takes, as for `sdqviz.experiments.cost_model.layer_cost`.
     """
-    products = _products(width, clock)
-    forward = _forward(width, clock)
+    method = method or METHODS.from_dict({"name": "gptq", "bits": 4})
+    products, forward = _products(width, clock), _forward(width, clock)
     machine = dataclasses.replace(Machine(), products=products, forward=forward)
-    walks, weights = _walks(width, machine, clock)
-    return dataclasses.replace(machine, walks=walks, weights=weights)
+    rate, weights, copies = _walks(width, machine, clock, method, walks)
+    return dataclasses.replace(machine, walks=rate, weights=weights, copies=copies)
+
+
+def small_layer(
+    method: MethodChoice, width: int, clock: Clock = time.perf_counter, calibrated: bool = True
+) -> tuple[float, float]:
+    """Compress a dense layer of so many inputs and outputs, and return how long it took and the bits of a weight.
+
+    Parameters
+    ----------
+    method : MethodChoice
+        What compresses it.
+    width : int
+        Inputs and outputs.
+    clock : callable
+        What is counted.
+    calibrated : bool
+        Whether there are data, as many rows as inputs.
+
+    Raises
+    ------
+    InputError
+        If the method needs data and there are none, or does not take a layer of this size.
+    """
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    network = Network(nn.Sequential(nn.Linear(width, width)), torch.randn(1, width))
+    task = Task(network.layers, 0, None, None, network, torch.randn(width, width) if calibrated else None)
+    list(method.compress_layers(task))  # compiles
+    begun = clock()
+    found = [item for item in method.compress_layers(task) if isinstance(item, CompressedLayer)]
+    return clock() - begun, sum(item.bits for item in found) / width**2
 
 
 def _products(width: int, clock: Clock) -> float:
@@ -49,9 +87,7 @@ def _products(width: int, clock: Clock) -> float:
     begun = clock()
     for _ in range(4):
         sums.add(rows, rows)
-    matrix = sums.finish()[0].inputs
-    factorize(matrix)
-    operations = 4 * 4.0 * width**3 + FACTOR * width**3  # of H, G and the norms of half as many outputs, four times
+    operations = 4 * 4.0 * width**3  # of H, G and the norms of half as many outputs, four times
     return operations / max(clock() - begun, 1e-9)
 
 
@@ -68,29 +104,40 @@ def _forward(width: int, clock: Clock) -> float:
     return 4 * 2.0 * width * layer.weight.numel() / max(clock() - begun, 1e-9)
 
 
-def _walks(width: int, machine: Machine, clock: Clock) -> tuple[float, float]:
-    """Return the rates of walks and of what is done weight by weight: two layers by GPTQ, less products and passes."""
+def _walks(
+    width: int, machine: Machine, clock: Clock, method: MethodChoice, walks: float | None
+) -> tuple[float, float, float]:
+    """Return the rates of walks, and of what is done for each weight and for each number of H.
+
+    Three layers are compressed, each behind one that is done already. Products and passes are subtracted: the data
+    pass the layer in front, in two networks, and not the last one itself. Few outputs tell numbers of H from walks, few
+    inputs tell weights from walks.
+    """
     import torch
+    from scipy.optimize import nnls
     from torch import nn
 
-    def passed(inputs: int) -> tuple[Cost, float]:
+    def passed(inputs: int, outputs: int) -> tuple[Cost, float]:
         torch.manual_seed(0)
-        module = nn.Sequential(nn.Linear(inputs, inputs), nn.ReLU(), nn.Linear(inputs, width // 2))
-        taken = _last_layer(module, torch.randn(width, inputs), clock)
-        cost = layer_cost(width // 2, inputs, width)
+        module = nn.Sequential(nn.Linear(inputs, inputs), nn.ReLU(), nn.Linear(inputs, outputs))
+        taken = _last_layer(module, torch.randn(width, inputs), clock, method)
+        cost = layer_cost(outputs, inputs, width, walks=walks, passed=inputs**2)
         return cost, taken - cost.forward / machine.forward - cost.products / machine.products
 
-    _last_layer(nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32)), torch.randn(32, 32), clock)  # compiles
-    costs, seconds = zip(*(passed(inputs) for inputs in (width // 2, 2 * width)), strict=True)
-    each = np.linalg.solve([[cost.walks, cost.weights] for cost in costs], seconds)
-    walk, weight = np.maximum(each, 1e-15)
-    return float(1 / walk), float(1 / weight)
+    small = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32))
+    _last_layer(small, torch.randn(32, 32), clock, method)  # compiles
+    sizes = ((width // 2, width // 2), (2 * width, width // 2), (2 * width, width))
+    costs, seconds = zip(*(passed(*size) for size in sizes), strict=True)
+    parts, taken = np.array([[cost.walks, cost.weights, cost.copied] for cost in costs]), np.array(seconds)
+    each, _ = nnls(parts / taken[:, None], np.ones(len(taken)))  # each layer counts alike
+    walk, weight, copy = np.maximum(each, 1e-15)
+    return float(1 / walk), float(1 / weight), float(1 / copy)
 
 
-def _last_layer(module: nn.Module, inputs: Tensor, clock: Clock) -> float:
+def _last_layer(module: nn.Module, inputs: Tensor, clock: Clock, method: MethodChoice) -> float:
     network = Network(module, inputs[:1])
     task = Task(network.layers, 0, None, None, network, inputs)
     taken, begun = 0.0, clock()
-    for _ in METHODS.from_dict({"name": "gptq", "bits": 4}).compress_layers(task):
+    for _ in method.compress_layers(task):
         taken, begun = clock() - begun, clock()
     return taken

@@ -19,6 +19,7 @@ LlamaForCausalLM(config).save_pretrained(sys.argv[1], max_shard_size="400MB")
 
 RUN = """
 import json, resource, sys, time
+import numpy as np
 import sdqviz as sq
 from sdqviz.compression import compress, tensor_by_tensor
 from sdqviz.experiments.cost_model import Cost, Machine
@@ -28,16 +29,21 @@ method = sq.METHODS.from_dict(json.loads(sys.argv[3]))
 sq.compress_shards(sys.argv[2], method, sys.argv[4] + "-warm")  # libraries and kernels count to the process
 size = lambda found: sum(row.shape[0] * row.shape[1] for row in found.layers)
 rates = []
-for number, source in enumerate((sys.argv[2], sys.argv[5])):  # for the rate: what every file takes is left out
-    spent = processor()
-    rates.append((size(sq.compress_shards(source, method, f"{sys.argv[4]}-rate-{number}")), processor() - spent))
-machine = Machine(weights=(rates[1][0] - rates[0][0]) / (rates[1][1] - rates[0][1]))
+def rate(name):  # of a file of some layers and one of more: what every file takes is left out
+    for number, source in enumerate((sys.argv[2], sys.argv[5])):
+        spent = processor()
+        found = sq.compress_shards(source, method, f"{sys.argv[4]}-{name}-{number}")
+        rates.append((1 - 2 * number) * np.array([size(found), processor() - spent]))
+rate("before")
 bare = peak()
 told = []
 begun, spent = time.monotonic(), processor()
 found = sq.compress_shards(sys.argv[1], method, sys.argv[4], announce=told.append)
-print(json.dumps({"bare": bare, "peak": peak(), "seconds": time.monotonic() - begun, "estimate": str(told[0]),
-                  "processor": processor() - spent, "predicted": Cost(weights=size(found)).seconds(machine),
+seconds, spent, highest = time.monotonic() - begun, processor() - spent, peak()
+rate("after")  # the load of the machine changes meanwhile
+machine = Machine(weights=np.divide(*np.sum(rates, axis=0)))
+print(json.dumps({"bare": bare, "peak": highest, "seconds": seconds, "estimate": str(told[0]),
+                  "processor": spent, "predicted": Cost(weights=size(found)).seconds(machine),
                   "largest": told[0].largest, "bits": found.bits_per_weight, "layers": len(found.layers),
                   "memory": told[0].memory, "expected": told[0].seconds, "read": told[0].read}))
 """
@@ -73,7 +79,9 @@ def test_memory_stays_within_twice_the_largest_tensor(decoder, method, tmp_path)
     small = tmp_path / "small.safetensors"
     save_file({"a.weight": default_rng(0).normal(size=(1024, 1536)).astype("float32")}, small)
     medium = tmp_path / "medium.safetensors"
-    more = {f"{name}.weight": default_rng(0).normal(size=(1024, 1536)).astype("float32") for name in "abcdef"}
+    more = {
+        f"{name}.weight": default_rng(0).normal(size=(1024, 1536)).astype("float32") for name in "abcdefghijklmnopqrst"
+    }
     save_file(more, medium)
     told = json.loads(run(RUN, decoder, small, json.dumps(method), tmp_path / "out", medium).splitlines()[-1])
     more, mib = told["peak"] - told["bare"], 2**20

@@ -157,5 +157,7 @@ def test_the_command_writes_layer_by_layer(tmp_path, capsys):
     ]
     with pytest.raises(SystemExit, match="0"):
         main([*asked, str(out)])
-    assert "4 layers, 0 of them from before" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "4 layers, 0 of them from before" in told.out
+    assert "4 layers, " in told.err and " of memory beside the process (for " in told.err and ", about 0 s" in told.err
     assert packed_file.read(out).rebuild().accuracy(500) > 0.9

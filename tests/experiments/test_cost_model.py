@@ -6,8 +6,11 @@ import torch
 from torch import nn
 
 import sdqviz as sq
-from sdqviz.experiments.cost_model import SEVEN, SEVENTY, Machine, decoder_cost, layer_cost, network_cost
+from sdqviz.experiments.cost_model import SEVEN, SEVENTY, Machine, decoder_cost, layer_cost, network_cost, searched
 from sdqviz.experiments.machine_rates import measured_machine
+from sdqviz.methods.calibrated import device_walk
+from sdqviz.methods.method import Task
+from sdqviz.path_following import gram
 
 
 def test_decoders_have_the_weights_their_names_say():
@@ -16,17 +19,51 @@ def test_decoders_have_the_weights_their_names_say():
 
 def test_operations_are_those_of_the_loops():
     outputs, inputs, samples = 3, 5, 7
-    wide = layer_cost(5, 3, samples, differ=False)  # the norms of many outputs come from H
-    assert wide.products == samples * 9 + 2 * 9 * 5 + 5 / 3 * 27
-    assert layer_cost(5, 3, samples).products == wide.products + 3 * samples * 9
+    first, later = (layer_cost(outputs, inputs, samples, walks=1, differ=differ) for differ in (False, True))
     lower = sum(1 for i in range(inputs) for j in range(i + 1)) * 2 * samples  # H, an addition and a product each
+    triangle = sum(2 * (i + 1) for i in range(inputs)) * outputs  # of one triangle of H and weights
     feedback = sum(2 * t for t in range(inputs)) * outputs
-    cost = layer_cost(outputs, inputs, samples, walks=1, differ=False)
-    products = 2 * samples * outputs * inputs + 5 / 3 * inputs**3
-    assert cost.products == pytest.approx(lower + products, abs=2 * samples * inputs)
-    assert cost.walks == pytest.approx(feedback, abs=2 * outputs * inputs)
-    more = layer_cost(outputs, inputs, samples).products - cost.products
-    assert more == (2 * samples * inputs**2)
+    assert first.walks == later.walks == pytest.approx(feedback, abs=2 * outputs * inputs)
+    factor = sum(2 * (j + 1) for i in range(inputs) for j in range(i + 1)) / 2
+    alone = lower + triangle + triangle + factor  # norms, the error
+    assert first.products == pytest.approx(alone, abs=2 * samples * inputs + 4 * outputs * inputs + inputs**2)
+    # two networks: G, norms from outputs, G·W, and errors of the trial as well as of the last walk
+    more = 2 * samples * inputs**2 + 2 * samples * outputs * inputs - inputs**2 * outputs
+    assert later.products - first.products == pytest.approx(more + (2 + 1) * inputs**2 * outputs)
+    assert first.forward == 2 * samples * outputs * inputs and later.forward == 2 * first.forward
+
+
+def test_walks_and_products_are_as_often_as_they_are_counted(monkeypatch):
+    counts = dict.fromkeys(("walks", "errors", "aimed"), 0)
+
+    def counted(name, work, columns):
+        def call(*given, **named):
+            counts[name] += given[columns].shape[1]
+            return work(*given, **named)
+
+        return call
+
+    monkeypatch.setattr(device_walk, "walk", counted("walks", device_walk.walk, 0))
+    monkeypatch.setattr(gram, "squared_lengths", counted("errors", gram.squared_lengths, 1))
+    monkeypatch.setattr(gram.Gram, "aimed", counted("aimed", gram.Gram.aimed, 1))
+    for outputs in (24, 320):
+        module = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, outputs))
+        network = sq.Network(module, torch.randn(1, 12))
+        task = Task(network.layers, 0, None, None, network, torch.randn(64, 12))
+        for place, _ in enumerate(sq.METHODS["gptq"](bits=4).compress_layers(task)):
+            neurons = (8, outputs)[place]
+            assert counts["walks"] == searched(neurons) * neurons
+            assert counts["errors"] == (searched(neurons) + 1 if place else 1) * neurons
+            assert counts["aimed"] == (neurons if place else 0)
+            counts.update(dict.fromkeys(counts, 0))
+
+
+def test_a_block_is_run_again_for_each_of_its_layers():
+    layers = [(2, 2), (3, 2), (2, 3)] * 2
+    cost = network_cost(layers, 10, blocks=[0, 0, 0, 1, 1, 1])
+    # in one network before the first layer; to the second and third, and on through the block in two
+    assert cost.forward == 40 * (4 + 10 + 16) + 40 * (4 + 10 + 16)
+    assert network_cost(layers, 10).forward == 20 * 4 + 40 * (6 + 6 + 4 + 6 + 6)
 
 
 def test_costs_add_up_and_more_machines_share_only_walks():
@@ -36,8 +73,7 @@ def test_costs_add_up_and_more_machines_share_only_walks():
     cost, machine = decoder_cost(SEVEN), Machine(network=1e30)
     times = [cost.seconds(machine, k) for k in (1, 2, 4, 1000000)]
     assert np.all(np.diff(times) < 0)
-    alone = cost.forward / machine.forward + cost.products / machine.products + cost.weights / machine.weights
-    alone += (cost.read + cost.written) / machine.disk
+    alone = cost.alone(machine)
     assert times[-1] == pytest.approx(alone, rel=1e-3) and times[0] == pytest.approx(alone + cost.walks / machine.walks)
     slow = Machine(network=1e8)
     assert decoder_cost(SEVENTY).seconds(slow, 64) > decoder_cost(SEVENTY).seconds(slow, 8)  # the broadcast grows
@@ -54,21 +90,21 @@ def test_bytes_written_are_those_of_a_packed_file():
 
 
 def test_rates_are_found_from_what_layers_take():
-    known = Machine(products=3e6, forward=5e6, walks=7e5, weights=11.0)
+    known = Machine(products=3e6, forward=5e6, walks=7e5, weights=11.0, copies=13.0)
 
-    def taken(inputs):
-        cost = layer_cost(32, inputs, 64)
+    def taken(inputs, outputs):
+        cost = layer_cost(outputs, inputs, 64, passed=inputs**2)
         return (
             cost.forward / known.forward + cost.products / known.products + cost.walks / known.walks
-            + cost.weights / known.weights
+            + cost.weights / known.weights + cost.copied / known.copies
         )  # fmt: skip
 
-    products, forward = (16 * 64**3 + 5 / 3 * 64**3) / 3e6, 4 * 2 * 64 * 4 * 64**2 / 5e6
+    products, forward = 16 * 64**3 / 3e6, 4 * 2 * 64 * 4 * 64**2 / 5e6
     looks = [0, products, 0, forward, *[0] * 5]  # and of two layers when the first begins and when each is done
-    for inputs in (32, 128):
-        looks += [0, 0, 0, taken(inputs), 0]
+    for size in ((32, 32), (128, 32), (128, 64)):
+        looks += [0, 0, 0, taken(*size), 0]
     times = iter(looks)
     found = measured_machine(64, lambda: float(next(times)))
-    for rate in ("products", "forward", "walks", "weights"):
+    for rate in ("products", "forward", "walks", "weights", "copies"):
         assert getattr(found, rate) == pytest.approx(getattr(known, rate), rel=1e-6)
     assert next(times, None) is None

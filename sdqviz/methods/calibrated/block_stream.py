@@ -77,6 +77,10 @@ class BlockByBlock:
         self._agree = False
         self._before.part()
 
+    def block(self, name: str) -> int | None:
+        """Return in which block a layer is, None outside of all."""
+        return self._blocks.of(name)
+
     def passed(self, name: str) -> bool:
         """Whether the data are beyond the block of a layer."""
         place = self._blocks.of(name)

@@ -129,6 +129,15 @@ class Calibration:
         """Whether activations wait in front of each layer; otherwise every layer starts from the network's input."""
         return isinstance(self._stream, Traced)
 
+    def run_again(self, names: Sequence[str]) -> list[int]:
+        """Return a number for each layer; those of one number share a part that is run again for each of them."""
+        if self.traced:
+            return list(range(len(names)))
+        if not isinstance(self._stream, BlockByBlock):
+            return [0] * len(names)
+        found = [self._stream.block(name) for name in names]
+        return [-1 - place if block is None else block for place, block in enumerate(found)]
+
     def close(self) -> None:
         """Let go of the activations, in memory and on disk."""
         self._stream.close()
