@@ -62,6 +62,11 @@ _lock = threading.Lock()
 _concurrent_layer: bool | None = None
 
 
+def one_thread_products() -> contextlib.AbstractContextManager[None]:
+    """Let every product of matrices take one thread in a block: for many small ones, at which threads only wait."""
+    return _blas.one_thread()
+
+
 def run(kernel: Callable[..., Any], *arguments: Any) -> Any:
     """Call a parallel kernel safely from any thread."""
     global _concurrent_layer  # noqa: PLW0603 - decided once for the process, under the lock

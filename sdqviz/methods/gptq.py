@@ -57,8 +57,9 @@ class Gptq(PathFollowing):
 
     def _start(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Start:
         order = walk_order(gram, self.visit)
-        factor = conditional_feedback(gram.visited(order), self.damping)
-        aligned = np.where(gram.alive[:, None], weights, 0.0)
+        seen = dataclasses.replace(gram, cross=None).visited(order)  # a copy, which becomes the factor
+        factor = conditional_feedback(seen, self.damping, overwrite=True)
+        aligned = weights if gram.alive.all() else np.where(gram.alive[:, None], weights, 0.0)
         base = np.ascontiguousarray(aligned[order])
         tally = Tally(factor.pivots * gram.alive[order], coupled=False) if gram.cross is None else None
         return Start(base, base, factor.feedback, np.ones(len(base)), aligned, order, factor.damping, tally)

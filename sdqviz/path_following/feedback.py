@@ -35,7 +35,7 @@ def path_gain(gram: Gram, scaling: float = 1.0, placement: str = "own") -> Array
     return np.where(gram.alive, 1.0 / (scaling * np.where(gram.alive, squares, 1.0)), 0.0)
 
 
-def conditional_feedback(gram: Gram, damping: float = 0.01) -> Factor:
+def conditional_feedback(gram: Gram, damping: float = 0.01, overwrite: bool = False) -> Factor:
     """Return GPTQ's feedback matrix: how the weights still to come can best make up for an error.
 
     Parameters
@@ -45,6 +45,8 @@ def conditional_feedback(gram: Gram, damping: float = 0.01) -> Factor:
     damping : float
         Added to the diagonal of H, as a share of its mean over the inputs that are not dead; ten times more as often
         as the factorisation fails.
+    overwrite : bool
+        Whether the memory of H may be taken for the factor.
 
     Returns
     -------
@@ -59,9 +61,9 @@ def conditional_feedback(gram: Gram, damping: float = 0.01) -> Factor:
     """
     alive = gram.alive
     if alive.all():
-        return factorize(gram.inputs, damping)
-    matrix = gram.inputs.copy()
+        return factorize(gram.inputs, damping, overwrite)
+    matrix = gram.inputs if overwrite else gram.inputs.copy()
     matrix[~alive] = 0.0
     matrix[:, ~alive] = 0.0
     np.fill_diagonal(matrix, np.where(alive, gram.squares, gram.squares[alive].mean() if alive.any() else 1.0))
-    return factorize(matrix, damping)
+    return factorize(matrix, damping, overwrite=True)

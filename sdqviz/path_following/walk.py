@@ -18,6 +18,9 @@ from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
 BLOCK = 64
 """Steps between two matrix products; it changes the time, not the result."""
 
+STRIP = 4
+"""Blocks that one product with all earlier errors serves, at the full rate of products of matrices."""
+
 SMALL = 1 << 15
 """Weights of a layer that is not worth threads of its own."""
 
@@ -122,8 +125,12 @@ def walk(
     def walked(own: slice) -> None:
         for start in range(0, length, block):
             stop_if(should_stop)
-            rows = slice(start, min(start + block, length))
-            earlier = feedback[rows, :start] @ error[:start, own]
+            begun, rows = start - start % (STRIP * block), slice(start, min(start + block, length))
+            if start == begun:
+                strip = feedback[start : start + STRIP * block, :start] @ error[:start, own]
+            earlier = strip[start - begun : rows.stop - begun]
+            if start > begun:
+                earlier += feedback[rows, begun:start] @ error[begun:start, own]
             if quantizer.rule is None:
                 _plain_block(
                     base, reference, earlier, feedback, gain, alive, names, rows, quantizer, grid, keys, tally,

@@ -100,3 +100,24 @@ def test_beam_of_any_width_gives_levels_and_is_never_worse_than_greedy():
     np.testing.assert_array_equal(narrow, beam_walk(factor, base, 2, step, 16)[:, :2])
     with pytest.raises(sq.InputError, match="paths must be between"):
         beam_walk(factor, base, 2, step, 0)
+
+
+@pytest.mark.parametrize("rank", [600, 40])
+def test_a_factor_of_many_panels_and_one_in_the_matrix_itself(rank):
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(rank, 530))
+    gram = rows.T @ rows
+    before = gram.copy()
+    factor = factorize(gram, 0.0)  # of rank 40: raised until it is definite
+    np.testing.assert_array_equal(gram, before)
+    upper = factor.feedback.T
+    assert not np.tril(upper, -1).any()
+    np.testing.assert_array_equal(np.diagonal(upper), 1.0)
+    np.testing.assert_allclose(
+        (upper * factor.pivots) @ upper.T, before + factor.damping * np.eye(530), rtol=1e-9, atol=1e-9 * before.max()
+    )
+    assert (factor.damping > 0) == (rank < 530)
+    again = factorize(gram, 0.0, overwrite=True)
+    assert np.shares_memory(again.feedback, gram)
+    np.testing.assert_array_equal(again.feedback, factor.feedback)
+    np.testing.assert_array_equal(again.pivots, factor.pivots)

@@ -22,7 +22,7 @@ from sdqviz.error import InputError
 from sdqviz.kernels import draws
 from sdqviz.methods.calibrated.block_stream import BlockByBlock
 from sdqviz.methods.calibrated.streams import Rerun, Stream, Traced, normalisations
-from sdqviz.methods.calibrated.sums import Sums, in_numpy
+from sdqviz.methods.calibrated.sums import Sums, all_finite, in_numpy
 from sdqviz.networks.batch import common_length, parts
 from sdqviz.networks.forward import Forward
 from sdqviz.networks.layer import Layer, input_rows, position_count, to_vectors
@@ -216,11 +216,11 @@ class Calibration:
                 continue
             # rows that the two networks choose for themselves are not the same ones: the original's count for both
             x_compressed = x if x.shape != other.shape or (self._selects and layer.name in self._chosen) else other
-            if not bool(x.isfinite().all()):
+            if not all_finite(x):
                 raise InputError(
                     f"calibration inputs must give finite activations, got NaN or infinity before layer {layer.name!r}"
                 )
-            if not bool(x_compressed.isfinite().all()):
+            if x_compressed is not x and not all_finite(x_compressed):
                 raise InputError(
                     f"compressed layers must give finite activations, got NaN or infinity before layer {layer.name!r}, "
                     "where the original network gives none"
@@ -271,7 +271,7 @@ class Calibration:
                 kept[which] = parameter.data
                 # of its own: until now it lay where the original's lies
                 parameter.data = torch.tensor(values).to(parameter.dtype).to(parameter.device).reshape(parameter.shape)
-                if not bool(parameter.isfinite().all()):
+                if not all_finite(parameter.data):
                     kind = str(parameter.dtype).removeprefix("torch.")
                     raise InputError(
                         f"layer {name}: its compressed {which} must stay in the range of {kind}, got values up to "
