@@ -12,6 +12,9 @@ from sdqviz.error import InputError
 from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import Frame, FrameChoice, Harmonics
 
+TOGETHER = 64
+"""Vectors that are transformed together."""
+
 
 @FRAMES.register
 @dataclasses.dataclass(frozen=True)
@@ -99,9 +102,8 @@ class _EvenSize(_HalfFrequencies):
         super().__init__(dimension, size)
         half = size // 2
         self._half = half
-        odd = self._k % 2 == 1
-        self._place = np.where(odd, (self._k - 1) // 2, (size - self._k) // 2)
-        self._sign = np.where(odd, -1.0, 1.0)  # G is a−ib for f itself, a+ib where −f was taken
+        # G is a−ib for f itself, for k = 1, 3, …, and a+ib where −f was taken, for k = 2, 4, …, from the end on
+        self._itself, self._taken = slice((dimension // 2 + 1) // 2), slice(-1, -1 - dimension // 4, -1)
         self._twist = self._cosine[:half] + 1j * self._sine[:half]
 
     def analyze(self, x: Array) -> Array:
@@ -109,14 +111,17 @@ class _EvenSize(_HalfFrequencies):
 
         from sdqviz.kernels.threads import threads
 
-        spectrum = np.zeros((len(x), self._half), complex)
-        spectrum.real[:, self._place] = x[:, ::2] * (self._scale * self._half)
-        spectrum.imag[:, self._place] = x[:, 1::2] * (self._sign * self._scale * self._half)
-        wave = fft.ifft(spectrum, axis=1, workers=threads(), overwrite_x=True)
-        wave *= self._twist
         y = np.empty((len(x), self._size))
-        y[:, : self._half] = wave.real
-        np.negative(wave.imag, out=y[:, self._half :])
+        own = self._scale * self._half
+        for start in range(0, len(x), TOGETHER):  # few enough that they stay in the cache
+            rows = slice(start, start + TOGETHER)
+            spectrum = np.zeros((len(y[rows]), self._half), complex)
+            spectrum.real[:, self._itself], spectrum.imag[:, self._itself] = x[rows, ::4] * own, x[rows, 1::4] * -own
+            spectrum.real[:, self._taken], spectrum.imag[:, self._taken] = x[rows, 2::4] * own, x[rows, 3::4] * own
+            wave = fft.ifft(spectrum, axis=1, workers=threads(), overwrite_x=True)
+            wave *= self._twist
+            y[rows, : self._half] = wave.real
+            np.negative(wave.imag, out=y[rows, self._half :])
         return y
 
     def adjoint(self, c: Array) -> Array:
@@ -128,10 +133,11 @@ class _EvenSize(_HalfFrequencies):
         wave.real = c[:, : self._half]
         np.negative(c[:, self._half :], out=wave.imag)
         wave *= np.conj(self._twist)
-        spectrum = fft.fft(wave, axis=1, workers=threads(), overwrite_x=True)[:, self._place]
+        spectrum = fft.fft(wave, axis=1, workers=threads(), overwrite_x=True)
         x = np.empty((len(c), 2 * len(self._k)))
-        x[:, ::2] = spectrum.real * self._scale
-        x[:, 1::2] = spectrum.imag * (self._sign * self._scale)
+        itself, taken = spectrum[:, self._itself], spectrum[:, self._taken]
+        x[:, ::4], x[:, 1::4] = itself.real * self._scale, itself.imag * -self._scale
+        x[:, 2::4], x[:, 3::4] = taken.real * self._scale, taken.imag * self._scale
         return x
 
 

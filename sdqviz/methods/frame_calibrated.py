@@ -185,6 +185,7 @@ class FrameCalibrated(InFrame):
             overload=int(overload.sum()),
             unstable=int((overload > 0).sum()),
             note=note,
+            missed=[one.missed for one in found],
         )  # fmt: skip
 
     def estimated_seconds(self, shapes: Sequence[tuple[int, ...]]) -> float:

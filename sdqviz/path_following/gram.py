@@ -12,6 +12,9 @@ from sdqviz.array import Array, Index
 DEAD = 1e-24
 """An input counts as dead where ‖X̃_t‖² is below this share of the largest: rounding has left nothing of it."""
 
+CANCELLED = 1e-3
+"""Share of a square length that a mean leaves below which it is computed anew, not as a difference."""
+
 TOGETHER = 64
 """Rows that are rearranged while they are in the cache."""
 
@@ -154,8 +157,8 @@ class Moments:
         if self.cross is not None:
             cross = self.cross - np.outer(self.total, self.original_total) / self.samples
             cross[constant] = 0.0
-        elif constant.any():
-            # the original inputs are these inputs, and their constants are left to the bias
+        elif constant.any() or (target < CANCELLED * self.target).any():
+            # the original inputs are these inputs; constants are left to the bias, a small rest was lost to the mean
             target = squared_lengths(inputs, weights)
         return Gram(inputs, cross, target, self.samples)
 

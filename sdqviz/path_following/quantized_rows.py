@@ -37,6 +37,8 @@ class QuantizedRows:
         D.
     damping : float
         λ that was added to the diagonal of the Gram matrix in the frame.
+    missed : ndarray or None, shape (M,)
+        eᵀHe of each neuron, e the target less the neuron, where the walk summed it up.
     """
 
     levels: Array
@@ -45,6 +47,7 @@ class QuantizedRows:
     overload: Array
     pivots: Array
     damping: float
+    missed: Array | None = None
 
 
 def decode_rows(frame: RowFrame, levels: Array, step: Array, bits: int) -> Array:
@@ -148,11 +151,11 @@ def _least_tallied(
             better = missed < best[1]
             best = tuple(np.where(better, mine, theirs) for mine, theirs in zip(new, best, strict=True))
     assert best is not None
-    quantized, _, step, overload = best
+    quantized, missed, step, overload = best
     index = np.where(step > 0, np.rint(quantized / np.where(step > 0, step, 1.0) - 0.5), 0.0) + 2 ** (bits - 1)
     levels = turned(index.astype(np.uint8))
     neurons = decode_rows(frame, levels, step, bits)
-    return QuantizedRows(levels, step, neurons, overload, factor.pivots, factor.damping)
+    return QuantizedRows(levels, step, neurons, overload, factor.pivots, factor.damping, np.maximum(missed, 0.0))
 
 
 def coordinates(frame: RowFrame, gram: Gram, matrix: Array, factor: Factor, target: Array) -> Array:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from sdqviz import memory
-from sdqviz.array import Array, turned
+from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.kernels import draws
 from sdqviz.methods.calibrated.block_stream import BlockByBlock
@@ -169,9 +169,7 @@ class Calibration:
         """
         module = self._original.get_submodule(layer.name)
         rows = to_vectors(layer.weight, layer.groups, "rows")
-        width = rows.shape[1]
-        parts = [turned(part) for part in rows.reshape(layer.groups, -1, width)]
-        weights = parts[0][None] if len(parts) == 1 else np.stack(parts)
+        weights = rows.reshape(layer.groups, -1, rows.shape[1]).transpose(0, 2, 1)
         sums: Sums | None = None
         looked = positions = 0
         for chosen, count, x, x_compressed in self._looked_at(layer, patches, seed):

@@ -128,14 +128,18 @@ def _aligned(inputs: Array, weights: Array, aimed: Array, damping: float) -> Arr
 
 
 def output_record(
-    groups: Sequence[LiveGroup], found: Sequence[Array], damping: Sequence[float], moved: Array | None
-) -> OutputRecord:
-    """Measure how far quantized neurons, shape (M, d) of each group, are from what was aimed at."""
+    groups: Sequence[LiveGroup], found: Sequence[Array], damping: Sequence[float], moved: Array | None,
+    missed: Sequence[Array | None],
+) -> OutputRecord:  # fmt: skip
+    """Measure how far quantized neurons, shape (M, d) of each group, are from what was aimed at.
+
+    ``missed`` are the square errors of each group's neurons where a walk summed them up.
+    """
     samples = groups[0].gram.samples
     plain = damped = 0.0
-    for group, neurons, added in zip(groups, found, damping, strict=True):
+    for group, neurons, added, known in zip(groups, found, damping, missed, strict=True):
         error = group.target - neurons.T
-        own = float(squared_lengths(group.gram.inputs, error).sum())
+        own = float((squared_lengths(group.gram.inputs, error) if known is None else known).sum())
         plain += own
         damped += own + added * float((error**2).sum())
     return OutputRecord(
@@ -151,6 +155,7 @@ def finished(
     choice: InFrame, layer: Layer, groups: Sequence[LiveGroup], neurons: Sequence[Array], begun: float, *,
     stored: Mapping[str, Packed], parameters: Mapping[str, Any], parameter_bits: int, bounds: tuple[Bound, ...],
     damping: Sequence[float], step: Array, levels: int, size: int, overload: int, unstable: int, note: str,
+    missed: Sequence[Array | None] | None = None,
 ) -> CompressedLayer:  # fmt: skip
     """Put the groups of a layer together, with the map of dead inputs and the biases."""
     whole = np.zeros((layer.shape[0], math.prod(layer.shape[1:])))
@@ -183,7 +188,7 @@ def finished(
         unstable=unstable,
         seconds=time.perf_counter() - begun,
         note=note,
-        output=output_record(groups, neurons, damping, bias),
+        output=output_record(groups, neurons, damping, bias, missed or [None] * len(groups)),
     )
 
 

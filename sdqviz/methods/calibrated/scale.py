@@ -168,7 +168,9 @@ def fitted(neurons: Neurons, alphabet: str, bits: int, how: ScaleFit) -> Scale:
     """
     count, width = neurons.values.shape
     block = how.block if 0 < how.block < width else 0
-    units = _Units(_rows(neurons.values, block), _rows(neurons.counted.astype(float), block), how.scale == "per-layer")
+    same = not block and neurons.counted.strides[0] == 0  # one row that stands for all
+    counted = (neurons.counted[:1] if same else neurons.counted).astype(float, order="C")
+    units = _Units(_rows(neurons.values, block), _rows(counted, block), how.scale == "per-layer")
     low, high = _ends(units, how)
     step, zero = _largest(alphabet, bits, low, high)
     offset, first, last = limits(alphabet, bits)
@@ -184,7 +186,10 @@ def fitted(neurons: Neurons, alphabet: str, bits: int, how: ScaleFit) -> Scale:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Units:
-    """Weights by what shares a step: a row of ``values`` each, or all rows ``together``; ``counted`` is 1 or 0."""
+    """Weights by what shares a step: a row of ``values`` each, or all rows ``together``.
+
+    ``counted`` is 1 or 0, a row each or one for all.
+    """
 
     values: Array
     counted: Array
@@ -218,13 +223,13 @@ def _rows(rows: Array, block: int) -> Array:
 
 def _ends(units: _Units, how: ScaleFit) -> tuple[Array, Array]:
     """Return how far the weights of each unit go below and above 0, shape (U,) each."""
-    used = units.values * units.counted
+    used = units.values if units.counted.all() else units.values * units.counted
     low, high = np.maximum(-used.min(axis=1, initial=0.0), 0.0), used.max(axis=1, initial=0.0)
     if units.together:
         low, high = np.full_like(low, low.max(initial=0.0)), np.full_like(high, high.max(initial=0.0))
     if how.fit != "percentile":
         return low, high
-    rows = zip(np.abs(units.values), units.counted > 0, strict=True)
+    rows = zip(np.abs(units.values), np.broadcast_to(units.counted > 0, units.values.shape), strict=True)
     heights = np.array([np.percentile(row[mask], how.percentile) if mask.any() else 0.0 for row, mask in rows])
     if units.together:
         heights = np.full_like(heights, heights.mean())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdqviz.array import Array
+from sdqviz.array import Array, turned
 from sdqviz.path_following.gram import Moments, squared_lengths
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 TOGETHER = 512
 """Rows that are summed up at once, if they come in small pieces."""
+
+LARGE = 1 << 28
+"""Products of numbers from which on ‖Xw‖² is summed up of values in float32, where inputs and weights are such."""
 
 
 class Sums:
@@ -33,8 +36,11 @@ class Sums:
         self.cross = None if agree else [np.zeros((width, width), order="F") for _ in range(groups)]
         # ‖Xw‖² of many rows costs less through XᵀX than through Xw; as long as inputs agree that is H
         self.by_gram = width <= 2 * rows if agree else width * (1 + neurons / rows) <= 2 * neurons
+        if self.by_gram and not weights.flags.c_contiguous:
+            self.weights = np.stack([turned(own.T) for own in weights])
         self.original = [np.zeros((width, width), order="F") for _ in range(0 if agree or not self.by_gram else groups)]
         self.target = np.zeros((groups, neurons))
+        self._single: Array | None = None  # the weights in float32, once they are known to be such
         self._waiting: tuple[Array, ...] = ()
         self._count = 0  # rows that wait
         self.total, self.original_total = np.zeros((groups, width)), np.zeros((groups, width))
@@ -88,13 +94,30 @@ class Sums:
         for group, total in enumerate(self.original):
             blas.dsyrk(1.0, x[group].T, beta=1.0, c=total, lower=1, overwrite_c=1)
         if not self.by_gram:
-            self.target += ((x @ self.weights) ** 2).sum(axis=1)
+            self.target += self._squares(x)
         self.total += y.sum(axis=1)
         self.original_total += x.sum(axis=1)
+
+    def _squares(self, x: Array) -> Array:
+        """Return ‖Xw‖² of every neuron, shape (groups, M).
+
+        Where inputs agree nothing is ever subtracted from it: it is what errors are told as shares of. Of numbers that
+        are float32 as they come, many of them, Xw in float32 then says enough, to six places, at half the time.
+        """
+        if self.agree and x.shape[1] * self.weights.size >= LARGE:
+            if self._single is None:
+                single = self.weights.astype(np.float32)
+                self._single = single if np.array_equal(single, self.weights) else np.empty(0, np.float32)
+            narrow = x.astype(np.float32)
+            if self._single.size and np.array_equal(narrow, x):
+                product = narrow @ self._single
+                return np.einsum("grm,grm->gm", product, product, dtype=float)
+        return np.asarray(((x @ self.weights) ** 2).sum(axis=1))
 
     def finish(self) -> tuple[Moments, ...]:
         """Return the moments of each group."""
         self._sum_up_waiting()
+        self._single = None
         inputs = [_symmetric(one) for one in self.inputs]
         for group in range(len(inputs) if self.by_gram else 0):
             own = self.original[group] if self.original else inputs[group].T  # its lower triangle is all that is read

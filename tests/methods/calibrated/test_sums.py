@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from sdqviz.methods.calibrated.sums import Sums
+from sdqviz.methods.calibrated.sums import LARGE, Sums
 
 
 @pytest.mark.parametrize("rows", [1, 1200])
@@ -30,3 +30,20 @@ def test_outputs_of_many_and_of_few_neurons_are_summed(width, neurons, agree, ro
         else:
             assert_allclose(found.cross, y[group].T @ x[group], rtol=1e-12, atol=1e-12)
         assert_allclose(found.total, y[group].sum(axis=0), rtol=1e-12)
+
+
+def test_many_float32_products_tell_the_square_lengths_to_six_places():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(1, 512, 1100)).astype(np.float32).astype(float)
+    weights = rng.normal(size=(1, 1100, 512)).astype(np.float32).astype(float)
+    assert x.shape[1] * weights.size >= LARGE
+    exact = ((x @ weights) ** 2).sum(axis=1)
+    for given, tolerance in ((weights, 1e-6), (weights + 1e-12, 1e-12)):  # the latter are no float32 numbers
+        sums = Sums(given, agree=True, rows=512)
+        sums.add(torch.from_numpy(x), None)
+        (moments,) = sums.finish()
+        np.testing.assert_allclose(moments.target, exact[0], rtol=max(tolerance, 1e-10))
+    differing = Sums(weights, agree=False, rows=512)
+    differing.by_gram = False
+    differing.add(torch.from_numpy(x), torch.from_numpy(x))
+    np.testing.assert_allclose(differing.finish()[0].target, exact[0], rtol=1e-12)
