@@ -47,8 +47,6 @@ with screen.page(
     dragged = scrub.ask(page, scrubbed.ALONG)
     run = page.compute(link.build)
     stepped = page.compute(link.step)
-    aligned = page.compute(link.align)
-    widths = page.compute(link.widen)
     page.code(link.code(page.shown, run))
 
     holds, told = words.bound_verdict(run)
@@ -76,7 +74,7 @@ with screen.page(
     scrub.show_scrubber(page, dragged, scrubbed.ALONG, scrubbed.scrub)
     show.panel(grains.draw(run, stepped, page.ink), page)
     show.panel(paths.draw_paths(run, page.ink), page)
-    drawn = paths.panels(run, aligned, widths, page.ink)
+    drawn = paths.panels(run, page.compute(link.align), page.compute(link.widen), page.ink)
     show.panels(drawn[:2], page)
     show.say(page, f"**All bounds on this error**\n\n{words.bound_table(run)}")
     show.panels(drawn[2:], page)
