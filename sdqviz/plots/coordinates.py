@@ -104,7 +104,7 @@ def _about(one: Entry) -> str:
 
 def _draw_axes(figure: Any, info: Coordinates, ink: Ink) -> None:
     """Draw the axes with their titles and ticks; all at once, for one after the other takes quadratic time."""
-    lines, texts = [], list(figure.layout.annotations)
+    lines, texts = [], list(figure.given("annotations") or ())
     font = {"color": ink.text, "size": 12}
     for position, name in enumerate(info.axes):
         lines.append({"type": "line", "x0": position, "x1": position, "y0": 0, "y1": 1, "layer": "below",

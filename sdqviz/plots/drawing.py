@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from sdqviz.array import Array
+from sdqviz.plots.plain_figure import PlainFigure
 
 
-class Drawing(go.Figure):  # type: ignore[misc]  # Plotly has no types
+class Drawing(PlainFigure):
     """A figure that is quick to send: frames are taken as plain dictionaries, and nothing is copied twice.
 
     Of every frame a `plotly.graph_objects.Frame` would check and copy each of its hundred fields, which took half of a
@@ -20,8 +20,10 @@ class Drawing(go.Figure):  # type: ignore[misc]  # Plotly has no types
     """
 
     def __init__(self, *given: Any, **more: Any) -> None:
+        self._moments: list[dict[str, Any]] = []
         super().__init__(*given, **more)
-        self._moments: list[dict[str, Any]] = [one.to_plotly_json() for one in self._frame_objs]
+        if given or "frames" in more:
+            self._moments = [one.to_plotly_json() for one in self._frame_objs]
 
     @property
     def frames(self) -> tuple[dict[str, Any], ...]:
@@ -38,14 +40,18 @@ class Drawing(go.Figure):  # type: ignore[misc]  # Plotly has no types
         A page sets a figure up twice. Only where Plotly finds both times the same does it not draw twice: it compares
         lists of numbers, but neither templates nor arrays in base64, so these are for frames and for many numbers.
         """
-        few = _count(self._data) <= LISTED
-        data = _sent(self._data, listed=few)
-        sent = {"data": data, "layout": _with_its_template(_sent(self._layout, listed=few), data)}
+        traces, layout = self.content
+        few = _count(traces) <= LISTED
+        data = _sent(traces, listed=few)
+        sent = {"data": data, "layout": _with_its_template(_sent(layout, listed=few), data)}
         return sent | ({"frames": _sent(self.frames)} if self.frames else {})
 
 
 LISTED = 3000
 """The most numbers of a figure that are sent as lists, which are twice as long as base64."""
+
+
+_SIMPLE = frozenset((int, float, str, bool, type(None)))
 
 
 def _count(value: Any) -> int:
@@ -58,10 +64,14 @@ def _count(value: Any) -> int:
 
 
 def _sent(value: Any, *, listed: bool = False) -> Any:
-    """Copy dictionaries and lists; write arrays of numbers as the browser reads them."""
+    """Write arrays of numbers as the browser reads them; dictionaries and lists with arrays in them are copied."""
     if isinstance(value, dict):
+        if _SIMPLE.issuperset(map(type, value.values())):
+            return value
         return {key: _sent(one, listed=listed) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
+        if _SIMPLE.issuperset(map(type, value)):
+            return value
         return [_sent(one, listed=listed) for one in value]
     if isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and value.size:
         return _as_list(value) if listed else _in_base64(value)

@@ -51,7 +51,7 @@ def label_ends(figure: go.Figure, ends: Sequence[End], limits: tuple[float, floa
         for end, at in zip(shown, spread_out(wanted, GAP, pixels), strict=True)
     ]  # fmt: skip
     # all at once: each single one costs a millisecond
-    figure.update_layout(annotations=[*figure.layout.annotations, *labels])
+    figure.update_layout(annotations=[*(figure.given("annotations") or ()), *labels])
 
 
 def spread_out(wanted: Sequence[float], gap: float, top: float) -> list[float]:

@@ -62,7 +62,7 @@ def add(
         What each of them shows when everything has happened; by default nothing.
     """
     names = [*(str(k + 1) for k in range(len(steps))), ALL]
-    end = drawn.layout.shapes[0].x1
+    end = drawn.given("shapes", 0, "x1")
 
     def frame(place: int, data: Sequence[dict[str, Any]], edge: float) -> dict[str, Any]:
         following = names[(place + 1) % len(names)]
@@ -77,8 +77,8 @@ def add(
     buttons = [_button("Play", None, 300), _button("Slow", None, 1200), PAUSE, _button("Show all", [ALL])]
     at_top = {"y": 1, "yanchor": "bottom"}
     drawn.update_layout(
-        height=int(drawn.layout.height) + STRIP,
-        margin={"t": int(drawn.layout.margin.t) + STRIP},
+        height=int(drawn.given("height")) + STRIP,
+        margin={"t": int(drawn.given("margin", "t")) + STRIP},
         updatemenus=[
             _menu(ink, [_button("Step", [names[0]])], pad={"b": 8 + ROW, "t": 0}, **at_top),
             _menu(ink, buttons, pad={"b": 8 + ROW, "t": 0, "l": STEP_WIDTH}, **at_top),
@@ -103,11 +103,11 @@ def below(drawn: go.Figure, ink: Ink, names: Sequence[str], *, play: str = "Play
     active : int
         The frame that is drawn at first.
     """
-    bottom = int(drawn.layout.margin.b or 0)
+    bottom = int(drawn.given("margin", "b") or 0)
     buttons = [_button(play, None, 150, redraw=False), _button("Slow", None, 900, redraw=False), PAUSE]
     steps = [_button("", [name], redraw=False) for name in names]
     drawn.update_layout(
-        height=int(drawn.layout.height) + STRIP_BELOW,
+        height=int(drawn.given("height")) + STRIP_BELOW,
         margin={"b": bottom + STRIP_BELOW},
         updatemenus=[_menu(ink, buttons, y=0, yanchor="top", pad={"t": bottom + 10, "r": 0})],
         sliders=[_slider(ink, steps, active, y=0, pad={"t": bottom + 16 + ROW, "b": 0})],

@@ -58,7 +58,7 @@ def draw_scrubber(found: Scrubbed, ink: Ink) -> Panel:
             hovertemplate=f"{found.symbol} = %{{x:.4g}}: %{{y:.4g}}<extra>{trend.name}</extra>",
             showlegend=trend.meaning not in told,
         )  # fmt: skip
-    still = len(figure.data)
+    still = figure.count
     figure.add_scatter(
         mode="markers", hoverinfo="skip", showlegend=False, row=3, col=1,
         marker={"size": 12, "symbol": "circle-open", "line": {"width": 2.5}, "color": ink.text},
@@ -69,7 +69,7 @@ def draw_scrubber(found: Scrubbed, ink: Ink) -> Panel:
     )  # fmt: skip
     moving = [*range(len(found.curves)), still, still + 1]
     for trace, content in zip(moving, _moment(found, own), strict=True):
-        figure.data[trace].update(content)
+        figure.change(trace, content)
     _axes(figure, found)
     figure.frames = [
         {"name": str(place), "data": _moment(found, place), "traces": moving} for place in range(len(values))

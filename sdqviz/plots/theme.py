@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from sdqviz.array import Array, Index
 from sdqviz.explore.wording import number
+from sdqviz.plots import plain_figure
 from sdqviz.plots.drawing import Drawing
 
 DRAWN = 2000
@@ -184,7 +184,7 @@ DENSITY = "Cividis"
 
 
 @functools.cache
-def template(ink: Ink) -> go.layout.Template:
+def template(ink: Ink) -> dict[str, Any]:
     """Return the one place where axes, type, legend and backgrounds of all plots of a page are described."""
     axis: dict[str, Any] = {
         "gridcolor": ink.faint,
@@ -198,7 +198,7 @@ def template(ink: Ink) -> go.layout.Template:
         "tickfont": {"size": 12, "color": ink.text},
         "title": {"font": {"size": 13, "color": ink.text}},
     }
-    return go.layout.Template(
+    made: dict[str, Any] = go.layout.Template(
         layout={
             "xaxis": axis,
             "yaxis": axis,
@@ -218,7 +218,8 @@ def template(ink: Ink) -> go.layout.Template:
             "modebar": {"bgcolor": CLEAR, "color": ink.text, "activecolor": COMPRESSED.colour(ink)},
             "annotationdefaults": {"font": {"color": ink.text, "size": 13}},
         }
-    )
+    ).to_plotly_json()
+    return made
 
 
 def _layout(ink: Ink, height: int) -> dict[str, Any]:
@@ -265,8 +266,7 @@ def panes(ink: Ink, *, height: int, rows: int = 1, columns: int = 1, **grid: Any
         For `plotly.subplots.make_subplots`.
     """
     grid = {"shared_xaxes": True, "shared_yaxes": columns > 1} | grid
-    drawn = make_subplots(rows=rows, cols=columns, figure=Drawing(), **grid)
-    return drawn.update_layout(_layout(ink, height))
+    return Drawing(grid=plain_figure.grid(rows=rows, cols=columns, **grid), layout=_layout(ink, height))
 
 
 def log_axis(low: float, high: float) -> dict[str, Any]:

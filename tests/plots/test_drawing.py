@@ -58,7 +58,7 @@ def test_what_a_template_says_is_sent_with_the_figure_itself():
     figure.add_scatter(y=[1, 2], xaxis="x", yaxis="y")
     figure.add_scatter(y=[1, 2], xaxis="x2", yaxis="y2")
     figure.add_annotation(text="here", font={"size": 9})
-    layout, usual = sent(figure)["layout"], theme.template(Ink()).layout.to_plotly_json()
+    layout, usual = sent(figure)["layout"], theme.template(Ink())["layout"]
     assert "template" not in layout and layout["hovermode"] == "x" and layout["legend"] == usual["legend"]
     for axis in ("xaxis", "yaxis", "xaxis2", "yaxis2"):
         title = layout[axis].pop("title")

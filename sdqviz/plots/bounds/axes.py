@@ -36,7 +36,7 @@ def add_bits(figure: go.Figure, curve: Curve) -> None:
     stride = -(-len(bits) // 7)
     kept = np.arange(len(bits) - 1, -1, -stride)[::-1]
     top = {
-        "overlaying": "x", "side": "top", "type": "log", "range": figure.layout.xaxis.range,
+        "overlaying": "x", "side": "top", "type": "log", "range": figure.given("xaxis", "range"),
         "showgrid": False, "tickvals": curve.x[kept].tolist(), "title": {"text": ""},
         "ticktext": [number(float(bits[k])) for k in kept],
     }  # fmt: skip

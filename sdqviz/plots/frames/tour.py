@@ -43,7 +43,7 @@ def draw_tour(found: FrameInfo, ink: Ink) -> Panel:
         hovertemplate="frame vector %{customdata}<extra></extra>",
     )
     if solid:
-        scene.turn(figure, {len(figure.data) - 1: shown}, ink)
+        scene.turn(figure, {figure.count - 1: shown}, ink)
     else:
         square = {"scaleanchor": "x", "scaleratio": 1}
         first = found.frame.dimension <= 2

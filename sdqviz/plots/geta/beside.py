@@ -63,7 +63,7 @@ def _write_labels(figure: go.Figure, points: Sequence[Mark], ink: Ink) -> None:
     room = 0.1 * (high - low) or 0.01
     low, high = low - room, high + room
     figure.update_yaxes(tickformat=".2~%", range=[low, high])
-    pixels = figure.layout.height - TOP - figure.layout.margin.b
+    pixels = figure.given("height") - TOP - figure.given("margin", "b")
     for side in ("left", "right"):  # at the right end a label would run out of the picture
         own = [k for k, one in enumerate(points) if (one.relative_bops > 0.15) == (side == "right")]
         own.sort(key=lambda k: heights[k])

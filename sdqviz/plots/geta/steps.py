@@ -94,7 +94,7 @@ def _lines(figure: go.Figure, run: Recording, info: Curves, rows: Sequence[Row],
 
 def _marker(figure: go.Figure, run: Recording, info: Curves, rows: Sequence[Row], ink: Ink) -> list[int]:
     """Draw what moves, at the last moment: the reading, a line through each row, and every layer's bits."""
-    first, last = len(figure.data), len(run.moments) - 1
+    first, last = figure.count, len(run.moments) - 1
     step = run.moments[last].step
     quiet: dict[str, Any] = {"hoverinfo": "skip", "showlegend": False, "cliponaxis": False}
     figure.add_scatter(
@@ -121,7 +121,7 @@ def _marker(figure: go.Figure, run: Recording, info: Curves, rows: Sequence[Row]
         )  # fmt: skip
     kinds = "■ weights" + ("   ◇ activations" if info.has_activations else "")
     theme.pane_title(figure, kinds, 2, 2, ink)
-    return list(range(first, len(figure.data)))
+    return list(range(first, figure.count))
 
 
 def _at(run: Recording, info: Curves, k: int, lines: int) -> list[dict[str, Any]]:

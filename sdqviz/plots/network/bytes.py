@@ -60,11 +60,10 @@ def draw_bytes(found: Comparison, ink: Ink) -> Panel:
         ticktext=[f"{number(t)} {'MiB' if unit > 1024 else 'KiB'}" for t in ticks],
     )
     figure.update_yaxes(autorange="reversed", showgrid=False, type="category", automargin=False)
-    more = LEGEND_LINE * max(
-        0, math.ceil(len(figure.data) / 2) - 2
-    )  # the legend is two names wide, two lines are usual
+    more = LEGEND_LINE * max(0, math.ceil(figure.count / 2) - 2)  # the legend is two names wide, two lines are usual
     left = 20 + 8 * max(map(len, rows))  # automargin cuts the names of stacked bars
-    figure.update_layout(margin={"l": left, "t": figure.layout.margin.t + more}, height=figure.layout.height + more)
+    top, height = figure.given("margin", "t") + more, figure.given("height") + more
+    figure.update_layout(margin={"l": left, "t": top}, height=height)
     report = found.report
     kept = f" Kept as they are: {_listed(report.left_alone)}." if report.left_alone else ""
     ratio = report.original_bytes / report.bytes

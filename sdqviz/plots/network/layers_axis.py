@@ -53,9 +53,9 @@ def name_layers(figure: go.Figure, names: Sequence[str], letters: int = HALF_WID
     more = round(SLANTED_LETTER[axis["tickangle"]] * max(written, default=0)) - 30
     if more > 0:
         more = min(more, MOST_ROOM)
-        figure.update_layout(margin={"b": figure.layout.margin.b + more}, height=figure.layout.height + more)
+        figure.update_layout(margin={"b": figure.given("margin", "b") + more}, height=figure.given("height") + more)
     if axis["tickangle"] == SLANTED:  # the first name hangs out to the left
-        figure.update_layout(margin={"l": max(figure.layout.margin.l, round(SIDEWAYS * written[0]))})
+        figure.update_layout(margin={"l": max(figure.given("margin", "l"), round(SIDEWAYS * written[0]))})
 
 
 def written_name(name: str) -> str:

@@ -38,7 +38,7 @@ def draw_weights(run: WalkRun, walk: WeightWalk, ink: Ink) -> Panel:
         specs=[[{"colspan": 2}, None], [{}, {"rowspan": 2}], [{}, None]],
     )  # fmt: skip
     figure.update_layout(margin={"t": 56}, legend_entrywidth=125)  # on a phone two names a line, above the buttons
-    player.cover(figure, ink, "x4", size + 0.5, figure.layout.yaxis2.domain[1])
+    player.cover(figure, ink, "x4", size + 0.5, figure.given("yaxis2", "domain", 1))
     kept = _curves(figure, walk, ink)
     window = min(size, PLAYED)
     cut = f" (the first {window} of {size:,}; double-click shows all)" if window < size else ""
@@ -116,7 +116,7 @@ def _play(figure: go.Figure, walk: WeightWalk, points: Array, ink: Ink) -> None:
     w, v, q = (settled(one, scale) for one in (walk.aligned, walk.values, walk.levels))
     reach = max(float(np.abs(points).max()), 1e-300)
     norms = settled(walk.norms, max(float(walk.norms.max()), 1e-300))
-    first = len(figure.data)
+    first = figure.count
     ring = {"size": 12, "symbol": "circle-open", "line": {"width": 2.5}, "color": theme.COMPRESSED.colour(ink)}
     red = {"symbol": "arrow", "size": [0, 11], "angleref": "previous", "color": theme.ERROR.colour(ink)}
     quiet = {"hoverinfo": "skip", "showlegend": False}
@@ -166,7 +166,7 @@ def draw_pieces(pieces: Pieces, ink: Ink) -> Panel:
     count, many = len(pieces.names), pieces.grain
     figure = theme.panes(ink, height=420, rows=2, row_heights=[0.1, 0.9], vertical_spacing=0.04)
     figure.update_layout(margin={"t": 56})
-    player.cover(figure, ink, "x2", count + 0.5, figure.layout.yaxis2.domain[1])
+    player.cover(figure, ink, "x2", count + 0.5, figure.given("yaxis2", "domain", 1))
     at = np.arange(1, count + 1)
     for name, errors in pieces.errors.items():
         look = theme.METHODS[name]
@@ -179,7 +179,7 @@ def draw_pieces(pieces: Pieces, ink: Ink) -> Panel:
     figure.update_xaxes(visible=False, row=1, col=1)
     figure.update_yaxes(visible=False, range=[0, 1], fixedrange=True, row=1, col=1)
     figure.update_yaxes(title_text="‖Xw − X̃q‖ / ‖Xw‖", rangemode="tozero", row=2, col=1)
-    first = len(figure.data)
+    first = figure.count
     figure.add_scatter(
         x=[0.5], y=[0.5], mode="text", text=[f"Play or Step: one {many} after the other"], hoverinfo="skip",
         textposition="middle right", textfont={"color": ink.text, "size": 13}, cliponaxis=False, showlegend=False,

@@ -71,12 +71,12 @@ def draw_filter(run: VectorRun, ink: Ink) -> Panel:
 
 def add_owed(figure: go.Figure, run: VectorRun, ink: Ink, step: int) -> range:
     """Make room below the steps for what is owed to those to come, as after one step; return its two traces."""
-    for axis in (figure.layout.yaxis, figure.layout.yaxis2, figure.layout.yaxis3):
-        axis.domain = [FLOOR + (1 - FLOOR) * end for end in axis.domain]
+    for axis in ("yaxis", "yaxis2", "yaxis3"):
+        figure.update_layout({axis: {"domain": [FLOOR + (1 - FLOOR) * end for end in figure.given(axis, "domain")]}})
     farthest = run.taps.lags[-1]
     reach = 1.1 * max(float(np.abs(run.fed).max()), run.step / 2) / run.step
     figure.update_layout(
-        height=int(figure.layout.height) + OWED_HEIGHT,
+        height=int(figure.given("height")) + OWED_HEIGHT,
         barmode="relative",
         xaxis4={
             "anchor": "y4",
@@ -85,7 +85,7 @@ def add_owed(figure: go.Figure, run: VectorRun, ink: Ink, step: int) -> range:
         },
         yaxis4={"anchor": "x4", "domain": [0, 0.18], "title": {"text": "owed, δ"}, "range": [-reach, reach]},
     )
-    first = len(figure.data)
+    first = figure.count
     kinds = ("owed for earlier errors", theme.ORIGINAL), ("owed for this one", theme.ERROR)
     for (name, look), part in zip(kinds, owed_bars(run, step), strict=True):
         colour = look.colour(ink)

@@ -48,7 +48,7 @@ def draw_steps(run: VectorRun, ink: Ink) -> Panel:
     figure.update_layout(margin={"t": 66})
     window = min(size, PLAYED)
     future = add_owed(figure, run, ink, window - 1) if len(run.taps.lags) > 1 else range(0)
-    player.cover(figure, ink, "x3", size + 0.5, figure.layout.yaxis2.domain[1], FLOOR if future else 0)
+    player.cover(figure, ink, "x3", size + 0.5, figure.given("yaxis2", "domain", 1), FLOOR if future else 0)
     kept = _curves(figure, run, ink)
     for edge in (-delta / 2, delta / 2):
         figure.add_hline(edge, row=3, col=1, line=theme.BOUND.line(ink, 1))
@@ -176,7 +176,7 @@ def _play(figure: go.Figure, run: VectorRun, ink: Ink, future: range) -> None:
     x, q, u = (settled(v, run.step) for v in (run.trace.coefficients, run.trace.quantized, run.trace.state))
     before = settled(run.fed, run.step)
     what = {0: "x", 1: "u + x"}.get(len(run.taps.lags), "owed + x")
-    first = len(figure.data)
+    first = figure.count
     ring = {"size": 12, "symbol": "circle-open", "line": {"width": 2.5}, "color": theme.COMPRESSED.colour(ink)}
     figure.add_scatter(
         x=[1], y=[0.5], mode="text", text=["Play or Step: one level after the other"], textposition="middle right",

@@ -34,7 +34,7 @@ def draw_walk(run: VectorRun, ink: Ink) -> Panel:
     scenes: dict[int, Array] = {}
 
     def add(points: Array, **given: Any) -> None:
-        scenes[len(figure.data)] = points
+        scenes[figure.count] = points
         flat = (scene.seen(points, 0.0) if solid else points).astype(np.float32)
         figure.add_scatter(x=flat[:, 0], y=flat[:, 1], **given)
 
@@ -50,7 +50,7 @@ def draw_walk(run: VectorRun, ink: Ink) -> Panel:
     else:
         figure.update_xaxes(title_text="first coordinate")
         figure.update_yaxes(title_text="second coordinate", scaleanchor="x", scaleratio=1)
-        cursor = len(figure.data)
+        cursor = figure.count
         ring = {"size": 12, "color": theme.ERROR.colour(ink), "symbol": "circle-open", "line": {"width": 3}}
         add(walks[1][1:2], mode="markers", name="now", marker=ring, showlegend=False)
         steps = played_steps(size)
