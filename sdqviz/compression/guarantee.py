@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from sdqviz.compression.walked import (
     walked_bounds,
 )
 from sdqviz.error import InputError
+from sdqviz.kernels.threads import one_blas_thread
 from sdqviz.methods.method import CompressedLayer, join_bias
 from sdqviz.networks.layer import to_vectors
 from sdqviz.networks.network import Network
@@ -37,6 +39,9 @@ TITLE = "Through all layers"
 
 SINGLE = 2.0**-23
 """Distance of neighbouring float32 numbers, relative."""
+
+SMALL = 1024
+"""The shorter side of a matrix up to which its norm is found on one thread."""
 
 ROUNDING = 64
 """By how many times the distance of neighbouring floats a layer's outputs may be off, roughly."""
@@ -54,7 +59,9 @@ def layer_error(item: CompressedLayer) -> float:
         return item.output.error
     if item.path is not None:
         return float(item.path.errors.max(initial=0.0))
-    return spectral_norm(_matrix(item, item.layer.weight, item.layer.bias) - _matrix(item, item.weight, item.bias))
+    difference = _matrix(item, item.layer.weight, item.layer.bias) - _matrix(item, item.weight, item.bias)
+    with one_blas_thread() if min(difference.shape) <= SMALL else contextlib.nullcontext():
+        return spectral_norm(difference)
 
 
 def handed(layers: Sequence[CompressedLayer], compressed: Network) -> tuple[CompressedLayer, ...]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.networks.batch import common_length, own_tensor, parts
-from sdqviz.networks.layer import Layer
+from sdqviz.compression.reference import Use, left_over, norms, seen, square
+from sdqviz.networks.layer import Layer, compressible_kinds
 from sdqviz.networks.network import Network, Precision
 from sdqviz.networks.plainness import linear_part
 from sdqviz.networks.recorder import Call, Recorder
@@ -98,31 +98,29 @@ def measure(
     """
     names = [layer.name for layer in layers]
     precision = original.precision
-    weights = {layer.name: layer.weight for layer in compressed.layers}
-    before, after = Recorder(original.of(precision), names), Recorder(compressed.of(precision), names)
+    given = {layer.name: layer for layer in compressed.layers}
+    after = Recorder(compressed.of(precision), names)
     sums = {
         layer.name: _Sums(
-            layer, before.module.get_submodule(layer.name), weights[layer.name], precision, original.passes.selects
+            layer, given[layer.name], after.module.get_submodule(layer.name), precision, original.passes.selects
         )
         for layer in layers
     }
-    errors, norms, output_norms = [], [], []
-    for batch in watched_batches(original, names, inputs):
+    errors, norms_in, norms_out = [], [], []
+    for before in seen(original, names, inputs):
         stop_if(should_stop)
-        expected = before.run(functools.partial(original.passes, inputs=batch))
-        got = after.run(functools.partial(compressed.passes, inputs=batch))
-        length = common_length(parts(batch))
+        got = after.run(functools.partial(compressed.passes, inputs=before.inputs))
         for name in names:
-            sums[name].add(expected.of(name), got.of(name), length)
-        output_norms.append(_norms(expected.output, length))
-        errors.append(_distances(expected.output, got.output, length))
-        norms.append(input_norms(batch))
-        del expected, got  # all that was kept of this batch, before the next one passes
+            sums[name].add(before.uses.get(name, ()), got.of(name), before.length)
+        norms_out.append(before.output_norms)
+        errors.append(_distances(before.output, got.output, before.length))
+        norms_in.append(before.input_norms)
+        del before, got  # all that was kept of this batch, before the next one passes
     return Measurement(
         layers={name: total.finish() for name, total in sums.items()},
         output_errors=np.concatenate(errors),
-        input_norms=np.concatenate(norms),
-        output_norms=np.concatenate(output_norms),
+        input_norms=np.concatenate(norms_in),
+        output_norms=np.concatenate(norms_out),
         unused=tuple(name for name in names if sums[name].alive is None),
         unmatched=tuple(name for name in names if not sums[name].matched),
         axes={name: tuple(sorted(sums[name].axes)) for name in names},
@@ -159,55 +157,52 @@ def layer_inputs(network: Network, names: Sequence[str], inputs: Any) -> dict[st
 class _Sums:
     """Squares summed over batches, for one layer, in double precision whatever the networks compute in."""
 
-    def __init__(self, layer: Layer, part: nn.Module, quantized: Array, precision: Precision, selects: bool) -> None:
+    def __init__(self, layer: Layer, given: Layer, part: nn.Module, precision: Precision, selects: bool) -> None:
         import torch
 
-        self.layer, self.part, self.selects = layer, part, selects
-        self.weight, self.quantized = torch.tensor(layer.weight), torch.tensor(quantized)
-        self.difference = self.weight - self.quantized
-        # in double precision a layer's own output is its product, up to the bias; else both are computed anew
-        self.exact = precision == "float64"
-        bias = None if layer.bias is None else torch.tensor(layer.bias)
-        self.bias = bias if bias is None or layer.kind == "Linear" else bias.reshape(-1, *[1] * (layer.weight.ndim - 2))
+        self.layer, self.given, self.part, self.selects = layer, given, part, selects
+        self.difference = torch.from_numpy(layer.weight - given.weight)
+        # in double precision a plain layer's own output is its product, up to the bias; else both are computed anew
+        self.exact = precision == "float64" and type(part) in compressible_kinds()
         self.same = self.propagated = self.reference = 0.0
         self.alive: Array | None = None
         self.squares: Array | None = None
         self.matched = True
         self.axes: set[int] = set()
 
-    def add(self, before: Sequence[Call], after: Sequence[Call], length: int | None) -> None:
+    def add(self, before: Sequence[Use], after: Sequence[Call], length: int | None) -> None:
         """Add the uses of the layer in both networks in one pass."""
         import torch
 
         self.matched = self.matched and len(before) == len(after)
         for place, one in enumerate(before):
-            z = one.entered.cpu().double()
-            other = after[place].entered.cpu().double() if place < len(after) else None
+            z = one.entered
+            call = after[place] if place < len(after) else None
+            other = None if call is None else call.entered.cpu().double()
             self.axes.add(z.ndim)
-            if 0 in z.shape:  # an expert that nobody chose
+            if one.product is None or one.alive is None:  # an expert that nobody chose
                 self.matched = self.matched and other is not None and other.shape == z.shape
                 continue
-            if z.ndim == 2:
-                squares = z.square().sum(dim=0).numpy()
-                self.squares = squares if self.squares is None else self.squares + squares
-            product = self._product(one, z)
-            same = linear_part(self.part, z, self.difference)
-            self.reference += float(product.square().sum())
-            self.same += float(same.square().sum())
-            alive = _alive(self.layer, z.numpy())
-            self.alive = alive if self.alive is None else self.alive | alive
-            if other is None or other.shape != z.shape or (self.selects and z.shape[0] != length):
+            if one.squares is not None:
+                self.squares = one.squares if self.squares is None else self.squares + one.squares
+            same = square(linear_part(self.part, z, self.difference))
+            self.reference += one.reference
+            self.same += same
+            self.alive = one.alive if self.alive is None else self.alive | one.alive
+            if call is None or other is None or other.shape != z.shape or (self.selects and z.shape[0] != length):
                 self.matched = False
             elif torch.equal(z, other):  # as in the first layer
-                self.propagated += float(same.square().sum())
+                self.propagated += same
             else:
-                self.propagated += float((product - linear_part(self.part, other, self.quantized)).square().sum())
+                self.propagated += square(self._product(call, other).sub_(one.product))
 
     def _product(self, call: Call, z: Tensor) -> Tensor:
+        """Return Qz̃, to be overwritten."""
+        import torch
+
         if not self.exact or not call.called:
-            return linear_part(self.part, z, self.weight)
-        output = call.output.cpu().double()
-        return output if self.bias is None else output - self.bias
+            return linear_part(self.part, z, torch.tensor(self.given.weight))
+        return left_over(self.given, call)
 
     def finish(self) -> LayerMeasurement:
         """Return the relative errors."""
@@ -219,28 +214,8 @@ class _Sums:
         return LayerMeasurement((self.same / self.reference) ** 0.5, propagated, dead, largest)
 
 
-def _alive(layer: Layer, inputs: Array) -> Array:
-    """Return which input features (channels for a convolution) are ever non-zero."""
-    axis = inputs.ndim - 1 if layer.kind == "Linear" else inputs.ndim - layer.weight.ndim + 1
-    return (inputs != 0).any(axis=tuple(i for i in range(inputs.ndim) if i != axis))
-
-
-def _norms(values: Any, length: int | None) -> Array:
-    """Return the norm of each entry of the first axis where there are ``length`` of them, else of all together."""
-    array = np.atleast_1d(own_tensor(values).cpu().double().numpy())
-    rows = array.reshape(len(array), -1) if len(array) == length else array.reshape(1, -1)
-    with np.errstate(over="ignore", invalid="ignore"):  # what is beyond a double is told as not finite
-        return np.linalg.norm(rows, axis=1)
-
-
 def _distances(one: Tensor, other: Tensor, length: int | None) -> Array:
     if one.shape != other.shape:  # there is nothing to compare entry by entry
-        return np.full_like(_norms(one, length), np.nan)
+        return np.full_like(norms(one, length), np.nan)
     with np.errstate(invalid="ignore"):
-        return _norms(one.cpu().double() - other.cpu().double(), length)
-
-
-def input_norms(inputs: Any) -> Array:
-    """Return ‖x‖ of each input, shape (n,); several tensors count as one long vector."""
-    length = common_length(parts(inputs))
-    return np.sqrt(np.sum([_norms(part, length) ** 2 for part in parts(inputs)], axis=0))
+        return norms(one.cpu().double() - other.cpu().double(), length)

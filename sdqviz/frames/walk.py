@@ -15,6 +15,7 @@ from sdqviz import memory
 from sdqviz.array import Array, Index
 from sdqviz.frames.frame import DenseOperator, Frame, FrameChoice
 from sdqviz.frames.permutations.permutation import PermutationChoice
+from sdqviz.kernels.threads import one_blas_thread
 from sdqviz.progress import Progress, ShouldStop, stop_if
 from sdqviz.recent import Recent
 
@@ -141,7 +142,10 @@ def _root_of_largest(gram: Array, should_stop: ShouldStop | None) -> float:
     def compute() -> float:
         return math.sqrt(max(float(np.linalg.eigvalsh(gram)[-1]), 0.0))
 
-    return compute() if should_stop is None or len(gram) <= WIDE else _watched(compute, should_stop)
+    if len(gram) <= WIDE:
+        with one_blas_thread():
+            return compute()
+    return compute() if should_stop is None else _watched(compute, should_stop)
 
 
 def _watched(compute: Callable[[], float], should_stop: ShouldStop) -> float:

@@ -58,6 +58,13 @@ def _controller() -> Any:
 
 
 _blas = _Blas()
+
+
+def one_blas_thread() -> contextlib.AbstractContextManager[None]:
+    """Let BLAS take one thread meanwhile: for small eigenproblems, whose threads wait for each other more than work."""
+    return _blas.one_thread()
+
+
 _lock = threading.Lock()
 _concurrent_layer: bool | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,43 @@ from sdqviz.array import Array
 from sdqviz.error import InputError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 Exact = Mapping[tuple[str, str], Array]
 """Values in double precision by layer name and ``"weight"`` or ``"bias"``."""
+
+
+def copied(module: nn.Module, exact: Exact, dtype: torch.dtype | None = None) -> nn.Module:
+    """Return a copy of a module with values put in, each written once: what is replaced is not copied before.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Stays as it is.
+    exact : mapping
+        Weights and biases, rounded to what the copy holds.
+    dtype : torch.dtype, optional
+        What floating parameters and buffers are in the copy; each as it is by default.
+    """
+    import torch
+
+    made: dict[int, object] = {}
+    for (name, which), values in exact.items():
+        parameter = module.get_submodule(name)._parameters[which]
+        if type(parameter) is torch.nn.Parameter and parameter.is_contiguous():
+            new = torch.tensor(values, dtype=dtype or parameter.dtype, device=parameter.device)
+            made[id(parameter)] = torch.nn.Parameter(new, parameter.requires_grad)
+    found = copy.deepcopy(module, made)
+    if dtype is not None:
+        found = found.to(dtype)
+    assign(found, {key: values for key, values in exact.items() if id(_parameter(module, key)) not in made})
+    return found
+
+
+def _parameter(module: nn.Module, key: tuple[str, str]) -> nn.Parameter | None:
+    name, which = key
+    return module.get_submodule(name)._parameters[which]
 
 
 def assign(module: nn.Module, exact: Exact) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from sdqviz.array import Array, Index
 from sdqviz.error import InputError
 from sdqviz.networks import structure
-from sdqviz.networks.assignment import Exact, assign, assign_tensors, fitting, kept_exactly
+from sdqviz.networks.assignment import Exact, assign_tensors, copied, fitting, kept_exactly
 from sdqviz.networks.batch import batch_size, batches
 from sdqviz.networks.dataset import Dataset
 from sdqviz.networks.forward import Forward, first_line, to_numpy
@@ -38,9 +38,9 @@ Precision = Literal["float32", "float64"]
 NO_CLASS = -1
 """What is predicted where an output is NaN or infinite."""
 
-TEST_BATCH, TEST_VALUES = 2000, 1 << 21
-"""Inputs, and input values, that pass through together where only outputs are kept: large products keep all threads
-busy."""
+TEST_BATCH, TEST_VALUES = 500, 1 << 21
+"""Inputs, and input values, that pass through together where only outputs are kept: enough to keep all threads busy,
+few enough for the memory of activations to be used again by the next batch rather than asked for anew."""
 
 
 class Network:
@@ -192,9 +192,9 @@ class Network:
 
         Weights given to `replaced` in float64 are exact here, so a measured error is that of what a method chose.
         """
-        double = copy.deepcopy(self.module).double()
-        assign(double, self._exact)
-        return double
+        import torch
+
+        return copied(self.module, self._exact, torch.float64)
 
     @functools.cached_property
     def structure(self) -> Structure:
@@ -319,8 +319,7 @@ class Network:
                 if name not in known:
                     raise InputError(f"layer must be one of {', '.join(known)}, got {name!r}")
                 exact[name, which] = fitting(name, which, values, getattr(known[name], which))
-        module = copy.deepcopy(self.module)
-        assign(module, exact)
+        module = copied(self.module, exact)
         assign_tensors(module, others)
         return self._with(module=module, _exact=kept_exactly(module, exact), left_alone=self.left_alone)
 
