@@ -10,7 +10,8 @@ import numpy as np
 
 from sdqviz import memory
 from sdqviz.error import InputError
-from sdqviz.networks.batch import parts, together, with_first
+from sdqviz.networks.batch import parts, require_numbers, together, with_first
+from sdqviz.networks.batch_axis import batch_axis_asked
 from sdqviz.networks.forward import first_line
 from sdqviz.networks.network import Network
 
@@ -130,6 +131,7 @@ def _of_network(network: Network, inputs: Any) -> Any:
     for part in parts(inputs):
         if not _is_array(part):
             raise InputError(f"calibration must hold arrays or tensors, got {type(part).__name__}")
+        require_numbers(part, "calibration")
     return inputs
 
 
@@ -147,7 +149,9 @@ def _check(network: Network, inputs: Any) -> None:
         if 0 in part.shape:
             raise InputError(f"calibration must hold at least one sample, got shape {tuple(part.shape)}")
         if isinstance(part, torch.Tensor):
-            finite = bool(torch.isfinite(part.detach()).all())
+            given = part.detach()
+            short = given.is_floating_point() and given.element_size() == 1
+            finite = bool(torch.isfinite(given.float() if short else given).all())
         else:
             if part.dtype.kind not in "biuf":
                 raise InputError(f"calibration must be real numbers, got type {part.dtype}")
@@ -155,8 +159,13 @@ def _check(network: Network, inputs: Any) -> None:
         if not finite:
             raise InputError("calibration must be finite, got NaN or infinite values")
     try:
-        with_first(inputs, 2, network.forward)
+        with_first(inputs, 2, lambda few: _passed(network, few))
     except InputError:
         raise
     except Exception as error:  # whatever a forward raises here is about the inputs we were given
         raise InputError(f"calibration inputs must be accepted by the network, got {first_line(error)}") from error
+
+
+def _passed(network: Network, inputs: Any) -> None:
+    with batch_axis_asked("calibration", inputs):
+        network.forward(inputs)

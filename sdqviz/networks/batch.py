@@ -184,6 +184,39 @@ def arguments(
     return tuple(own_tensor(value, device, wanted) for value in parts(inputs)), {}
 
 
+def require_numbers(value: Any, what: str) -> None:
+    """Refuse an array or tensor that does not hold its numbers one by one, or holds none.
+
+    Parameters
+    ----------
+    value : ndarray or tensor
+        What was given.
+    what : str
+        What to call it.
+
+    Raises
+    ------
+    InputError
+        If it holds objects, texts or times, has masked entries, or is sparse, nested, quantized or without memory.
+    """
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        kinds = {
+            "a nested tensor": value.is_nested,
+            f"one of layout {value.layout}": value.layout != torch.strided,
+            f"one of type {value.dtype}": value.is_quantized,
+            "one on the meta device": value.is_meta,
+        }
+        got = next((kind for kind, is_so in kinds.items() if is_so), "")
+    elif value.dtype.kind not in "biufc":
+        got = f"type {value.dtype}"
+    else:
+        got = "masked entries" if np.ma.is_masked(value) else ""
+    if got:
+        raise InputError(f"{what} must be real numbers in dense arrays or tensors, got {got}")
+
+
 def own_tensor(value: Any, device: torch.device | None = None, dtype: torch.dtype | None = None) -> Tensor:
     """Return a copy as a tensor without gradient: floating numbers in ``dtype``, whole numbers as they are."""
     import torch

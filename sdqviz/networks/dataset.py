@@ -16,6 +16,9 @@ from sdqviz import asset, memory
 from sdqviz.array import Array, Index
 from sdqviz.error import InputError
 
+LARGEST_LABEL = 1 << 31
+"""Labels are below this."""
+
 OWN_DATA_SHARE = 5
 """Of a user's own images without a calibration set, one in this many is kept for calibration."""
 
@@ -303,8 +306,11 @@ def _checked_labels(name: str, labels: NDArray[np.generic], count: int) -> Index
     array = np.asarray(labels)
     if array.shape != (count,):
         raise InputError(f"{name} must have shape ({count},), one label per input, got {array.shape}")
-    if array.dtype.kind not in "ui" or (array.dtype.kind == "i" and (array < 0).any()):
+    if array.dtype.kind not in "ui":
         raise InputError(f"{name} must be whole numbers from 0 up, got type {array.dtype}")
+    if array.min() < 0 or array.max() >= LARGEST_LABEL:
+        worst = array.min() if array.min() < 0 else array.max()
+        raise InputError(f"{name} must be whole numbers from 0 up, below {LARGEST_LABEL}, got {worst}")
     array = array.astype(np.int64)
     array.setflags(write=False)
     return array

@@ -6,6 +6,8 @@ import collections
 import contextlib
 import copy
 import dataclasses
+import pickle
+import random
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,6 +24,9 @@ MOST = 10_000
 FOREIGN = {*sys.stdlib_module_names, "torch", "numpy"}
 """Libraries whose objects are their own: locks, loggers, functions."""
 
+GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+"""What draws random numbers and keeps its place in their sequence."""
+
 _TURN = threading.RLock()
 """Held during a pass whose traces are put back: whoever passes through the same module meanwhile would meet them."""
 
@@ -37,8 +42,9 @@ class Kept:
 def put_back(module: nn.Module) -> Iterator[Kept]:
     """Let a pass change attributes and buffers of a module and its parts, and put them back afterwards.
 
-    Such are counters, caches of earlier results, and running states: buffers, tensors and arrays by their values, other
-    attributes by what they are, containers and objects of a module's own also by what they hold. They take turns.
+    Such are counters, caches of earlier results, running states and generators of random numbers: buffers, tensors,
+    arrays and generators by their values, other attributes by what they are, containers and objects of a module's own
+    also by what they hold. They take turns.
 
     Parameters
     ----------
@@ -91,6 +97,8 @@ def _changeable(values: list[Any]) -> Iterator[tuple[Any, Any]]:
                 yield one, one.detach().clone()
         elif isinstance(one, np.ndarray):
             yield one, one.copy()
+        elif isinstance(one, GENERATORS):
+            yield one, copy.deepcopy(one)
         elif isinstance(one, dict):
             yield one, copy.copy(one)
             values += one.values()
@@ -131,6 +139,8 @@ def _alike(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor | np.ndarray):
         same = one.shape == other.shape and ((one == other) | ((one != one) & (other != other))).all()  # noqa: PLR0124
         return bool(same)
+    if isinstance(one, GENERATORS):
+        return _place(one) == _place(other)
     if isinstance(one, set):
         return bool(one == other)
     if isinstance(one, dict):
@@ -138,14 +148,27 @@ def _alike(one: Any, other: Any) -> bool:
     return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
 
 
+def _place(generator: Any) -> bytes:
+    """Return where a generator is in its sequence."""
+    if isinstance(generator, np.random.Generator):
+        return pickle.dumps(generator.bit_generator.state)
+    return pickle.dumps(generator.getstate() if isinstance(generator, random.Random) else generator.get_state())
+
+
 def _fill(own: Any, before: Any) -> None:
-    """Give a container or an array what its copy holds."""
+    """Give a container, an array or a generator what its copy holds."""
     import torch
 
     if isinstance(own, torch.Tensor):
         own.detach().resize_(before.shape).copy_(before) if own.shape != before.shape else own.detach().copy_(before)
     elif isinstance(own, np.ndarray):
         own[...] = before
+    elif isinstance(own, np.random.Generator):
+        own.bit_generator.state = before.bit_generator.state
+    elif isinstance(own, np.random.RandomState):
+        own.set_state(before.get_state())
+    elif isinstance(own, random.Random):
+        own.setstate(before.getstate())
     else:
         own.clear()
         (own.update if isinstance(own, dict | set) else own.extend)(before)

@@ -17,6 +17,7 @@ from sdqviz.error import InputError
 from sdqviz.networks import structure
 from sdqviz.networks.assignment import Exact, assign_tensors, copied, fitting, kept_exactly
 from sdqviz.networks.batch import batch_size, batches
+from sdqviz.networks.batch_axis import batch_axis_asked
 from sdqviz.networks.dataset import Dataset
 from sdqviz.networks.forward import Forward, first_line, to_numpy
 from sdqviz.networks.kept_state import put_back
@@ -86,12 +87,15 @@ class Network:
         self._set(own, example, dataset, name, seed, {}, note, choice or {}, Forward(output))
         self.renamed: Mapping[str, str] = renamed_inside(module)
         try:
-            with own_random_numbers() as numbers, global_random_numbers() as outside, put_back(own) as kept:
-                self.forward(self.example_input)
+            asked = batch_axis_asked("example_input", self.example_input)
+            with own_random_numbers() as numbers, global_random_numbers() as outside, put_back(own) as kept, asked:
+                found = self.forward(self.example_input)
         except InputError:
             raise
         except Exception as error:  # whatever a user's forward raises is about the input we were given
             raise InputError(f"example_input must be accepted by the module, got {first_line(error)}") from error
+        if not found.numel():
+            raise InputError(f"module must return at least one number, got an output of shape {tuple(found.shape)}")
         self.passes = Forward(output, numbers.drawn, outside.drawn, numbers.selected, kept.changed)
 
     @classmethod

@@ -38,12 +38,20 @@ def own_random_numbers(seed: int = 0) -> Any:
             super().__init__()  # type: ignore[no-untyped-call]
             self.drawn = self.selected = False
             self.state = torch.Generator().manual_seed(seed).get_state()
+            self.given: dict[torch.Generator, torch.Generator] = {}
 
         def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             if torch.Tag.dynamic_output_shape in function.tags:
                 self.selected = self.selected or not _whole_numbers(args)
             if torch.Tag.nondeterministic_seeded not in function.tags:
                 return function(*args, **(kwargs or {}))
+            given = kwargs.get("generator") if kwargs else None
+            if given is not None:  # one of the module's own: what it would draw, from a copy that is let go of
+                self.drawn = True
+                if given not in self.given:
+                    self.given[given] = torch.Generator(given.device)
+                    self.given[given].set_state(given.get_state())
+                return function(*args, **{**kwargs, "generator": self.given[given]})
             with _LOCK:
                 outside = torch.get_rng_state()
                 torch.set_rng_state(self.state)

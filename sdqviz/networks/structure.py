@@ -168,6 +168,8 @@ def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     """Walk nested Sequentials in order of application, refusing whatever changes what they compute."""
     from torch import nn
 
+    from sdqviz.networks.blocks.uncompiled import Uncompiled
+
     shown = name or "the network"
     if module._forward_hooks or module._forward_pre_hooks:
         raise _NotAChainError(f"{shown} has forward hooks, which may change what it computes")
@@ -179,6 +181,8 @@ def _leaves(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
         for key, part in module._modules.items():  # unlike named_children this meets a repeated module again
             if part is not None:
                 yield from _leaves(part, f"{name}.{key}" if name else key)
+    elif isinstance(module, Uncompiled):
+        yield from _leaves(module.get_submodule("_orig_mod"), f"{name}._orig_mod" if name else "_orig_mod")
     else:
         yield name, module
 

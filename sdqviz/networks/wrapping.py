@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdqviz.error import InputError
-from sdqviz.networks.batch import own_tensor
+from sdqviz.networks.batch import own_tensor, require_numbers
 from sdqviz.networks.layer import compressible_kinds
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def own_copy(module: Any) -> nn.Module:
     import torch
     from torch import nn
 
+    from sdqviz.networks.blocks.uncompiled import uncompiled
     from sdqviz.networks.mapped import kept_mapped
 
     if not isinstance(module, nn.Module):
@@ -47,6 +48,7 @@ def own_copy(module: Any) -> nn.Module:
     given = {id(one) for one in (module, *module.parameters())} - set(shared)
     if any(id(one) in given for one in (own, *own.parameters())):
         raise InputError(f"module must be one that can be copied, got {type(module).__name__}, whose copy is itself")
+    own = uncompiled(own)
     if isinstance(own, compressible_kinds()):  # a layer needs a name, which is its path in a larger module
         own = nn.Sequential(OrderedDict(layer=own))
     _spread_out(own)
@@ -165,6 +167,10 @@ def _check_parameters(path: str, part: nn.Module) -> None:
             raise InputError(f"module must have its weights, got {name} of a lazy layer: pass data through it first")
         if parameter.is_meta:
             raise InputError(f"module must have its weights, got {name} on the meta device: load them first")
+        if parameter.layout != torch.strided:
+            raise InputError(
+                f"module must have dense weights, got {name} of layout {parameter.layout}: call to_dense()"
+            )
         if parameter.numel() == 0:
             raise InputError(
                 f"module must have no weight without entries, got {name} of shape {tuple(parameter.shape)}"
@@ -186,6 +192,7 @@ def checked_example(example: Any) -> Any:
             raise InputError(
                 f"example_input must be a tensor, a tuple or a dict of tensors, got {type(value).__name__}"
             )
+        require_numbers(value, "example_input")
         return own_tensor(value)
 
     if isinstance(example, Mapping):

@@ -237,7 +237,7 @@ class Thresholded(QuantizerChoice):
     """Base of an operator that treats small values differently."""
 
     threshold: float = field(
-        0.0, label="Threshold c", help="Values below c become 0 or ±c at random.", minimum=0.0, maximum=1e12
+        0.0, label="Threshold c", help="Values below c become 0 or ±c at random.", minimum=0.0, maximum=3e38
     )
 
     @property
