@@ -150,7 +150,7 @@ class Recorder:
                 if function in maps:
                     entered, weight = (*args, *(named[key] for key in ("input", "weight") if key in named))[:2]
                     name = name_of(weight)
-                    kept = entered.detach().clone() if name is not None else entered
+                    kept = _own(entered) if name is not None else entered
                     result = function(*args, **named)
                     if name is not None:
                         keep(name, kept, result)
@@ -177,7 +177,7 @@ class Recorder:
     def _uncalled(self, name: str, entered: Tensor, left: Tensor) -> None:
         if self._until == name:
             raise _ReachedError(entered)
-        self._calls.setdefault(name, []).append(Call(entered, left.detach().clone() if self._outputs else None, False))
+        self._calls.setdefault(name, []).append(Call(entered, _own(left) if self._outputs else None, False))
 
     def _enter(self, name: str, _: nn.Module, positional: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         entered = _main_input(name, positional, named)
@@ -192,7 +192,7 @@ class Recorder:
         import torch
 
         entered = self._entered[name].pop()
-        kept = output.detach().clone() if self._outputs and isinstance(output, torch.Tensor) else None
+        kept = _own(output) if self._outputs and isinstance(output, torch.Tensor) else None
         self._calls[name].append(Call(entered, kept))
 
 
@@ -226,8 +226,18 @@ def _main_input(name: str, positional: tuple[Any, ...], named: Mapping[str, Any]
 
     for value in (*positional, *named.values()):
         if isinstance(value, torch.Tensor):
-            return value.detach().clone()  # an operation in place would overwrite it later
+            return _own(value)
     raise InputError(f"layer {name!r} must be given a tensor, got none")
+
+
+def _own(value: Tensor) -> Tensor:
+    """Return a copy, which an operation in place later does not reach; of what ``torch.func`` maps over, all of it."""
+    from torch._C import _functorch
+
+    while _functorch.is_functorch_wrapped_tensor(value):
+        axis, value = _functorch.maybe_get_bdim(value), _functorch.get_unwrapped(value)
+        value = value.movedim(axis, 0) if axis >= 0 else value
+    return value.detach().clone()
 
 
 def shadow(module: nn.Module) -> nn.Module:

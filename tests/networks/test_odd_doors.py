@@ -40,9 +40,10 @@ class Through(nn.Module):
 @pytest.mark.filterwarnings("ignore:.*quantiz.*")
 def test_what_holds_no_dense_numbers_is_refused_at_both_doors(make, got):
     network, given = sq.Network(nn.Linear(8, 3), X), make(X)
-    with pytest.raises(sq.InputError, match=rf"calibration must be real numbers in dense arrays or tensors, got .*{got}"):
+    need = "must be real numbers in dense arrays or tensors, got"
+    with pytest.raises(sq.InputError, match=rf"calibration {need} .*{got}"):
         sq.compress(network, ROUNDING(), given)
-    with pytest.raises(sq.InputError, match=rf"example_input must be real numbers in dense arrays or tensors, got .*{got}"):
+    with pytest.raises(sq.InputError, match=rf"example_input {need} .*{got}"):
         sq.Network(nn.Linear(8, 3), given)
 
 
@@ -131,3 +132,25 @@ def test_generators_of_a_modules_own_are_no_error_and_stay_where_they_were(draw)
     assert np.array_equal(network.outputs(X), network.outputs(X))
     assert torch.equal(places[0], OUTSIDE.get_state()) and torch.equal(places[1], kept["torch"].get_state())
     assert places[2] == kept["python"].getstate() and places[3] == repr(kept["numpy"].bit_generator.state)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("name", ["round-to-nearest", "gptq", "frame"])
+def test_layers_that_vmap_calls_are_given_all_its_inputs(name, axis):
+    torch.manual_seed(0)
+    module = Through(lambda _, x: x)
+    mapped = Mapped(module.layer, axis)
+    plain, other = (sq.compress(sq.Network(one, X), sq.METHODS[name](), X).report for one in (module, mapped))
+    assert other.layers[0].relative_error == pytest.approx(plain.layers[0].relative_error, rel=1e-6)
+    assert other.relative_output_error == pytest.approx(plain.relative_output_error, rel=1e-6)
+
+
+class Mapped(nn.Module):
+    """A layer that is called for one input at a time, as ``torch.func`` writes it."""
+
+    def __init__(self, layer, axis):
+        super().__init__()
+        self.layer, self.axis = layer, axis
+
+    def forward(self, x):
+        return torch.func.vmap(self.layer, in_dims=self.axis)(x if self.axis == 0 else x.T)
