@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
+import inspect
 import os
+import pkgutil
 import signal
 import sys
 import threading
@@ -13,6 +16,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from sdqviz import explore, plots, ui
 from sdqviz.ui import housekeeping, proxy
 from sdqviz.version import __version__
 
@@ -150,6 +154,7 @@ def _end_with_the_proxy() -> None:
 
 def _first_figure() -> None:
     """Draw a figure: of Plotly much is read only then, and the first visitor would wait for it."""
+    _who_asks()
     from scipy import fft  # noqa: F401 - imported ahead of the first transform
 
     from sdqviz.explore import sigma_delta
@@ -159,7 +164,21 @@ def _first_figure() -> None:
     steps.draw_steps(sigma_delta.build({}), Ink()).figure.to_json()
 
 
+def _who_asks() -> None:
+    """Go once through every module there is, as Streamlit does before its first word to learn who started it."""
+    inspect.stack()
+
+
+def read_pages() -> None:
+    """Import what pages are made of, none of which needs torch, while the first browser reads its own part."""
+    for package in (explore, plots, ui):
+        for one in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(one.name)
+    _who_asks()
+
+
 def _warm_up() -> None:
+    read_pages()
     time.sleep(AFTER_THE_FIRST)
     from sdqviz.kernels.warm_up import warm_up
 

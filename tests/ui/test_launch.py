@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -40,3 +42,23 @@ def test_streamlit_recognises_the_launcher():
 
     assert discover_asgi_app(ROOT / "app.py").is_asgi_app
     assert launch.MAIN.is_file()
+
+
+READ = """
+import ast, pathlib, sys
+from sdqviz.ui import launch
+launch.read_pages()
+known = set(sys.modules)
+for page in pathlib.Path("pages").glob("*.py"):
+    for one in ast.parse(page.read_text("utf-8")).body:
+        if isinstance(one, (ast.Import, ast.ImportFrom)):
+            exec(ast.unparse(one), {})
+print(sorted(name for name in set(sys.modules) - known if name.startswith("sdqviz")))
+print(sorted({"torch", "pandas"} & set(sys.modules)))
+"""
+
+
+def test_what_pages_are_made_of_is_read_ahead_without_torch():
+    """Nothing of ours is left to read, and nothing that takes a second is among it."""
+    told = subprocess.run([sys.executable, "-c", READ], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told.split("\n") == ["[]", "[]", ""]
