@@ -35,13 +35,20 @@ def rate(name):  # of a file of some layers and one of more: what every file tak
         found = sq.compress_shards(source, method, f"{sys.argv[4]}-{name}-{number}")
         rates.append((1 - 2 * number) * np.array([size(found), processor() - spent]))
 rate("before")
+rates.clear()
 bare = peak()
-told = []
+told, met, probing = [], [], []
+def tell(done, total, layer):  # the load of the machine changes: the rate is measured all along, and not counted
+    met.append(layer)
+    if len(met) % 16 == 1:
+        begun, spent = time.monotonic(), processor()
+        rate(len(met))
+        probing.append((time.monotonic() - begun, processor() - spent))
 begun, spent = time.monotonic(), processor()
-found = sq.compress_shards(sys.argv[1], method, sys.argv[4], announce=told.append)
-seconds, spent, highest = time.monotonic() - begun, processor() - spent, peak()
-rate("after")  # the load of the machine changes meanwhile
-machine = Machine(weights=np.divide(*np.sum(rates, axis=0)))
+found = sq.compress_shards(sys.argv[1], method, sys.argv[4], progress=tell, announce=told.append)
+seconds, spent = np.array([time.monotonic() - begun, processor() - spent]) - np.sum(probing, axis=0)
+highest = peak()
+machine = Machine(weights=np.divide(*np.sum(rates, axis=0)), disk=np.inf)  # files are in the system's memory
 print(json.dumps({"bare": bare, "peak": highest, "seconds": seconds, "estimate": str(told[0]),
                   "processor": spent, "predicted": Cost(weights=size(found)).seconds(machine),
                   "largest": told[0].largest, "bits": found.bits_per_weight, "layers": len(found.layers),
