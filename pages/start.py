@@ -53,6 +53,7 @@ with screen.page(
     )
     st.subheader("Results", anchor=False)
     show.texts("results")
+    ways.speed()
     show.panel(ways.scale(page.ink), page)
     st.subheader("Good to know", anchor=False)
     show.texts("guide")

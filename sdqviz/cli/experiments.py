@@ -71,16 +71,17 @@ def bench(
     Beside them stand the ratios of the reference machine.
     """
     from sdqviz.experiments import bench as engine
+    from sdqviz.experiments import bench_figures as figures
 
     if record is not None:
         require_writable(record)
     with interruptible() as should_stop, Meter() as meter:
         found = engine.measure(meter, should_stop)
-    known = engine.reference()
+    known = figures.reference()
     if record is not None:
         found.write(record)
-    lines = [*aligned(engine.table(found, known)), "", f"here: {engine.where(found)}"]
-    typer.echo("\n".join([*lines, *([] if known is None else [f"reference: {engine.where(known)}"])]))
+    lines = [*aligned(figures.table(found, known)), "", f"here: {figures.where(found)}"]
+    typer.echo("\n".join([*lines, *([] if known is None else [f"reference: {figures.where(known)}"])]))
 
 
 def reproduce(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import platform
 import subprocess
@@ -10,105 +9,22 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sdqviz import asset
 from sdqviz.array import Array
-from sdqviz.error import InputError
+from sdqviz.experiments.bench_figures import REPEATS, Bench, Figure
 from sdqviz.frames import FRAMES
 from sdqviz.kernels.threads import spread, threads
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
-from sdqviz.strict_json import read_json, write_json
 
 DIMENSION, COLUMNS, BITS = 784, 512, 2
 """The first layer of the small networks: columns of 784 weights, 512 at a time."""
 
 SIZES = (1568, 7000)
-REPEATS, PATIENCE = 7, 10.0
-"""Turns of the pieces of work that are compared, and seconds after which there are no more than two."""
-
-REFERENCE = "bench.json"
-"""Name, in the assets folder, of the figures of the reference machine."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """One measured time and what it is held against.
-
-    Attributes
-    ----------
-    name, yardstick : str
-        What was timed, and what stands beside it.
-    seconds, beside : float
-        The least of several repeats of both, which took turns, in seconds: what disturbs only adds.
-    threads : str
-        Threads of either.
-    goal : float or None
-        The ratio that is aimed at, at most; None where there is none.
-    """
-
-    name: str
-    yardstick: str
-    seconds: float
-    beside: float
-    threads: str
-    goal: float | None = None
-
-    @property
-    def ratio(self) -> float:
-        """How many times the yardstick it takes."""
-        return self.seconds / self.beside
-
-
-@dataclasses.dataclass(frozen=True)
-class Bench:
-    """Figures of one run, and where they were measured.
-
-    Attributes
-    ----------
-    figures : tuple of Figure
-        In order.
-    processor : str
-        Its name and cores.
-    load : float
-        Processes that waited for it in the minute before, on average; NaN where the system does not tell.
-    versions : str
-        Of what computes.
-    """
-
-    figures: tuple[Figure, ...]
-    processor: str
-    load: float
-    versions: str
-
-    def write(self, file: Path) -> None:
-        """Write it as JSON."""
-        file.write_text(write_json(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
-
-    @classmethod
-    def read(cls, file: Path) -> Bench | None:
-        """Read it; None if there is no such file.
-
-        Raises
-        ------
-        InputError
-            If the file holds no figures.
-        """
-        if not file.is_file():
-            return None
-        try:
-            given = read_json(file.read_bytes(), f"{file.name} must hold figures of speed")
-            return cls(**{**given, "figures": tuple(Figure(**one) for one in given["figures"])})
-        except (TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"{file.name} must hold figures of speed, got {error}") from None
-
-
-def reference() -> Bench | None:
-    """Return the figures of the reference machine that are shipped, if any."""
-    return Bench.read(asset.folder() / REFERENCE)
+PATIENCE = 10.0
+"""Seconds after which pieces of work that are compared take no more than two turns."""
 
 
 def processor() -> str:
@@ -309,25 +225,3 @@ def measure(progress: Progress | None = None, should_stop: ShouldStop | None = N
         found += work()
     report(progress, len(WORK), len(WORK), "done")
     return Bench(tuple(found), processor(), load, _versions())
-
-
-def table(bench: Bench, beside: Bench | None = None) -> list[tuple[str, ...]]:
-    """Return the figures as rows of text, header first, with the ratios of the reference machine beside."""
-    other = {} if beside is None else {(one.name, one.yardstick): one.ratio for one in beside.figures}
-    rows = []
-    for one in bench.figures:
-        known = other.get((one.name, one.yardstick))
-        numbers = (f"{1e3 * one.seconds:.1f}", one.yardstick, f"{1e3 * one.beside:.1f}", _times(one.ratio))
-        goal = "" if one.goal is None else f"≤ {_times(one.goal)}"
-        rows.append((one.name, *numbers, goal, "" if known is None else _times(known), one.threads))
-    return [("figure", "ms", "yardstick", "ms", "ratio", "goal", "reference", "threads"), *rows]
-
-
-def where(bench: Bench) -> str:
-    """Return one line on where figures were measured, and how busy it was there."""
-    busy = f", load {bench.load:.1f}: others were using the machine" if bench.load > 1 else ""
-    return f"the least of {REPEATS} or fewer turns; {bench.processor}{busy}; {bench.versions}"
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:.2f}" if ratio > 0.5 else f"1/{1 / ratio:.1f}"

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from sdqviz.explore import preset, start
+from sdqviz.experiments import bench_figures
+from sdqviz.explore import preset, start, tables
 from sdqviz.plots import thumbnail
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.scale import draw_scale
@@ -53,6 +54,23 @@ def neuron(name: str, ink: Ink) -> Panel:
 def scale(ink: Ink) -> Panel:
     """Return the panel of the cost model; it is drawn once for everybody."""
     return draw_scale(ink)
+
+
+def speed() -> None:
+    """Draw the figures of speed of the reference machine, each beside its yardstick, in a fold."""
+    known = bench_figures.reference()
+    if known is None:
+        return
+    with st.expander("Speed of the engine, and what it is held against"):
+        header, *rows = bench_figures.table(known)
+        kept = [place for place, name in enumerate(header) if name != "reference"]  # these are the reference
+        st.markdown(
+            tables.markdown([header[place] for place in kept], [[row[place] for place in kept] for row in rows])
+        )
+        st.markdown(
+            "A ratio is the time of a figure by that of its yardstick, both measured in turns in one run. "
+            f"`sdqviz bench` measures them on your machine, beside these: {bench_figures.where(known)}."
+        )
 
 
 def tiles(pages: Mapping[str, st.Page], ink: Ink) -> None:

@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from visitor import link
 
+from sdqviz.experiments import bench_figures
 from sdqviz.explore import preset, toy
 from sdqviz.plots import thumbnail
 from sdqviz.plots.theme import Ink
@@ -39,7 +40,12 @@ def test_at_first_one_bit_shows_what_the_title_asks():
     at = visit()
     rounding, frame, path = read(at)
     assert rounding != 7 and frame == path == 7
-    assert "The picture is a 7. Rounding reads an 8" in " ".join(text.value for text in at.markdown)
+    told = " ".join(text.value for text in at.markdown)
+    assert "The picture is a 7. Rounding reads an 8" in told
+    known = bench_figures.reference()
+    (table,) = (text.value for text in at.markdown if text.value.startswith("| figure"))
+    assert table.count("\n") == len(known.figures) + 1 and "| ratio | goal | threads |" in table
+    assert known.processor in told
 
 
 def test_the_link_carries_picture_and_bits():
