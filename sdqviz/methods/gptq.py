@@ -56,9 +56,11 @@ class Gptq(PathFollowing):
         return Plan(self._start, self.alphabet, refinements=self.refinement)
 
     def _start(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Start:
-        order = walk_order(gram, self.visit)
-        seen = dataclasses.replace(gram, cross=None).visited(order)  # a copy, which becomes the factor
-        factor = conditional_feedback(seen, self.damping, overwrite=True)
+        order, which = walk_order(gram, self.visit), (self.visit, self.damping)
+        factor = gram.kept.get(which)
+        if factor is None:
+            seen = dataclasses.replace(gram, cross=None).visited(order)  # a copy, which becomes the factor
+            factor = gram.kept[which] = conditional_feedback(seen, self.damping, overwrite=True)
         aligned = weights if gram.alive.all() else np.where(gram.alive[:, None], weights, 0.0)
         base = np.ascontiguousarray(aligned[order])
         tally = Tally(factor.pivots * gram.alive[order], coupled=False) if gram.cross is None else None

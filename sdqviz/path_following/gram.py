@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 
@@ -33,12 +35,15 @@ class Gram:
         ‖Xw‖² of each neuron w.
     samples : int
         m.
+    kept : dict
+        What was found out of H alone, by what it is, for other layers with the same inputs.
     """
 
     inputs: Array
     cross: Array | None
     target: Array
     samples: int
+    kept: dict[Hashable, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, inputs: Array, weights: Array, original: Array | None = None) -> Gram:
@@ -130,6 +135,8 @@ class Moments:
         As in `Gram`.
     total, original_total : ndarray, shape (N,)
         Sums over the samples of X̃ and of X.
+    kept
+        As in `Gram`; for inputs as they are.
     """
 
     inputs: Array
@@ -138,10 +145,11 @@ class Moments:
     samples: int
     total: Array
     original_total: Array
+    kept: dict[Hashable, Any] = dataclasses.field(default_factory=dict)
 
     def plain(self) -> Gram:
         """Return the Gram matrices as they are."""
-        return Gram(self.inputs, self.cross, self.target, self.samples)
+        return Gram(self.inputs, self.cross, self.target, self.samples, self.kept)
 
     def centred(self, weights: Array) -> Gram:
         """Return those of the inputs less their means: for biases that will make up for the mean error.

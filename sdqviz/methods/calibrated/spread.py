@@ -54,8 +54,8 @@ class Shared:
 
     def without(self, group: GroupWork) -> GroupWork:
         """Return some neurons' own part, without what is shared, to be sent."""
-        gram = dataclasses.replace(group.gram, inputs=NOTHING, cross=None)
-        moments = dataclasses.replace(group.moments, inputs=NOTHING, cross=None)
+        gram = dataclasses.replace(group.gram, inputs=NOTHING, cross=None, kept={})
+        moments = dataclasses.replace(group.moments, inputs=NOTHING, cross=None, kept={})
         return dataclasses.replace(
             group, gram=gram, moments=moments, start=dataclasses.replace(group.start, feedback=NOTHING)
         )

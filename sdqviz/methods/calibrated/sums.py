@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
@@ -24,16 +25,18 @@ LARGE = 1 << 28
 class Sums:
     """Moments of every group of a layer, as the data come in."""
 
-    def __init__(self, weights: Array, agree: bool, rows: float = math.inf) -> None:
+    def __init__(self, weights: Array, agree: bool, rows: float = math.inf, given: Moments | None = None) -> None:
         """Start from nothing, for weights (groups, width, neurons); ``agree`` says that there is one input, not two.
 
-        About so many ``rows`` are to come, which only decides what is fastest.
+        About so many ``rows`` are to come, which only decides what is fastest. ``given`` are sums of the
+        same inputs for another layer: then only what depends on the weights is summed up.
         """
         groups, width, neurons = weights.shape
         self.weights, self.agree, self.samples = weights, agree, 0
         # columns first, so that BLAS adds in place; of the symmetric H it fills the lower triangle only
-        self.inputs = [np.zeros((width, width), order="F") for _ in range(groups)]
-        self.cross = None if agree else [np.zeros((width, width), order="F") for _ in range(groups)]
+        self.given, fresh = given, range(0 if given else groups)
+        self.inputs = [np.zeros((width, width), order="F") for _ in fresh]
+        self.cross = None if agree else [np.zeros((width, width), order="F") for _ in fresh]
         # ‖Xw‖² of many rows costs less through XᵀX than through Xw; as long as inputs agree that is H
         self.by_gram = width <= 2 * rows if agree else width * (1 + neurons / rows) <= 2 * neurons
         if self.by_gram and not weights.flags.c_contiguous:
@@ -44,6 +47,11 @@ class Sums:
         self._waiting: tuple[Array, ...] = ()
         self._count = 0  # rows that wait
         self.total, self.original_total = np.zeros((groups, width)), np.zeros((groups, width))
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is anything to sum up."""
+        return self.given is None or bool(self.original) or not self.by_gram
 
     def add(self, original: Tensor, compressed: Tensor | None) -> None:
         """Add rows, shape (groups, rows, width); without ``compressed`` they are the same in both networks."""
@@ -118,11 +126,13 @@ class Sums:
         """Return the moments of each group."""
         self._sum_up_waiting()
         self._single = None
-        inputs = [_symmetric(one) for one in self.inputs]
+        inputs = [_symmetric(one) for one in self.inputs] if self.given is None else [self.given.inputs]
         for group in range(len(inputs) if self.by_gram else 0):
             own = self.original[group] if self.original else inputs[group].T  # its lower triangle is all that is read
             self.target[group] = squared_lengths(own, self.weights[group])
         self.original.clear()
+        if self.given is not None:
+            return (dataclasses.replace(self.given, target=self.target[0]),)
         return tuple(
             Moments(
                 inputs[group],
