@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 """Multipliers of SplitMix64's finaliser."""
 
 
+@functools.lru_cache(4096)
 def layer_key(seed: int, name: str) -> int:
     """Return the 64-bit key of a layer.
 
@@ -38,7 +41,13 @@ def layer_key(seed: int, name: str) -> int:
 
 def neuron_keys(key: int, count: int) -> Array:
     """Return the key of each neuron of a layer, shape (count,) uint64."""
-    return _mixed(np.uint64(key) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(GOLDEN))
+    return all_neuron_keys([key], count)
+
+
+def all_neuron_keys(keys: Sequence[int], count: int) -> Array:
+    """Return the key of each neuron of each layer, layer after layer, shape (layers·count,) uint64."""
+    places = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(GOLDEN)
+    return _mixed((np.array(keys, np.uint64)[:, None] + places).ravel())
 
 
 def uniforms(keys: Array, weights: ArrayLike) -> Array:

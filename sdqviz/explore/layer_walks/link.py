@@ -14,11 +14,17 @@ from sdqviz.explore.layer_walks.walk import WalkRun
 from sdqviz.explore.layer_walks.width import WidthRun
 from sdqviz.explore.layer_walks.words import SHORT
 from sdqviz.explore.stored import chosen
+from sdqviz.recent import Recent
+
+_runs: Recent[tuple[WalkChoice, int], WalkRun] = Recent(4)
+"""What one page asks for several times: the walk itself, and the walk taken apart."""
 
 
 def build(choices: Mapping[str, Any]) -> WalkRun:
     """Run what the parameters of the page's link describe."""
-    return walks.run(chosen(WalkChoice, choices), int(choices.get("seed", 0)))
+    choice, seed = chosen(WalkChoice, choices), int(choices.get("seed", 0))
+    known = _runs.get((choice, seed))
+    return _runs.put((choice, seed), walks.run(choice, seed)) if known is None else known
 
 
 def step(choices: Mapping[str, Any]) -> WeightWalk | Pieces:

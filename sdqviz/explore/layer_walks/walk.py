@@ -55,6 +55,10 @@ class Path:
     overload: int
 
 
+TOGETHER = 1 << 18
+"""Numbers of the states that are taken in one step."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class WalkRun:
     """What came of one layer.
@@ -212,11 +216,17 @@ def run(choice: WalkChoice, seed: int, compared: Sequence[str] = COMPARED) -> Wa
 
 def _states(data: LayerData, quantized: Array) -> Array:
     """Return ‖Σ_{j≤t}(w_jX_j − q_jX̃_j)‖ for every step and neuron, shape (N, M)."""
-    state = np.zeros((len(data.inputs), quantized.shape[1]))
+    length, neurons = quantized.shape
+    state = np.zeros((len(data.inputs), neurons))
     norms = np.empty_like(quantized)
-    for t, (weight, level) in enumerate(zip(data.weights, quantized, strict=True)):
-        state += np.outer(data.original[:, t], weight) - np.outer(data.inputs[:, t], level)
-        norms[t] = np.sqrt(np.einsum("im,im->m", state, state))
+    together = max(1, TOGETHER // max(state.size, 1))
+    for start in range(0, length, together):
+        some = slice(start, start + together)
+        states = data.original.T[some, :, None] * data.weights[some, None]
+        states -= data.inputs.T[some, :, None] * quantized[some, None]
+        states[0] += state
+        state = np.cumsum(states, axis=0, out=states)[-1]
+        norms[some] = np.sqrt(np.einsum("tim,tim->tm", states, states))
     return norms
 
 
