@@ -211,9 +211,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _enter(self, func: Any, args: Any, kwargs: Any, result: Any, depends: int) -> None:
         node = self.graph.create_node("call_function", func, args, kwargs, func.overloadpacket.__name__)
         node.meta = {PATH: self.path[-1] if self.path else "", "val": _described(result)}
-        looked = args[1] if func._schema.name == "aten::index" else ()
-        by_mask = any(isinstance(one, fx.Node) and one.meta["val"].dtype is torch.bool for one in looked)
-        if depends == REAL and (by_mask or torch.Tag.dynamic_output_shape in func.tags):
+        unknown = torch.Tag.dynamic_output_shape in func.tags
+        if func._schema.name == "aten::index":  # places give as many entries as there are of them, masks do not
+            unknown = not all(one is None or _places(one.meta["val"]) for one in args[1])
+        if depends == REAL and unknown:
             node.meta["val"] = None  # its shape depends on values
         self._place(node, result, depends)
 
@@ -264,6 +265,11 @@ def _all_tensors(nested: Any) -> list[Tensor]:
     if isinstance(nested, Mapping):
         return [leaf for one in nested.values() for leaf in _all_tensors(one)]
     return [leaf for one in nested for leaf in _all_tensors(one)] if isinstance(nested, tuple | list) else []
+
+
+def _places(described: Any) -> bool:
+    """Whether the tensor that an index takes holds whole numbers, as many as are known."""
+    return isinstance(described, Tensor) and described.dtype not in (torch.bool, torch.uint8)
 
 
 def _described(result: Any) -> Any:

@@ -175,3 +175,47 @@ def test_threads_with_networks_of_their_own_do_not_disturb_each_other():
 @pytest.mark.slow
 def test_many_threads_many_times():
     assert disturbed(200) == []
+
+
+class Picking(nn.Module):
+    """Picks some entries of what a layer gives, for another layer."""
+
+    def __init__(self, pick, width):
+        super().__init__()
+        self.pick, self.a, self.out = pick, nn.Linear(8, 6), nn.Linear(width, 3)
+
+    def forward(self, x):
+        return self.out(self.pick(torch.relu(self.a(x)), x))
+
+
+@pytest.mark.parametrize(
+    ("pick", "width", "found"),
+    [
+        (lambda y, _: y[:, [0, 2]], 6, 6),
+        (lambda y, x: y[torch.arange(len(y)), x[..., 0].argmax(1)], 6, 6),
+        (lambda y, x: y[x[:, 0, 0].topk(2)[1]], 6, 6),
+        (lambda y, _: y[torch.tensor([[0, 1], [1, 2]]), torch.tensor([[2, 1], [0, 0]])], 6, 6),
+        (lambda y, _: y[..., [5, 0, 2, 2]], 4, "takes entries by computed positions"),
+        (lambda y, _: y.transpose(1, 2)[[0, 1], :, [3, 2]], 6, "takes entries by computed positions"),
+    ],
+    ids=["tokens", "the largest token", "some inputs", "a table", "channels", "apart"],
+)
+def test_entries_picked_by_their_places_leave_the_channels_to_be_pruned(pick, width, found):
+    torch.manual_seed(0)
+    module, x = Picking(pick, width), torch.randn(4, 4, 8)
+    graph = groups(module, x)
+    first = next(group for group in graph.groups if group.name == "a")
+    if isinstance(found, str):
+        assert not graph.prunable and found in first.because
+        return
+    assert (first.units, first.because) == (found, "")
+    removed = {place: [1, 4] for place in graph.prunable}
+    with torch.no_grad():
+        torch.testing.assert_close(
+            graph.cut(module, removed)(x), graph.masked(module, removed)(x), rtol=1e-5, atol=1e-6
+        )
+
+
+def test_entries_picked_by_a_mask_of_values_are_told():
+    with pytest.raises(InputError, match="shapes do not depend on their values, got the result of index"):
+        groups(Picking(lambda y, x: y[x[..., 0] > 0], 6), torch.randn(4, 4, 8))

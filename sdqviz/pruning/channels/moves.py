@@ -164,7 +164,8 @@ def index(flow: Flow, node: fx.Node, given: Given) -> Any:
     name = node.target._schema.name  # type: ignore[union-attr]
     if name == "aten::index_select" and given["dim"] % len(value.shape) != value.axis:
         return value.replaced(shape=flow.shape(node), source=None)
-    if name == "aten::index" and len(looked) == 1 and looked[0] != value.axis:
+    together = looked == list(range(looked[0], looked[0] + len(looked))) if looked else False
+    if name == "aten::index" and together and value.axis not in looked:  # apart, their entries would come first
         gained = len(flow.shape(node)) - len(value.shape)
         axis = value.axis + (gained if looked[0] < value.axis else 0)  # type: ignore[operator]
         return value.replaced(shape=flow.shape(node), axis=axis, source=None)
