@@ -13,7 +13,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.bounds.calibrated import rows_bound
-from sdqviz.choice import PerLayer, field
+from sdqviz.choice import PerLayer, field, field_of
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.device_walk import walker_on
@@ -46,6 +46,12 @@ DAMPING, FINE_DAMPING = 0.1, 0.01
 """Damping up to so many bits, and above: coarse levels need a calmer filter."""
 
 UNDERSAMPLED_PATHS = 16
+
+STAYS = (
+    "the paths of a beam branch, are sorted and let go of at every step, each neuron's in its own way; only walks of "
+    "one path are work for a device"
+)
+"""Why a beam stays on the processor."""
 
 
 @METHODS.register
@@ -107,6 +113,12 @@ class FrameCalibrated(InFrame):
         maximum=MOST_REDUNDANCY, advanced=True,
     )  # fmt: skip
 
+    device: str = field_of(
+        InFrame,
+        "device",
+        help=f"Where forward passes, sums and walks are computed; a beam stays on the processor: {STAYS}.",
+    )
+
     def check(self) -> None:
         """Refuse a singular Gram matrix without damping."""
         most = max([self.redundancy, *(value for _, value in self.redundancy_by_layer)])
@@ -114,6 +126,12 @@ class FrameCalibrated(InFrame):
             raise InputError(
                 f"damping must be above 0 where N > d, whose Gram matrix is singular, got 0 with redundancy {most:g}"
             )
+
+    @property
+    def _beams(self) -> bool:
+        """Whether any layer has more paths than one."""
+        least = min([self.redundancy, *(value for _, value in self.redundancy_by_layer)])
+        return least < 1 if self.paths is None else self.paths > 1
 
     def compress_layers(self, task: Task) -> Iterator[CompressedLayer | LeftAlone | NewTensors]:
         """Compress the layers in the order in which the data meet them."""
@@ -133,7 +151,7 @@ class FrameCalibrated(InFrame):
             except InputError as error:
                 raise InputError(f"layer {layer.name}: {error}") from None
 
-        return layer_by_layer(self.name, task, self.device, self.batch_norm, compressed)
+        return layer_by_layer(self.name, task, self.device, self.batch_norm, compressed, STAYS if self._beams else "")
 
     def _compressed(
         self, layer: Layer, groups: list[Any], bits: int, redundancy: float, task: Task, begun: float,

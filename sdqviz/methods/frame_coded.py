@@ -15,11 +15,13 @@ from sdqviz.bounds.calibrated import rows_bound
 from sdqviz.choice import PerLayer, field, field_of
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
+from sdqviz.methods.calibrated.device_walk import walker_on
 from sdqviz.methods.calibrated.in_frame import PARAMETER_BITS, InFrame, finished, live_groups, live_inputs, stored_bias
 from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
 from sdqviz.methods.gptq import Gptq
 from sdqviz.methods.method import CompressedLayer, LeftAlone, NewTensors, Task, check_layer_names
 from sdqviz.networks.layer import Layer, from_vectors
+from sdqviz.path_following.beam import Walker
 from sdqviz.path_following.coded_rows import code_rows, decode_coded, steps_of
 from sdqviz.path_following.row_frame import RowFrame
 from sdqviz.storage.bits import Packed
@@ -76,19 +78,21 @@ class FrameCoded(InFrame):
             if not all(group.live.any() for group in groups):
                 return LeftAlone(layer.name, "none of its inputs is other than 0 on the calibration data")
             try:
-                return self._compressed(layer, groups, rates.get(layer.name, self.rate), task, begun)
+                return self._compressed(
+                    layer, groups, rates.get(layer.name, self.rate), task, begun, walker_on(data.device)
+                )
             except InputError as error:
                 raise InputError(f"layer {layer.name}: {error}") from None
 
         return layer_by_layer(self.name, task, self.device, self.batch_norm, compressed)
 
     def _compressed(
-        self, layer: Layer, groups: list[Any], rate: float, task: Task, begun: float
+        self, layer: Layer, groups: list[Any], rate: float, task: Task, begun: float, walker: Walker
     ) -> CompressedLayer:  # fmt: skip
         found = []
         for group in groups:
             frame = RowFrame(int(group.live.sum()), 1.0, task.seed) if self.basis == "frame" else None
-            found.append(code_rows(group.gram, group.target, frame, rate, self.damping, task.should_stop))
+            found.append(code_rows(group.gram, group.target, frame, rate, self.damping, task.should_stop, walker))
         symbols = np.concatenate([one.symbols for one in found])
         width, largest = width_index(symbols), max(1, int(np.abs(symbols).max(initial=0)))
         steps = [steps_of(one.base, one.exponent) for one in found]

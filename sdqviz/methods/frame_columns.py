@@ -38,6 +38,13 @@ PATHS = 8
 """Of the beam through the coefficients of short columns, whose frames are redundant."""
 
 
+STAYS = (
+    "each column is one short vector, transformed and quantized by itself, and it waits for the errors of the columns "
+    "before, so a device has next to nothing to do at once"
+)
+"""Why these walks stay on the processor."""
+
+
 @METHODS.register
 @dataclasses.dataclass(frozen=True)
 class FrameColumns(InFrame):
@@ -87,6 +94,9 @@ class FrameColumns(InFrame):
     )
     damping: float = field_of(Gptq, "damping")
     bits_by_layer: PerLayer = field_of(FrameCalibrated, "bits_by_layer")
+    device: str = field_of(
+        InFrame, "device", help=f"Where forward passes and sums are computed; the walk stays on the processor: {STAYS}."
+    )
 
     def check(self) -> None:
         """Refuse one bit where a step that covers the range makes the walk diverge."""
@@ -119,7 +129,7 @@ class FrameColumns(InFrame):
             except InputError as error:
                 raise InputError(f"layer {layer.name}: {error}") from None
 
-        return layer_by_layer(self.name, task, self.device, self.batch_norm, compressed)
+        return layer_by_layer(self.name, task, self.device, self.batch_norm, compressed, STAYS)
 
     def _compressed(
         self, layer: Layer, groups: list[Any], bits: int, task: Task, begun: float

@@ -8,6 +8,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.error import InputError
+from sdqviz.path_following.beam import Walker
 from sdqviz.path_following.factor import factorize
 from sdqviz.path_following.gram import Gram
 from sdqviz.path_following.row_frame import RowFrame
@@ -62,6 +63,7 @@ def decode_coded(frame: RowFrame | None, symbols: Array, base: float, exponent: 
 def code_rows(
     gram: Gram, target: Array, frame: RowFrame | None, rate: float, damping: float = 0.02,
     should_stop: ShouldStop | None = None,
+    walker: Walker = walk,
 ) -> CodedRows:  # fmt: skip
     """Round neurons to whole numbers of steps δ_n ∝ 1/√D_n, so that every coordinate adds the same error.
 
@@ -79,6 +81,8 @@ def code_rows(
         λ as a share of the mean of the diagonal.
     should_stop : callable, optional
         Polled between blocks.
+    walker : callable
+        `sdqviz.path_following.walk.walk`, or the same on another device.
 
     Raises
     ------
@@ -107,7 +111,7 @@ def code_rows(
     feedback = np.ascontiguousarray(factor.feedback * step[None, :] / step[:, None])
     grid = Grid.infinite("midtread", np.ones(base.shape[1]))
     keys, ones = np.zeros(base.shape[1], np.uint64), np.ones(len(base))
-    found = walk(scaled, feedback, ones, QUANTIZERS["nearest"](), grid, keys, should_stop=should_stop)
+    found = walker(scaled, feedback, ones, QUANTIZERS["nearest"](), grid, keys, should_stop=should_stop)
     back = np.argsort(order)
     symbols, exponent = np.rint(found.quantized).astype(np.int64)[back], exponent.astype(np.uint8)[back]
     neurons = decode_coded(frame, symbols, smallest, exponent)

@@ -188,10 +188,10 @@ class Calibration:
                     return self.moments(layer, patches, seed)
                 last = None
             if sums is None:
-                rows = len(x) * max(patches * count, 1) if len(layer.shape) > 2 else x.numel() / x.shape[-1]
+                expected = len(x) * max(patches * count, 1) if len(layer.shape) > 2 else x.numel() / x.shape[-1]
                 given = None if last is None else last.moments
                 agree = self._agree if given is None else given.cross is None
-                sums = Sums(weights, agree, rows * len(self._data), given)
+                sums = Sums(weights, agree, expected * len(self._data), given)
             looked, positions = looked + (count if chosen is None else len(chosen)), positions + count
             for piece, other in self._pieces(module, chosen, x, x_compressed) if sums.waits else ():
                 sums.add(piece, None if sums.agree else other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ def layer_by_layer(
     device: str,
     batch_norm: str,
     compressed: Callable[[Calibration, Layer], CompressedLayer | LeftAlone],
+    stays: str = "",
 ) -> Iterator[CompressedLayer | LeftAlone | NewTensors]:
     """Compress the layers in the order in which the data meet them.
 
@@ -36,6 +38,8 @@ def layer_by_layer(
         Whether statistics of batch normalisations are estimated anew.
     compressed : callable
         Compresses one layer, given the data that have come up to it.
+    stays : str
+        Why the walk stays on the processor, where it does: told with every layer if the data are elsewhere.
 
     Raises
     ------
@@ -66,9 +70,28 @@ def layer_by_layer(
             reason = calibration.too_large(layer)
             item = LeftAlone(stop, reason) if reason is not None else compressed(calibration, layer)
             if isinstance(item, CompressedLayer):
+                item = told_where(item, calibration.device.type, stays)
                 calibration.replace(stop, item.weight, item.bias)
             yield item
             del item  # its weights, before those of the next are there
             done += math.prod(layer.shape)
     for left in layers:
         yield LeftAlone(left, "the data do not pass through it as a module of its own")
+
+
+def told_where(item: CompressedLayer, device: str, stays: str) -> CompressedLayer:
+    """Return a layer with a note on why it was walked on the processor, if it was asked for elsewhere.
+
+    Parameters
+    ----------
+    item : CompressedLayer
+        The layer.
+    device : str
+        The kind of device that its data were on.
+    stays : str
+        Why its walk does not go there; empty if it does.
+    """
+    if not stays or device == "cpu":
+        return item
+    note = f"layer {item.layer.name} was summed up on {device} and walked on the processor: {stays}"
+    return dataclasses.replace(item, note="; ".join(part for part in (item.note, note) if part))

@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import sdqviz as sq
 from sdqviz.kernels import draws
 from sdqviz.methods.calibrated.device_walk import device_walk
+from sdqviz.methods.calibrated.layer_by_layer import told_where
 from sdqviz.path_following.feedback import conditional_feedback, path_gain
 from sdqviz.path_following.gram import Gram
 from sdqviz.path_following.walk import Tally, walk
@@ -83,6 +84,8 @@ METHODS = [
     {"name": "frame-calibrated", "bits": 2},
     {"name": "frame-calibrated", "bits": 1, "redundancy": 1.5},
     {"name": "frame-calibrated", "bits": 1, "redundancy": 0.5},
+    {"name": "frame-coded"},
+    {"name": "frame-coded", "basis": "pixels"},
 ]
 
 
@@ -101,9 +104,36 @@ def test_a_network_compressed_on_a_device_is_that_of_the_processor(device, choic
             walks.append(given)
             return device_walk("cpu", *given, **named)
 
-        for file in ("calibrated.path_following", "frame_calibrated"):
+        for file in ("calibrated.path_following", "frame_calibrated", "frame_coded"):
             monkeypatch.setattr(f"sdqviz.methods.{file}.walker_on", lambda _: form)
     found = sq.compress(network, sq.METHODS.from_dict({**choice, "device": device}), inputs)
     assert walks or device != "cpu"
     for mine, theirs in zip(found.network.layers, expected.network.layers, strict=True):
         assert_allclose(mine.weight, theirs.weight, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("choice", "stays"),
+    [
+        ({"name": "frame-columns"}, True),
+        ({"name": "frame-calibrated", "paths": 4}, True),
+        ({"name": "frame-calibrated"}, False),
+    ],
+)
+def test_a_walk_that_stays_on_the_processor_says_why(choice, stays, monkeypatch):
+    told = []
+
+    def kept(item, device, why):
+        told.append(told_where(item, "cuda", why).note)
+        return told_where(item, device, why)
+
+    monkeypatch.setattr("sdqviz.methods.calibrated.layer_by_layer.told_where", kept)
+    method = sq.METHODS.from_dict({**choice, "device": "cpu"})
+    torch.manual_seed(0)
+    network = sq.Network(torch.nn.Sequential(torch.nn.Linear(8, 20)), torch.randn(2, 8))
+    sq.compress(network, method, torch.randn(30, 8))
+    (note,) = told
+    assert ("summed up on cuda and walked on the processor: " in note) == stays
+    assert "processor: " in type(method).specs()["device"].help
+    if stays:
+        assert note.split("processor: ")[1] in type(method).specs()["device"].help
