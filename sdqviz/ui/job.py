@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import os
@@ -43,7 +44,22 @@ def seconds_to_start() -> float:
 def _pool(lasting: bool) -> concurrent.futures.ThreadPoolExecutor:
     """Return the pool of short work, or that of work over minutes, which must not keep the short work waiting."""
     workers = 1 if lasting else max(1, (os.cpu_count() or 2) // 2)
-    return concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="sdqviz job")
+    return concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="sdqviz job", initializer=step_back)
+
+
+BEHIND = 10
+"""By how much long work stands behind pages that are being answered, as ``nice`` counts."""
+
+
+def step_back() -> None:
+    """Let this thread, and those it starts, have the processors only as far as pages leave them; where there is a way.
+
+    On Linux each thread has a priority of its own; elsewhere it is the whole process's, which stays as it is.
+    """
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + BEHIND)
 
 
 @dataclasses.dataclass(eq=False)

@@ -23,6 +23,9 @@ from sdqviz.version import __version__
 # Sessions share the cores. On small matrices two BLAS threads gain nothing alone, and wait for each other (up to a
 # thousand times the work) when the cores are taken. Read when numpy loads, hence before it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Threads of torch and of the kernels that wait for each other sleep: by default they run in circles, on cores that
+# pages need.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 MAIN = Path(__file__).resolve().with_name("main.py")
 """The script Streamlit runs. It must have no neighbour called ``pages``: that would break deep links."""

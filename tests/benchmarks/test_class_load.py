@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +113,12 @@ def warm(address):
     return False
 
 
+def processor(process):
+    """Return the seconds of processor that a process has taken."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_a_class_on_one_machine(own_server, visitor, finished):
     own_server.end()
     own_server.before = SOON
@@ -121,7 +128,9 @@ def test_a_class_on_one_machine(own_server, visitor, finished):
             break
         time.sleep(0.2)
     load, seen, before = os.getloadavg()[0], Class(own_server, visitor), own_server.memory()
+    spent = processor(own_server.process.pid)
     finished(seen.lesson())
+    spent = processor(own_server.process.pid) - spent
     time.sleep(20)
     left, waits = own_server.memory(), sorted(seen.waits)
     slowest = waits[int(0.9 * len(waits))]
@@ -129,7 +138,8 @@ def test_a_class_on_one_machine(own_server, visitor, finished):
         f"\n{VISITORS} light visitors and {len(JOBS)} of networks for {SECONDS:.0f} s: {len(waits)} answers, median "
         f"{statistics.median(waits):.2f} s, p90 {slowest:.2f} s; {seen.runs} runs of networks; server "
         f"{before:.0f} MB before, {seen.memory[0]:.0f} MB with all pages open, at most {max(seen.memory):.0f} MB, "
-        f"{left:.0f} MB after they left; load before {load:.1f}",
+        f"{left:.0f} MB after they left; {spent:.0f} s of processor, runs of networks and opening included; "
+        f"load before {load:.1f}",
         file=sys.stderr,
     )
     assert seen.wrong == [] and seen.runs >= len(JOBS)

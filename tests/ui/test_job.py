@@ -1,10 +1,15 @@
 import gc
+import os
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from sdqviz.error import InputError
 from sdqviz.progress import report, stop_if
-from sdqviz.ui.job import Job, stop_all
+from sdqviz.ui.job import BEHIND, Job, stop_all
 
 
 def wait(job, seconds=5.0):
@@ -19,6 +24,22 @@ def test_result_and_what_it_was_made_for():
     job.start(lambda progress, should_stop: 42, tag=("frame", 8))
     wait(job)
     assert (job.result, job.made_for, job.problem) == (42, ("frame", 8), "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
+def test_long_work_and_the_threads_it_starts_stand_behind_pages():
+    def priorities(progress, should_stop):
+        with ThreadPoolExecutor(1) as pool:
+            return priority(), pool.submit(priority).result()
+
+    def priority():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    job, lasting, mine = Job(), Job(lasting=True), priority()
+    for one in (job, lasting):
+        one.start(priorities)
+        wait(one)
+        assert one.result == (min(mine + BEHIND, 19),) * 2 and priority() == mine
 
 
 def test_progress_is_told_with_an_estimate():
