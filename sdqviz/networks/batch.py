@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -159,9 +160,10 @@ def anchored(module: nn.Module, dtype: torch.dtype | None = None) -> tuple[torch
     """Return where a module computes, and in which precision unless another is asked for."""
     import torch
 
-    anchor = next(iter([*module.parameters(), *module.buffers()]), torch.zeros(0))
+    anchor = next(itertools.chain(module.parameters(), module.buffers()), None)  # the first: listing all takes long
     own = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    return anchor.device, own if dtype is None else dtype
+    device = torch.zeros(0).device if anchor is None else anchor.device
+    return device, own if dtype is None else dtype
 
 
 def arguments(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,10 @@ class Cost:
     relative_bops: float
     parameters: int
     original_parameters: int
+
+
+_counted: weakref.WeakKeyDictionary[Network, Macs] = weakref.WeakKeyDictionary()
+"""What originals cost: a network never changes, and is compressed again and again."""
 
 
 def count(network: Network) -> Macs:
@@ -151,7 +156,10 @@ def compare(original: Network, compressed: Network, weight_bits: Mapping[str, fl
     weight_bits : mapping of str to float
         Of the compressed network; see `bops`. The bits of activations are those of its own quantizers.
     """
-    before, after = count(original), count(compressed)
+    before = _counted.get(original)
+    if before is None:
+        before = _counted[original] = count(original)
+    after = count(compressed)
     spent = bops(after, weight_bits, activation_bits(compressed))
     dense = before.total * FLOAT_BITS**2
     return Cost(
