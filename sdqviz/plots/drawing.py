@@ -47,7 +47,7 @@ class Drawing(PlainFigure):
         return sent | ({"frames": _sent(self.frames)} if self.frames else {})
 
 
-LISTED = 3000
+LISTED = 3900
 """The most numbers of a figure that are sent as lists, which are twice as long as base64."""
 
 
