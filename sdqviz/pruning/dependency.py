@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor, fx, nn
 
 from sdqviz.error import InputError
+from sdqviz.networks.batch import anchored
 from sdqviz.pruning import tracing
 from sdqviz.pruning.channels import entries, layers, moves, norms  # they register their rules
 from sdqviz.pruning.channels.attention import keep_queries
@@ -97,6 +98,8 @@ def groups(network: Network | nn.Module, example: Any = None, keep: Iterable[str
             raise InputError("example must be given with a module to trace it, got none")
     else:
         module, given = network.module, network.example_input if example is None else example
+        _, kind = anchored(module)
+        given = tracing.mapped(given, lambda tensor: tensor.to(kind) if tensor.is_floating_point() else tensor)
     shadow = tracing.shadow(module)
     known = _Known(
         module, given, shadow, tracing.trace(shadow, given), tuple([keep] if isinstance(keep, str) else keep)

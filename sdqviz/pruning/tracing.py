@@ -281,6 +281,9 @@ def _described(result: Any) -> Any:
 
 # -- what goes wrong, in one sentence ------------------------------------------------------------------
 
+LONGEST_LINE = 120
+"""Letters of a line of code that a message repeats."""
+
 _OUTSIDE = (str(Path(torch.__file__).parent), str(Path(__file__)))
 
 
@@ -290,7 +293,7 @@ def _place() -> str:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OUTSIDE):
         frame = frame.f_back
     code = frame.f_code
-    line = linecache.getline(code.co_filename, frame.f_lineno).strip()
+    line = linecache.getline(code.co_filename, frame.f_lineno).strip()[:LONGEST_LINE]
     return f"`{line}` in {code.co_name} ({code.co_filename}, line {frame.f_lineno})"
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sdqviz.networks.random_numbers import own_random_numbers
 from sdqviz.pruning import tracing
 from sdqviz.pruning.channels.groups import DependencyGraph
 
@@ -70,6 +71,7 @@ class Trial:
 
     def __init__(self, module: nn.Module, example: Any, ways: Mapping[str, frozenset[int]]) -> None:
         self._module, self._example = _livened(module), example
+        self._half = any(one.dtype in (torch.float16, torch.bfloat16) for one in module.parameters())
         self._ways = ways
         self._parts = dict(module.named_modules())
         self._known: list[frozenset[Name]] = []
@@ -176,8 +178,8 @@ class Trial:
         try:
             with torch.no_grad():
                 pair = graph.trial(self._module, units)
-                apart = _apart(*(self._outputs(one, False) for one in pair))
-                if CLOSE < apart <= NEAR:
+                apart = _apart(*(self._outputs(one, self._half) for one in pair))
+                if CLOSE < apart <= NEAR and not self._half:
                     apart = _apart(*(self._outputs(one, True) for one in pair))
         except Exception as error:  # whatever the network's own code raises: it does not follow
             return f"{type(error).__name__}: {error}"
@@ -187,7 +189,8 @@ class Trial:
         example = tracing.copied(self._example)
         if double:
             module, example = copy.deepcopy(module).double(), tracing.mapped(example, _doubled)
-        return tracing.tensors(tracing.call(module, example))
+        with own_random_numbers():  # the same in all
+            return tracing.tensors(tracing.call(module, example))
 
 
 FAINT, LIVELY = 1e-2, 0.5

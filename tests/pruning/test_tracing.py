@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sdqviz.error import InputError
+from sdqviz.networks.network import Network
 from sdqviz.pruning import removal, tracing
 from sdqviz.pruning.dependency import groups
 
@@ -219,3 +220,19 @@ def test_entries_picked_by_their_places_leave_the_channels_to_be_pruned(pick, wi
 def test_entries_picked_by_a_mask_of_values_are_told():
     with pytest.raises(InputError, match="shapes do not depend on their values, got the result of index"):
         groups(Picking(lambda y, x: y[x[..., 0] > 0], 6), torch.randn(4, 4, 8))
+
+
+class Noisy(nn.Sequential):
+    """Adds random numbers to its inputs."""
+
+    def forward(self, x):
+        return super().forward(x + torch.randn_like(x))
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_random_numbers_and_short_floats_do_not_keep_channels(kind):
+    torch.manual_seed(0)
+    module = Noisy(nn.Linear(8, 96), nn.ReLU(), nn.Linear(96, 3))
+    assert [groups(module, random(4, 8)).groups[place].units for place in groups(module, random(4, 8)).prunable] == [96]
+    network = Network(module.to(kind), random(4, 8))
+    assert [groups(network).groups[place].units for place in groups(network).prunable] == [96]

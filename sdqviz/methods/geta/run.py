@@ -94,6 +94,8 @@ class Run:
         for part in self._normalisations:
             part.train()
         loss = functional.cross_entropy(main_tensor(self.module(inputs)), labels)
+        if not loss.requires_grad:
+            raise InputError("network must let gradients through its forward to be trained, got a loss without any")
         torch.autograd.backward(loss)
         for part in self._normalisations:
             part.eval()

@@ -187,6 +187,9 @@ def _checked_data(network: Network, choice: Settings) -> Dataset:
         raise InputError("batch must be at least 2 for a network with batch normalisation, got 1")
     if choice.batch > data.calibration_size:
         raise InputError(f"batch must be at most the {data.calibration_size} calibration inputs, got {choice.batch}")
+    for name, parameter in network.module.named_parameters():
+        if parameter.is_floating_point() and parameter.dtype != torch.float32:
+            raise InputError(f"network must have weights in float32 to be trained, got {name} of {parameter.dtype}")
     names = [name for name, part in network.module.named_modules(remove_duplicate=False) if _has_own(part)]
     distinct = {name for name, part in network.module.named_modules() if _has_own(part)}
     tied = [name for name in names if name not in distinct]

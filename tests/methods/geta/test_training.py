@@ -224,6 +224,12 @@ class Branching(nn.Module):
         return self.last(hidden if hidden.sum() > 0 else -hidden)
 
 
+class Untaught(nn.Sequential):
+    @torch.no_grad()
+    def forward(self, inputs):
+        return super().forward(inputs)
+
+
 @pytest.mark.parametrize(
     ("module", "complaint"),
     [
@@ -231,6 +237,8 @@ class Branching(nn.Module):
         (Twice(), "must not use a layer in two places, got middle"),
         (Tied(), "must not use a layer in two places, got middle"),
         (Branching(), "without control flow that depends on values"),
+        (Untaught(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3)), "must let gradients through its forward to be trained"),
+        (nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 3)).bfloat16(), "in float32 to be trained, got 0.weight of torch"),
     ],
 )
 def test_networks_that_cannot_be_pruned_are_refused(module, complaint):
