@@ -44,7 +44,8 @@ class Drawing(PlainFigure):
         few = _count(traces) <= LISTED
         data = _sent(traces, listed=few)
         sent = {"data": data, "layout": _with_its_template(_sent(layout, listed=few), data)}
-        return sent | ({"frames": _sent(self.frames)} if self.frames else {})
+        moments = [one | {"data": _sent(one.get("data", []))} for one in self.frames]  # arrays are in their data only
+        return sent | ({"frames": moments} if moments else {})
 
 
 LISTED = 3900

@@ -137,17 +137,19 @@ def _play(figure: go.Figure, walk: WeightWalk, points: Array, ink: Ink) -> None:
     figure.add_scatter(**ends[0], mode="lines", line=trail, **quiet, row=2, col=2)
     figure.add_scatter(**ends[1], **arrow, row=2, col=2)
 
+    across, along, lengths = (_short(one[:PLAYED], reach) for one in (points[:, 0], points[:, 1], norms))
+    wanted, asked, taken = (_short(one[:PLAYED], scale) for one in (w, v, q))
+
     def moment(k: int) -> list[dict[str, Any]]:
         told = f"t = {k + 1}:  w̃ = {w[k]:.3g}, corrected by {v[k] - w[k]:+.2g} to v = {v[k]:.3g}  →  q = {q[k]:.3g}"
-        back = points[max(k + 1 - TRAIL, 0) : k + 1]
-        here = points[k : k + 1]
+        back = slice(max(k + 1 - TRAIL, 0), k + 1)
         return [
             {"x": [1], "y": [0.5], "text": [told]},
-            {"x": [k + 1], "y": _short(q[k : k + 1], scale)},
-            {"x": [k + 1, k + 1], "y": _short(np.array([w[k], v[k]]), scale)},
-            {"x": [k + 1], "y": _short(norms[k : k + 1], reach)},
-            {"x": _short(back[:, 0], reach), "y": _short(back[:, 1], reach)},
-            {"x": [0, *_short(here[:, 0], reach)], "y": [0, *_short(here[:, 1], reach)]},
+            {"x": [k + 1], "y": [taken[k]]},
+            {"x": [k + 1, k + 1], "y": [wanted[k], asked[k]]},
+            {"x": [k + 1], "y": [lengths[k]]},
+            {"x": across[back], "y": along[back]},
+            {"x": [0, across[k]], "y": [0, along[k]]},
         ]
 
     rest = [{"x": [None], "y": [None], "text": [""]}] * 4
