@@ -66,7 +66,10 @@ def rate(dtype) -> float:
 
 
 def own_flops(name: str, width: int) -> float:
-    """Flops of what a method cannot do without: H, its factor, and the products of its walks."""
+    """Flops of what a method cannot do without, none of them twice: one triangle of H, its factor, triangular walks.
+
+    Not counted: ‖Xw‖² of the report, 2·samples·inputs·outputs in float32, transforms to a frame, rounding, and storing.
+    """
     walks = {"gptq": 1, "frame-calibrated": 6}[name]  # the frame method walks with each of six steps
     return SAMPLES * width**2 + width**3 / 3 + walks * width**2 * OUTPUTS
 
@@ -100,4 +103,4 @@ def test_large_layers_beside_a_plain_gptq(width, record_property):
               f"it; goals 1.5, 60 %); relative error {error:.4f}, the plain one's {missed(theirs):.4f}")  # fmt: skip
         if name == "gptq":
             assert error <= 1.02 * missed(theirs)
-    assert ratios["gptq"] <= 4 and ratios["frame-calibrated"] <= 4
+    assert ratios["gptq"] <= 3 and ratios["frame-calibrated"] <= 2
