@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import shutil
 import time
@@ -102,10 +103,10 @@ def estimate(task: Task, method: MethodChoice) -> LayersEstimate:
     too_large: dict[str, str] = {}
     bits = _bits(own)
     if _looks_at_data(own) and task.inputs is not None:
-        met, rows, blocks, too_large = _met(network, task.inputs, layers)
+        met, rows, blocks, shared, too_large = _met(network, task.inputs, layers)
         rows = [count * getattr(method, "patches", 1.0) for count in rows]
         shapes = [(layers[name].shape[0], math.prod(layers[name].shape[1:])) for name in met]
-        costs = dict(zip(met, layer_costs(shapes, rows, bits, blocks=blocks), strict=True))
+        costs = dict(zip(met, layer_costs(shapes, rows, bits, blocks=blocks, shared=shared), strict=True))
         waiting = 2 * STORE_BYTES
     else:
         for name, layer in layers.items():
@@ -132,11 +133,13 @@ def estimate(task: Task, method: MethodChoice) -> LayersEstimate:
 
 def _met(
     network: Network, inputs: Any, layers: Mapping[str, Layer]
-) -> tuple[list[str], list[float], list[int], dict[str, str]]:
+) -> tuple[list[str], list[float], list[int], list[bool], dict[str, str]]:
     """Pass one input through, and return which layers the data meet, in order, with how many rows, and in which block.
 
-    And which of them are too large, with the reason.
+    And which of them have the inputs of the one before, and which are too large, with the reason.
     """
+    import torch
+
     recorder = Recorder(network.module, layers, outputs=False)
     few, recording = with_first(
         inputs, 2, lambda some: recorder.run(functools.partial(network.passes.raw, inputs=some))
@@ -149,9 +152,12 @@ def _met(
         positions = position_count(network.module.get_submodule(name), entered)
         convolved = layers[name].kind != "Linear"
         rows.append(share * (len(entered) * positions if convolved else entered.numel() / layers[name].shape[1]))
+    entering = [recording.calls[name][0].entered for name in met]
+    shared = [False, *(torch.equal(first, second) for first, second in itertools.pairwise(entering))][: len(met)]
     with Calibration(network, few) as calibration:
         reasons = {name: calibration.too_large(layers[name]) for name in met}
-        return met, rows, calibration.run_again(met), {name: why for name, why in reasons.items() if why is not None}
+        too_large = {name: why for name, why in reasons.items() if why is not None}
+        return met, rows, calibration.run_again(met), shared, too_large
 
 
 def _looks_at_data(method: MethodChoice) -> bool:

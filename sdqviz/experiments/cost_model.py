@@ -53,6 +53,11 @@ class Decoder:
         return [(d, d), (key, d), (key, d), (d, d), (inner, d), (inner, d), (d, inner)]
 
     @property
+    def shared(self) -> list[bool]:
+        """Which of them have the inputs of the one before: key, value and up."""
+        return [False, True, True, False, False, True, False]
+
+    @property
     def weights(self) -> int:
         """Weights of all blocks."""
         return self.blocks * sum(outputs * inputs for outputs, inputs in self.layers)
@@ -150,7 +155,7 @@ def searched(outputs: int) -> float:
 
 def layer_cost(
     outputs: int, inputs: int, samples: float, bits: float = 4.0, walks: float | None = None, differ: bool = True,
-    passed: float | None = None,
+    passed: float | None = None, shared: bool = False,
 ) -> Cost:  # fmt: skip
     """Return what one dense layer costs.
 
@@ -168,6 +173,8 @@ def layer_cost(
         Whether the inputs in the compressed network are others than in the original; not before the first layer.
     passed : float or None
         Weights through which the data pass to come here; None for as many as the layer has.
+    shared : bool
+        Whether the layer before had the same inputs, whose sums and factor are taken over.
 
     Notes
     -----
@@ -182,12 +189,13 @@ def layer_cost(
     by_gram = inputs * (1 + outputs / samples) <= 2 * outputs if differ else inputs <= 2 * samples
     norms = walked + (samples * square if differ else 0.0) if by_gram else 2.0 * samples * weights
     errors = (walks + 1 + 2) * walked if differ else walked
+    sums = 0.0 if shared else (3.0 if differ else 1.0) * samples * square + FACTOR * inputs * square
     return Cost(
         forward=(4.0 if differ else 2.0) * samples * (weights if passed is None else passed),
-        products=(3.0 if differ else 1.0) * samples * square + norms + errors + FACTOR * inputs * square,
+        products=sums + norms + errors,
         walks=walks * walked,
         weights=weights,
-        copied=(COPIES if differ else COPIES - 2) * square,
+        copied=0.0 if shared else (COPIES if differ else COPIES - 2) * square,
         read=4.0 * weights,
         written=bits / 8 * weights,
         broadcast=(3.0 if differ else 2.0) * 8 * square,
@@ -198,7 +206,7 @@ def layer_cost(
 
 def layer_costs(
     layers: Sequence[tuple[int, int]], samples: float | Sequence[float], bits: float = 4.0, walks: float | None = None,
-    blocks: Sequence[int] | None = None,
+    blocks: Sequence[int] | None = None, shared: Sequence[bool] | None = None,
 ) -> list[Cost]:  # fmt: skip
     """Return what each of some layers costs, one after the other.
 
@@ -213,17 +221,21 @@ def layer_costs(
     blocks : sequence of int, optional
         In which block each layer is. A block is run again for each of its layers, as far as that, and once more to
         the next block. None where activations wait in front of every layer.
+    shared : sequence of bool, optional
+        Which layers have the inputs of the one before, as for `layer_cost`; none by default.
     """
     rows = samples if isinstance(samples, Sequence) else [samples] * len(layers)
     within = list(range(len(layers))) if blocks is None else list(blocks)
-    costs = []
-    before = 0
+    taken = [False] * len(layers) if shared is None else shared
+    costs: list[Cost] = []
+    before, differ = 0, False
     for place, ((outputs, inputs), own) in enumerate(zip(layers, rows, strict=True)):
+        differ = place > 0 and (differ or not taken[place])  # what is taken over knows of one network alone
         if place and within[place] != within[place - 1]:
             before = 0
         last = place + 1 == len(layers) or within[place + 1] != within[place]
         passed = before + (before + outputs * inputs if last else 0)
-        costs.append(layer_cost(outputs, inputs, own, bits, walks, differ=place > 0, passed=passed))
+        costs.append(layer_cost(outputs, inputs, own, bits, walks, differ, passed, taken[place]))
         before += outputs * inputs
     return costs
 
@@ -236,7 +248,9 @@ def network_cost(layers: Sequence[tuple[int, int]], samples: float | Sequence[fl
 def decoder_cost(decoder: Decoder, samples: int = 128 * 2048, bits: float = 4.0) -> Cost:
     """Return what all blocks of a decoder cost; 128 texts of 2048 tokens are what GPTQ is usually run with."""
     blocks = [number for number in range(decoder.blocks) for _ in decoder.layers]
-    return network_cost(decoder.layers * decoder.blocks, samples, bits=bits, blocks=blocks)
+    return network_cost(
+        decoder.layers * decoder.blocks, samples, bits=bits, blocks=blocks, shared=decoder.shared * decoder.blocks
+    )
 
 
 def formula(machine: Machine) -> Formula:

@@ -67,7 +67,8 @@ shapes = {layer.name: tuple(layer.shape) for layer in network.layers_on_demand}
 machine = measured_machine(1536, processor, METHOD, walks=1)  # in this process, under the load that there is
 print(machine, file=sys.stderr, flush=True)
 blocks = [int(name.split(".")[2]) if "layers." in name else -1 for name in found.layers]
-costs = layer_costs([shapes[name] for name in found.layers], 32 * 64, walks=1, blocks=blocks)
+costs = layer_costs([shapes[name] for name in found.layers], 32 * 64, walks=1, blocks=blocks,
+                    shared=[name.endswith(("k_proj", "v_proj", "up_proj")) for name in found.layers])
 cost = sum(costs[found.reused:], Cost())
 # to make the network all texts pass through it once; what was done before is passed once in two networks
 passed = sum(cost.weights for cost in costs) + 2 * sum(cost.weights for cost in costs[:found.reused])

@@ -66,6 +66,15 @@ def test_a_block_is_run_again_for_each_of_its_layers():
     assert network_cost(layers, 10).forward == 20 * 4 + 40 * (6 + 6 + 4 + 6 + 6)
 
 
+def test_layers_with_the_inputs_of_the_one_before_sum_nothing_up():
+    layers, shared = [(4, 8), (4, 8), (8, 4)], [False, True, False]
+    own, taken = network_cost(layers, 100), network_cost(layers, 100, shared=shared)
+    # the second: no H, no G, no factor, nothing turned; and, as only one network was looked at, no error of a trial
+    alone = layer_cost(4, 8, 100, differ=False)
+    assert taken.products == own.products - layer_cost(4, 8, 100).products + alone.products - 100 * 64 - 8**3 / 3
+    assert taken.copied == own.copied - 6 * 64 and taken.walks == own.walks
+
+
 def test_costs_add_up_and_more_machines_share_only_walks():
     one, two = layer_cost(8, 4, 10), layer_cost(4, 8, 10)
     both = network_cost([(8, 4), (4, 8)], 10)
