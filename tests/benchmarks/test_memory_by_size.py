@@ -98,4 +98,5 @@ def test_what_is_needed_does_not_grow_once_a_batch_is_full(name):
     bare, *peaks = run(GROWING, name, *MANY, **RETURNED)
     told = ", ".join(f"{count}: {(peak - bare) / 2**20:.1f}" for count, peak in zip(MANY, peaks, strict=True))
     print(f"\n{name}, blocks given back, MiB beyond two inputs: {told}")
-    assert peaks[-1] - peaks[0] <= 5 * 2**20  # outputs of 28,672 inputs before and after, in double
+    outputs = 3 * 8 * 10 * (MANY[-1] - MANY[0])  # of both networks, and their difference, in double
+    assert peaks[-1] - peaks[0] <= outputs + 2**20
