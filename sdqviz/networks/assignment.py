@@ -37,7 +37,9 @@ def copied(module: nn.Module, exact: Exact, dtype: torch.dtype | None = None) ->
     for (name, which), values in exact.items():
         parameter = module.get_submodule(name)._parameters[which]
         if type(parameter) is torch.nn.Parameter and parameter.is_contiguous():
-            new = torch.tensor(values, dtype=dtype or parameter.dtype, device=parameter.device)
+            # in the memory order of the original, whatever that of the values: products are then rounded alike
+            rows = np.ascontiguousarray(values)
+            new = torch.tensor(rows, dtype=dtype or parameter.dtype, device=parameter.device)
             made[id(parameter)] = torch.nn.Parameter(new, parameter.requires_grad)
     found = copy.deepcopy(module, made)
     if dtype is not None:

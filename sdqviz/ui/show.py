@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import streamlit as st
@@ -182,7 +182,7 @@ def _data(drawn: Panel, page: Page) -> None:
     )
 
 
-def explain(formulas: Sequence[Formula], terms: Mapping[str, str]) -> None:
+def explain(formulas: Sequence[Formula], terms: dict[str, str]) -> None:
     """Draw formulas, their symbols with the current numbers, their sources and proofs, and what words mean.
 
     All of it is one text and one fold: every element of a page costs a message to the browser, at every choice.

@@ -348,3 +348,11 @@ def test_fingerprint_sees_buffers_names_and_types():
     ]
     assert len({fingerprint(change) for change in changes}) == len(changes)
     assert fingerprint(changes[0]) == fingerprint(changes[0])
+
+
+def test_weights_put_in_keep_the_memory_order_of_the_original():
+    """Products of the same numbers in another order in memory are rounded otherwise: a file would load unequal."""
+    network = sq.Network(nn.Sequential(nn.Linear(6, 4)), torch.zeros(1, 6))
+    put_in = network.replaced({"0": np.asfortranarray(np.random.default_rng(0).standard_normal((4, 6)))})
+    for module in (put_in.module, put_in.module64):
+        assert module[0].weight.stride() == (6, 1)
