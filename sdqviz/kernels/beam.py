@@ -3,6 +3,12 @@
 import numba
 import numpy as np
 
+LANES = 4
+"""Paths whose feedback is summed up together."""
+
+FEW = 16
+"""Paths up to which their successors are sorted by insertion."""
+
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def beam_block(base, earlier, feedback, pivots, start, half_levels, step, alive, cost, error, ancestor):  # type: ignore[no-untyped-def]
@@ -15,25 +21,31 @@ def beam_block(base, earlier, feedback, pivots, start, half_levels, step, alive,
     Each path tries the two midrise levels nearest to v, 2·``half_levels`` levels in all.
     """
     count, vectors, width = earlier.shape
+    padded = (width + LANES - 1) // LANES * LANES
     for row in numba.prange(vectors):
         size = step[row]
         divisor = size if size > 0 else 1.0
         paths = alive[row]
-        errors, moved = np.zeros((count, width)), np.zeros((count, width))
-        origin, moved_origin = np.arange(width), np.arange(width)
-        values, total = np.empty(width), np.empty(width)
-        costs, misses = np.empty(2 * width), np.empty(2 * width)
+        errors = np.zeros((count, padded))
+        origin = np.arange(width)
+        total, costs, misses = np.zeros(padded), np.empty(2 * width), np.empty(2 * width)
+        order, place, first = np.empty(2 * width, np.int64), np.empty(width, np.int64), np.empty(width, np.int64)
+        moved_cost, moved_origin, moved_error = np.empty(width), np.empty(width, np.int64), np.empty(width)
         for n in range(count):
             t = start + n
-            for p in range(paths):
+            for p in range(width):
                 total[p] = earlier[n, row, origin[p]]
-            for s in range(n):
-                factor = feedback[t, start + s]
-                for p in range(paths):
-                    total[p] += factor * errors[s, p]
+            for c in range(0, padded, LANES):  # lanes stay in registers all along the block
+                a, b, d, e = total[c], total[c + 1], total[c + 2], total[c + 3]
+                for s in range(n):
+                    factor = feedback[t, start + s]
+                    a += factor * errors[s, c]
+                    b += factor * errors[s, c + 1]
+                    d += factor * errors[s, c + 2]
+                    e += factor * errors[s, c + 3]
+                total[c], total[c + 1], total[c + 2], total[c + 3] = a, b, d, e
             for p in range(paths):
                 v = base[t, row] + total[p]
-                values[p] = v
                 scaled = v / divisor
                 level = min(max(np.floor(scaled), -half_levels), half_levels - 1)
                 miss = v - (level + 0.5) * size
@@ -44,24 +56,68 @@ def beam_block(base, earlier, feedback, pivots, start, half_levels, step, alive,
                 miss = v - (other + 0.5) * size
                 misses[paths + p] = miss
                 costs[paths + p] = cost[row, p] + pivots[t] * miss * miss if size > 0 else np.inf
-            order = np.argsort(costs[: 2 * paths])
-            kept = 0
-            while kept < min(width, 2 * paths) and costs[order[kept]] < np.inf:
-                kept += 1
+            found = 0
+            if paths > FEW:
+                order[: 2 * paths] = np.argsort(costs[: 2 * paths])
+                while found < 2 * paths and costs[order[found]] < np.inf:
+                    found += 1
+            else:  # each is put in its place: quicker than sorting where they are few
+                for c in range(2 * paths):
+                    if costs[c] < np.inf:
+                        at = found
+                        while at > 0 and costs[order[at - 1]] > costs[c]:
+                            order[at] = order[at - 1]
+                            at -= 1
+                        order[at] = c
+                        found += 1
+            kept = min(width, found)
+            # the first child of a path stays in its place; only a second one is copied, to where a path has ended
+            first[:] = -1
             for p in range(kept):
-                chosen = order[p]
-                parent = chosen - paths if chosen >= paths else chosen
-                cost[row, p] = costs[chosen]
-                moved_origin[p] = origin[parent]
-                for s in range(n):
-                    moved[s, p] = errors[s, parent]
+                parent = order[p] - paths if order[p] >= paths else order[p]
+                place[p] = -1
+                if first[parent] < 0:
+                    first[parent], place[p] = p, parent
+            free = 0
+            for p in range(kept):
+                parent = order[p] - paths if order[p] >= paths else order[p]
+                if place[p] < 0:
+                    while first[free] >= 0:
+                        free += 1
+                    place[p], first[free] = free, p
+                    for s in range(n):
+                        errors[s, free] = errors[s, parent]
+                moved_cost[p], moved_origin[p] = costs[order[p]], origin[parent]
                 # e = y − q and v = y + feedback, so y − q = (v − q) − feedback
-                moved[n, p] = misses[chosen] - total[parent]
-            errors, moved = moved, errors
-            origin, moved_origin = moved_origin, origin
-            paths = kept
+                moved_error[p] = misses[order[p]] - total[parent]
+            for p in range(kept):
+                cost[row, place[p]], origin[place[p]] = moved_cost[p], moved_origin[p]
+                errors[n, place[p]] = moved_error[p]
+            for p in range(paths):
+                if first[p] < 0:
+                    cost[row, p] = np.inf
+            paths = max(paths, kept)
         alive[row] = paths
         for p in range(width):
             ancestor[row, p] = origin[p] if p < paths else 0
             for n in range(count):
                 error[n, row, p] = errors[n, p] if p < paths else 0.0
+
+
+@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def follow(history, ancestor):  # type: ignore[no-untyped-def]
+    """Give every path the errors of its ancestor, in place; history (B, M, P), ancestor (M, P)."""
+    count, vectors, width = history.shape
+    for row in numba.prange(vectors):
+        moved = np.empty(width, np.int64)
+        many = 0
+        for p in range(width):
+            if ancestor[row, p] != p:
+                moved[many] = p
+                many += 1
+        kept = np.empty(width, history.dtype)
+        for n in range(count):
+            for k in range(many):
+                kept[k] = history[n, row, ancestor[row, moved[k]]]
+            for k in range(many):
+                history[n, row, moved[k]] = kept[k]

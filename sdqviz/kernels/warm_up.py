@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sdqviz.kernels.beam import beam_block
+from sdqviz.kernels.beam import beam_block, follow
 from sdqviz.kernels.first_order import copy_measured, first_order
 from sdqviz.kernels.follow_path import follow_path
 from sdqviz.kernels.popcount import input_planes, int8_product, popcount_product, round_inputs
@@ -46,6 +46,7 @@ def warm_up() -> None:
         beam_block, two, np.zeros((2, 1, 1)), np.zeros((2, 2)), np.ones(2), 0, 1, one, np.ones(1, np.int64),
         np.zeros((1, 1)), np.zeros((2, 1, 1)), np.zeros((1, 1), np.int64),
     )  # fmt: skip
+    run(follow, np.zeros((2, 1, 1)), np.zeros((1, 1), np.int64))
     extend_walk(points, walk, 1, 2)
     run(nearest_lists, np.eye(2), np.ones(2), 0, nearest)
     shorten_walk(points, nearest, walk, np.argsort(walk), np.arange(2), np.ones(2, np.bool_), np.array([0, 2]), 1)

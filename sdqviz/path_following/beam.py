@@ -124,6 +124,6 @@ def _beam(
             beam.beam_block, base, earlier, factor.feedback, factor.pivots, start, half, step, alive, cost,
             history[start:stop], ancestor,
         )  # fmt: skip
-        history[:start] = np.take_along_axis(history[:start], ancestor[None], axis=2)
+        run(beam.follow, history[:start], ancestor)
     best = np.argmin(np.where(np.arange(paths) < alive[:, None], cost, np.inf), axis=1)
     return np.take_along_axis(history, best[None, :, None], axis=2)[:, :, 0]
