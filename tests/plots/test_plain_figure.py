@@ -67,7 +67,7 @@ class Whole(Drawing):
     (lab, {"size": 40, "dimension": 6}), (lab, {"order": 2, "size": 300, "dimension": 3, "bits": 2}),
     (frame, {"dimension": 3, "size": 30}), (frame, {"dimension": 2, "size": 12, "permutation": "two-opt"}),
     (walk, {"grain": "weight", "neuron": 1, "neurons": 8}), (walk, {"grain": "neuron", "operator": "quantize-prune"}),
-], ids=str)  # fmt: skip
+])  # fmt: skip
 def test_every_figure_of_a_page_is_what_plotly_makes(draw, choices, monkeypatch):
     ink = Ink(dark=True)
     plain = [one.figure for one in draw(choices, ink)]
