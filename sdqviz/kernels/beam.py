@@ -10,6 +10,26 @@ FEW = 16
 """Paths up to which their successors are sorted by insertion."""
 
 
+@numba.njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _sorted(costs, order, count):  # type: ignore[no-untyped-def]
+    """Fill in the places of the finite ones of the first ``count`` costs, the least first; return how many."""
+    found = 0
+    if count > 2 * FEW:
+        order[:count] = np.argsort(costs[:count])
+        while found < count and costs[order[found]] < np.inf:
+            found += 1
+        return found
+    for c in range(count):  # each is put in its place: quicker where they are few
+        if costs[c] < np.inf:
+            at = found
+            while at > 0 and costs[order[at - 1]] > costs[c]:
+                order[at] = order[at - 1]
+                at -= 1
+            order[at] = c
+            found += 1
+    return found
+
+
 @numba.njit(parallel=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def beam_block(base, earlier, feedback, pivots, start, half_levels, step, alive, cost, error, ancestor):  # type: ignore[no-untyped-def]
     """Walk one block of steps with up to P paths a vector, keeping those of least Σ D_t(v_t − q_t)².
@@ -56,21 +76,7 @@ def beam_block(base, earlier, feedback, pivots, start, half_levels, step, alive,
                 miss = v - (other + 0.5) * size
                 misses[paths + p] = miss
                 costs[paths + p] = cost[row, p] + pivots[t] * miss * miss if size > 0 else np.inf
-            found = 0
-            if paths > FEW:
-                order[: 2 * paths] = np.argsort(costs[: 2 * paths])
-                while found < 2 * paths and costs[order[found]] < np.inf:
-                    found += 1
-            else:  # each is put in its place: quicker than sorting where they are few
-                for c in range(2 * paths):
-                    if costs[c] < np.inf:
-                        at = found
-                        while at > 0 and costs[order[at - 1]] > costs[c]:
-                            order[at] = order[at - 1]
-                            at -= 1
-                        order[at] = c
-                        found += 1
-            kept = min(width, found)
+            kept = min(width, _sorted(costs, order, 2 * paths))
             # the first child of a path stays in its place; only a second one is copied, to where a path has ended
             first[:] = -1
             for p in range(kept):
