@@ -61,17 +61,12 @@ _blas = _Blas()
 
 
 def one_blas_thread() -> contextlib.AbstractContextManager[None]:
-    """Let BLAS take one thread meanwhile: for small eigenproblems, whose threads wait for each other more than work."""
+    """Let BLAS take one thread meanwhile: for many small products, and small eigenproblems, whose threads only wait."""
     return _blas.one_thread()
 
 
 _lock = threading.Lock()
 _concurrent_layer: bool | None = None
-
-
-def one_thread_products() -> contextlib.AbstractContextManager[None]:
-    """Let every product of matrices take one thread in a block: for many small ones, at which threads only wait."""
-    return _blas.one_thread()
 
 
 def run(kernel: Callable[..., Any], *arguments: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.error import InputError
-from sdqviz.kernels.threads import one_thread_products, spread, threads
+from sdqviz.kernels.threads import one_blas_thread, spread, threads
 
 RAISED = 10
 """How often the damping is raised tenfold before the factorisation is given up."""
@@ -74,7 +74,7 @@ def factorize(matrix: Array, damping: float = 0.01, overwrite: bool = False) -> 
     for _ in range(RAISED + 1):
         np.fill_diagonal(own, diagonal + added)
         try:
-            with one_thread_products():
+            with one_blas_thread():
                 _factor_in_place(own)
         except LinAlgError:
             added = max(10 * added, smallest)

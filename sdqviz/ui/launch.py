@@ -68,7 +68,7 @@ def launch(address: str = "127.0.0.1", port: int = 8501) -> None:
     """
     import streamlit as st
 
-    app = st.App(MAIN, lifespan=lifespan, routes=[healthz()], middleware=middleware())
+    app = st.App(MAIN, lifespan=lifespan, routes=[healthz()], middleware=sticky())
     quiet = {"logger.hideWelcomeMessage": True} if proxy.WORKER in os.environ else {}  # its port is nobody's business
     app.run(config=CONFIG | {"server.address": address, "server.port": port} | quiet)
 
@@ -92,17 +92,12 @@ def health() -> dict[str, Any]:
     return {"status": "ok", "version": __version__, "visitors": sessions, "warm": warm.is_set()}
 
 
-def middleware() -> list[Any]:
-    """Return what pages pass through on their way: what draws plots is fetched ahead.
-
-    Of several processes, each gives its visitors the cookie that brings them back to it.
-    """
+def sticky() -> list[Any]:
+    """Return what gives visitors the cookie that brings them back to this process, if it is one of several."""
     from starlette.middleware import Middleware
 
-    from sdqviz.ui.ahead import Ahead
-
     number = os.environ.get(proxy.WORKER)
-    return [Middleware(Ahead), *([] if number is None else [Middleware(Sticky, number=number)])]
+    return [] if number is None else [Middleware(Sticky, number=number)]
 
 
 class Sticky:

@@ -24,6 +24,9 @@ BASELINE = "round-to-nearest"
 SHIPPED, SESSION = "shipped", "this session"
 """Where a run comes from; imported runs carry the name of their file."""
 
+BRIEF = 3
+"""Settings that a sentence names; a table has them all."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Entry:
@@ -81,9 +84,17 @@ class Entry:
     @functools.cached_property
     def settings(self) -> str:
         """The method's fields that are not at their default, as people read them."""
-        return (
-            ", ".join(f"{name} {_plain(value)}" for name, value in changed_fields(self.run.method).items()) or "as is"
-        )
+        return ", ".join(self._changed) or "as is"
+
+    @property
+    def brief(self) -> str:
+        """The first of them, for a sentence."""
+        more = len(self._changed) - BRIEF
+        return self.settings if more < 2 else f"{', '.join(self._changed[:BRIEF])} and {more} more settings"
+
+    @functools.cached_property
+    def _changed(self) -> list[str]:
+        return [f"{name} {_plain(value)}" for name, value in changed_fields(self.run.method).items()]
 
     @functools.cached_property
     def title(self) -> str:

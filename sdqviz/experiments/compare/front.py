@@ -187,7 +187,7 @@ def headlines(points: Sequence[Entry], total: int, info: Pareto) -> list[tuple[s
         (
             f"Smallest {limit}",
             "none" if small is None else f"{number(small.values['bits'])} bits",
-            "no run shown keeps that much" if small is None else f"{small.method}: {small.settings}",
+            "no run shown keeps that much" if small is None else f"{small.method}: {small.brief}",
             "Fewest bits per original weight, everything counted, of the runs shown whose test accuracy is at most "
             f"{100 * WITHIN:g} percentage points below that of the network in float. Found among these runs, hence no "
             "proof that nothing smaller exists.",

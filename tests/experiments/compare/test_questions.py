@@ -81,3 +81,14 @@ def test_no_other_point_is_a_better_answer(made_run, rows, bits, accuracy, zeros
 def test_amounts_are_numbers_a_form_can_hold():
     assert all(math.isfinite(value) for value in dataclasses.astuple(Amounts()))
     assert {need for _, needs, _ in QUESTIONS.values() for need in needs} == {"accuracy", "bits", "zeros"}
+
+
+def test_a_sentence_names_a_few_settings_and_counts_the_rest(made_run):
+    many = {"sparsity": 0.7, "batch": 7, "joint_steps": 101, "projection_steps": 31, "cool_down_steps": 51}
+    few = dict(list(many.items())[:4])
+    long, short = points(made_run("geta", choices=many)), points(made_run("geta", choices=few))
+    assert long[0].settings.count(",") == 4 and long[0].brief.count(",") == 2
+    assert long[0].brief.endswith(" and 2 more settings") and f"({long[0].brief})" in said(
+        "smallest", long, accuracy=0.5
+    )
+    assert short[0].brief == short[0].settings
