@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from sdqviz.error import InputError
-from sdqviz.experiments.sweep import CONNECT, POLL, require_same_engine
+from sdqviz.experiments.sweep import POLL, connected, require_same_engine
 from sdqviz.experiments.sweep_worker import engine
 from sdqviz.methods.method import Whole
 from sdqviz.progress import ShouldStop, stop_if
@@ -44,14 +44,7 @@ class Cluster:
     """
 
     def __init__(self, address: str, should_stop: ShouldStop | None = None) -> None:
-        try:
-            import distributed
-        except ImportError:
-            raise InputError('dask must be installed, got none: pip install "sdqviz[cluster]"') from None
-        try:
-            self._client = distributed.Client(address, timeout=CONNECT, set_as_default=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"dask must be the address of a running scheduler, got {address!r}: {error}") from None
+        self._client = connected(address)
         self._address, self._should_stop = address, should_stop
         self.broadcast = self.sent = self.received = 0
         self._sent: tuple[Whole, Any] | None = None

@@ -5,11 +5,13 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import gc
 import os
 import queue
 import signal
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -249,16 +251,32 @@ def _local_work(job: Job) -> Run:
 # -- on a cluster -------------------------------------------------------------------------------------
 
 
-def _on_cluster(jobs: Sequence[Job], address: str, finish: Finish, should_stop: ShouldStop | None) -> None:
-    """Run jobs on a Dask cluster; what a lost worker was at goes to another one."""
+def connected(address: str) -> Any:
+    """Return a client of a running scheduler, to be closed by whoever asked.
+
+    Raises
+    ------
+    InputError
+        If dask is missing, or there is no scheduler.
+    """
     try:
         import distributed
     except ImportError:
         raise InputError('dask must be installed, got none: pip install "sdqviz[cluster]"') from None
     try:
-        client = distributed.Client(address, timeout=CONNECT, set_as_default=False)
+        return distributed.Client(address, timeout=CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"dask must be the address of a running scheduler, got {address!r}: {error}") from None
+        refused = InputError(f"dask must be the address of a running scheduler, got {address!r}: {error}")
+        traceback.clear_frames(error.__traceback__)
+    # The client that came to nothing ends its threads when it is collected: now, for if that happens while another
+    # one starts, it waits for a lock that the same thread holds, forever.
+    gc.collect()
+    raise refused
+
+
+def _on_cluster(jobs: Sequence[Job], address: str, finish: Finish, should_stop: ShouldStop | None) -> None:
+    """Run jobs on a Dask cluster; what a lost worker was at goes to another one."""
+    client = connected(address)
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
     flying: dict[Any, Job] = {}
     try:

@@ -88,7 +88,7 @@ def test_a_cluster_gives_the_same_levels_when_a_worker_is_killed(network, cluste
 
 
 def test_a_method_without_walks_and_a_scheduler_that_is_not_there_are_refused(network, monkeypatch):
-    monkeypatch.setattr("sdqviz.experiments.cluster.CONNECT", 0.5)
+    monkeypatch.setattr("sdqviz.experiments.sweep.CONNECT", 0.5)
     with pytest.raises(InputError, match=r"dask must be the address of a running scheduler, got 'tcp://127.0.0.1:9'"):
         Cluster("tcp://127.0.0.1:9")
     with pytest.raises(InputError, match="method must walk over a layer's inputs to be spread, got round-to-nearest"):

@@ -1,5 +1,6 @@
 """Sweeps on a Dask cluster: the same rows as on one computer, and none lost with a worker."""
 
+import gc
 import signal
 import time
 
@@ -64,8 +65,18 @@ def test_workers_of_another_version_are_refused_in_one_sentence(cluster, tmp_pat
         sweeping.do(tmp_path, dask=cluster.address)
 
 
+def clients():
+    """Return how many clients of clusters there are, whether anybody still holds them or not."""
+    import distributed
+
+    return sum(type(one) is distributed.Client for one in gc.get_objects())
+
+
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", "", "127.0.0.1"])
 def test_an_address_without_a_scheduler_is_refused(tmp_path, address, monkeypatch, sweeping):
     monkeypatch.setattr(sweep, "CONNECT", 0.5)
+    before = clients()
     with pytest.raises(InputError, match="dask must be the address of a running scheduler, got"):
         sweeping.do(tmp_path, dask=address)
+    # a client that came to nothing must not be collected while another one starts: the two would wait forever
+    assert clients() <= before
