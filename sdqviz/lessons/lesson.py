@@ -89,7 +89,7 @@ class OneOf:
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """A guess drawn as a curve through a few points, each on a slider.
+    """A guess drawn as a curve through a few points.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class Curve:
     at : tuple of float
         Where the points are, ascending.
     unit : str
-        What ``at`` counts, for the sliders.
+        What ``at`` counts.
     low, high, step : float
         Range and grain of every point.
     """

@@ -68,26 +68,6 @@ def draw_reveal(lesson: Lesson, found: Reveal, guessed: object, ink: Ink) -> Pan
     )
 
 
-def draw_sketch(asked: Curve, values: object, ink: Ink) -> go.Figure:
-    """Draw a curve as it is being guessed, alone.
-
-    Parameters
-    ----------
-    asked : Curve
-        What is guessed.
-    values : sequence of float
-        Its points so far.
-    ink : Ink
-        The page's colours.
-    """
-    room = 0.06 * (asked.high - asked.low)
-    figure = theme.figure(ink, height=230, x=asked.unit, y=asked.label, showlegend=False)
-    figure.update_yaxes(range=[asked.low - room, asked.high + room])
-    figure.update_layout(margin={"t": 12})
-    _sketch(figure, asked, values, ink)
-    return figure
-
-
 def _sketch(figure: go.Figure, asked: Curve, values: object, ink: Ink) -> None:
     look = {"color": theme.ERROR.colour(ink), "width": 2, "dash": "dot"}
     figure.add_scatter(

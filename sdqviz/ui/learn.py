@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
 from sdqviz import asset
+from sdqviz.error import InputError
 from sdqviz.lessons import LESSONS
 from sdqviz.lessons.lesson import CARDS, Curve, Lesson, Number, Reveal
 from sdqviz.plots import lesson as plots
 from sdqviz.plots.theme import Ink
 from sdqviz.ui import choices, link, main, presenter, show
 from sdqviz.ui.screen import Page
+from sdqviz.ui.sketch import sketch
 
 
 def lessons() -> dict[str, Lesson]:
@@ -81,19 +85,20 @@ def guess(lesson: Lesson, label: str, take: Callable[..., None], more: tuple[Any
 
 
 def _curve(lesson: Lesson, asked: Curve) -> list[float]:
-    """Draw a slider for each point, and above them the curve they make."""
-    before = kept(lesson)
+    """Draw the plot in which the curve is drawn, and return its points so far: level before anybody drew."""
     middle = asked.low + asked.step * round((asked.high - asked.low) / 2 / asked.step)
-    values = list(before) if before is not None else [middle] * len(asked.at)
-    picture, found = st.container(), []
-    for k, (column, at) in enumerate(zip(st.columns(len(asked.at)), asked.at, strict=True)):
-        given = asked.low, asked.high, float(values[k]), asked.step
-        found.append(column.slider(f"at {at:g}", *given, key=f"_guess {lesson.name} {k}"))
+    found = list(st.session_state.get(f"_sketched {lesson.name}") or kept(lesson) or [middle] * len(asked.at))
     ink = Ink(dark=st.context.theme.type == "dark")
-    alt = f"Your curve: {', '.join(f'{value:g} at {at:g}' for value, at in zip(found, asked.at, strict=True))}."
-    picture.plotly_chart(plots.draw_sketch(asked, found, ink), key=f"_sketch {lesson.name}", theme=None, alt=alt,
-                    config={"displayModeBar": False})  # fmt: skip
+    sketch(asked, found, ink, key=f"_sketch {lesson.name}", on_drawn=functools.partial(_sketched, lesson.name, asked))
+    st.caption("Draw the curve with the mouse or a finger, or move its points by the arrow keys. So far: "
+               f"{', '.join(f'{value:g} at {at:g}' for value, at in zip(found, asked.at, strict=True))}.")  # fmt: skip
     return found
+
+
+def _sketched(name: str, asked: Curve) -> None:
+    """Take what the browser drew; anything else than points of the range is not taken."""
+    with contextlib.suppress(InputError):
+        st.session_state[f"_sketched {name}"] = asked.read(st.session_state[f"_sketch {name}"].drawn)
 
 
 def _take(name: str, key: str) -> None:
