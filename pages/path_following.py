@@ -31,7 +31,7 @@ with screen.page(
         label="Step by",
         help="What Play and Step go through: the weights of one neuron, the neurons of the layer, or the layers of the "
         "network.",
-        options=GRAINS,
+        options={name: f"The {name}s" for name in GRAINS},
         where="what",
     )
     if grain == "weight":

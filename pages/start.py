@@ -31,8 +31,8 @@ with screen.page(
         "preset",
         "neuron-one-bit",
         label="Neuron shown",
-        help="\n".join(f"- `{key}`: {one.title}" for key, one in shown.items()),
-        options=tuple(shown),
+        help="Each is an example of its own.",
+        options={key: one.title for key, one in shown.items()},
         where="what",
     )
     example = shown[name]

@@ -20,6 +20,10 @@ PerLayer = tuple[tuple[str, float], ...]
 """Values by layer name, as a hashable tuple of pairs; a mapping is accepted wherever one is expected."""
 
 
+Options = tuple[str, ...] | Mapping[str, str] | Callable[[], Iterable[str]]
+"""Names, names with their words, or a function that returns either."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """What a form and a check need to know of one field."""
@@ -28,7 +32,7 @@ class Spec:
     help: str
     minimum: float | None = None
     maximum: float | None = None
-    options: tuple[str, ...] | Callable[[], Iterable[str]] | None = None
+    options: Options | None = None
     advanced: bool = False
     """Shown under "more" on a form."""
 
@@ -36,7 +40,12 @@ class Spec:
         """Return the allowed names, resolved now (a registry may be behind them)."""
         if self.options is None:
             return None
-        return self.options if isinstance(self.options, tuple) else tuple(self.options())
+        return tuple(self.options() if callable(self.options) else self.options)
+
+    def words(self, name: str) -> str:
+        """Return what a form calls an option: its words where the options are a mapping, else the name itself."""
+        given = self.options() if callable(self.options) else self.options
+        return given.get(name, name) if isinstance(given, Mapping) else name
 
 
 def field(
@@ -46,7 +55,7 @@ def field(
     help: str,
     minimum: float | None = None,
     maximum: float | None = None,
-    options: tuple[str, ...] | Callable[[], Iterable[str]] | None = None,
+    options: Options | None = None,
     advanced: bool = False,
 ) -> Any:
     """Declare a field of a choice.
@@ -59,8 +68,9 @@ def field(
         What the form shows.
     minimum, maximum : float, optional
         Allowed closed range of a number.
-    options : tuple of str or callable, optional
-        Allowed names, or a function returning them (evaluated late, so registries stay lazy).
+    options : tuple of str, mapping or callable, optional
+        Allowed names; with what a form calls each, if a mapping; or a function returning either (evaluated late, so
+        registries stay lazy).
     advanced : bool
         Whether the field belongs under "more".
     """

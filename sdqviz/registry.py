@@ -102,6 +102,10 @@ class Registry(Mapping[str, type[C]], Generic[C]):
         self._discover()
         return len(self._entries)
 
+    def titles(self) -> dict[str, str]:
+        """Return what people call each entry, by name, in alphabetical order."""
+        return {name: self[name].title for name in sorted(self)}
+
     def __repr__(self) -> str:
         """Show the names."""
         return f"<{self._noun} registry: {', '.join(sorted(self))}>"

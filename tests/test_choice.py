@@ -8,8 +8,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from sdqviz.choice import Choice, PerLayer, field, field_of
+from sdqviz.choice import Choice, PerLayer, Spec, field, field_of
 from sdqviz.error import InputError
+from sdqviz.explore.curves import SUBJECTS
+from sdqviz.frames import FRAMES
+from sdqviz.frames.permutations import PERMUTATIONS
+from sdqviz.methods import METHODS
+from sdqviz.networks.catalogue import NETWORKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +35,31 @@ class Knobs(Choice):
     def check(self) -> None:
         if self.count == 9 and not self.exact:
             raise InputError("count must be at most 8 when exact is false, got 9")
+
+
+def test_an_option_has_words_where_they_are_given():
+    plain, told = Knobs.specs()["rule"], Spec("Rule", "Which.", options={"a": "the first", "b": "the other"})
+    late = dataclasses.replace(told, options=lambda: {"a": "the first"})
+    assert told.option_names() == plain.option_names() == ("a", "b") and late.option_names() == ("a",)
+    assert [one.words("a") for one in (plain, told, late)] == ["a", "the first", "the first"]
+    assert told.words("z") == "z"
+
+
+EVERY = {
+    f"{cls.__name__}.{key}": spec
+    for registry in (FRAMES, METHODS, NETWORKS, SUBJECTS, PERMUTATIONS)
+    for cls in registry.values()
+    for key, spec in cls.specs().items()
+    if spec.option_names()
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_boxes_show_different_words_and_no_names_of_the_program(name):
+    names = EVERY[name].option_names()
+    words = [EVERY[name].words(one) for one in names]
+    assert len(set(words)) == len(words) and not set(words) & (set(names) - set(words))
+    assert not [one for one, told in zip(names, words, strict=True) if "-" in one and one == told]
 
 
 @pytest.mark.parametrize(

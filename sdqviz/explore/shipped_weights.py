@@ -9,11 +9,17 @@ import numpy as np
 from sdqviz import asset
 from sdqviz.array import Array
 from sdqviz.error import InputError
+from sdqviz.networks.catalogue import NETWORKS
 
 
-def weight_files() -> tuple[str, ...]:
-    """Return the names of the weight files of the shipped networks for handwritten digits."""
-    return tuple(sorted(file.stem for file in (asset.folder() / "networks").glob("mnist-*.safetensors")))
+def weight_files() -> dict[str, str]:
+    """Return the names of the weight files of the shipped networks for handwritten digits, with what they hold."""
+    names = sorted(file.stem for file in (asset.folder() / "networks").glob("mnist-*.safetensors"))
+    return {
+        name: f"{NETWORKS[network].title}, seed {seed}"
+        for name in names
+        for network, _, seed in [name.rpartition("-seed")]
+    }
 
 
 @functools.lru_cache(maxsize=12)

@@ -12,7 +12,7 @@ from sdqviz.array import Array
 from sdqviz.explore import vector
 from sdqviz.explore.stored import chosen, picked
 from sdqviz.explore.vector import VectorRun
-from sdqviz.explore.wording import number, percent
+from sdqviz.explore.wording import begun, number, percent
 from sdqviz.frames import FRAMES
 from sdqviz.frames.frame import FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
@@ -215,7 +215,7 @@ def errors_told(run: VectorRun) -> str:
     if not run.trace.stable:
         return f"The quantizer is overloaded, and the dashed curve is no bound. {told}"
     if run.bounds[0].holds and bool((run.running_error <= run.running_bound * (1 + 1e-9)).all()):
-        told += f" {who[:1].upper()}{who[1:]} stays under the dashed bound at every step."
+        told += f" {begun(who)} stays under the dashed bound at every step."
     if not run.taps.order:
         told += " Order 0 is rounding, so both are one curve."
     elif run.rounded_error <= run.error:

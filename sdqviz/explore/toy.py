@@ -18,6 +18,7 @@ from sdqviz.array import Array
 from sdqviz.compression import packed_file
 from sdqviz.compression.compress import compress
 from sdqviz.explore.formula import Formula
+from sdqviz.explore.wording import begun
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.strict_json import read_json, write_json
@@ -218,7 +219,7 @@ def verdict(answers: Mapping[str, Array], original: Array, label: int | None) ->
     by_digit = {digit: [WHO[name] for name in read if read[name] == digit] for digit in dict.fromkeys(read.values())}
     parts = [f"{' and '.join(who)} read{'s' if len(who) == 1 else ''} {_a(digit)}" for digit, who in by_digit.items()]
     text = ", ".join(parts)
-    return f"{truth}{text[:1].upper()}{text[1:]}; the network as it was trained reads {_a(before)}."
+    return f"{truth}{begun(text)}; the network as it was trained reads {_a(before)}."
 
 
 def _a(digit: int) -> str:

@@ -33,10 +33,15 @@ from sdqviz.sigma_delta.recursion import TIE, Pcm, SigmaDelta
 from sdqviz.sigma_delta.taps import FIRST, Taps
 from sdqviz.sigma_delta.trace import Trace
 
-SOURCES = ("gaussian", "sine", "weights", "pasted")
+SOURCES = {
+    "gaussian": "Gaussian numbers",
+    "sine": "A sine",
+    "weights": "A trained network's weights",
+    "pasted": "Your own numbers",
+}
 
 
-STEP_RULES = ("range", "norm", "by-hand")
+STEP_RULES = {"range": "From the range", "norm": "From the norm", "by-hand": "By hand"}
 
 
 STEP_BITS = 32
@@ -94,7 +99,7 @@ class VectorChoice(Choice):
         label="Filter",
         help="How an error is spread over the steps to come; orders 0 and 1 leave no choice. greedy: the r-th "
         "difference, r taps in a row, |h|₁ = 2^r − 1. minimal-support: r taps far apart, |h|₁ ≤ 1.5 at one bit.",
-        options=lambda: sorted(FILTERS),
+        options=FILTERS.titles,
     )
     dual: str = field(
         "canonical",
@@ -102,7 +107,7 @@ class VectorChoice(Choice):
         help="Vectors that put x together again from the levels. canonical: those of the frame. sobolev: those that "
         "damp r-th differences most. matched: the same for the filter itself. smaller: canonical or matched, whichever "
         "has the smaller bound. For order 0 all are the canonical one.",
-        options=lambda: sorted(DUALS),
+        options=DUALS.titles,
     )
     step_rule: str = field(
         "range",

@@ -70,6 +70,15 @@ def settled(values: Array, scale: float) -> Array:
     return np.where(np.abs(values) < SETTLED * scale, 0.0, values)
 
 
+def begun(text: str) -> str:
+    """Return a text with a capital at its beginning.
+
+    >>> begun("frame size N")
+    'Frame size N'
+    """
+    return text[:1].upper() + text[1:]
+
+
 def folded(text: str, letters: int) -> str:
     """Break a text between its words into lines of so many letters, as a plot shows them.
 

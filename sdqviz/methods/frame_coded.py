@@ -61,7 +61,7 @@ class FrameCoded(InFrame):
         "frame",
         label="Basis",
         help="A spread frame with N = d, or pixels: the weights themselves, which is GPTQ + coder and as good.",
-        options=("frame", "pixels"),
+        options={"frame": "A spread frame", "pixels": "The weights themselves"},
     )
     damping: float = field_of(Gptq, "damping", 0.02)
     rate_by_layer: PerLayer = field(

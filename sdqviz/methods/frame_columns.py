@@ -84,7 +84,7 @@ class FrameColumns(InFrame):
         label="Step rule",
         help="Each column's step covers its largest coefficient, and the bound is in force; or it is fitted to the "
         "smallest error, and the bound lapses.",
-        options=("range", "fitted"),
+        options={"range": "Covers the column", "fitted": "Fitted to the error"},
     )
     signs: bool = field(
         True,

@@ -26,7 +26,13 @@ from sdqviz.sigma_delta.filters.filter import HIGHEST_ORDER
 SHORT, SHORT_FACTOR = 16, {1: 3.0, 2: 1.6}
 """Length up to which vectors are too short to spread, and what multiplies their redundancy at order 0, by bits."""
 
-STEP_RULES = ("norm-global", "norm-layer", "range-layer", "range-column", "fitted")
+STEP_RULES = {
+    "norm-global": "Norms, all layers",
+    "norm-layer": "Norms, each layer",
+    "range-layer": "Range, each layer",
+    "range-column": "Range, each column",
+    "fitted": "Fitted to the error",
+}
 DEFAULT_REDUNDANCY = 4.0
 
 
@@ -38,7 +44,7 @@ class FrameFields(MethodChoice):
         "harmonic",
         label="Frame",
         help="The family of vectors whose inner products with each weight column are quantized.",
-        options=lambda: sorted(FRAMES),
+        options=FRAMES.titles,
     )
     size: int | None = field(
         None,
@@ -91,14 +97,14 @@ class FrameFields(MethodChoice):
         "greedy",
         label="Filter",
         help="How errors are fed back: the plain r-th difference, or few taps far apart, which one bit bears.",
-        options=lambda: sorted(FILTERS),
+        options=FILTERS.titles,
         advanced=True,
     )
     dual: str = field(
         "canonical",
         label="Dual",
         help="How levels become weights again: by the frame itself, or by a left inverse that damps shaped noise more.",
-        options=lambda: sorted(DUALS),
+        options=DUALS.titles,
         advanced=True,
     )
     paths: int = field(
@@ -115,14 +121,14 @@ class FrameFields(MethodChoice):
         "identity",
         label="Permutation",
         help="The order in which ΣΔ walks through the frame vectors.",
-        options=lambda: sorted(PERMUTATIONS),
+        options=PERMUTATIONS.titles,
         advanced=True,
     )
     axis: str = field(
         "columns",
         label="Quantize",
         help="Columns (as the paper does; d is the number of outputs) or rows (d is the number of inputs).",
-        options=("columns", "rows"),
+        options={"columns": "Columns", "rows": "Rows"},
         advanced=True,
     )
     biases: str = field_of(

@@ -46,7 +46,7 @@ class Gpfq(PathFollowing):
         "none",
         label="Threshold",
         help="Sparse GPFQ: soft moves all values towards zero before rounding, hard sets small ones to zero.",
-        options=("none", "soft", "hard"),
+        options={"none": "None", "soft": "Soft", "hard": "Hard"},
     )
     pruning_ratio: float | None = field(
         None,

@@ -46,7 +46,7 @@ class Gptq(PathFollowing):
         "largest-first",
         label="Order of the weights",
         help="As they are, or inputs with the largest norm first, while there are many weights left to make up.",
-        options=("as-is", "largest-first"),
+        options={"as-is": "As they come", "largest-first": "Largest first"},
         advanced=True,
     )
     refinement: int = field_of(Gpfq, "refinement")

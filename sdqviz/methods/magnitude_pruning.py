@@ -45,7 +45,7 @@ class MagnitudePruning(MethodChoice):
         "layer",
         label="Smallest of",
         help="Each layer, each neuron, or the whole network lose the same share of their weights.",
-        options=("layer", "neuron", "network"),
+        options={"layer": "Each layer", "neuron": "Each neuron", "network": "The whole network"},
     )
     bits: int | None = field(
         None,

@@ -16,8 +16,8 @@ from sdqviz.choice import PerLayer, field, field_of
 from sdqviz.error import InputError
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.glance import layer_rows
-from sdqviz.methods.calibrated.path_following import PathFollowing, decode_layer
-from sdqviz.methods.calibrated.scale import AUTO, SHRINKS, Neurons, Scale, ScaleFit, candidates, fitted
+from sdqviz.methods.calibrated.path_following import BIASES, PathFollowing, decode_layer
+from sdqviz.methods.calibrated.scale import AUTO, FITS, SHRINKS, Neurons, Scale, ScaleFit, candidates, fitted
 from sdqviz.methods.coded_layer import coded_layer
 from sdqviz.methods.method import CompressedLayer, MethodChoice, Task, check_layer_names, layer_vectors, split_bias
 from sdqviz.methods.pieces import Cut
@@ -60,12 +60,12 @@ class RoundToNearest(MethodChoice):
         "max",
         label="Scale fitted to",
         help="The largest weight (nothing is clipped), or the smallest mean square error (outliers are clipped).",
-        options=("max", "mse"),
+        options={name: FITS[name] for name in ("max", "mse")},
     )
     biases: str = field_of(
         PathFollowing,
         "biases",
-        options=("float", "quantized"),
+        options={name: BIASES[name] for name in ("float", "quantized")},
         help="Kept in float (32 bits each, counted), or rounded together with the weights.",
     )
     bits_by_layer: PerLayer = field_of(PathFollowing, "bits_by_layer")

@@ -16,7 +16,12 @@ from sdqviz.methods.spfq import Spfq
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import QuantizerChoice
 
-OPERATORS = ("quantize", "prune", "quantize-prune", "one-bit")
+OPERATORS = {
+    "quantize": "Quantize",
+    "prune": "Prune",
+    "quantize-prune": "Quantize and prune",
+    "one-bit": "One bit and a scale",
+}
 
 
 @METHODS.register
@@ -59,7 +64,7 @@ class Unified(PathFollowing):
         "own",
         label="C multiplies",
         help="The norm of each input, or the largest norm of all.",
-        options=("own", "largest"),
+        options={"own": "Each input's norm", "largest": "The largest norm"},
         advanced=True,
     )
     alignment: str = field_of(Gpfq, "alignment")

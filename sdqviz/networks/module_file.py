@@ -162,7 +162,7 @@ def _choice_class(place: str) -> type[MadeNetwork]:
     made = getattr(_module(Path(path)), function, None)
     if not callable(made):
         raise InputError(f"network file {Path(path).name} must have a function {function}, got none")
-    about = {"name": name, "title": "Your own, from a file", "place": whole, "function": staticmethod(made)}
+    about = {"name": name, "title": name, "place": whole, "function": staticmethod(made)}
     digest = hashlib.sha256(whole.encode()).hexdigest()[:12]
     return type(f"MadeNetwork{digest}", (MadeNetwork,), {"__module__": __name__, **about})
 

@@ -16,7 +16,13 @@ from sdqviz.quantizers.alphabet import MAXIMUM_BITS, check_bits
 UNLIMITED = 2.0**52
 """Largest index of an infinite alphabet: all that float64 can tell apart."""
 
-ALPHABETS = ("midtread", "midrise", "twos-complement", "affine")
+ALPHABETS = {
+    "midtread": "Midtread: with a zero",
+    "midrise": "Midrise: without a zero",
+    "twos-complement": "Two's complement",
+    "affine": "Affine: zero anywhere",
+}
+"""Kinds of levels, and what people call them."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from sdqviz.explore.bounds import link
 from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves.curve import Curve, Sweep
 from sdqviz.explore.curves.point import PARITIES, Rule, Subject
+from sdqviz.explore.wording import begun
 from sdqviz.plots.bounds import paper as paper_figures
 from sdqviz.ui import job, show
 from sdqviz.ui.screen import Page
@@ -42,8 +43,8 @@ def ask(page: Page) -> Sweep | None:
             "subject",
             link.DEFAULTS["subject"],
             label="What is bounded",
-            help="\n".join(f"- `{name}`: {SUBJECTS[name].title}" for name in names),
-            options=names,
+            help="Of each there is another theorem.",
+            options={name: SUBJECTS[name].title for name in names},
             where="what",
         )
     ]
@@ -53,9 +54,8 @@ def ask(page: Page) -> Sweep | None:
         "sweep",
         next(iter(cls.axes)),
         label="Swept",
-        help="What grows from left to right; all else stays.\n\n"
-        + "\n".join(f"- `{key}`: {axis.title}" for key, axis in cls.axes.items()),
-        options=tuple(cls.axes),
+        help="What grows from left to right; all else stays.",
+        options={key: begun(axis.title) for key, axis in cls.axes.items()},
         where="what",
     )
     _range(page, cls, name)
@@ -65,7 +65,7 @@ def ask(page: Page) -> Sweep | None:
         link.DEFAULTS["at"],
         label="Point taken apart",
         help="All bounds of this point are shown on one axis of their own.",
-        options=link.PLACES,
+        options={name: f"The {name}" for name in link.PLACES},
         where="how",
     )
     if cls.name in ("vector", "layer"):
@@ -82,7 +82,7 @@ def ask(page: Page) -> Sweep | None:
             "figure2",
             label="Figure of the paper",
             help="Shown below: Figures 1 and 2 and Tables 3 and 4 of Czaja & Na, as shipped, or computed anew.",
-            options=("none", *paper.SHOWN),
+            options={"none": "None", **{name: f"{name[:-1].capitalize()} {name[-1]}" for name in paper.SHOWN}},
             where="how",
         )
     try:
@@ -125,7 +125,7 @@ def _range(page: Page, cls: type[Subject], name: str) -> None:
             label=f"Values of {axis.field}",
             help="With N even and a frame whose vectors sum to 0 the last state vanishes, and with it the term that "
             "falls slowest.",
-            options=PARITIES,
+            options={name: f"{name.capitalize()} numbers" for name in PARITIES},
             where="how",
         )
 

@@ -19,6 +19,7 @@ from sdqviz.experiments.compare.link import DEFAULTS, filter_of
 from sdqviz.experiments.compare.published import published
 from sdqviz.experiments.compare.table import shown_table
 from sdqviz.experiments.run import Run
+from sdqviz.explore.wording import begun
 from sdqviz.methods import METHODS
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.plots import compare as plots
@@ -104,11 +105,11 @@ def ask(page: Page) -> Shown:
     runs = all_runs()
     _filters(page, runs)
     page.ask(
-        "loss_axis", DEFAULTS["loss_axis"], label="Upwards", options=LOSSES, where="how",
+        "loss_axis", DEFAULTS["loss_axis"], label="Upwards", options=_titles(LOSSES), where="how",
         help="What is lost or kept.\n\n" + _told(LOSSES),
     )  # fmt: skip
     page.ask(
-        "size_axis", DEFAULTS["size_axis"], label="To the right", options=SIZES, where="how",
+        "size_axis", DEFAULTS["size_axis"], label="To the right", options=_titles(SIZES), where="how",
         help="What it costs.\n\n" + _told(SIZES),
     )  # fmt: skip
     page.ask(
@@ -132,23 +133,28 @@ def ask(page: Page) -> Shown:
 
 
 def _told(names: Sequence[str]) -> str:
-    return "\n".join(f"- `{name}`: {FIGURES[name].title}. {FIGURES[name].help}" for name in names)
+    return "\n".join(f"- *{FIGURES[name].title}*: {FIGURES[name].help}" for name in names)
+
+
+def _titles(names: Sequence[str]) -> dict[str, str]:
+    return {name: begun(FIGURES[name].title) for name in names}
 
 
 def _filters(page: Page, runs: Sequence[tuple[Run, str]]) -> None:
     names = sorted({*NETWORKS, *(str(run.network.get("name")) for run, _ in runs)})
+    known = {ALL: "All networks", **dict(zip(names, names, strict=True)), **NETWORKS.titles()}
     page.ask(
-        "network", DEFAULTS["network"], label="Network", options=(ALL, *names), where="what",
+        "network", DEFAULTS["network"], label="Network", options=known, where="what",
         help="Runs of one network share a front. With all of them, look at the accuracy lost.",
     )  # fmt: skip
-    known = sorted({*METHODS, *(str(run.method.get("name")) for run, _ in runs)}, key=plots.order_of)
+    methods = sorted({*METHODS, *(str(run.method.get("name")) for run, _ in runs)}, key=plots.order_of)
     spec = Spec("Methods", "Empty: all methods.")
-    many(page, page.group("what"), "methods", known, spec, "all")
-    seeds = sorted({run.seed for run, _ in runs})[:40]
+    many(page, page.group("what"), "methods", methods, spec, "all")
+    seeds = {str(seed): f"Seed {seed}" for seed in sorted({run.seed for run, _ in runs})[:40]}
     page.ask(
-        "seeds", AVERAGED, label="Seeds", options=(AVERAGED, ALL, *map(str, seeds)), where="what",
-        help="`averaged`: runs that differ in their seeds alone are one point, the mean. `all`: every run is a point. "
-        "A number: only the runs with that seed.",
+        "seeds", AVERAGED, label="Seeds", options={AVERAGED: "Averaged", ALL: "Every run a point", **seeds},
+        help="Averaged: runs that differ in their seeds alone are one point, the mean. Or every run is a point, or "
+        "only those with one seed are shown.", where="what",
     )  # fmt: skip
     box = page.group("what")
     told = "Words that must all occur in network, method, settings, label, origin or key."

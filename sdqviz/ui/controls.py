@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from sdqviz.choice import Choice, Spec
+from sdqviz.choice import Choice, Options, Spec
 from sdqviz.error import InputError
 from sdqviz.explore.pasted import parse_rows
 from sdqviz.frames import FRAMES
@@ -59,7 +59,7 @@ class Controls:
         help: str,
         minimum: float | None = None,
         maximum: float | None = None,
-        options: tuple[str, ...] | None = None,
+        options: Options | None = None,
         where: str | None = None,
     ) -> Any:
         """Draw one control and return its value; its kind is the type of ``default``.
@@ -74,8 +74,8 @@ class Controls:
             What the form shows.
         minimum, maximum : float, optional
             Range of a number.
-        options : tuple of str, optional
-            Allowed names of a text.
+        options : tuple of str, mapping or callable, optional
+            Allowed names of a text, as `sdqviz.choice.field` takes them.
         where : str, optional
             The group; by default *how much* for numbers and *how* for the rest.
         """
@@ -165,9 +165,7 @@ class Controls:
         **form
             Passed to `choose`; ``fixed``, ``limits`` and ``defaults`` for fields the class lacks are ignored.
         """
-        names = tuple(sorted(registry))
-        told = "\n".join(f"- `{name}`: {registry[name].title}" for name in names)
-        spec = Spec(label or key.capitalize(), f"Each has its own form below.\n\n{told}", options=names)
+        spec = Spec(label or key.capitalize(), "Each has its own form below.", options=registry.titles)
         cls = registry[self._draw(key, default, str, spec, where)]
         fields = cls.specs()
         for part in ("fixed", "limits", "defaults"):
@@ -220,9 +218,7 @@ class Controls:
         defaults : mapping, optional
             Other defaults for this page.
         """
-        names = tuple(sorted(FRAMES))
-        told = "\n".join(f"- `{name}`: {FRAMES[name].title}" for name in names)
-        spec = Spec("Frame", f"The vectors whose inner products with x are quantized.\n\n{told}", options=names)
+        spec = Spec("Frame", "The vectors whose inner products with x are quantized.", options=FRAMES.titles)
         move = functools.partial(_fit_size, key, dimension)
         cls = FRAMES[self._draw(key, default, str, spec, "what", on_change=move)]
         fixed: dict[str, Any] = {}
@@ -270,14 +266,19 @@ class Controls:
         box = self.group(where or ("more" if spec.advanced else usual))
         default = nearest(default, spec)
         self._link.take(key, kind, spec)
+        if names is not None:
+            self._link.follow(key, spec, default)
         if key in st.session_state:
             self._mend(key, default, kind, spec)
-        given: dict[str, Any] = {"key": key, "help": spec.help, "bind": "query-params", "on_change": on_change}
+        given: dict[str, Any] = {"key": key, "help": spec.help, "on_change": on_change}
+        if names is None:
+            given["bind"] = "query-params"
         value: Any
         if kind is bool:
             value = box.toggle(spec.label, value=default, **given)
         elif names is not None:
-            value = box.selectbox(spec.label, names, index=names.index(default), **given)
+            value = box.selectbox(spec.label, names, index=names.index(default), format_func=spec.words, **given)
+            self._link.write(key, value, default)
         elif kind is str:
             value = box.text_area(spec.label, value=default, max_chars=LONGEST_TEXT, height=120, **given)
         else:

@@ -101,7 +101,7 @@ def ask(page: Page) -> Asked:
         label="Run",
         help="A recorded run is there at once. Training here takes minutes, beside the page. A recording that was "
         "downloaded before can be looked at again.",
-        options=VIEWS,
+        options={RECORDED: "A recorded run", TRAINED: "Trained here", UPLOADED: "A recording of yours"},
         where="what",
     )
     names = runs.names()
@@ -111,9 +111,8 @@ def ask(page: Page) -> Asked:
             "recording",
             names[0],
             label="Recorded run",
-            help="Trained beforehand with this program, step by step on record, the baselines beside it.\n\n"
-            + "\n".join(f"- `{name}`: {runs.title(runs.load(name))}" for name in names),
-            options=names,
+            help="Trained beforehand with this program, step by step on record, the baselines beside it.",
+            options={name: runs.title(runs.load(name)) for name in names},
             where="what",
         )
         return Asked(view, chosen)
@@ -144,14 +143,12 @@ def _form(page: Page) -> Training | None:
 
 
 def _network(page: Page) -> NetworkChoice:
-    names = tuple(name for name in sorted(NETWORKS) if NETWORKS[name].with_data)
-    told = "\n".join(f"- `{name}`: {NETWORKS[name].title}" for name in names)
     name = page.ask(
         "network",
         "mnist-lenet",
         label="Network",
-        help=f"What is made smaller. Convolutions take a multiple of the time of linear layers.\n\n{told}",
-        options=names,
+        help="What is made smaller. Convolutions take a multiple of the time of linear layers.",
+        options={name: title for name, title in NETWORKS.titles().items() if NETWORKS[name].with_data},
         where="what",
     )
     return page.choose(NETWORKS[name], prefix="network_", where={"seed": "what"})

@@ -28,13 +28,12 @@ def lessons() -> dict[str, Lesson]:
 def ask(page: Page) -> tuple[Lesson, int]:
     """Draw the boxes of the lesson and of its card."""
     every = lessons()
-    told = "\n".join(f"- `{one.name}`: {one.title}" for one in every.values())
     name = page.ask(
         "lesson",
         next(iter(every)),
         label="Lesson",
-        help=f"One question each.\n\n{told}",
-        options=tuple(every),
+        help="One question each.",
+        options={name: one.title for name, one in every.items()},
         where="what",
     )
     card = page.ask(

@@ -76,6 +76,8 @@ class Link:
         Of every control drawn so far.
     problems : list of str
         One sentence for each value of the link that could not be used.
+    names : dict of str
+        What the address is to hold for the boxes of names drawn so far; empty for a default.
     """
 
     page: str
@@ -84,6 +86,7 @@ class Link:
     values: dict[str, Any] = dataclasses.field(default_factory=dict)
     defaults: dict[str, Any] = dataclasses.field(default_factory=dict)
     problems: list[str] = dataclasses.field(default_factory=list)
+    names: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def open(cls, page: str) -> Link:
@@ -98,6 +101,32 @@ class Link:
             value, reason = parse(key, self.incoming[key], kind, spec)
             if reason is None:
                 st.session_state[key] = value
+
+    def follow(self, key: str, spec: Spec, default: Any) -> None:
+        """Give a box of names what the address says, where that has changed since the page last wrote it.
+
+        Boxes show words and the address holds names, so they are not bound to it: Streamlit would write the words.
+        The address changes by the browser's Back and Forward.
+        """
+        written = st.session_state.get(f"_written {self.page}")
+        given = self.incoming.get(key, "")
+        if written is not None and not self.new and given != written.get(key, ""):
+            value, _ = parse(key, given, str, spec)
+            st.session_state[key] = default if value is None else value
+
+    def write(self, key: str, value: Any, default: Any) -> None:
+        """Let the address hold the name a box shows."""
+        self.names[key] = "" if value == default else str(value)
+
+    def settle(self) -> None:
+        """Write what the boxes of names show into the address, as one step of the browser's history."""
+        kept = f"_written {self.page}"
+        gone = st.session_state.get(kept, {}).keys() - self.values.keys()  # boxes that other choices have hidden
+        wanted = {**dict.fromkeys(gone, ""), **self.names}
+        changed = {key: name for key, name in wanted.items() if st.query_params.get(key, "") != name}
+        if changed:  # without a value, a parameter is not in the address
+            st.query_params.update({key: name or () for key, name in changed.items()})
+        st.session_state[kept] = dict(self.names)
 
     def declare(self, key: str, value: Any, default: Any, kind: type, spec: Spec) -> None:
         """Record a control, and check what the link gave for it."""

@@ -111,7 +111,7 @@ def ask(page: Page) -> Asked | None:
         "worst",
         label="Vector looked into",
         help="The column or neuron of the layer with the worst, the median or the best error.",
-        options=("worst", "median", "best"),
+        options={"worst": "With the worst error", "median": "With the median error", "best": "With the best error"},
         where="more",
     )
     if network is None:  # the form keeps what was chosen until there is a network
@@ -171,10 +171,8 @@ def _calibration(page: Page, network: NetworkChoice | None) -> None:
 
 
 def _box(page: Page, registry: Registry[Any], key: str, default: str, label: str) -> type[Any]:
-    names = tuple(sorted(registry))
-    told = "\n".join(f"- `{name}`: {registry[name].title}" for name in names)
     name = page.ask(
-        key, default, label=label, help=f"Each has its own form below.\n\n{told}", options=names, where="what"
+        key, default, label=label, help="Each has its own form below.", options=registry.titles(), where="what"
     )
     return registry[name]
 
@@ -186,10 +184,17 @@ def _method(page: Page, layers: Sequence[LayerOutline]) -> None:
     left_out = set()
     for fields in ALTERNATIVES:
         if set(fields) <= set(specs):
-            told = "\n".join(f"- `{name}`: {specs[name].label}. {specs[name].help}" for name in fields)
+            told = "\n".join(f"- *{specs[name].label}*: {specs[name].help}" for name in fields)
             linked = [name for name in fields if name in page.link.incoming]  # links of 0.2 gave N alone
             usual = linked[0] if len(linked) == 1 else fields[0]
-            given = page.ask("size_as", usual, label="Give N as", help=told, options=fields, where="how much")
+            given = page.ask(
+                "size_as",
+                usual,
+                label="Give N as",
+                help=told,
+                options={name: specs[name].label for name in fields},
+                where="how much",
+            )
             left_out |= set(fields) - {given}
     named = any(name in specs for name in page.link.incoming)  # links of 0.2 name all fields there were then
     starting = OPEN.get(cls.name, {}) | ({} if named else BEST.get(cls.name, {}))

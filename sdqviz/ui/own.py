@@ -63,14 +63,12 @@ def choose(page: Page) -> NetworkChoice | None:
     InputError
         If a file cannot be used.
     """
-    told = "\n".join(f"- `{name}`: {NETWORKS[name].title}" for name in sorted(NETWORKS))
     name = page.ask(
         "network",
         DEFAULTS["network"],
         label="Network",
-        help=f"Each has its own form below.\n\n{told}\n- `{TORCHVISION}`: a network of torchvision's catalogue\n"
-        f"- `{OWN}`: weights of your own, uploaded",
-        options=(*sorted(NETWORKS), TORCHVISION, OWN),
+        help="Each has its own form below.",
+        options={**NETWORKS.titles(), TORCHVISION: "One of torchvision's", OWN: "Weights of your own"},
         where="what",
     )
     base = _architecture(page) if name == OWN else _catalogue(page, name)
@@ -133,9 +131,9 @@ def _architecture(page: Page) -> NetworkChoice | None:
         "architecture",
         ALONE,
         label="Architecture",
-        help=f"`{ALONE}` needs none: methods that look at no data work on any matrices (round-to-nearest, frame, "
-        "magnitude-pruning). With an architecture the file is its state dict.",
-        options=(ALONE, *sorted(NETWORKS), *WELL_KNOWN),
+        help="Without one, methods that look at no data work on any matrices (rounding, frame quantization, "
+        "magnitude pruning). With an architecture the file is its state dict.",
+        options={ALONE: "None: weights alone", **NETWORKS.titles(), **{name: name for name in WELL_KNOWN}},
         where="what",
     )
     return None if name == ALONE else _catalogue(page, name)
@@ -148,7 +146,7 @@ def _asks_for_data(page: Page) -> bool:
         label="Data",
         help="Errors are measured, methods calibrated and accuracies tested on the data the network comes with, if "
         "any, or on an .npz file of yours.",
-        options=(THEIRS, MINE),
+        options={THEIRS: "The network's own", MINE: "A file of yours"},
         where="what",
     )
     return asked == MINE

@@ -111,7 +111,7 @@ class Page(Controls):
             label="Camera button saves",
             help="SVG stays sharp in a paper or on a slide; PNG opens everywhere. The button is at each plot's "
             "top right.",
-            options=("svg", "png"),
+            options={"svg": "SVG", "png": "PNG"},
             where="more",
         )
 
@@ -266,6 +266,7 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
     if link.new and not link.incoming:
         page_choices.restore(address, page_choices.choices(address), link.values)
     page_choices.remember(address, link.values)
+    link.settle()
     told = link.notices()
     if told:
         notices.warning("\n".join(f"- {sentence}" for sentence in told) if len(told) > 1 else told[0])

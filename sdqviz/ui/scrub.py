@@ -36,7 +36,7 @@ def ask(page: Page, along: Mapping[str, str]) -> str:
         label="Drag in a plot",
         help=f"Shows a plot with a slider of its own for {told}: some dozens of values are computed at once, and while "
         "you drag, curves and numbers follow without waiting.",
-        options=(NONE, *along),
+        options={NONE: "Nothing", **along},
         where="how much",
     )
     return chosen

@@ -53,9 +53,42 @@ def test_numbers_of_an_earlier_choice_are_dimmed_until_there_are_new_ones(tab, s
     method.scroll_into_view_if_needed()
     tab.wait_for_timeout(500)
     method.click()
-    tab.get_by_role("option", name="geta", exact=True).click()
+    tab.get_by_role("option", name="GETA (pruning and quantization)", exact=True).click()
     tab.get_by_text("What is drawn faintly below still belongs to").wait_for()
     tab.wait_for_function(f"{faint} === '0.35'")
     method.click()
-    tab.get_by_role("option", name="frame", exact=True).click()
+    tab.get_by_role("option", name="Frame quantization (ΣΔ)", exact=True).click()
     tab.wait_for_function(f"{faint} === '1'")
+
+
+@pytest.mark.slow
+def test_boxes_show_words_the_address_holds_names_and_back_takes_one_choice(tab, server):
+    tab.goto(f"{server}/frames?frame=hadamard&size=64")
+    settled(tab)
+    family = tab.locator('[data-testid="stSelectbox"]', has_text="Frame").first
+
+    def reads(words):
+        tab.wait_for_function(
+            "words => document.querySelector('[data-testid=stSidebar]').innerText.includes(words) || "
+            "[...document.querySelectorAll('[data-testid=stSelectbox] input')].some(one => one.value === words)",
+            arg=words,
+        )
+
+    reads("Randomized Hadamard")
+    for words, name in (("Half-frequency harmonic", "half-frequency"), ("Random tight", "random")):
+        family.locator("input").first.click()
+        tab.get_by_role("option", name=words, exact=True).click()
+        tab.wait_for_function("name => new URL(location.href).searchParams.get('frame') === name", arg=name)
+        settled(tab)
+        reads(words)
+    tab.go_back()
+    reads("Half-frequency harmonic")
+    tab.go_back()
+    reads("Randomized Hadamard")
+    assert "frame=hadamard" in tab.url
+    tab.go_forward()
+    reads("Half-frequency harmonic")
+    tab.reload()
+    settled(tab)
+    reads("Half-frequency harmonic")
+    assert "frame=half-frequency" in tab.url

@@ -11,6 +11,12 @@ def at():
     return arrive()
 
 
+def given(at, key):
+    """Return what the address holds."""
+    value = at.query_params.get(key, "")
+    return value if isinstance(value, str) else "".join(value)
+
+
 def test_the_choices_of_a_page_stay_its_own(at):
     turn(at, "sigma-delta")
     control(at, "bits").set_value(3).run()
@@ -35,6 +41,21 @@ def test_a_page_is_found_as_it_was_left_and_a_link_overrules_it(at):
     turn(at, "path-following")
     turn(at, "frames", dimension=4)
     assert control(at, "dimension").value == 4 and control(at, "frame").value == "harmonic"
+
+
+def test_a_box_shows_words_and_the_address_holds_names(at):
+    turn(at, "frames", frame="hadamard", size=64)
+    assert control(at, "frame").value == "hadamard" and "Randomized Hadamard" in control(at, "frame").options
+    control(at, "frame").set_value("random").run()
+    assert given(at, "frame") == "random"
+    at.query_params["frame"] = "hadamard"  # the browser's Back
+    at.run()
+    assert control(at, "frame").value == "hadamard" and not at.warning
+    control(at, "frame").set_value("harmonic").run()
+    assert given(at, "frame") == "", "a default is not in the address"
+    at.query_params["frame"] = "no such family"
+    at.run()
+    assert control(at, "frame").value == "harmonic" and "frame must be one of" in at.warning[0].value
 
 
 def test_undo_takes_back_one_choice_after_the_other(at):

@@ -10,7 +10,7 @@ from sdqviz.explore.curves.line import BoundLine, Fit
 from sdqviz.explore.curves.point import A_POSTERIORI, Promise
 from sdqviz.explore.curves.shaping import BETA, FITTED, ORDER_0_BOUND
 from sdqviz.explore.curves.walk import EQUAL_BITS, NATURAL_ORDER, RANDOM_ORDER, ROUNDING
-from sdqviz.explore.wording import folded, number, percent
+from sdqviz.explore.wording import begun, folded, number, percent
 
 SHORT = {
     "variation": "variation",
@@ -204,7 +204,7 @@ def look_sentence(curve: Curve, equal: bool = False) -> str:
     if any(not line.applies.all() for line in curve.bounds):
         legend.append("dotted: a hypothesis fails, the hover names it")
     told = "; ".join(legend)
-    parts.append(f"{told[0].upper()}{told[1:]}.")
+    parts.append(f"{begun(told)}.")
     return " ".join(parts)
 
 

@@ -30,9 +30,13 @@ from sdqviz.explore.curves.walk import (
 )
 from sdqviz.explore.shipped_weights import weight_matrix
 from sdqviz.explore.vector import STEP_BITS, VectorChoice
+from sdqviz.methods import frame_fields
 from sdqviz.progress import ShouldStop, stop_if
 
-STEP_RULES = ("range-layer", "range-column", "norm-layer", "by-hand")
+STEP_RULES = {
+    **{name: frame_fields.STEP_RULES[name] for name in ("range-layer", "range-column", "norm-layer")},
+    "by-hand": "By hand",
+}
 
 ERROR, NORM = "error", "norm"
 
@@ -64,7 +68,7 @@ class LayerMatrix(OverFrame):
         "gaussian",
         label="Weights",
         help="Gaussian matrices (they follow the seed), or one layer of a trained network.",
-        options=("gaussian", "network"),
+        options={"gaussian": "Gaussian matrices", "network": "A trained network's"},
     )
     weights: str = field_of(VectorChoice, "network")
     layer: int = field_of(VectorChoice, "layer")
@@ -77,7 +81,7 @@ class LayerMatrix(OverFrame):
         label="Measured",
         help="error: how far the quantized layer is from the layer. norm: how large it gets, which Lemma 5.2 bounds by "
         "the layer's own norm and any bound on the error; that is how errors grow in the layers after it.",
-        options=(ERROR, NORM),
+        options={ERROR: "The error", NORM: "The norm"},
     )
     step_rule: str = field(
         "range-layer",

@@ -16,7 +16,8 @@ from sdqviz.explore.curves import SUBJECTS
 from sdqviz.explore.curves.point import A_POSTERIORI, Axis, Point, Rate, promises
 from sdqviz.explore.curves.vector import UnitVector
 from sdqviz.explore.curves.walk import BITS, OverFrame, frame_rate, walk_facts
-from sdqviz.methods import METHODS
+from sdqviz.explore.wording import begun
+from sdqviz.methods import METHODS, frame_fields
 from sdqviz.networks.catalogue import NETWORKS
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.quantizers.alphabet import MAXIMUM_BITS
@@ -41,7 +42,10 @@ LAYER_FORMS = {
 }
 """Bounds on a layer that are carried through the network."""
 
-STEP_RULES = ("range-layer", "range-column", "norm-layer", "norm-global", "by-hand")
+STEP_RULES = {
+    **{name: words for name, words in frame_fields.STEP_RULES.items() if name != "fitted"},
+    "by-hand": "By hand",
+}
 ROUNDING = "plain rounding, as many bits per weight"
 
 
@@ -63,7 +67,7 @@ class WholeNetwork(OverFrame):
         "mnist-fnn",
         label="Network",
         help="Shipped networks of the kinds the theorems speak of: layers in a chain, or residual blocks.",
-        options=THEOREMS,
+        options=lambda: {name: NETWORKS[name].title for name in THEOREMS},
     )
     nets: int = field(1, label="Training runs", help="Networks trained with seeds 0, 1 and 2.", minimum=1, maximum=3)
     inputs: int = field(
@@ -170,7 +174,7 @@ def _a_priori(result: Compression) -> list[Bound]:
             continue
         through = stages(structure, [_only(item, name) for item in result.layers])
         one = network_bound(through, norms)
-        found.append(dataclasses.replace(one, name=f"network-{name}", title=title[0].upper() + title[1:]))
+        found.append(dataclasses.replace(one, name=f"network-{name}", title=begun(title)))
     found.append(corollary_5_4(spectral, norms) if chain else theorem_5_6(spectral, norms))
     return found
 

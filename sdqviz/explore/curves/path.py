@@ -24,8 +24,8 @@ from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid
 
-METHODS = ("spfq", "gpfq", "unified")
-OPERATORS = ("quantize", "quantize-prune", "one-bit")
+METHODS = {"spfq": "SPFQ", "gpfq": "GPFQ", "unified": "Unified stochastic framework"}
+OPERATORS = {"quantize": "Quantize", "quantize-prune": "Quantize and prune", "one-bit": "One bit and a scale"}
 ROUNDING, NEAREST = "plain rounding", "GPFQ (nearest level)"
 
 MOST_WORK = 1.5e9

@@ -26,10 +26,8 @@ from sdqviz.explore.curves.walk import (
     through,
     walk_facts,
 )
-from sdqviz.explore.vector import STEP_BITS
+from sdqviz.explore.vector import STEP_BITS, STEP_RULES
 from sdqviz.progress import ShouldStop
-
-STEP_RULES = ("range", "norm", "by-hand")
 
 
 @SUBJECTS.register

@@ -27,9 +27,9 @@ SLOW_ORDERS = ("two-opt", "nearest-neighbour")
 """Orders whose search takes of the order of N²d."""
 
 
-def families() -> tuple[str, ...]:
+def families() -> dict[str, str]:
     """Return the frames that exist in every dimension."""
-    return tuple(name for name in sorted(FRAMES) if FRAMES[name].any_dimension)
+    return {name: title for name, title in FRAMES.titles().items() if FRAMES[name].any_dimension}
 
 
 def gaps(bits: float) -> float:
@@ -56,7 +56,7 @@ class OverFrame(Subject):
         "identity",
         label="Order of the walk",
         help="In which order ΣΔ visits the frame vectors.",
-        options=lambda: tuple(sorted(PERMUTATIONS)),
+        options=PERMUTATIONS.titles,
     )
     size: int = field(
         256,

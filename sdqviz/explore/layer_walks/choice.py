@@ -19,7 +19,7 @@ from sdqviz.quantizers import QUANTIZERS
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
 from sdqviz.storage.bits import step_up
 
-NORMS = ("infinity", "euclidean")
+NORMS = {"infinity": "Largest entry", "euclidean": "Euclidean"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +38,13 @@ class WalkChoice(Choice):
         label="Data",
         help="Gaussian inputs and weights (they follow the seed), or a layer of a trained network and what calibration "
         "images look like in front of it.",
-        options=("gaussian", "network"),
+        options={"gaussian": "Gaussian numbers", "network": "A trained network's"},
     )
     network: str = field(
         "mnist-fnn",
         label="Network",
         help="A shipped network.",
-        options=lambda: tuple(name for name in sorted(NETWORKS) if NETWORKS[name].with_data),
+        options=lambda: {name: title for name, title in NETWORKS.titles().items() if NETWORKS[name].with_data},
     )
     layer: int = field(2, label="Layer", help="Counted from the input.", minimum=1, maximum=6)
     samples: int = field(

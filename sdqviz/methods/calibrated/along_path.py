@@ -12,7 +12,7 @@ from sdqviz.path_following.gram import Gram
 from sdqviz.path_following.walk import Tally
 from sdqviz.progress import ShouldStop
 
-ALIGNMENTS = ("sweeps", "least-squares", "smallest-range")
+ALIGNMENTS = {"sweeps": "Sweeps", "least-squares": "Least squares", "smallest-range": "Smallest range"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from sdqviz.array import FLOAT_BITS, Array, turned
 from sdqviz.bounds.statement import Bound
 from sdqviz.choice import field, field_of
 from sdqviz.error import InputError
-from sdqviz.methods.calibrated.path_following import PathFollowing
+from sdqviz.methods.calibrated.path_following import BIASES, PathFollowing
 from sdqviz.methods.method import CompressedLayer, MethodChoice, OutputRecord
 from sdqviz.networks.layer import Layer, from_vectors, to_vectors
 from sdqviz.path_following.factor import factorize
@@ -24,7 +24,7 @@ from sdqviz.storage.bits import Packed
 PARAMETER_BITS = 8 + 32 + 32
 """What names a layer's frame: a family code, N and the seed."""
 
-ALIGNMENTS = ("least-squares", "none")
+ALIGNMENTS = {"least-squares": "To the given network's outputs", "none": "None"}
 ALIGNMENT_DAMPING, FINE_ALIGNMENT_DAMPING = 0.01, 1e-4
 """Keeps the aligned weights near the given ones, as a share of the mean of H's diagonal: at few bits, and at more."""
 
@@ -44,7 +44,7 @@ class InFrame(MethodChoice):
         "float",
         label="Biases",
         help="Kept in float; or kept in float and moved by the mean error on the calibration data.",
-        options=("float", "corrected"),
+        options={"float": BIASES["float"], "corrected": BIASES["corrected"]},
         advanced=True,
     )
     keep_dead: bool = field(

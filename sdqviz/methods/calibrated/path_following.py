@@ -36,7 +36,11 @@ from sdqviz.storage.bits import Packed
 if TYPE_CHECKING:
     from sdqviz.methods.calibrated.calibration import Calibration
 
-BIASES = ("float", "corrected", "quantized")
+BIASES = {
+    "float": "Kept in float",
+    "corrected": "Kept, mean error taken out",
+    "quantized": "Quantized like weights",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +108,7 @@ class PathFollowing(MethodChoice):
         "kept",
         label="Batch normalisation",
         help="Statistics kept as they are, or estimated anew from the compressed network's activations.",
-        options=("kept", "estimated"),
+        options={"kept": "Kept", "estimated": "Estimated anew"},
         advanced=True,
     )
     patches: float = field(
@@ -119,7 +123,7 @@ class PathFollowing(MethodChoice):
         "auto",
         label="Device",
         help="Where forward passes, sums and walks are computed: auto uses CUDA where there is one.",
-        options=("auto", "cpu", "cuda"),
+        options={"auto": "Automatic", "cpu": "Processor", "cuda": "CUDA"},
         advanced=True,
     )
     largest_errors: bool = field(

@@ -13,10 +13,21 @@ from sdqviz.kernels.threads import run
 from sdqviz.quantizers.quantizer import ALPHABETS, Grid, limits
 from sdqviz.storage.bits import step_up
 
-FITS = ("max", "percentile", "mse", "search")
-SCALES = ("per-neuron", "per-layer", "per-128", "per-64", "per-32")
+FITS = {
+    "max": "The largest weight",
+    "percentile": "A percentile of the weights",
+    "mse": "The least square error",
+    "search": "The least error after feedback",
+}
+SCALES = {
+    "per-neuron": "One per neuron",
+    "per-layer": "One per layer",
+    "per-128": "One per 128 inputs",
+    "per-64": "One per 64 inputs",
+    "per-32": "One per 32 inputs",
+}
 AUTO = "auto"
-CHOICES = (AUTO, *ALPHABETS)
+CHOICES = {AUTO: "The best for each layer", **ALPHABETS}
 """What may be asked for as an alphabet; auto is the one with the least error of each layer."""
 
 SHRINKS = np.linspace(0.02, 1.0, 99)
@@ -144,7 +155,7 @@ def candidates(alphabet: str, bits: int) -> tuple[str, ...]:
     if alphabet != AUTO:
         limits(alphabet, bits)
         return (alphabet,)
-    return ("midrise",) if bits == 1 else ALPHABETS
+    return ("midrise",) if bits == 1 else tuple(ALPHABETS)
 
 
 def fitted(neurons: Neurons, alphabet: str, bits: int, how: ScaleFit) -> Scale:

@@ -26,7 +26,7 @@ class Settings(MethodChoice):
         label="Least salient of",
         help="The whole network, as published, or each group loses this share. Where units differ in size, as heads "
         "and single channels do, the whole network gives up the small ones first.",
-        options=("network", "group"),
+        options={"network": "The whole network", "group": "Each group"},
     )
     bits_low: int = field(3, label="Fewest bits b_l", help="No quantizer ends with fewer bits.", minimum=2, maximum=16)
     bits_high: int = field(
@@ -41,7 +41,10 @@ class Settings(MethodChoice):
         maximum=14,
     )
     optimizer: str = field(
-        "adam", label="Optimizer", help="What makes the direction of each step.", options=("sgd", "adam", "adamw")
+        "adam",
+        label="Optimizer",
+        help="What makes the direction of each step.",
+        options={"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"},
     )
     rate: float = field(
         1e-3, label="Learning rate α", help="Of weights, biases and normalisations.", minimum=1e-7, maximum=10.0

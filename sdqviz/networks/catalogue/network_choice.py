@@ -168,7 +168,7 @@ class ImageNetworkChoice(NetworkChoice):
         label="Images",
         help="MNIST comes with the program. CIFAR-10 is read, as torchvision stores it, from the folder that the "
         "environment variable SDQVIZ_DATA names; the network is then trained once, which takes up to half an hour.",
-        options=("mnist", "cifar10"),
+        options={"mnist": "MNIST", "cifar10": "CIFAR-10"},
     )
 
     @property
