@@ -5,10 +5,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from sdqviz.kernels.vectors import LANES, SIDE, one_bit_steps, steps, turn_square
+from sdqviz.kernels.vectors import LANES, PER_WORD, SIDE, one_bit_steps, steps, turn_pairs
 
-STEPS = 256
-"""Steps between two turns of the buffers: rows are then read in stretches that are fetched ahead."""
+STEPS = 64
+"""Steps between two turns of the buffers, which stay in the first-level cache."""
 
 ROUNDING = 1e-12
 """Share of Kδ by which a state must stay away from ±δ/2 for the product with 1/δ to give the level of the quotient."""
@@ -23,24 +23,19 @@ SMALLEST = 1e-280
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _turn_in(coefficients, first, width, begin, count, values):  # type: ignore[no-untyped-def]
     """Set values (STEPS, LANES) to the next stretch of a tile's rows, a row a column."""
-    squares, whole = width - width % SIDE, count - count % SIDE
-    pairs = width - width % (2 * SIDE)
-    for j in range(0, pairs, 2 * SIDE):
-        for n in range(0, whole, SIDE):
-            turn_square(coefficients, first + j, begin + n, values, n, j)
-            turn_square(coefficients, first + j + SIDE, begin + n, values, n, j + SIDE)
-    for j in range(pairs, squares, SIDE):
-        for n in range(0, whole, SIDE):
-            turn_square(coefficients, first + j, begin + n, values, n, j)
+    squares, whole = width - width % SIDE, count - count % 2
+    for j in range(0, squares, SIDE):
+        for n in range(0, whole, 2):
+            turn_pairs(coefficients, first + j, begin + n, values, n, j)
     for j in range(width):
         for n in range(whole if j < squares else 0, count):
             values[n, j] = coefficients[first + j, begin + n]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _plain(values, u, size, half_levels, tie, levels, states, keep_state, count, width, over, met):  # type: ignore[no-untyped-def]
+def _plain(values, u, size, half_levels, tie, levels, states, keep_state, start, count, width, over, met):  # type: ignore[no-untyped-def]
     """Walk by the definition, with a division, and count what lies outside or on a threshold."""
-    for n in range(count):
+    for n in range(start, count):
         for j in range(width):
             step = size[j]
             divisor = step if step > 0 else 1.0
@@ -51,43 +46,49 @@ def _plain(values, u, size, half_levels, tie, levels, states, keep_state, count,
             over[j] += abs(v) > half_levels * step + near
             threshold = np.rint(v / divisor)
             met[j] += abs(v - threshold * step) <= near and abs(threshold) < half_levels and step > 0
-            levels[n, j] = level
+            levels[j, n] = level + half_levels
             if keep_state:
                 states[n, j] = u[j]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _turn_out(levels, size, half_levels, first, width, begin, stop, quantized, keep_quantized, index, keep_index):  # type: ignore[no-untyped-def]
-    """Write the levels of a stretch of a tile's rows: as numbers, as what is stored, or both."""
-    count = stop - begin
-    rows = np.empty((SIDE, STEPS), np.int32)
-    for start in range(0, width, SIDE):
+def _unpack(words, levels, count):  # type: ignore[no-untyped-def]
+    """Set levels (LANES, STEPS) to those of the first ``count`` words (STEPS / PER_WORD, LANES) of each row."""
+    rows = levels.view(np.int64)
+    for j in range(0, LANES, 2):
         for n in range(0, count, SIDE):
-            turn_square(levels, n, start, rows, 0, n)
-        for j in range(start, min(start + SIDE, width)):
-            level, step = rows[j - start], size[j]
-            if keep_quantized:
-                target = quantized[first + j, begin:stop]
-                for n in range(count):
-                    target[n] = (level[n] + 0.5) * step
-            if keep_index:
-                places = index[first + j, begin:stop]
-                for n in range(count):
-                    places[n] = level[n] + half_levels
+            turn_pairs(words, n, j, rows, j, n)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _write(levels, size, half_levels, first, width, begin, stop, quantized, keep_quantized, index, keep_index):  # type: ignore[no-untyped-def]
+    """Write the levels of a stretch of a tile's rows: as numbers, as what is stored, or both."""
+    lowest = half_levels - 0.5
+    for j in range(width):
+        level, step = levels[j], size[j]
+        if keep_quantized:
+            target = quantized[first + j, begin:stop]
+            for n in range(stop - begin):
+                target[n] = (level[n] - lowest) * step
+        if keep_index:
+            places = index[first + j, begin:stop]
+            for n in range(stop - begin):
+                places[n] = level[n]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _scatter(levels, size, half_levels, first, width, visited, quantized, keep_quantized, index, keep_index):  # type: ignore[no-untyped-def]
     """Do the same where the walk goes elsewhere than along the rows."""
+    lowest = half_levels - 0.5
     for j in range(width):
         if keep_quantized:
             target = quantized[first + j]
             for n in range(len(visited)):
-                target[visited[n]] = (levels[n, j] + 0.5) * size[j]
+                target[visited[n]] = (levels[j, n] - lowest) * size[j]
         if keep_index:
             places = index[first + j]
             for n in range(len(visited)):
-                places[visited[n]] = levels[n, j] + half_levels
+                places[visited[n]] = levels[j, n]
 
 
 @numba.njit(parallel=True, cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -107,7 +108,7 @@ def first_order(  # type: ignore[no-untyped-def]
     Tiles of rows are turned into small column-major buffers, so that vector instructions run over many rows. There the
     level is that of the product with 1/δ, and |u| is watched. While it stays below δ/2 less a margin, no argument was
     near a threshold or outside the range, so the quotient has the same level and there is nothing to count. A tile's
-    block where that fails is walked again from its start by the definition.
+    block where that fails is walked again from its start by the definition, and so is what does not fill a word.
     """
     rows, length = coefficients.shape
     for tile in numba.prange((rows + LANES - 1) // LANES):
@@ -117,7 +118,7 @@ def first_order(  # type: ignore[no-untyped-def]
         size, inverse, limit = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
         over, met = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
         values, states = np.empty((STEPS, LANES)), np.empty((1 + (STEPS - 1) * keep_state, LANES))
-        levels = np.empty((STEPS, LANES), np.int32)
+        words, levels = np.empty((STEPS // PER_WORD, LANES), np.int64), np.empty((LANES, STEPS), np.uint16)
         if width < LANES:
             values[:] = 0.0
         for j in range(width):
@@ -136,17 +137,19 @@ def first_order(  # type: ignore[no-untyped-def]
                     source = coefficients[first + j]
                     for n in range(count):
                         values[n, j] = source[visited[n]]
-            doubtful = 4 * width <= LANES  # few rows do not fill the lanes
-            if not doubtful:
+            done = 0
+            if 4 * width > LANES:  # fewer rows do not fill the lanes
                 before[:] = u
-                walk = (values, u, size, inverse, limit, float(half_levels), count, levels, states, keep_state)
-                doubtful = not (one_bit_steps(*walk) if half_levels == 1 else steps(*walk))
-                if doubtful:
+                whole = count - count % PER_WORD
+                walk = (values, u, size, inverse, limit, half_levels, whole, words, states, keep_state)
+                if one_bit_steps(*walk) if half_levels == 1 else steps(*walk):
+                    done = whole
+                    _unpack(words, levels, whole // PER_WORD)
+                else:
                     u[:] = before
-            if doubtful:
-                _plain(values, u, size, half_levels, tie, levels, states, keep_state, count, width, over, met)
+            _plain(values, u, size, half_levels, tie, levels, states, keep_state, done, count, width, over, met)
             if in_order:
-                _turn_out(
+                _write(
                     levels, size, half_levels, first, width, begin, stop, quantized, keep_quantized, index, keep_index
                 )
             else:

@@ -69,6 +69,22 @@ def test_every_shape_step_and_order_equals_the_plain_loop(rows, length, bits, sc
     assert_same_walk(values, bits, steps, order)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    bits=st.sampled_from([1, 2, 4, 8]),
+    size=st.sampled_from([1.1, 2.0**31, 2.0**51, 2.0**52, 1e30, 1e250]),
+    share=st.sampled_from([0.001, 0.3]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_what_is_far_outside_the_range_equals_the_plain_loop(bits, size, share, seed):
+    # where the whole number beside a large one does not fit into its last bits
+    rng = np.random.default_rng(seed)
+    steps = rng.uniform(0.5, 2.0, LANES + 8)
+    values = rng.uniform(-1, 1, (len(steps), 2 * STEPS + 2)) * steps[:, None] * 2.0 ** (bits - 2)
+    values[rng.random(values.shape) < share] *= size
+    assert_same_walk(values, bits, steps, np.arange(values.shape[1]))
+
+
 @pytest.mark.parametrize("bits", [1, 2, 3])
 def test_ties_go_the_same_way(bits):
     # multiples of δ/2 put the quantizer's input on a tie or on a level at every step
