@@ -16,8 +16,9 @@ from sdqviz.kernels.rules import (
     SHRINK_SOFT,
 )
 
-LANES = 32
-"""Neurons walked together: enough vector registers' worth to hide the latency of a sum behind the others."""
+LANES = 128
+"""Neurons walked together: rows long enough to be read at the speed of memory, a block of them short enough to stay in
+the cache."""
 
 
 @numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
@@ -38,12 +39,20 @@ def _fed_back(total, factors, errors):  # type: ignore[no-untyped-def]
     for s in range(0, whole, 4):
         a, b, c, d = factors[s], factors[s + 1], factors[s + 2], factors[s + 3]
         first, second, third, fourth = errors[s], errors[s + 1], errors[s + 2], errors[s + 3]
-        for j in range(LANES):
+        for j in range(len(total)):
             total[j] = (((total[j] + a * first[j]) + b * second[j]) + c * third[j]) + d * fourth[j]
     for s in range(whole, count):
         factor, own = factors[s], errors[s]
-        for j in range(LANES):
+        for j in range(len(total)):
             total[j] += factor * own[j]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _copy(source, target):  # type: ignore[no-untyped-def]
+    """Copy rows, all of them before any is needed: their way from memory is then one, not one after the other."""
+    for n in range(target.shape[0]):
+        for j in range(target.shape[1]):
+            target[n, j] = source[n, j]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -61,12 +70,11 @@ def _nearest(values, step, offset, lowest, highest, quantized, over):  # type: i
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _missed(aim, found, values, total, share, coupled, errors, left, squares):  # type: ignore[no-untyped-def]
+def _missed(aim, found, values, total, share, coupled, errors, squares):  # type: ignore[no-untyped-def]
     """Keep a row's errors, and add up what they cost."""
     for j in range(len(found)):
         e = aim[j] - found[j]
         errors[j] = e
-        left[j] = e
         miss = values[j] - found[j]
         squares[j] += e * (share * e + 2.0 * total[j]) if coupled else share * miss * miss
 
@@ -84,6 +92,38 @@ def _at_random(values, step, offset, lowest, highest, keys, name, quantized, ove
         level = level if level > lowest[j] else lowest[j]
         level = level if level < highest[j] else highest[j]
         quantized[j] = (level + offset) * size
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _shrunk(values, step, offset, lowest, highest, keys, name, threshold, shrink, rounding, quantized, over):  # type: ignore[no-untyped-def]
+    """Shrink a row of values, then round what is not settled by that, one after the other."""
+    random = shrink == SHRINK_RANDOM or rounding == ROUND_RANDOM
+    for j in range(len(values)):
+        v, c, size = values[j], threshold[j], step[j]
+        u = _uniform(keys[j], name) if random else 0.0
+        settled = False
+        q = v
+        if shrink == SHRINK_RANDOM:
+            if abs(v) < c:
+                q = (c if v > 0 else -c) if u < abs(v) / c else 0.0
+                settled = True
+        elif shrink == SHRINK_SOFT:
+            q = max(v - c, 0.0) + min(v + c, 0.0)
+            settled = q == 0.0
+        elif shrink == SHRINK_HARD and abs(v) <= c:
+            q = 0.0
+            settled = True
+        if rounding != ROUND_NONE and not settled:
+            x = q / size - offset if size > 0 else 0.0
+            if rounding == ROUND_NEAREST:
+                over[j] += x < lowest[j] - 0.5 or x > highest[j] + 0.5
+                level = np.floor(x + 0.5)
+            else:
+                over[j] += x < lowest[j] or x > highest[j]
+                level = np.floor(x)
+                level += u < x - level
+            q = (min(max(level, lowest[j]), highest[j]) + offset) * size
+        quantized[j] = q
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -104,64 +144,35 @@ def follow_path(  # type: ignore[no-untyped-def]
     Threads share the neurons, so nothing depends on their number.
     """
     count, neurons = earlier.shape
-    random = shrink == SHRINK_RANDOM or rounding == ROUND_RANDOM
     nearest = shrink == SHRINK_NONE and rounding == ROUND_NEAREST
     anywhere = shrink == SHRINK_NONE and rounding == ROUND_RANDOM
     for tile in numba.prange((neurons + LANES - 1) // LANES):
         first = begin + tile * LANES
         width = min(LANES, begin + neurons - first)
-        part, own_part = slice(first, first + width), slice(first - begin, first - begin + width)
-        errors = np.zeros((count, LANES))
-        total, values = np.zeros(LANES), np.zeros(LANES)
+        part, rows = slice(first, first + width), slice(start, start + count)
+        sums, own = np.empty((count, width)), np.empty((count, width))
+        found, errors, values = np.empty((count, width)), np.empty((count, width)), np.empty(width)
+        _copy(earlier[:, first - begin : first - begin + width], sums)
+        _copy(base[rows, part], own)
         squares, over = missed[part], overload[part]
         for n in range(count):
             t = start + n
-            row = names[t] // block
-            before, own, aim = earlier[n, own_part], base[t, part], reference[t, part]
-            found, left = quantized[t, part], error[t, part]
-            for j in range(width):
-                total[j] = before[j]
+            row, name = names[t] // block, names[t]
+            total, kept = sums[n], found[n]
             _fed_back(total, feedback[t, start:t], errors)
             for j in range(width):
-                values[j] = own[j] + gain[t] * total[j]
+                values[j] = own[n, j] + gain[t] * total[j]
+            size, low, high = step[row, part], lowest[row, part], highest[row, part]
             if not alive[t]:
-                for j in range(width):
-                    found[j] = 0.0
+                kept[:] = 0.0
             elif nearest:
-                _nearest(values[:width], step[row, part], offset, lowest[row, part], highest[row, part], found, over)
+                _nearest(values, size, offset, low, high, kept, over)
             elif anywhere:
-                _at_random(
-                    values[:width], step[row, part], offset, lowest[row, part], highest[row, part], keys[part],
-                    names[t], found, over,
-                )  # fmt: skip
+                _at_random(values, size, offset, low, high, keys[part], name, kept, over)
             else:
-                for j in range(width):
-                    column = first + j
-                    v = values[j]
-                    u = _uniform(keys[column], names[t]) if random else 0.0
-                    c = threshold[column]
-                    settled = False
-                    q = v
-                    if shrink == SHRINK_RANDOM:
-                        if abs(v) < c:
-                            q = (c if v > 0 else -c) if u < abs(v) / c else 0.0
-                            settled = True
-                    elif shrink == SHRINK_SOFT:
-                        q = max(v - c, 0.0) + min(v + c, 0.0)
-                        settled = q == 0.0
-                    elif shrink == SHRINK_HARD and abs(v) <= c:
-                        q = 0.0
-                        settled = True
-                    if rounding != ROUND_NONE and not settled:
-                        size = step[row, column]
-                        x = q / size - offset if size > 0 else 0.0
-                        if rounding == ROUND_NEAREST:
-                            overload[column] += x < lowest[row, column] - 0.5 or x > highest[row, column] + 0.5
-                            level = np.floor(x + 0.5)
-                        else:
-                            overload[column] += x < lowest[row, column] or x > highest[row, column]
-                            level = np.floor(x)
-                            level += u < x - level
-                        q = (min(max(level, lowest[row, column]), highest[row, column]) + offset) * size
-                    found[j] = q
-            _missed(aim, found, values, total, share[t], coupled, errors[n], left, squares)
+                _shrunk(
+                    values, size, offset, low, high, keys[part], name, threshold[part], shrink, rounding, kept, over
+                )  # fmt: skip
+            _missed(reference[t, part], kept, values, total, share[t], coupled, errors[n], squares)
+        _copy(found, quantized[rows, part])
+        _copy(errors, error[rows, part])

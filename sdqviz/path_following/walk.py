@@ -8,24 +8,28 @@ import numpy as np
 
 from sdqviz.array import Array, Index
 from sdqviz.kernels import draws
-from sdqviz.kernels.follow_path import LANES, follow_path
+from sdqviz.kernels.follow_path import follow_path
 from sdqviz.kernels.threads import run, spread, threads
 from sdqviz.path_following.feedback import path_gain
 from sdqviz.path_following.gram import Gram
 from sdqviz.progress import ShouldStop, stop_if
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
 
-BLOCK = 64
+BLOCK = 32
 """Steps between two matrix products; it changes the time, not the result."""
 
-STRIP = 4
-"""Blocks that one product with all earlier errors serves, at the full rate of products of matrices."""
+SPANS = (64, 16, 4, 1)
+"""Blocks that one product with earlier errors serves: the first with all before them, each other with those since the
+span around it began. So most of the work is products of large matrices, at their full rate."""
 
 SMALL = 1 << 15
 """Weights of a layer that is not worth threads of its own."""
 
 TOGETHER = 1024
 """Neurons that one thread walks together: enough for products of matrices at their full rate."""
+
+EVEN = 16
+"""Neurons of a thread are a multiple of this: whole registers."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -123,14 +127,11 @@ def walk(
     tally = tally or Tally(np.zeros(length), False)
 
     def walked(own: slice) -> None:
+        fed = _Fed(feedback, error[:, own], block)
         for start in range(0, length, block):
             stop_if(should_stop)
-            begun, rows = start - start % (STRIP * block), slice(start, min(start + block, length))
-            if start == begun:
-                strip = feedback[start : start + STRIP * block, :start] @ error[:start, own]
-            earlier = strip[start - begun : rows.stop - begun]
-            if start > begun:
-                earlier += feedback[rows, begun:start] @ error[begun:start, own]
+            rows = slice(start, min(start + block, length))
+            earlier = fed.before(start)
             if quantizer.rule is None:
                 _plain_block(
                     base, reference, earlier, feedback, gain, alive, names, rows, quantizer, grid, keys, tally,
@@ -148,11 +149,36 @@ def walk(
     return Walk(quantized, error, overload, missed)
 
 
+class _Fed:
+    """What errors so far are fed back as, block after block of the rows that are walked."""
+
+    def __init__(self, feedback: Array, error: Array, block: int) -> None:
+        """Watch ``error``, shape (N, m), which the walk fills."""
+        self._feedback, self._error = feedback, error
+        self._spans = [count * block for count in SPANS]
+        self._sums = [error[:0]] * len(SPANS)  # of the span that the walk is in, one of each size
+
+    def before(self, start: int) -> Array:
+        """Return Σ_{j<start} feedback_tj e_j of the block of rows t that begins at ``start``."""
+        begun, around = 0, None
+        for size, span in enumerate(self._spans):
+            first = start - start % span
+            if first == start:
+                rows = slice(start, start + span)
+                known = None if around is None else around[start - begun : start - begun + span]
+                if known is None or begun < start:
+                    found = self._feedback[rows, begun:start] @ self._error[begun:start]
+                    known = found if known is None else np.add(found, known, out=found)
+                self._sums[size] = known
+            begun, around = first, self._sums[size]
+        return self._sums[-1]
+
+
 def _parts(length: int, neurons: int) -> list[slice]:
     """Cut neurons into parts that are walked on a thread each, from beginning to end, unless they are soon done."""
     if length * neurons < SMALL:
         return [slice(0, neurons)]
-    size = max(LANES, min(TOGETHER, -(-neurons // threads() // LANES) * LANES))
+    size = max(EVEN, min(TOGETHER, -(-neurons // threads() // EVEN) * EVEN))
     return [slice(first, min(first + size, neurons)) for first in range(0, max(neurons, 1), size)]
 
 

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import sdqviz as sq
 from sdqviz.kernels import draws
+from sdqviz.kernels.follow_path import LANES
 from sdqviz.kernels.threads import set_threads, threads
 from sdqviz.path_following.alignment import align, least_squares, smallest_range
 from sdqviz.path_following.feedback import conditional_feedback, path_gain
@@ -83,7 +84,7 @@ def test_equal_inputs_need_no_alignment(naive):
 
 @pytest.mark.parametrize("name", sorted(QUANTIZERS))
 def test_block_size_threads_and_the_plain_loop_change_nothing(name, monkeypatch):
-    original, changed, weights, keys = layer(120, 97, 37)
+    original, changed, weights, keys = layer(120, 97, LANES + 9)  # a tile, and a part of one
     gram = Gram.of(changed, weights, original)
     aligned = align(gram, weights)
     quantizer, grid = next(pair for pair in quantizers(np.abs(weights).max(axis=0) / 5) if pair[0].name == name)
