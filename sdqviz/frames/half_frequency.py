@@ -129,15 +129,17 @@ class _EvenSize(_HalfFrequencies):
 
         from sdqviz.kernels.threads import threads
 
-        wave = np.empty((len(c), self._half), complex)
-        wave.real = c[:, : self._half]
-        np.negative(c[:, self._half :], out=wave.imag)
-        wave *= np.conj(self._twist)
-        spectrum = fft.fft(wave, axis=1, workers=threads(), overwrite_x=True)
-        x = np.empty((len(c), 2 * len(self._k)))
-        itself, taken = spectrum[:, self._itself], spectrum[:, self._taken]
-        x[:, ::4], x[:, 1::4] = itself.real * self._scale, itself.imag * -self._scale
-        x[:, 2::4], x[:, 3::4] = taken.real * self._scale, taken.imag * self._scale
+        x, back = np.empty((len(c), 2 * len(self._k))), np.conj(self._twist)
+        for start in range(0, len(c), TOGETHER):
+            rows = slice(start, start + TOGETHER)
+            wave = np.empty((len(x[rows]), self._half), complex)
+            wave.real = c[rows, : self._half]
+            np.negative(c[rows, self._half :], out=wave.imag)
+            wave *= back
+            spectrum = fft.fft(wave, axis=1, workers=threads(), overwrite_x=True)
+            itself, taken = spectrum[:, self._itself], spectrum[:, self._taken]
+            x[rows, ::4], x[rows, 1::4] = itself.real * self._scale, itself.imag * -self._scale
+            x[rows, 2::4], x[rows, 3::4] = taken.real * self._scale, taken.imag * self._scale
         return x
 
 

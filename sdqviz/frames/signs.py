@@ -10,6 +10,9 @@ from sdqviz.frames.frame import Frame, FrameOperator, Harmonics
 SIGNS_VERSION = 1
 """Version of how a seed gives signs; files rely on it, so a change needs another number beside the old way."""
 
+TOGETHER = 256
+"""Vectors whose signs are changed at a time: so no second matrix of all of them is needed."""
+
 
 def random_signs(dimension: int, seed: int) -> Array:
     """Return d independent signs ±1 that the seed decides: the same on every machine and in every version.
@@ -87,12 +90,21 @@ class SignedOperator:
         self.operator, self.signs = operator, signs
 
     def analyze(self, x: Array) -> Array:
-        """Map vectors, shape (M, d), to ⟨diag(ε)x, e_n⟩, shape (M, N)."""
-        return self.operator.analyze(x * self.signs)
+        """Map vectors, shape (M, d), to ⟨diag(ε)x, e_n⟩, shape (M, N), a few at a time if there are many."""
+        if len(x) <= TOGETHER:
+            return self.operator.analyze(x * self.signs)
+        first = self.operator.analyze(x[:TOGETHER] * self.signs)
+        found = np.empty((len(x), first.shape[1]))
+        found[:TOGETHER] = first
+        for start in range(TOGETHER, len(x), TOGETHER):
+            found[start : start + TOGETHER] = self.operator.analyze(x[start : start + TOGETHER] * self.signs)
+        return found
 
     def adjoint(self, c: Array) -> Array:
         """Map coefficients, shape (M, N), to diag(ε) Σ c_n e_n, shape (M, d)."""
-        return self.operator.adjoint(c) * self.signs
+        vectors = self.operator.adjoint(c)
+        vectors *= self.signs
+        return vectors
 
     def rows(self, index: Index) -> Array:
         """Return the chosen vectors diag(ε)e_n, shape (len(index), d)."""

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from sdqviz.array import Array, Index
+from sdqviz.array import Array, Index, turned
 from sdqviz.choice import field, field_of
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.path_following import PathFollowing
@@ -62,9 +62,10 @@ class Gptq(PathFollowing):
             seen = dataclasses.replace(gram, cross=None).visited(order)  # a copy, which becomes the factor
             factor = gram.kept[which] = conditional_feedback(seen, self.damping, overwrite=True)
         aligned = weights if gram.alive.all() else np.where(gram.alive[:, None], weights, 0.0)
-        base = np.ascontiguousarray(aligned[order])
+        base = turned(aligned.T, columns=order)
         tally = Tally(factor.pivots * gram.alive[order], coupled=False) if gram.cross is None else None
-        return Start(base, base, factor.feedback, np.ones(len(base)), aligned, order, factor.damping, tally)
+        gain = np.ones(len(base))
+        return Start(base, base, factor.feedback, gain, aligned, order, factor.damping, tally, own=True)
 
 
 def walk_order(gram: Gram, visit: str) -> Index:

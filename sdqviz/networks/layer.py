@@ -52,6 +52,12 @@ class Layer:
         """The weight's."""
         return tuple(self.weight.shape)
 
+    @property
+    def rows(self) -> Array:
+        """The vectors of the axis "rows" where they lie, shape (out, inputs of each): read-only."""
+        weight = self.weight
+        return weight.reshape(len(weight), -1)
+
     def vectors(self, axis: str = "columns") -> Array:
         """Return the vectors to quantize, shape (M, d); see `to_vectors`."""
         return to_vectors(self.weight, self.groups, axis)
@@ -109,7 +115,7 @@ def to_vectors(weight: Array, groups: int, axis: str) -> Array:
 
 
 def from_vectors(vectors: Array, shape: tuple[int, ...], groups: int, axis: str) -> Array:
-    """Invert `to_vectors`: put vectors, shape (M, d), back into a weight of the given shape.
+    """Invert `to_vectors`: put vectors, shape (M, d), back into a weight of the given shape; rows are not copied.
 
     Raises
     ------
@@ -123,7 +129,7 @@ def from_vectors(vectors: Array, shape: tuple[int, ...], groups: int, axis: str)
     if vectors.shape != expected:
         raise InputError(f"vectors must have shape {expected} for a weight of shape {shape}, got {vectors.shape}")
     if axis == "rows":
-        return np.array(vectors.reshape(shape))
+        return vectors.reshape(shape)
     by_group = vectors.reshape(groups, width, outputs // groups)
     return np.array(by_group.transpose(0, 2, 1).reshape(shape), order="C")
 

@@ -53,13 +53,14 @@ def greedy_walk(
 
 
 def tallied_walk(
-    factor: Factor, base: Array, bits: int, step: Array, should_stop: ShouldStop | None = None, walker: Walker = walk
+    factor: Factor, base: Array, bits: int, step: Array, should_stop: ShouldStop | None = None, walker: Walker = walk,
+    into: tuple[Array | None, Array] | None = None,
 ) -> Walk:  # fmt: skip
-    """Do the same and sum up eᵀ(G + λI)e, e = y − q, on the way."""
+    """Do the same and sum up eᵀ(G + λI)e, e = y − q, on the way; ``into`` as for `sdqviz.path_following.walk.walk`."""
     grid, keys = Grid.finite("midrise", bits, step), np.zeros(base.shape[1], np.uint64)
     return walker(
         base, factor.feedback, np.ones(len(base)), QUANTIZERS["nearest"](), grid, keys,
-        tally=Tally(factor.pivots, coupled=False), should_stop=should_stop,
+        tally=Tally(factor.pivots, coupled=False), should_stop=should_stop, into=into,
     )  # fmt: skip
 
 

@@ -76,6 +76,8 @@ class Gram:
         ``aimed`` is Gw, for those who ask for many errors of the same weights.
         """
         if self.cross is None:
+            if quantized is weights:
+                return np.zeros(weights.shape[1])
             difference = weights - quantized
             rows = np.asarray(difference.any(axis=1))
             if 2 * rows.sum() < len(rows):  # an alignment moves few weights, or none
@@ -120,8 +122,12 @@ def squared_lengths(matrix: Array, columns: Array) -> Array:
         return np.zeros(columns.shape[1])
     # columns first is what BLAS reads: of a symmetric matrix that is the transpose
     triangle = matrix.T if matrix.flags.c_contiguous else matrix
-    product = blas.dtrmm(1.0, triangle, columns.T, side=1, lower=1)  # xᵀ times the triangle with its diagonal
-    whole = 2 * np.einsum("tm,tm->m", columns, product.T) - np.diagonal(matrix) @ columns**2
+    if columns.flags.f_contiguous:
+        product = blas.dtrmm(1.0, triangle, columns, lower=1)
+    else:  # xᵀ times the triangle with its diagonal
+        product = blas.dtrmm(1.0, triangle, columns.T, side=1, lower=1).T
+    own = np.einsum("tm,tm,t->m", columns, columns, np.diagonal(matrix))
+    whole = 2 * np.einsum("tm,tm->m", columns, product) - own
     return np.asarray(np.maximum(whole, 0.0))
 
 

@@ -18,6 +18,9 @@ from sdqviz.progress import ShouldStop, stop_if
 MULTIPLES = {1: np.geomspace(1.12, 4.0, 6), 2: np.geomspace(0.5, 1.5, 6)}
 """Multiples of the rms coordinate that are tried as steps, by bits; `multiples` continues them."""
 
+TOGETHER = 64
+"""Rows that are squared or turned to levels while they are in the cache."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class QuantizedRows:
@@ -52,7 +55,10 @@ class QuantizedRows:
 
 def decode_rows(frame: RowFrame, levels: Array, step: Array, bits: int) -> Array:
     """Return the neurons, shape (M, d), that levels (M, N) and steps (M,) stand for."""
-    return frame.synthesize((levels.astype(float) - 2 ** (bits - 1) + 0.5) * step[:, None])
+    coordinates = levels.astype(float)
+    coordinates -= 2 ** (bits - 1) - 0.5
+    coordinates *= step[:, None]
+    return frame.synthesize(coordinates)
 
 
 def multiples(bits: int) -> Array:
@@ -105,9 +111,9 @@ def quantize_rows(
     of six steps, the one with the smallest error.
     """
     matrix = frame.gram(gram.inputs)
-    factor = factorize(matrix, damping)
+    factor = factorize(matrix, damping, overwrite=not frame.undersampled)
     base = coordinates(frame, gram, matrix, factor, target)
-    rms = np.sqrt((base**2).mean(axis=0))
+    rms = np.sqrt(_mean_squares(base))
     if errors is None:
         steps = (stored(multiple * rms) for multiple in multiples(bits))
         return _least_tallied(factor, base, steps, frame, bits, should_stop, walker)
@@ -141,21 +147,44 @@ def _least_tallied(
 ) -> QuantizedRows:  # fmt: skip
     """Walk with one step after the other, and give each neuron the one with the least error."""
     best: tuple[Array, ...] | None = None
-    for step in steps:
-        found = tallied_walk(factor, base, bits, step, should_stop, walker)
-        missed = found.missed - factor.damping * np.einsum("nm,nm->m", found.error, found.error)
-        new = found.quantized, missed, step, found.overload
+    memory: tuple[Array | None, Array] | None = None  # of the walk before, once what it found is kept elsewhere
+    for own in steps:
+        found = tallied_walk(factor, base, bits, own, should_stop, walker, memory)
+        cost = found.missed - factor.damping * np.einsum("nm,nm->m", found.error, found.error)
+        new = found.quantized, cost, own, found.overload
         if best is None:
-            best = new
-        else:
-            better = missed < best[1]
-            best = tuple(np.where(better, mine, theirs) for mine, theirs in zip(new, best, strict=True))
+            best, memory = new, (None, found.error)
+            continue
+        better = cost < best[1]
+        for mine, theirs in zip(new, best, strict=True):
+            np.copyto(theirs, mine, where=better)
+        memory = found.quantized, found.error
     assert best is not None
+    del found, memory, new
     quantized, missed, step, overload = best
-    index = np.where(step > 0, np.rint(quantized / np.where(step > 0, step, 1.0) - 0.5), 0.0) + 2 ** (bits - 1)
-    levels = turned(index.astype(np.uint8))
+    levels = turned(_levels(quantized, step, bits))
+    del quantized, best
     neurons = decode_rows(frame, levels, step, bits)
     return QuantizedRows(levels, step, neurons, overload, factor.pivots, factor.damping, np.maximum(missed, 0.0))
+
+
+def _levels(quantized: Array, step: Array, bits: int) -> Array:
+    """Return the numbers of the levels that values of shape (N, M) are, a few rows at a time."""
+    levels = np.empty(quantized.shape, np.uint8)
+    divisor = np.where(step > 0, step, 1.0)
+    for start in range(0, len(quantized), TOGETHER):
+        rows = slice(start, start + TOGETHER)
+        index = np.where(step > 0, np.rint(quantized[rows] / divisor - 0.5), 0.0)
+        levels[rows] = index + 2 ** (bits - 1)
+    return levels
+
+
+def _mean_squares(columns: Array) -> Array:
+    """Return the mean square of each column, row after row as numpy adds them, without a second matrix."""
+    total = np.zeros((1, columns.shape[1]))
+    for start in range(0, len(columns), TOGETHER):
+        total = np.concatenate([total, columns[start : start + TOGETHER] ** 2]).sum(axis=0, keepdims=True)
+    return np.asarray(total[0] / len(columns))
 
 
 def coordinates(frame: RowFrame, gram: Gram, matrix: Array, factor: Factor, target: Array) -> Array:

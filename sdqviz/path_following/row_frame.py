@@ -19,6 +19,9 @@ from sdqviz.frames.signs import signed
 
 LEAST_REDUNDANCY, MOST_REDUNDANCY = 0.25, 8.0
 
+TOGETHER = 64
+"""Rows of a square matrix that are made symmetric while they are in the cache."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RowFrame:
@@ -122,9 +125,12 @@ class RowFrame:
         memory.require(
             "the Gram matrix in the frame", self.size**2, "use a smaller redundancy or groups of fewer inputs"
         )
-        half = turned(self.analyze(inputs))
-        whole = self.analyze(half)
-        return np.asarray((whole + whole.T) / 2)
+        whole = self.analyze(turned(self.analyze(inputs)))
+        for start in range(0, len(whole), TOGETHER):
+            rows, rest = slice(start, start + TOGETHER), slice(start, None)
+            mean = (whole[rows, rest] + whole[rest, rows].T) / 2
+            whole[rows, rest], whole[rest, rows] = mean, mean.T
+        return whole
 
 
 def parts_for(dimension: int, redundancy: float) -> int:

@@ -75,6 +75,7 @@ def walk(
     base: Array, feedback: Array, gain: Array, quantizer: QuantizerChoice, grid: Grid, keys: Array, *,
     reference: Array | None = None, alive: Array | None = None, names: Index | None = None,
     tally: Tally | None = None, should_stop: ShouldStop | None = None, block: int = BLOCK,
+    into: tuple[Array | None, Array] | None = None,
 ) -> Walk:  # fmt: skip
     """Quantize weight after weight, each time with the errors so far: q_t = T(v_t).
 
@@ -105,24 +106,27 @@ def walk(
         What `Walk.missed` sums up.
     block : int
         Steps between two matrix products.
+    into : (ndarray or None, ndarray), shape (N, M) each, optional
+        Memory for q and e: new memory may cost half of what the products do. The second may be ``base`` itself.
 
     Returns
     -------
     Walk
     """
     length, neurons = base.shape
-    given, base, feedback = base, np.ascontiguousarray(base, float), np.ascontiguousarray(feedback, float)
-    reference = base if reference is None or reference is given else np.ascontiguousarray(reference, float)
+    # a kernel is compiled anew for what cannot be written to
+    given, base, feedback = base, np.require(base, float, ("C", "W")), np.ascontiguousarray(feedback, float)
+    reference = base if reference is None or reference is given else np.require(reference, float, ("C", "W"))
     alive = np.ones(length, bool) if alive is None else alive
     names = np.arange(length) if names is None else names
     threshold = np.full(neurons, quantizer.cut)
     rows_of = (grid.step.shape[0] if grid.step.ndim == 2 else 1, neurons)
     together = grid.block or max(length, 1)
-    step, lowest, highest = (  # copies: what is broadcast cannot be written to, and a kernel is compiled anew for that
+    step, lowest, highest = (  # copies: what is broadcast cannot be written to
         np.array(np.broadcast_to(values, rows_of), dtype=float, order="C")
         for values in (grid.step, grid.lowest, grid.highest)
     )
-    quantized, error = np.empty((length, neurons)), np.empty((length, neurons))
+    quantized, error = (np.empty(base.shape) if memory is None else memory for memory in into or (None, None))
     overload, missed = np.zeros(neurons, np.int64), np.zeros(neurons)
     tally = tally or Tally(np.zeros(length), False)
 

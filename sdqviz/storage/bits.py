@@ -58,7 +58,8 @@ class Packed:
         values : ndarray of bool
             Any shape.
         """
-        plain, runs = cls(values.astype(np.uint8), 1), cls(values.astype(np.uint8), 1, runs=True)
+        own = values.astype(np.uint8)
+        plain, runs = cls(own, 1), cls(own, 1, runs=True)
         return runs if runs.byte_count < plain.byte_count else plain
 
     @property
@@ -186,7 +187,11 @@ def pack_runs(flags: Array) -> Array:
     flat = np.asarray(flags, bool).reshape(-1)
     frequent = 2 * int(flat.sum()) > flat.size
     gaps = np.diff(np.flatnonzero(flat != frequent), prepend=-1) - 1
-    costs = [int((gaps >> k).sum()) + len(gaps) * (k + 1) for k in range(max(1, flat.size.bit_length()))]
+    lengths, counts = gaps, np.ones_like(gaps)
+    if gaps.max(initial=0) < len(gaps):  # runs of few lengths, as most often, are counted
+        counts = np.bincount(gaps)
+        lengths = np.arange(len(counts))
+    costs = [int(counts @ (lengths >> k)) + len(gaps) * (k + 1) for k in range(max(1, flat.size.bit_length()))]
     low = int(np.argmin(costs))
     ends = np.cumsum((gaps >> low) + 1) - 1
     unary = np.ones(int(ends[-1]) + 1 if len(ends) else 0, np.uint8)

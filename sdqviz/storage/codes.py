@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from sdqviz.storage.bits import Packed, pack_steps, unpack_steps
 
 MOST_BITS = 24
 """Bits of a code above which an infinite alphabet is not stored: its step is too small for the weights."""
+
+AT_ONCE = 1 << 15
+"""Entries whose codes are found at once: as many as a cache holds."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,6 +91,7 @@ def encode(
         return Coded(stored, {"coding": "values"}, 8, 0)
     own = grid.spread(neurons.shape[1])
     step = own.step.T if own.step.ndim == 2 else own.step[:, None]
+    step = np.broadcast_to(step, (len(neurons), step.shape[1]))
     codes = _codes(neurons, grid, step, cut, kept)
     if mapped is None:
         mask = Packed.flags(_chosen(nonzero, kept))
@@ -97,7 +101,7 @@ def encode(
     used = kept & nonzero if masked else kept
     if masked:
         stored["mask"] = mask
-    stored["levels"] = Packed(_chosen(codes.numbers(neurons, masked), used).astype(np.uint32), codes.bits(masked))
+    stored["levels"] = Packed(_chosen(codes.numbers(masked), used), codes.bits(masked))
     stored["step"] = pack_steps(_shared(grid.step), step_bits)
     parameters: dict[str, Any] = {
         "coding": "masked" if masked else "dense",
@@ -111,7 +115,7 @@ def encode(
     if grid.block:
         parameters["block"] = grid.block
         parameter_bits += 8
-    if codes.beside.any():
+    if codes.beside:
         parameters["cut"] = cut
         parameter_bits += FLOAT_BITS
     return Coded(stored, parameters, parameter_bits, codes.count + (masked and not codes.has_zero))
@@ -121,61 +125,89 @@ def encode(
 class _Codes:
     """Which level each entry is, k of (k + offset)·δ, and the room that codes of these need."""
 
-    index: Array
-    beside: Array  # entries that are ±cut and no level
+    neurons: Array
+    grid: Grid
+    step: Array  # δ of every entry, broadcast against the neurons
+    cut: float
     first: Array | float  # the lowest k of each entry
     lowest: float
     highest: float
-    has_zero: bool
-    infinite: bool
     level_bits: int  # of a finite alphabet
+    beside: bool  # whether entries are ±cut and no level
+
+    @property
+    def has_zero(self) -> bool:
+        """Whether 0 is a level."""
+        return self.grid.offset == 0
+
+    @property
+    def infinite(self) -> bool:
+        """Whether there is no end to the alphabet."""
+        return self.grid.count == 0
 
     @property
     def count(self) -> int:
         """Levels, ±cut among them."""
-        return int(self.highest - self.lowest) + 1 + 2 * bool(self.beside.any())
+        return int(self.highest - self.lowest) + 1 + 2 * self.beside
 
     def bits(self, masked: bool) -> int:
         """Bits of a code: zero needs none where a map has it."""
         return _width(self.count - (masked and self.has_zero)) if self.infinite else self.level_bits
 
-    def numbers(self, neurons: Array, masked: bool) -> Array:
+    def numbers(self, masked: bool) -> Array:
         """Return the code of every entry; those of zeros mean nothing where a map has them."""
-        above = neurons > 0
-        numbers = self.index - self.first
-        if masked and self.has_zero:
-            numbers = numbers - above
-        if not self.beside.any():
-            return numbers
+        bits = self.bits(masked)
+        numbers = np.empty(self.neurons.shape, np.uint8 if bits <= 8 else np.uint16 if bits <= 16 else np.uint32)
         last = self.count - (masked and self.has_zero) - 2
-        return np.where(self.beside, last + above, numbers)
+        for rows, index, beside in _indices(self.neurons, self.grid, self.step, self.cut):
+            above = self.neurons[rows] > 0
+            found = index - (self.first[rows] if isinstance(self.first, np.ndarray) else self.first)
+            if masked and self.has_zero:
+                found -= above
+            if self.beside:
+                found[beside] = (last + above)[beside]
+            numbers[rows] = found.astype(np.int64)  # that of a zero which a map has may be negative
+        return numbers
+
+
+def _indices(neurons: Array, grid: Grid, step: Array, cut: float) -> Iterator[tuple[slice, Array, Array]]:
+    """Yield k of the entries of a few rows at a time, and which of them are ±cut and no level."""
+    together = max(1, AT_ONCE // max(neurons.shape[1], 1))
+    for start in range(0, len(neurons), together):
+        rows = slice(start, start + together)
+        values, own = neurons[rows], step[rows]
+        positive = own > 0
+        index = values / np.where(positive, own, 1.0)
+        index -= grid.offset
+        np.rint(index, out=index)
+        if not positive.all():
+            index = np.where(positive, index, 0.0 if grid.offset == 0 else -1.0)
+        beside = np.zeros((), bool)
+        if cut > 0:
+            beside = (np.abs(values) == cut) & (values != 0) & ((index + grid.offset) * own != values)
+        yield rows, index, beside
 
 
 def _codes(neurons: Array, grid: Grid, step: Array, cut: float, kept: Array) -> _Codes:
-    has_zero, infinite = grid.offset == 0, grid.count == 0
-    positive = step > 0
-    index = neurons / np.where(positive, step, 1.0)
-    index -= grid.offset
-    np.rint(index, out=index)
-    if not positive.all():
-        index = np.where(positive, index, 0.0 if has_zero else -1.0)
-    beside = (np.abs(neurons) == cut) & (neurons != 0) if cut > 0 else np.zeros(neurons.shape, bool)
-    if cut > 0:
-        beside &= (index + grid.offset) * step != neurons
+    has_zero, infinite, beside = grid.offset == 0, grid.count == 0, False
+    if infinite or cut > 0:
+        lowest, highest = -1.0, 1.0 - 2 * grid.offset  # levels that an infinite alphabet has at least
+        for rows, index, apart in _indices(neurons, grid, step, cut):
+            beside |= bool(apart.any())
+            inside = index[kept[rows] & ~apart & ((neurons[rows] != 0) | has_zero)]
+            lowest, highest = float(inside.min(initial=lowest)), float(inside.max(initial=highest))
     if infinite:
-        inside = index[kept & ~beside & ((neurons != 0) | has_zero)]
-        lowest, highest = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
-        lowest, highest = min(lowest, -1.0), max(highest, 1.0 - 2 * grid.offset)
-        found = _Codes(index, beside, lowest, lowest, highest, has_zero, True, 0)
+        found = _Codes(neurons, grid, step, cut, lowest, lowest, highest, 0, beside)
         if found.bits(masked=False) > MOST_BITS:
             raise InputError(f"an infinite alphabet must span at most 2^{MOST_BITS} levels, got {found.count}")
         return found
+    bits = _width(grid.count)
     if isinstance(grid.lowest, np.ndarray):  # each step has its own zero
         first = np.asarray(grid.spread(neurons.shape[1]).lowest)
-        first = first.T if first.ndim == 2 else first[:, None]
-        return _Codes(index, beside, first, 0.0, float(grid.count - 1), has_zero, False, _width(grid.count))
+        first = first.T if first.ndim == 2 else np.broadcast_to(first[:, None], (len(neurons), 1))
+        return _Codes(neurons, grid, step, cut, first, 0.0, float(grid.count - 1), bits, beside)
     lowest, highest = float(grid.lowest), float(grid.highest)
-    return _Codes(index, beside, lowest, lowest, highest, has_zero, False, _width(grid.count))
+    return _Codes(neurons, grid, step, cut, lowest, lowest, highest, bits, beside)
 
 
 def _chosen(values: Array, which: Array) -> Array:

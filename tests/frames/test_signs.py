@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import sdqviz as sq
-from sdqviz.frames.signs import random_signs, signed
+from sdqviz.frames.signs import TOGETHER, random_signs, signed
 from sdqviz.frames.walk import Walk
 
 FAMILIES = {
@@ -22,6 +22,9 @@ def test_signs_change_coordinates_and_nothing_else(name):
     x = np.random.default_rng(0).standard_normal((3, dimension))
     np.testing.assert_allclose(spread.analyze(x), x @ spread.vectors.T, atol=1e-12)
     np.testing.assert_allclose(spread.synthesize(spread.analyze(x)), x, atol=1e-12)
+    many = np.random.default_rng(2).standard_normal((2 * TOGETHER + 9, dimension))
+    np.testing.assert_allclose(spread.analyze(many), many @ spread.vectors.T, atol=1e-12)
+    np.testing.assert_allclose(spread.synthesize(spread.analyze(many)), many, atol=1e-12)
     order = np.random.default_rng(1).permutation(size)
     before, after = Walk.of(frame, order), Walk.of(spread, order)
     for fact in ("variation", "difference_norm", "closed_norm"):

@@ -65,6 +65,28 @@ def test_walk_is_the_plain_program_and_its_error_the_identity(bits, redundancy):
     np.testing.assert_array_equal(summed.overload, found.overload)
 
 
+@pytest.mark.parametrize("bits", [1, 4])
+def test_errors_that_the_walk_sums_up_choose_the_steps_that_measured_ones_do(bits):
+    rng = np.random.default_rng(bits)
+    inputs, target = inputs_of(rng, 200, 150), rng.standard_normal((150, 40))
+    target[:, 3] = 0
+    gram = Gram.of(inputs, target)
+    frame = RowFrame(150, 1.0, seed=1)
+
+    def measured(quantized):
+        return ((inputs @ (target - quantized)) ** 2).sum(axis=0)
+
+    matrix = gram.inputs.copy()
+    told = quantize_rows(gram, target, None, half_precision, frame, bits)
+    expected = quantize_rows(gram, target, measured, half_precision, frame, bits)
+    np.testing.assert_array_equal(gram.inputs, matrix)
+    np.testing.assert_array_equal(told.levels, expected.levels)
+    np.testing.assert_array_equal(told.step, expected.step)
+    np.testing.assert_array_equal(told.overload, expected.overload)
+    np.testing.assert_allclose(told.neurons, expected.neurons, atol=1e-12)
+    np.testing.assert_allclose(told.missed, measured(told.neurons.T), rtol=1e-8, atol=1e-9)
+
+
 def test_neurons_of_zeros_have_step_zero_and_stay_zeros():
     inputs, weights = inputs_of(np.random.default_rng(0), 30, 6), np.zeros((6, 2))
     gram = Gram.of(inputs, weights)

@@ -293,3 +293,33 @@ def test_a_walk_sums_up_its_own_error(name):
         expected = ((inputs @ (weights - found.quantized)) ** 2).sum(axis=0) + damping * (found.error**2).sum(axis=0)
         assert_allclose(found.missed, expected, rtol=1e-9)
         assert_allclose(gram.error(weights, found.quantized) + damping * (found.error**2).sum(axis=0), expected)
+
+
+@pytest.mark.parametrize("rule", [True, False])
+def test_a_walk_in_memory_that_is_given_is_the_same(rule, monkeypatch):
+    _, inputs, weights, keys = layer(90, 140, LANES + 9, dead=(0, 139))
+    gram = Gram.of(inputs, weights)
+    factor, quantizer = conditional_feedback(gram), QUANTIZERS["nearest"]()
+    grid = Grid.finite("midtread", 3, np.abs(weights).max(axis=0) / 2)
+    if not rule:
+        monkeypatch.setattr(type(quantizer), "rule", None)
+
+    def run(base, **more):
+        tally = Tally(factor.pivots * gram.alive, False)
+        one = np.ones(len(base))
+        return walk(base, factor.feedback, one, quantizer, grid, keys, alive=gram.alive, tally=tally, **more)
+
+    kept = weights.copy()
+    expected = run(weights)
+    assert_array_equal(weights, kept)
+    ways = [(np.full_like(kept, np.nan), np.full_like(kept, np.nan)), (None, kept)]
+    for into, base in zip(ways, (weights, kept), strict=True):
+        found = run(base, into=into)
+        assert found.error is into[1]
+        assert into[0] is None or found.quantized is into[0]
+        for mine, theirs in zip(vars(found).values(), vars(expected).values(), strict=True):
+            assert_array_equal(mine, theirs)
+    frozen = weights.copy()
+    frozen.setflags(write=False)
+    assert_array_equal(run(frozen).quantized, expected.quantized)
+    assert_array_equal(run(np.asfortranarray(weights)).quantized, expected.quantized)

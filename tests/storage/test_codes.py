@@ -92,3 +92,31 @@ def test_an_infinite_alphabet_takes_the_bits_of_its_span():
     assert coded.stored["levels"].bits == 4 and coded.levels == 14
     with pytest.raises(sq.InputError, match="infinite alphabet must span"):
         coding.encode(np.array([[1e9]]), grid)
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "infinite", "cut"),
+    [
+        ("midtread", False, 0.0), ("midtread", False, 0.125), ("midtread", True, 0.0), ("midtread", True, 0.125),
+        ("midrise", False, 0.0), ("midrise", True, 0.125), ("affine", False, 0.0),
+    ],
+)  # fmt: skip
+def test_rows_coded_a_few_at_a_time_give_the_same_codes(alphabet, infinite, cut, monkeypatch):
+    rng = np.random.default_rng(0)
+    step = np.float32(rng.uniform(0.2, 0.4, 50)).astype(float)
+    step[7] = 0.0
+    if infinite:
+        grid = Grid.infinite(alphabet, step)
+    else:
+        grid = Grid.finite(alphabet, 3, step, rng.integers(0, 8, 50) if alphabet == "affine" else 0)
+    neurons = grid.nearest(rng.standard_normal((31, 50))).T
+    if cut:
+        neurons = np.where(rng.random(neurons.shape) < 0.2, cut, neurons) * (step[:, None] > 0)
+    whole = coding.encode(neurons, grid, cut)
+    monkeypatch.setattr(coding, "AT_ONCE", 100)
+    pieces = coding.encode(neurons, grid, cut)
+    assert pieces.parameters == whole.parameters
+    for name, packed in whole.stored.items():
+        assert pieces.stored[name].bits == packed.bits
+        assert_array_equal(pieces.stored[name].values, packed.values)
+    assert_array_equal(coding.decode(pieces.stored, pieces.parameters, 50, 31), neurons)

@@ -170,9 +170,14 @@ class Calibration:
         InputError
             If an activation is NaN or infinite; the layer is named.
         """
+        import torch
+
         module = self._original.get_submodule(layer.name)
-        rows = to_vectors(layer.weight, layer.groups, "rows")
-        weights = rows.reshape(layer.groups, -1, rows.shape[1]).transpose(0, 2, 1)
+        rows = layer.rows
+        shape = layer.groups, -1, rows.shape[1]
+        weights, own, single = rows.reshape(shape).transpose(0, 2, 1), module.weight, None
+        if isinstance(own, torch.Tensor) and own.dtype == torch.float32 and self.device.type == "cpu":
+            single = in_numpy(own).reshape(shape).transpose(0, 2, 1)
         sums: Sums | None = None
         looked = positions = 0
         last, self._last = self._last if layer.name in self._alike else None, None
@@ -191,7 +196,7 @@ class Calibration:
                 expected = len(x) * max(patches * count, 1) if len(layer.shape) > 2 else x.numel() / x.shape[-1]
                 given = None if last is None else last.moments
                 agree = self._agree if given is None else given.cross is None
-                sums = Sums(weights, agree, expected * len(self._data), given)
+                sums = Sums(weights, agree, expected * len(self._data), given, single)
             looked, positions = looked + (count if chosen is None else len(chosen)), positions + count
             for piece, other in self._pieces(module, chosen, x, x_compressed) if sums.waits else ():
                 sums.add(piece, None if sums.agree else other)
@@ -290,7 +295,8 @@ class Calibration:
             if values is not None and parameter is not None:
                 kept[which] = parameter.data
                 # of its own: until now it lay where the original's lies
-                parameter.data = torch.tensor(values).to(parameter.dtype).to(parameter.device).reshape(parameter.shape)
+                own = torch.from_numpy(values).to(parameter.dtype, copy=True)
+                parameter.data = own.to(parameter.device).reshape(parameter.shape)
                 if not all_finite(parameter.data):
                     kind = str(parameter.dtype).removeprefix("torch.")
                     raise InputError(

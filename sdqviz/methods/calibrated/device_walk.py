@@ -29,6 +29,7 @@ def device_walk(
     device: Any, base: Array, feedback: Array, gain: Array, quantizer: QuantizerChoice, grid: Grid, keys: Array, *,
     reference: Array | None = None, alive: Array | None = None, names: Index | None = None,
     tally: Tally | None = None, should_stop: ShouldStop | None = None, block: int = BLOCK,
+    into: tuple[Array | None, Array] | None = None,
 ) -> Walk:  # fmt: skip
     """Do what `sdqviz.path_following.walk.walk` does on a device of torch, in float64.
 
@@ -40,15 +41,15 @@ def device_walk(
     ----------
     device : torch.device or str
         Where to compute.
-    base, feedback, gain, quantizer, grid, keys, reference, alive, names, tally, should_stop, block
-        As for `sdqviz.path_following.walk.walk`.
+    base, feedback, gain, quantizer, grid, keys, reference, alive, names, tally, should_stop, block, into
+        As for `sdqviz.path_following.walk.walk`; the memory of the device is its own.
     """
     import torch
 
     if quantizer.rule is None:
         return walk(
             base, feedback, gain, quantizer, grid, keys, reference=reference, alive=alive, names=names, tally=tally,
-            should_stop=should_stop, block=block,
+            should_stop=should_stop, block=block, into=into,
         )  # fmt: skip
     length, neurons = base.shape
     names = np.arange(length) if names is None else names

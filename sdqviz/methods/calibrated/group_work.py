@@ -14,7 +14,7 @@ from sdqviz.kernels import draws
 from sdqviz.methods.calibrated.plan import Plan, Start
 from sdqviz.methods.calibrated.scale import Neurons
 from sdqviz.methods.method import Task
-from sdqviz.networks.layer import Layer, to_vectors
+from sdqviz.networks.layer import Layer
 from sdqviz.path_following.gram import Gram, Moments
 from sdqviz.path_following.walk import Walk, refine, walk
 from sdqviz.progress import ShouldStop
@@ -61,18 +61,19 @@ class GroupWork:
     walker: Callable[..., Walk] = walk
 
     def walk(
-        self, plan: Plan, operator: QuantizerChoice, grid: Grid, keys: Array, should_stop: ShouldStop | None
-    ) -> Walk:
+        self, plan: Plan, operator: QuantizerChoice, grid: Grid, keys: Array, should_stop: ShouldStop | None,
+        last: bool = False,
+    ) -> Walk:  # fmt: skip
         """Follow the path with the group's alphabets, then refine; q and the refined e are in the order of the weights.
 
         The e of a walk that is not refined stays in the order of the walk, which all that is asked of it is free of.
+        The ``last`` walk may leave its e where its base was.
         """
         start, order = self.start, self.start.order
-        found = self._followed(operator, grid, keys, start.base, start.reference, should_stop)
+        into = (None, start.base) if last and start.own else None
+        found = self._followed(operator, grid, keys, start.base, start.reference, should_stop, into)
         if order is not None:
-            quantized = np.empty_like(found.quantized)
-            quantized[order] = found.quantized
-            found = dataclasses.replace(found, quantized=quantized)
+            found = dataclasses.replace(found, quantized=turned(found.quantized, rows=np.argsort(order)).T)
         for _ in range(plan.refinements):
             again = refine(
                 self.gram, self.weights, found.quantized, operator, grid, keys, should_stop, alive=self.alive
@@ -95,13 +96,13 @@ class GroupWork:
 
     def _followed(
         self, operator: QuantizerChoice, grid: Grid, keys: Array, base: Array, reference: Array,
-        should_stop: ShouldStop | None,
+        should_stop: ShouldStop | None, into: tuple[None, Array] | None = None,
     ) -> Walk:  # fmt: skip
         start, order = self.start, self.start.order
         return self.walker(
             base, start.feedback, start.gain, operator, grid, keys, reference=reference,
             alive=self.alive if order is None else self.alive[order], names=order, tally=start.tally,
-            should_stop=should_stop,
+            should_stop=should_stop, into=into,
         )  # fmt: skip
 
     def errors(self, quantized: Array) -> Array:
@@ -130,12 +131,12 @@ class GroupWork:
             self.start,
             base=base,
             reference=base if same else np.take(self.start.reference, neurons, axis=1),
-            aligned=np.take(self.start.aligned, neurons, axis=1),
+            aligned=_columns(self.start.aligned, neurons),
         )
         gram = dataclasses.replace(self.gram, target=self.gram.target[neurons])
         return dataclasses.replace(
             self,
-            weights=np.take(self.weights, neurons, axis=1),
+            weights=_columns(self.weights, neurons),
             gram=gram,
             start=start,
             keys=self.keys[neurons],
@@ -144,13 +145,18 @@ class GroupWork:
         )
 
     def to_fit(self) -> Neurons:
-        """Return the weights a scale is fitted to: those that the walk rounds."""
+        """Return the weights a scale is fitted to, those that the walk rounds; the layer's own are not copied."""
         rows = turned(self.weights)
         return Neurons(rows, np.broadcast_to(self.alive, rows.shape))
 
     @functools.cached_property
     def _aimed(self) -> Array:
         return self.gram.aimed(self.weights) if self.aimed is None else self.aimed
+
+
+def _columns(matrix: Array, which: Index) -> Array:
+    """Return some columns, wherever they lie side by side."""
+    return matrix.T[which].T if matrix.flags.f_contiguous else np.take(matrix, which, axis=1)
 
 
 def group_works(
@@ -179,7 +185,7 @@ def group_works(
     InputError
         If the weights cannot be aligned as asked for; the layer is named.
     """
-    rows = to_vectors(layer.weight, layer.groups, "rows")
+    rows = layer.rows
     bias = np.zeros(len(rows)) if layer.bias is None else layer.bias
     keys = draws.neuron_keys(draws.layer_key(task.seed, layer.name), len(rows))
     trial = draws.neuron_keys(draws.layer_key(task.seed, f"{layer.name}|scale"), len(rows))
@@ -187,7 +193,7 @@ def group_works(
     found = []
     for group, sums in enumerate(moments):
         part = slice(group * size, (group + 1) * size)
-        weights = turned(rows[part])
+        weights = rows[part].T
         if layer.bias is None or biases == "float":
             gram = sums.plain()
         elif biases == "quantized":

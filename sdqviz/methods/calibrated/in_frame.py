@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz.array import FLOAT_BITS, Array, turned
+from sdqviz.array import FLOAT_BITS, Array
 from sdqviz.bounds.statement import Bound
 from sdqviz.choice import field, field_of
 from sdqviz.error import InputError
 from sdqviz.methods.calibrated.path_following import BIASES, PathFollowing
 from sdqviz.methods.method import CompressedLayer, MethodChoice, OutputRecord
-from sdqviz.networks.layer import Layer, from_vectors, to_vectors
+from sdqviz.networks.layer import Layer, from_vectors
 from sdqviz.path_following.factor import factorize
 from sdqviz.path_following.gram import Gram, Moments, squared_lengths
 from sdqviz.storage.bits import Packed
@@ -96,19 +96,21 @@ def live_groups(
     choice: InFrame, layer: Layer, moments: Sequence[Moments], damping: float = ALIGNMENT_DAMPING
 ) -> list[LiveGroup]:
     """Leave out the dead inputs of every group, and align what is aimed at."""
-    rows = to_vectors(layer.weight, layer.groups, "rows")
+    rows = layer.rows
     size = len(rows) // layer.groups
     found = []
     for group, sums in enumerate(moments):
         part = slice(group * size, (group + 1) * size)
-        whole = turned(rows[part])
+        whole = rows[part].T
         corrected = choice.biases == "corrected" and layer.bias is not None
         gram = sums.centred(whole) if corrected else sums.plain()
         live = np.ones(len(whole), bool) if choice.keep_dead else gram.alive
         aimed = None if gram.cross is None else gram.aimed(whole)[live]
-        inputs = np.ascontiguousarray(gram.inputs[np.ix_(live, live)])
-        cross = None if gram.cross is None else gram.cross[live]
-        weights = np.ascontiguousarray(whole[live])
+        inputs, cross, weights = gram.inputs, gram.cross, whole
+        if not live.all():
+            inputs = np.ascontiguousarray(inputs[np.ix_(live, live)])
+            cross = None if cross is None else cross[live]
+            weights = np.ascontiguousarray(whole[live])
         target = weights
         if choice.alignment == "least-squares" and aimed is not None and live.any():
             target = _aligned(inputs, weights, aimed, damping)
@@ -138,10 +140,10 @@ def output_record(
     samples = groups[0].gram.samples
     plain = damped = 0.0
     for group, neurons, added, known in zip(groups, found, damping, missed, strict=True):
-        error = group.target - neurons.T
+        error = np.subtract(group.target.T, neurons).T
         own = float((squared_lengths(group.gram.inputs, error) if known is None else known).sum())
         plain += own
-        damped += own + added * float((error**2).sum())
+        damped += own + added * float(np.square(error, out=error).sum())
     return OutputRecord(
         float(np.sqrt(plain / samples)),
         float(np.sqrt(damped / samples)),
@@ -158,9 +160,11 @@ def finished(
     missed: Sequence[Array | None] | None = None,
 ) -> CompressedLayer:  # fmt: skip
     """Put the groups of a layer together, with the map of dead inputs and the biases."""
-    whole = np.zeros((layer.shape[0], math.prod(layer.shape[1:])))
-    for group, own in zip(groups, neurons, strict=True):
-        whole[group.part, group.live] = own
+    whole = neurons[0]  # as often
+    if len(groups) > 1 or not groups[0].live.all():
+        whole = np.zeros((layer.shape[0], math.prod(layer.shape[1:])))
+        for group, own in zip(groups, neurons, strict=True):
+            whole[group.part, group.live] = own
     dead = np.stack([~group.live for group in groups])
     parts = dict(stored)
     if dead.any():
@@ -168,7 +172,7 @@ def finished(
     bias = None
     if choice.biases == "corrected" and layer.bias is not None:
         bias = np.array(layer.bias)
-        rows = to_vectors(layer.weight, layer.groups, "rows")
+        rows = layer.rows
         for group in groups:
             bias[group.part] += group.moments.mean_error(rows[group.part].T, whole[group.part].T)
         bias = bias.astype(np.float32).astype(float)

@@ -78,7 +78,7 @@ class LayerWork:
             operator = self.plan.operator(threshold)
         except InputError as error:
             raise InputError(f"layer {self.layer.name}: {error}") from None
-        walks = self._walks(grid, operator)
+        walks = self._walks(grid, operator, last=True)
         parts = [turned(walk.quantized) for walk in walks]
         neurons = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if not operator.rounds:
@@ -112,12 +112,12 @@ class LayerWork:
         """Whether the layer has biases and this is what becomes of them."""
         return self.biases == biases and self.layer.bias is not None
 
-    def _walks(self, grid: Grid, operator: QuantizerChoice) -> list[Walk]:
+    def _walks(self, grid: Grid, operator: QuantizerChoice, last: bool = False) -> list[Walk]:
         found = []
         for group in self.groups:
             own, neurons = grid.part(group.part), group.weights.shape[1]
             if self.spread is None:
-                found.append(group.walk(self.plan, operator, own, group.keys, self.should_stop))
+                found.append(group.walk(self.plan, operator, own, group.keys, self.should_stop, last))
                 continue
             blocks = divided(neurons, self.spread.blocks)
             done = self._mapped(
@@ -210,16 +210,19 @@ class LayerWork:
         ]
         norms = np.sqrt(np.stack([group.gram.squares for group in groups]))
         # what stays a real number is stored as a float32: that moves the walk's end no further than this
-        moved = [FLOAT32 * np.abs(neurons[group.part]) @ one for group, one in zip(groups, norms, strict=True)]
         aligned = np.sqrt(np.concatenate([group.errors(group.start.aligned) for group in groups]))
+        if not operator.rounds:
+            aligned += np.concatenate(
+                [FLOAT32 * np.abs(neurons[group.part]) @ one for group, one in zip(groups, norms, strict=True)]
+            )
         return PathRecord(
             input_norms=norms,
             samples=groups[0].gram.samples,
             patches=self.patches,
             target_norms=np.sqrt(np.concatenate([group.gram.target for group in groups])),
             errors=np.sqrt(np.concatenate(errors)),
-            alignment_errors=aligned if operator.rounds else aligned + np.concatenate(moved),
-            aligned_range=np.concatenate([np.abs(group.start.aligned).max(axis=0, initial=0.0) for group in groups]),
+            alignment_errors=aligned,
+            aligned_range=np.concatenate([_range(group.start.aligned) for group in groups]),
             quantizer=operator.to_dict(),
             error_limit=operator.error_limit(grid),
             scaling=self.plan.scaling,
@@ -227,6 +230,11 @@ class LayerWork:
             finite=operator.rounds and grid.count > 0,
             grid=grid,
         )
+
+
+def _range(columns: Array) -> Array:
+    """Return the largest magnitude of each column."""
+    return np.asarray(np.maximum(columns.max(axis=0, initial=0.0), -columns.min(axis=0, initial=0.0)))
 
 
 def _joined(groups: Sequence[GroupWork]) -> Neurons:

@@ -30,6 +30,8 @@ class Start:
     tally : Tally or None
         What a walk can sum up on its way to know its error: with H itself fed back eᵀHe, and with a factor
         eᵀ(H + λI)e, e = w − q on live inputs; None where the error ‖Xw − X̃q‖² is another.
+    own : bool
+        Whether ``base`` is nobody else's, so that the last walk may overwrite it.
     """
 
     base: Array
@@ -40,6 +42,7 @@ class Start:
     order: Index | None = None
     damping: float = 0.0
     tally: Tally | None = None
+    own: bool = False
 
 
 class Starting(Protocol):

@@ -33,6 +33,9 @@ CHOICES = {AUTO: "The best for each layer", **ALPHABETS}
 SHRINKS = np.linspace(0.02, 1.0, 99)
 """Candidates for the step, as shares of the one with which nothing is clipped, among which the square error picks."""
 
+AT_ONCE = 1 << 19
+"""Weights that are rounded with all candidates at once: as many as a cache holds."""
+
 SEARCHED = (0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
 """Multiples of the step with the smallest square error that the search tries by walking."""
 
@@ -209,8 +212,14 @@ class _Units:
     def errors(self, steps: Array, offset: float, lowest: Array, highest: Array) -> Array:
         """Return the square error with each candidate, of the shape of ``steps``, (U, C)."""
         errors = np.empty(steps.shape)
-        steps = np.ascontiguousarray(steps)
-        run(rounding_errors, self.values, self.counted, steps, offset, lowest, highest, errors)
+        size, together = len(steps), max(1, AT_ONCE // max(self.values.shape[1], 1))
+        for rows in (slice(start, min(start + together, size)) for start in range(0, size, together)):
+            # copies, since a kernel is compiled anew for what cannot be written to
+            shares = self.counted if len(self.counted) == 1 else self.counted[rows].copy()
+            run(
+                rounding_errors, self.values[rows].copy(), shares, steps[rows].copy(), offset, lowest[rows],
+                highest[rows], errors[rows],
+            )  # fmt: skip
         return errors
 
 

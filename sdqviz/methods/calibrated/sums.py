@@ -25,11 +25,15 @@ LARGE = 1 << 28
 class Sums:
     """Moments of every group of a layer, as the data come in."""
 
-    def __init__(self, weights: Array, agree: bool, rows: float = math.inf, given: Moments | None = None) -> None:
+    def __init__(
+        self, weights: Array, agree: bool, rows: float = math.inf, given: Moments | None = None,
+        single: Array | None = None,
+    ) -> None:  # fmt: skip
         """Start from nothing, for weights (groups, width, neurons); ``agree`` says that there is one input, not two.
 
         About so many ``rows`` are to come, which only decides what is fastest. ``given`` are sums of the
-        same inputs for another layer: then only what depends on the weights is summed up.
+        same inputs for another layer: then only what depends on the weights is summed up. ``single`` are weights of
+        the same shape in float32, which may turn out to be other ones.
         """
         groups, width, neurons = weights.shape
         self.weights, self.agree, self.samples = weights, agree, 0
@@ -43,6 +47,7 @@ class Sums:
             self.weights = np.stack([turned(own.T) for own in weights])
         self.original = [np.zeros((width, width), order="F") for _ in range(0 if agree or not self.by_gram else groups)]
         self.target = np.zeros((groups, neurons))
+        self._offered = single
         self._single: Array | None = None  # the weights in float32, once they are known to be such
         self._waiting: tuple[Array, ...] = ()
         self._count = 0  # rows that wait
@@ -114,7 +119,7 @@ class Sums:
         """
         if self.agree and x.shape[1] * self.weights.size >= LARGE:
             if self._single is None:
-                single = self.weights.astype(np.float32)
+                single = self.weights.astype(np.float32) if self._offered is None else self._offered
                 self._single = single if np.array_equal(single, self.weights) else np.empty(0, np.float32)
             narrow = x.astype(np.float32)
             if self._single.size and np.array_equal(narrow, x):
@@ -125,7 +130,7 @@ class Sums:
     def finish(self) -> tuple[Moments, ...]:
         """Return the moments of each group."""
         self._sum_up_waiting()
-        self._single = None
+        self._single = self._offered = None
         inputs = [_symmetric(one) for one in self.inputs] if self.given is None else [self.given.inputs]
         for group in range(len(inputs) if self.by_gram else 0):
             own = self.original[group] if self.original else inputs[group].T  # its lower triangle is all that is read
