@@ -64,7 +64,7 @@ def test_the_start_page_loads_nothing_heavy():
         from streamlit.testing.v1 import AppTest
         from sdqviz.ui import launch
         at = AppTest.from_file(str(launch.MAIN), default_timeout=60).run()
-        value = [len(at.exception), len(at.markdown) + len(at.title) + len(at.header) + len(at.get("plotly_chart"))]
+        value = [len(at.exception), len(at.markdown) + len(at.title) + len(at.header) + len(at.get("bidi_component"))]
     """)
     exceptions, elements = result["value"]
     assert exceptions == 0 and elements >= 3, "the page must have been drawn, or this test says nothing"

@@ -53,7 +53,6 @@ def draw_pareto(
         margin={"t": 20 + 19 * math.ceil(entered / 2), "l": 70},
         xaxis=axis_of(info.size, across, 10),
         yaxis=axis_of(info.loss, up),
-        clickmode="event",
     )
     for level in _float_level(info):
         text = f"in float {FIGURES['accuracy'].text(value_at('accuracy', level))}"

@@ -37,8 +37,8 @@ class Drawing(PlainFigure):
     def to_dict(self) -> dict[str, Any]:
         """Return data, layout and frames as they are sent.
 
-        A page sets a figure up twice. Only where Plotly finds both times the same does it not draw twice: it compares
-        lists of numbers, but neither templates nor arrays in base64, so these are for frames and for many numbers.
+        Few numbers are sent as lists, many in base64, and what a template says is written where it applies: Plotly
+        would look it up for every property.
         """
         traces, layout = self.content
         few = _count(traces) <= LISTED

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from plotly.io import to_html
+from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
 from sdqviz.array import Array
@@ -54,6 +55,12 @@ class Panel:
             self.figure, full_html=False, include_plotlyjs=False, include_mathjax=False, default_width="100%",
             auto_play=False, config={"displaylogo": False, "responsive": True},
         )  # fmt: skip
+
+
+def written(figure: Any) -> str:
+    """Return a figure in JSON, as `library` reads it."""
+    text: str = to_json_plotly(figure.to_dict())
+    return text
 
 
 def library() -> str:

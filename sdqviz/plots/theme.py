@@ -225,7 +225,6 @@ def template(ink: Ink) -> dict[str, Any]:
 def _layout(ink: Ink, height: int) -> dict[str, Any]:
     return {
         "height": height,
-        "datarevision": "as sent",
         "margin": {"l": 62, "r": 12, "t": 48, "b": 50, "autoexpand": False},
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,

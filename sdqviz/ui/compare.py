@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -248,9 +248,9 @@ def _pair(page: Page, points: Sequence[Entry], info: Pareto) -> tuple[Run | None
     return found[0], found[1]
 
 
-def pick_point(key: str) -> None:
+def pick_point(selected: Mapping[str, Any]) -> None:
     """Make the clicked point A, and what was A becomes B (a callback)."""
-    picked = [point for point in st.session_state[key].selection.points if point.get("customdata")]
+    picked = [point for point in selected["points"] if point["customdata"]]
     if picked:
         _pick(str(picked[0]["customdata"][0])[:KEY_LENGTH])
 
@@ -270,12 +270,12 @@ def _pick_rows() -> None:
         _pick(keys[0])
 
 
-def take_boxes(shown: Shown) -> Callable[[str], None]:
+def take_boxes(shown: Shown) -> Callable[[Mapping[str, Any]], None]:
     """Return the callback that turns boxes drawn over the axes into the brush."""
     drawn = shown.coordinates
 
-    def take(key: str) -> None:
-        boxes = st.session_state[key].selection.box
+    def take(selected: Mapping[str, Any]) -> None:
+        boxes = selected["box"]
         before = parse_brush(st.session_state.get("brush", "")) if boxes else {}  # a double click takes all away
         st.session_state["brush"] = write_brush(before | coordinates.brush_of(boxes, drawn))
 

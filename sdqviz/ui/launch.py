@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sdqviz import explore, plots, ui
-from sdqviz.ui import housekeeping, proxy
+from sdqviz.ui import chart, housekeeping, proxy
 from sdqviz.version import __version__
 
 # Sessions share the cores. On small matrices two BLAS threads gain nothing alone, and wait for each other (up to a
@@ -68,9 +68,14 @@ def launch(address: str = "127.0.0.1", port: int = 8501) -> None:
     """
     import streamlit as st
 
-    app = st.App(MAIN, lifespan=lifespan, routes=[healthz()], middleware=sticky())
+    app = st.App(MAIN, lifespan=lifespan, routes=routes(), middleware=sticky())
     quiet = {"logger.hideWelcomeMessage": True} if proxy.WORKER in os.environ else {}  # its port is nobody's business
     app.run(config=CONFIG | {"server.address": address, "server.port": port} | quiet)
+
+
+def routes() -> list[Any]:
+    """Return what is served beside the pages: whether all is well, and what draws the plots."""
+    return [healthz(), chart.route()]
 
 
 def healthz() -> Any:

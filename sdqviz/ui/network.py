@@ -261,10 +261,9 @@ def errors(page: Page, shown: Shown, layer: str) -> None:
     show.panel(network_errors.draw_errors(shown.comparison, page.ink, layer), page, on_select=_choose_layer)
 
 
-def _choose_layer(key: str) -> None:
-    points = st.session_state[key].selection.points
-    if points:
-        st.session_state["layer"] = points[0]["x"]
+def _choose_layer(selected: Mapping[str, Any]) -> None:
+    if selected["points"]:
+        st.session_state["layer"] = selected["points"][0]["x"]
 
 
 def table(shown: Shown) -> None:

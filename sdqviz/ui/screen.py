@@ -33,7 +33,7 @@ UNUSED = ("picture", SCRUB)
 """Choices that no number depends on."""
 
 NARROW = """<style>
-[data-testid="stColumn"]:has([data-testid="stPlotlyChart"]) {min-width: min(400px, calc(100vw - 2rem))}
+[data-testid="stColumn"]:has(.sdqviz-chart) {min-width: min(400px, calc(100vw - 2rem))}
 [data-testid="stMainBlockContainer"] {padding-top: 2.6rem; padding-bottom: 3rem; max-width: 1500px}
 [data-testid="stSidebarUserContent"] {padding-bottom: 2rem}
 [data-testid="stSidebarContent"] h1, [data-testid="stHeadingDivider"] {margin: 0}
@@ -43,7 +43,7 @@ NARROW = """<style>
 
 
 STALE = """<style id="stale">
-[data-testid="stMain"] :is([data-testid="stPlotlyChart"], [data-testid="stMetric"], [data-testid="stTable"],
+[data-testid="stMain"] :is(.sdqviz-chart, [data-testid="stMetric"], [data-testid="stTable"],
 [data-testid="stDataFrame"]) {opacity: .35}
 </style>"""
 """Dims what belongs to an earlier choice."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import streamlit as st
@@ -18,6 +17,7 @@ from sdqviz.explore.wording import number
 from sdqviz.plots.enlarged import enlarge
 from sdqviz.plots.panel import Panel
 from sdqviz.strict_json import write_json
+from sdqviz.ui.chart import chart
 from sdqviz.ui.screen import HEADLINES, Page
 
 QUICK: dict[str, Any] = {"limits": {"seconds": (0.1, 5.0)}, "defaults": {"seconds": 2.0}}
@@ -83,7 +83,7 @@ def limit(label: str, bound: Bound, measured: float) -> Headline:
 def panel(
     drawn: Panel,
     page: Page,
-    on_select: Callable[[str], None] | None = None,
+    on_select: Callable[[Mapping[str, Any]], None] | None = None,
     selection: Literal["points", "box"] = "points",
 ) -> None:
     """Draw one panel: title, sentence, plot, and behind two signs its formula and its data.
@@ -95,7 +95,7 @@ def panel(
     page : Page
         The page it is on.
     on_select : callable, optional
-        Called with the plot's key when a point is clicked; the selection is in the session state under it.
+        Called with what is selected, as `chart` says.
     selection : {"points", "box"}
         What can be selected: a point by a click, or a box that is drawn over the plot.
     """
@@ -117,14 +117,12 @@ def panel(
                 on_change="rerun",
             )
         st.caption(drawn.look)
-        key = f"_plot {page.address} {drawn.name}"
-        st.plotly_chart(
+        chart(
             drawn.figure,
-            key=key,
-            on_select="ignore" if on_select is None else functools.partial(on_select, key),
-            selection_mode=selection,
+            key=f"_plot {page.address} {drawn.name}",
             alt=drawn.alt,
-            theme=None,  # the figure brings its own template
+            on_select=on_select,
+            selection=selection,
             config={
                 "displaylogo": False,
                 "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from visitor import charts
 
 from sdqviz.lessons import LESSONS
 from sdqviz.ui import classroom
@@ -53,19 +54,19 @@ def test_a_class_guesses_waits_and_sees_the_answers_beside_the_truth():
     assert lecturer.query_params["class"] in ("calm-walk-10", ["calm-walk-10"]) and "Reveal" in labels(lecturer)
     student = visit(**{"class": "calm-walk-10"})
     assert LESSONS["passing-on"].question in told(student) and "Reveal" not in labels(student)
-    assert not student.get("plotly_chart")
+    assert not charts(student)
     student.slider(key="_guess passing-on").set_value(5.0)
     press(student, "Send my guess")
     assert "Your guess is in" in told(student) and "1 has guessed so far" in told(student)
-    assert not student.get("plotly_chart"), "nobody but the lecturer sees guesses before the answer"
-    (chart,) = again(lecturer).get("plotly_chart")
-    assert chart.proto.alt.startswith("1 guess to “Passing the rest on”") and "answer" not in chart.proto.alt
+    assert not charts(student), "nobody but the lecturer sees guesses before the answer"
+    (chart,) = charts(again(lecturer))
+    assert chart.alt.startswith("1 guess to “Passing the rest on”") and "answer" not in chart.alt
     press(lecturer, "Reveal")
     found = LESSONS["passing-on"]().reveal()
     for at in (lecturer, again(student)):
         assert found.sentence in told(at)
-        assert f"the answer is {found.truth:.3g}" in at.get("plotly_chart")[0].proto.alt
-    assert "You guessed 5" in told(student) and "you: 5" in student.get("plotly_chart")[0].proto.spec
+        assert f"the answer is {found.truth:.3g}" in charts(at)[0].alt
+    assert "You guessed 5" in told(student) and "you: 5" in charts(student)[0].spec
     late = visit(**{"class": "calm-walk-10"})
     assert "You did not guess." in told(late) and "Send my guess" not in labels(late)
     press(lecturer, "Next question")
@@ -73,7 +74,7 @@ def test_a_class_guesses_waits_and_sees_the_answers_beside_the_truth():
     press(again(student), "Send my guess")
     assert "1 has guessed so far" in told(student)
     press(lecturer, "Reveal")
-    assert "the median is off by" in again(lecturer).get("plotly_chart")[0].proto.alt
+    assert "the median is off by" in charts(again(lecturer))[0].alt
     press(lecturer, "Close the room")
     assert "class must be a room that is open, got 'calm-walk-10'" in told(again(student))
     assert "This is my guess" in labels(student), "the lessons go on alone"
@@ -134,7 +135,7 @@ def test_thirty_sessions_in_one_room():
         press(again(student), "Send my guess")
     press(lecturer, "Reveal")
     for number, student in enumerate(students):
-        chart = again(student).get("plotly_chart")[0].proto
+        chart = charts(again(student))[0]
         assert chart.alt.startswith("30 guesses")
         said = [f"10{' · you' if k == number % 3 else ''}" for k in range(3)]
         assert json.loads(chart.spec)["data"][0]["text"] == [*said, "0 · the answer"]

@@ -288,7 +288,7 @@ def test_what_is_shipped_is_enough_to_be_alive(monkeypatch):
     assert sum(len(chart.spec) for chart in charts(page)) <= 300_000
     single = visit(seeds="all", network="all")
     assert numbers(single)[0] == str(len(runs))
-    assert sum(len(chart.proto.spec) for chart in single.get("plotly_chart")) <= 500_000
+    assert sum(len(chart.spec) for chart in charts(single)) <= 500_000
 
 
 # -- the question line --------------------------------------------------------------------------------

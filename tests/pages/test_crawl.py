@@ -4,7 +4,7 @@ import itertools
 import random
 
 import pytest
-from visitor import arrive, press, turn
+from visitor import arrive, charts, press, turn
 
 QUICK = ("sigma-delta", "frames", "path-following", "bounds")
 PAGES = (*QUICK, "network", "compare", "geta", "learn", "two-up", "")
@@ -47,7 +47,7 @@ def whole(at, address, *steps):
     assert not at.exception, steps
     assert at.title, steps
     if address != "learn":  # whose cards of questions and words have no picture
-        assert at.get("plotly_chart"), steps
+        assert charts(at), steps
     assert len(at.markdown) > 2, steps
 
 

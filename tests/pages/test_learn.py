@@ -5,7 +5,7 @@ import re
 
 import pytest
 import visitor
-from visitor import press, told
+from visitor import charts, press, told
 
 from sdqviz.explore.glossary import TERMS
 from sdqviz.lessons import LESSONS
@@ -16,13 +16,13 @@ visit = functools.partial(visitor.visit, "learn")
 def test_a_number_is_guessed_then_answered_explained_and_broken():
     at = visit()
     assert "1 · Passing the rest on" in [one.value for one in at.subheader]
-    assert not at.get("plotly_chart"), "nothing is shown before the guess"
+    assert not charts(at), "nothing is shown before the guess"
     at.slider(key="_guess passing-on").set_value(5.0).run()
     press(at, "This is my guess")
     found = LESSONS["passing-on"]().reveal()
     assert LESSONS["passing-on"]().surprise(5, found) in told(at) and "more than you thought" in told(at)
-    (chart,) = at.get("plotly_chart")
-    assert "your guess 5" in chart.proto.spec and found.sentence in chart.proto.alt
+    (chart,) = charts(at)
+    assert "your guess 5" in chart.spec and found.sentence in chart.alt
     press(at, "Next")
     assert found.sentence in told(at) and LESSONS["passing-on"].why in told(at)
     press(at, "Next")
@@ -52,14 +52,14 @@ def test_a_curve_is_drawn_by_its_points_then_answered():
     press(at, "This is my guess")
     found = LESSONS["noise-shaping"]().reveal()
     assert LESSONS["noise-shaping"]().surprise([-14, -3, 0, 4, 20], found) in told(at)
-    assert "your guess" in at.get("plotly_chart")[0].proto.spec
+    assert "your guess" in charts(at)[0].spec
     press(at, "Back")
     assert "20 at 0.45" in told(at), "the guess is still there"
 
 
 def test_a_link_to_an_answer_says_that_nobody_guessed():
     at = visit(lesson="which-channels", card=2)
-    assert "No guess was made." in told(at) and len(at.get("plotly_chart")) == 1
+    assert "No guess was made." in told(at) and len(charts(at)) == 1
 
 
 @pytest.mark.parametrize("name", sorted(LESSONS))

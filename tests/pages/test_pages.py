@@ -27,7 +27,7 @@ def test_page_is_whole(address, theme):
     for chart in drawn:
         layout = json.loads(chart.spec)["layout"]
         assert layout["paper_bgcolor"] == layout["plot_bgcolor"] == "rgba(0,0,0,0)"
-        assert json.loads(chart.config)["toImageButtonOptions"]["format"] == "svg"
+        assert chart.config["toImageButtonOptions"]["format"] == "svg"
 
 
 @pytest.mark.parametrize("address", PAGES)

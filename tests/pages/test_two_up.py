@@ -4,6 +4,7 @@ import json
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from visitor import charts
 
 from sdqviz.error import InputError
 from sdqviz.experiments.compare import link as comparing
@@ -33,9 +34,7 @@ def told(at):
 
 def axes(at, name):
     """Return the vertical ranges of a pair of plots."""
-    found = [
-        json.loads(chart.proto.spec)["layout"] for chart in at.get("plotly_chart") if f" {name}-" in chart.proto.id
-    ]
+    found = [json.loads(chart.spec)["layout"] for chart in charts(at) if f" {name}-" in chart.id]
     return [layout["yaxis"]["range"] for layout in found]
 
 
@@ -45,7 +44,7 @@ def test_one_link_shows_both_on_the_same_axes():
     assert not at.error and not at.warning
     alone = [two_up.QUICK["sigma-delta"](choices, two_up.Ink()) for choices in (one, other)]
     assert [metric.value for metric in at.metric] == [value for side in alone for _, value in side.numbers]
-    assert len(at.get("plotly_chart")) == sum(len(side.panels) for side in alone)
+    assert len(charts(at)) == sum(len(side.panels) for side in alone)
     (first, second) = axes(at, "error")
     assert first == second
     (table,) = [frame.value for frame in at.dataframe]
@@ -62,7 +61,7 @@ def test_every_page_opens_on_its_examples_and_each_side_has_the_numbers_of_its_p
     assert not at.error and at.selectbox(key="page").value == page
     examples = list(preset.of_page(page).values())[:2]
     assert [at.selectbox(key=f"_{side} {page}").value for side in two_up.SIDES] == [one.name for one in examples]
-    assert len(at.metric) == 6 and at.get("plotly_chart")
+    assert len(at.metric) == 6 and charts(at)
 
 
 def test_choosing_another_page_or_example_replaces_what_is_shown():
@@ -95,7 +94,7 @@ def test_a_link_holds_an_object_of_choices_or_is_refused_in_one_sentence(text):
 def test_a_side_that_cannot_be_is_one_sentence_and_the_other_is_shown(text, sentence):
     at = visit(left=text, right=two_up_link.write({"size": 64}))
     assert sentence in told(at) and len(at.warning) + len(at.error) == 1
-    assert len(at.metric) >= 3 and at.get("plotly_chart")
+    assert len(at.metric) >= 3 and charts(at)
 
 
 def test_a_page_keeps_a_view_and_offers_it_beside_the_next():

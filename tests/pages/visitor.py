@@ -5,12 +5,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qsl, urlsplit
 
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from sdqviz.asset import ROOT
+from sdqviz.ui import chart
 from sdqviz.ui.launch import MAIN
 
 HEAVY = ("torch", "torchvision", "scipy.stats", "networkx", "dask", "joblib", "pandas")
@@ -64,13 +66,19 @@ def metrics(at):
 
 
 def charts(at):
-    """Return what is sent to draw each picture: ``spec``, ``config``, ``alt``."""
-    return [chart.proto for chart in at.get("plotly_chart")]
+    """Return what is sent to draw each picture: ``id``, ``spec`` (JSON), ``config``, ``alt``."""
+    sent = [one.proto for one in at.get("bidi_component") if one.proto.component_name == chart.NAME]
+    return [_chart(one.id, json.loads(one.bytes)) for one in sent]
+
+
+def _chart(name, told):
+    spec = json.dumps(told.pop("figure"), separators=(",", ":"), ensure_ascii=False)
+    return SimpleNamespace(id=name, spec=spec, **told)
 
 
 def figures(at):
     """Return each picture as Plotly's dictionary."""
-    return [json.loads(chart.spec) for chart in charts(at)]
+    return [json.loads(one.spec) for one in charts(at)]
 
 
 def told(at):

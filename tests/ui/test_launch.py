@@ -42,6 +42,9 @@ def test_streamlit_recognises_the_launcher():
 
     assert discover_asgi_app(ROOT / "app.py").is_asgi_app
     assert launch.MAIN.is_file()
+    made = "import runpy; print(type(runpy.run_path('app.py')['app']).__name__)"
+    told = subprocess.run([sys.executable, "-c", made], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told.split() == ["App"]
 
 
 READ = """

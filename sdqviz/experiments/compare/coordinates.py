@@ -76,7 +76,7 @@ def brush_of(boxes: Sequence[Mapping[str, Any]], info: Coordinates) -> dict[str,
     Parameters
     ----------
     boxes : sequence of mapping
-        Each with ``x`` and ``y``, two corners in the figure's coordinates, as Streamlit reports a selection.
+        Each with ``x`` and ``y``, two corners in the figure's coordinates, as Plotly reports a selection.
     info : Coordinates
         What was drawn. Two boxes over one axis leave the range that holds both.
     """
