@@ -68,7 +68,7 @@ def launch(address: str = "127.0.0.1", port: int = 8501) -> None:
     """
     import streamlit as st
 
-    app = st.App(MAIN, lifespan=lifespan, routes=routes(), middleware=sticky())
+    app = st.App(MAIN, lifespan=lifespan, routes=routes(), middleware=middleware())
     quiet = {"logger.hideWelcomeMessage": True} if proxy.WORKER in os.environ else {}  # its port is nobody's business
     app.run(config=CONFIG | {"server.address": address, "server.port": port} | quiet)
 
@@ -97,12 +97,17 @@ def health() -> dict[str, Any]:
     return {"status": "ok", "version": __version__, "visitors": sessions, "warm": warm.is_set()}
 
 
-def sticky() -> list[Any]:
-    """Return what gives visitors the cookie that brings them back to this process, if it is one of several."""
+def middleware() -> list[Any]:
+    """Return what requests pass through: Streamlit's own files are given at once.
+
+    Of several processes, each gives its visitors the cookie that brings them back to it.
+    """
     from starlette.middleware import Middleware
 
+    from sdqviz.ui.bundle import Bundle
+
     number = os.environ.get(proxy.WORKER)
-    return [] if number is None else [Middleware(Sticky, number=number)]
+    return [Middleware(Bundle), *([] if number is None else [Middleware(Sticky, number=number)])]
 
 
 class Sticky:

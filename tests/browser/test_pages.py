@@ -34,6 +34,18 @@ def test_deep_link_is_the_first_request_of_a_fresh_server(browser, fresh_server)
     page.close()
 
 
+def test_what_draws_plots_is_fetched_once_before_the_server_is_asked(tab, server):
+    """In time, for a plot that arrives later waits for nothing; and the browser takes what the page has named."""
+    seen = []
+    tab.on("request", lambda one: seen.append(one.url.rpartition("/")[2]))
+    tab.on("websocket", lambda _: seen.append("websocket"))
+    tab.goto(f"{server}/sigma-delta")
+    tab.wait_for_selector(PLOT)
+    for script in ("plotly.js", "chart.js", "BidiComponent."):
+        (place,) = (place for place, name in enumerate(seen) if name.startswith(script))
+        assert place < seen.index("websocket")
+
+
 CUT = "[...document.querySelectorAll('[data-testid=stMetricValue] *')].some(e => e.scrollWidth > e.clientWidth + 1)"
 
 
