@@ -87,10 +87,10 @@ def _bare_loop(by_step: Array, step: float, bits: int, levels: Array) -> None:
 def _carried(vectors: Array, size: int, step: float, bits: int) -> Callable[[], Any]:
     """Return the engine's work on vectors, shape (M, d), with a step that is known: analysis, ΣΔ, synthesis."""
     from sdqviz.frames.harmonic import Harmonic
-    from sdqviz.methods.frame_vectors import chunks, quantize, walk_through
+    from sdqviz.methods.frame_vectors import quantize, walk_through
 
     carrier = walk_through(Harmonic(dimension=vectors.shape[1], size=size), "identity", 0, False)
-    steps, pieces = np.full(len(vectors), step), list(chunks(len(vectors), size))
+    steps, pieces = np.full(len(vectors), step), carrier.pieces(len(vectors))
 
     def piece(rows: slice) -> Any:
         return quantize(carrier, vectors[rows], carrier.frame.analyze(vectors[rows]), bits, steps[rows])

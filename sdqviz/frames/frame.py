@@ -118,7 +118,8 @@ class Frame:
         """Apply the canonical dual, shape (..., N) → (..., d); ``synthesize(analyze(x))`` is x."""
         vector = self.adjoint(c)
         if self.tight:
-            return vector * (self.dimension / self.size)
+            vector *= self.dimension / self.size
+            return vector
         return np.linalg.solve(self._frame_operator, vector[..., None])[..., 0]
 
     @staticmethod

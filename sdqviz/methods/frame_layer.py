@@ -62,7 +62,7 @@ class FrameLayer:
         except InputError as error:
             raise InputError(f"layer {self.layer.name}: {error}") from None
         frame = walked.frame
-        pieces = list(chunks(len(self.vectors), frame.size))
+        pieces = walked.pieces(len(self.vectors))
         step, largest, kept = self._step(walked, pieces, global_norm)  # kept by the first row of each piece
         steps = np.ascontiguousarray(np.broadcast_to(step, len(self.vectors)))
         levels = np.empty((len(self.vectors), frame.size), np.uint8 if self.bits <= 8 else np.uint16)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,10 +13,11 @@ import numpy as np
 from sdqviz import memory
 from sdqviz.array import Array, Index
 from sdqviz.error import InputError
-from sdqviz.frames.frame import FrameChoice
+from sdqviz.frames.frame import DenseOperator, FrameChoice
 from sdqviz.frames.permutations import PERMUTATIONS
-from sdqviz.frames.signs import random_signs, signed
+from sdqviz.frames.signs import SignedOperator, random_signs, signed
 from sdqviz.frames.walk import Walked, walked
+from sdqviz.kernels.threads import threads
 from sdqviz.path_following.beam import beam_walk
 from sdqviz.path_following.factor import Factor, factorize
 from sdqviz.progress import Progress, ShouldStop, stop_if
@@ -27,6 +30,9 @@ from sdqviz.storage.bits import step_up
 
 CHUNK, ROWS = 1 << 18, 32
 """Coefficients on one thread at once: few enough for its cache, unless rows would not fill the vector registers."""
+
+WORTH = 1 << 15
+"""Coefficients below which another thread costs more than it does."""
 
 BEAM_DAMPING = 0.05
 """Damping of the beam through redundant coefficients, as a share of the mean of the diagonal."""
@@ -65,6 +71,20 @@ class Carrier(Walked):
             return self.frame.synthesize(levels)
         vectors = self.dual.synthesize(levels)
         return vectors if self.signs is None else vectors * self.signs
+
+    def pieces(self, rows: int) -> list[slice]:
+        """Return slices of ``rows`` vectors to be quantized on a thread each, as even as whole tiles allow.
+
+        Fast transforms give every vector the same coefficients whatever others go with it. Products of matrices do so
+        but for the last bits, so there the slices are those of `chunks`, with which levels are read again.
+        """
+        operator, size = self.frame.operator, rows_together(self.frame.size)
+        inner = operator.operator if isinstance(operator, SignedOperator) else operator
+        if isinstance(inner, DenseOperator) or self.dual is not None or size <= ROWS or rows * self.frame.size < WORTH:
+            return list(chunks(rows, self.frame.size))
+        count = threads() * math.ceil(rows / (threads() * size))
+        starts = sorted({piece * rows // (count * ROWS) * ROWS for piece in range(count)})
+        return [slice(*ends) for ends in itertools.pairwise([*starts, rows])]
 
     @functools.cached_property
     def error_norm(self) -> float:

@@ -232,4 +232,4 @@ def own_tensor(value: Any, device: torch.device | None = None, dtype: torch.dtyp
         tensor = torch.as_tensor(value).detach()
     wanted = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
     found = tensor.to(device=device, dtype=wanted)
-    return found.clone() if found is tensor else found
+    return found.clone() if found is tensor and not isinstance(value, np.ndarray | np.generic) else found

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 import sdqviz as sq
+from sdqviz.methods import frame_vectors
 from sdqviz.methods.frame_states import state_bound, walk_states
-from sdqviz.methods.frame_vectors import fitted_steps, quantize, walk_through
+from sdqviz.methods.frame_vectors import chunks, fitted_steps, quantize, walk_through
 from sdqviz.quantizers.alphabet import nearest_index
 from sdqviz.sigma_delta.filters import FILTERS
 from sdqviz.sigma_delta.taps import FIRST, difference
@@ -56,6 +57,39 @@ def test_beam_never_errs_more_than_rounding():
         for paths in (1, 8)
     ]
     assert (errors[1] <= errors[0]).all() and errors[1].mean() < 0.8 * errors[0].mean()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 64])
+@pytest.mark.parametrize("rows", [1, 31, 33, 512, 784, 1000])
+@pytest.mark.parametrize("size", [64, 1568, 7000])
+def test_pieces_are_all_rows_in_even_shares_of_whole_tiles(size, rows, count, monkeypatch):
+    monkeypatch.setattr(frame_vectors, "threads", lambda: count)
+    carrier = walk_through(sq.FRAMES["harmonic"](dimension=8, size=size), "identity", 0, signs=True)
+    pieces = carrier.pieces(rows)
+    np.testing.assert_array_equal(np.concatenate([np.arange(rows)[piece] for piece in pieces]), np.arange(rows))
+    assert all(piece.start % frame_vectors.ROWS == 0 and piece.stop > piece.start for piece in pieces)
+    if (size, rows, count) == (1568, 512, 2):  # not 160, 160, 160 and 32: then one thread would wait for the other
+        assert [piece.stop - piece.start for piece in pieces] == [128] * 4
+
+
+@pytest.mark.parametrize("family", ["harmonic", "half-frequency", "hadamard", "random"])
+@pytest.mark.parametrize("signs", [False, True])
+@pytest.mark.parametrize("size", [64, 512])
+def test_vectors_are_quantized_bit_for_bit_whatever_others_are_done_with_them(family, signs, size, monkeypatch):
+    monkeypatch.setattr(frame_vectors, "threads", lambda: 3)
+    monkeypatch.setattr(frame_vectors, "WORTH", 0)
+    monkeypatch.setattr(frame_vectors, "CHUNK", 70 * size)
+    carrier = walk_through(sq.FRAMES[family](dimension=12, size=size), "identity", 0, signs=signs)
+    vectors = np.random.default_rng(0).normal(size=(151, 12))
+    found = []
+    for pieces in (carrier.pieces(len(vectors)), list(chunks(len(vectors), size))):
+        each = [
+            quantize(carrier, vectors[rows], carrier.frame.analyze(vectors[rows]), 2, np.full(len(vectors[rows]), 6.0))
+            for rows in pieces
+        ]
+        found.append([np.concatenate(parts) for parts in zip(*each, strict=True)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("permutation", ["identity", "random"])
