@@ -63,12 +63,21 @@ def sweep(
 
 def bench(
     record: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the figures here; assets/bench.json is the reference.")
+        Path | None,
+        typer.Option(
+            "--output", "--record", metavar="FILE", help="Write the figures here; assets/bench.json is the reference."
+        ),
+    ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="Another checkout's folder, or a Python that has sdqviz: before and after, in turns."
+        ),
     ] = None,
 ) -> None:
     """Measure the speed of the engine on this machine, each figure beside a yardstick of the same run.
 
-    Beside them stand the ratios of the reference machine.
+    Beside them stand the ratios of the reference machine, and with --beside what another version takes.
     """
     from sdqviz.experiments import bench as engine
     from sdqviz.experiments import bench_figures as figures
@@ -76,7 +85,7 @@ def bench(
     if record is not None:
         require_writable(record)
     with interruptible() as should_stop, Meter() as meter:
-        found = engine.measure(meter, should_stop)
+        found = engine.measure(meter, should_stop, beside)
     known = figures.reference()
     if record is not None:
         found.write(record)

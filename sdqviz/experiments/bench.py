@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
+from sdqviz.experiments.bench_beside import measure_beside
 from sdqviz.experiments.bench_figures import REPEATS, Bench, Figure
 from sdqviz.frames import FRAMES
 from sdqviz.kernels.threads import spread, threads
@@ -114,12 +115,13 @@ def _sigma_delta(size: int) -> list[Figure]:
     spectrum = fft.rfft(coefficients)[:, : DIMENSION // 2 + 1].copy()  # the frequencies that are not zero
     vectors = np.array(frame.vectors)
 
-    bare, engine, public, dense, recursion, loop, bare_loop = _least(
+    # BLAS threads wait for more in a loop, some 30 ms after a product: what takes one thread comes after the dense ones
+    bare, engine, public, recursion, dense, loop, bare_loop = _least(
         lambda: fft.rfft(fft.irfft(spectrum, n=size, workers=2), workers=2),
         _carried(weights, size, step, BITS),
         lambda: frame.synthesize(rule.run(frame.analyze(weights)).quantized),
-        lambda: _loop(weights @ vectors.T, step, BITS) @ vectors * (DIMENSION / size),
         lambda: walk_rows(coefficients, BITS, steps, index=levels),
+        lambda: _loop(weights @ vectors.T, step, BITS) @ vectors * (DIMENSION / size),
         lambda: _loop(coefficients, step, BITS),
         lambda: _bare_loop(by_step, step, BITS, levels.reshape(by_step.shape)),
     )
@@ -209,15 +211,30 @@ WORK: tuple[Callable[[], list[Figure]], ...] = (
 """What is measured, one after the other."""
 
 
-def measure(progress: Progress | None = None, should_stop: ShouldStop | None = None) -> Bench:
+def measure(
+    progress: Progress | None = None, should_stop: ShouldStop | None = None, beside: str | None = None
+) -> Bench:
     """Measure every figure; takes about a minute on a quiet machine.
+
+    Parameters
+    ----------
+    progress, should_stop : callable, optional
+        Told of each piece of work, and asked before it.
+    beside : str, optional
+        The folder of another checkout, or a Python that has sdqviz installed, which is measured in turns with this
+        code; takes four times as long.
 
     Raises
     ------
+    InputError
+        If there is nothing to be measured at ``beside``.
     Stopped
         If asked to stop.
     """
     load = _load()
+    if beside is not None:
+        figures, other = measure_beside(beside, None, progress, should_stop)
+        return Bench(figures, processor(), load, _versions(), other)
     found: list[Figure] = []
     for place, work in enumerate(WORK):
         stop_if(should_stop)

@@ -30,6 +30,8 @@ class Figure:
         Threads of either.
     goal : float or None
         The ratio that is aimed at, at most; None where there is none.
+    before : float or None
+        What it took another checkout or installation, in seconds, in turns with this one; None where none was measured.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Figure:
     beside: float
     threads: str
     goal: float | None = None
+    before: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -59,12 +62,15 @@ class Bench:
         Processes that waited for it in the minute before, on average; NaN where the system does not tell.
     versions : str
         Of what computes.
+    other : str
+        What ``before`` of the figures is about; empty where nothing was measured beside this code.
     """
 
     figures: tuple[Figure, ...]
     processor: str
     load: float
     versions: str
+    other: str = ""
 
     def write(self, file: Path) -> None:
         """Write it as JSON."""
@@ -94,21 +100,29 @@ def reference() -> Bench | None:
 
 
 def table(bench: Bench, beside: Bench | None = None) -> list[tuple[str, ...]]:
-    """Return the figures as rows of text, header first, with the ratios of the reference machine beside."""
+    """Return the figures as rows of text, header first, with the ratios of the reference machine beside.
+
+    Where another code was measured too, its times and what this one takes of them come last.
+    """
     other = {} if beside is None else {(one.name, one.yardstick): one.ratio for one in beside.figures}
     rows = []
     for one in bench.figures:
         known = other.get((one.name, one.yardstick))
         numbers = (f"{1e3 * one.seconds:.1f}", one.yardstick, f"{1e3 * one.beside:.1f}", _times(one.ratio))
         goal = "" if one.goal is None else f"≤ {_times(one.goal)}"
-        rows.append((one.name, *numbers, goal, "" if known is None else _times(known), one.threads))
-    return [("figure", "ms", "yardstick", "ms", "ratio", "goal", "reference", "threads"), *rows]
+        row: tuple[str, ...] = (one.name, *numbers, goal, "" if known is None else _times(known), one.threads)
+        if bench.other:
+            row += ("", "") if one.before is None else (f"{1e3 * one.before:.1f}", _times(one.seconds / one.before))
+        rows.append(row)
+    header = ("figure", "ms", "yardstick", "ms", "ratio", "goal", "reference", "threads")
+    return [(*header, "before, ms", "now / before") if bench.other else header, *rows]
 
 
 def where(bench: Bench) -> str:
     """Return one line on where figures were measured, and how busy it was there."""
     busy = f", load {bench.load:.1f}: others were using the machine" if bench.load > 1 else ""
-    return f"the least of {REPEATS} or fewer turns; {bench.processor}{busy}; {bench.versions}"
+    other = f"; before: {bench.other}" if bench.other else ""
+    return f"the least of {REPEATS} or fewer turns; {bench.processor}{busy}; {bench.versions}{other}"
 
 
 def _times(ratio: float) -> str:
