@@ -15,12 +15,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from sdqviz.error import InputError
-from sdqviz.experiments import bench_worker
 from sdqviz.experiments.bench_figures import Figure
 from sdqviz.progress import Progress, ShouldStop, report, stop_if
 
 TURNS = (0, 1, 1, 0)
 """Who is measured when, for each piece of work: this code, the other twice, this code; drifts then meet both alike."""
+
+WORKER = Path(__file__).with_name("bench_worker.py")
 
 FIELDS = {field.name for field in dataclasses.fields(Figure)}
 """What a figure has here; another version's may have more."""
@@ -47,7 +48,7 @@ class Side:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         try:
             self._process = subprocess.Popen(
-                [python, "-P", bench_worker.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                [python, "-P", str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=self._said, env=environment, cwd=tempfile.gettempdir(), text=True, encoding="utf-8",
                 start_new_session=True,  # Ctrl-C ends the run between two figures, not one of them
             )  # fmt: skip
