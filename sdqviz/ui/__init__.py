@@ -23,6 +23,8 @@ like a description: open, choose, run, show::
   new family needs no change here. Names with options and switches appear under *How*, numbers under
   *How much*, advanced fields under *More*; ``where={"field": "what"}`` moves one, ``limits``
   narrows a range to what the page can show, ``fixed`` sets a field without asking.
+- ``options`` given as a mapping hold what the box shows beside each name; registries have ``titles()``. The address and
+  the link hold the names.
 - Every control is in the link. A bad value in a link becomes the default, with a notice.
 - ``page.seed`` is the seed; ``page.ink`` the text colour of the current theme.
 - Raise `sdqviz.error.InputError` (or let the engine raise it): the page shows its sentence. What
