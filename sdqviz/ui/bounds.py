@@ -178,7 +178,7 @@ def run(page: Page, sweep: Sweep | None) -> Curve | None:
         return slot.result
     if running and slot.asked_for == sweep:
         slot.show()
-        return _previous(page, sweep)
+        return _previous(page)
     if st.button(
         f"Run (about {seconds:.0f} s)", type="primary", help="The previous result stays until the new one is there."
     ):
@@ -187,15 +187,16 @@ def run(page: Page, sweep: Sweep | None) -> Curve | None:
     if not slot.problem:
         st.caption("It takes longer than a second, so it waits for you; nothing costly is computed on opening a page.")
     slot.show()
-    return _previous(page, sweep)
+    return _previous(page)
 
 
-def _previous(page: Page, sweep: Sweep) -> Curve | None:
-    """Return the last curve drawn, if it is of the same subject, and say that it is not the one asked for."""
+def _previous(page: Page) -> Curve | None:
+    """Return the last curve drawn, of whatever subject, and say that it is not the one asked for."""
     found: Curve | None = st.session_state.get(SHOWN)
-    if found is None or found.sweep.subject.name != sweep.subject.name:
+    if found is None:
         return None
-    st.info("What is drawn faintly below still belongs to the previous choice.")
+    about = SUBJECTS[found.sweep.subject.name].title
+    st.info(f"What is drawn faintly below still belongs to the previous choice: {about}.")
     page.dim()
     return found
 

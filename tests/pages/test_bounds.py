@@ -153,6 +153,17 @@ def test_the_previous_curve_stays_until_the_new_one_is_there():
     assert numbers(at) == before and any("previous choice" in info.value for info in at.info)
 
 
+def test_another_subject_that_takes_long_leaves_the_page_no_emptier():
+    at = visit(subject="vector")
+    before = numbers(at)
+    at.selectbox(key="subject").set_value("layer")
+    at.session_state["draws"] = 64
+    at.selectbox(key="permutation").set_value("two-opt").run()
+    assert [button for button in at.button if button.label.startswith("Run (about")]
+    assert numbers(at) == before and charts(at)
+    assert any("One vector over a frame" in info.value for info in at.info)
+
+
 def test_a_violation_would_be_listed(monkeypatch):
     build = sweeps.build
 
