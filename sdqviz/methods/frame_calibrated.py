@@ -124,7 +124,8 @@ class FrameCalibrated(InFrame):
         most = max([self.redundancy, *(value for _, value in self.redundancy_by_layer)])
         if self.damping == 0 and most > 1:
             raise InputError(
-                f"damping must be above 0 where N > d, whose Gram matrix is singular, got 0 with redundancy {most:g}"
+                f"damping must be above 0 where N > d, whose Gram matrix is singular, got 0 with redundancy {most:g}",
+                damping=0.01,
             )
 
     @property

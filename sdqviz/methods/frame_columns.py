@@ -104,7 +104,8 @@ class FrameColumns(InFrame):
         if least == 1 and self.redundancy < 2 and self.step_rule == "range":
             raise InputError(
                 f"redundancy must be at least 2 for 1 bit with steps that cover the range, got {self.redundancy:g}: "
-                "take it larger, 2 bits or a fitted step"
+                "take it larger, 2 bits or a fitted step",
+                redundancy=2.0,
             )
 
     def frame_choice(self, dimension: int, bits: int) -> FrameChoice:

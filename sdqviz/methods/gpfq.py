@@ -69,7 +69,8 @@ class Gpfq(PathFollowing):
         super().check()
         if (self.threshold == "none") != (self.pruning_ratio is None):
             raise InputError(
-                f"pruning_ratio must be given together with a threshold, got {self.pruning_ratio} and {self.threshold}"
+                f"pruning_ratio must be given together with a threshold, got {self.pruning_ratio} and {self.threshold}",
+                pruning_ratio=None if self.threshold == "none" else 0.5,
             )
 
     def plan(self) -> Plan:

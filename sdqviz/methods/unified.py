@@ -76,11 +76,14 @@ class Unified(PathFollowing):
         if self.operator != "one-bit":
             super().check()
         if self._prunes and self.pruning_ratio is None:
-            raise InputError(f"pruning_ratio must be given for the operator {self.operator}, got none")
+            raise InputError(
+                f"pruning_ratio must be given for the operator {self.operator}, got none", pruning_ratio=0.5
+            )
         if self.operator == "quantize-prune" and self.alphabet not in (AUTO, "midtread"):
             raise InputError(
                 f"alphabet must be midtread for the operator quantize-prune, got {self.alphabet}: it must have a zero, "
-                "and room for ±c beside the levels"
+                "and room for ±c beside the levels",
+                alphabet="midtread",
             )
 
     @property

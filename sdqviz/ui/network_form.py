@@ -199,13 +199,15 @@ def _method(page: Page, layers: Sequence[LayerOutline]) -> None:
     named = any(name in specs for name in page.link.incoming)  # links of 0.2 name all fields there were then
     starting = OPEN.get(cls.name, {}) | ({} if named else BEST.get(cls.name, {}))
     starting = {name: value for name, value in starting.items() if name not in left_out}
-    page.choose(
+    form = functools.partial(
+        page.choose,
         cls,
         limits=LIMITS.get(cls.name, {}),
         defaults=starting,
         unless={name: lambda _values: True for name in left_out},
         moves={"frame": functools.partial(_fit_size, layers)},
     )
+    page.attempt(form, lambda: None)  # where its fields do not go together, the rest of the form is drawn all the same
     _by_layer(page, cls, layers)
 
 

@@ -286,3 +286,24 @@ def test_the_question_line_is_refined_beside_the_page_and_cancelled():
     settled(at)
     assert not at.exception and "Cancelled; the runs that were finished are among those above." in told(at)
     assert not buttons(at)["Refine"].disabled and "The most accurate that costs at most 1.5 bits" in told(at)
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "moved"),
+    [
+        ("frame-columns", {"bits": 1, "redundancy": 1.0}, {"redundancy": 2.0}),
+        ("geta", {"bits_low": 9, "bits_high": 4}, {"bits_low": 4}),
+        ("unified", {"operator": "quantize-prune", "alphabet": "affine"}, {"alphabet": "midtread"}),
+        ("frame-calibrated", {"redundancy": 2.0, "damping": 0.0}, {"damping": 0.01}),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_fields_that_do_not_go_together_leave_no_empty_page(method, given, moved):
+    at = visit()
+    for key, value in {"method": method, **given}.items():
+        at.session_state[key] = value
+    for _ in range(2):  # the page runs again by itself once it has moved a control
+        at.run()
+        assert not at.exception and visitor.charts(at)
+    for key, value in moved.items():
+        assert visitor.control(at, key).value == value and any(key in one.value for one in at.warning)

@@ -110,7 +110,9 @@ class Settings(MethodChoice):
     def check(self) -> None:
         """Check what ties fields together: the range of bits, and that no stage is shorter than its periods."""
         if self.bits_low > self.bits_high:
-            raise InputError(f"bits_low must be at most bits_high, {self.bits_high}, got {self.bits_low}")
+            raise InputError(
+                f"bits_low must be at most bits_high, {self.bits_high}, got {self.bits_low}", bits_low=self.bits_high
+            )
         if self.fewest_activation_bits > self.bits_high:
             raise InputError(
                 f"activation_bits_low must be at most bits_high, {self.bits_high}, got {self.fewest_activation_bits}"
