@@ -76,7 +76,7 @@ def turned(matrix: Array, rows: Index | None = None, columns: Index | None = Non
     for start in range(0, count, STRIPE):
         stripe = slice(start, start + STRIPE)
         some = matrix[stripe if rows is None else rows[stripe]]
-        found[:, stripe] = (some if columns is None else some.take(columns, axis=1)).T
+        found[:, stripe] = (some if columns is None else some.take(columns, axis=1, mode="clip")).T
     return found
 
 

@@ -110,12 +110,12 @@ def _factor_in_place(matrix: Array) -> None:
 
 def _finish_rows(matrix: Array, rows: slice, left: Array, corner: Array, part: slice) -> None:
     """Replace some columns of a block of rows by those of F."""
-    from scipy.linalg import solve_triangular
+    from scipy.linalg import blas
 
     rest = matrix[rows, part]
     if left.shape[1]:
         rest -= left @ matrix[rows.stop :, part]
-    rest[:] = solve_triangular(corner, rest, trans="T", lower=True, check_finite=False)
+    rest[:] = blas.dtrsm(1.0, corner, rest.T, side=1, lower=1).T  # the transpose, since BLAS reads columns first
 
 
 def _columns(count: int) -> list[slice]:

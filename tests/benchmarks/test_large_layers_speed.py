@@ -1,11 +1,13 @@
 """Calibrated methods on layers as large as a language model's, beside a plain GPTQ in torch (``-m slow -s``).
 
 Processor time of all threads is compared, so that others who use the machine disturb little. ``LARGE=11008`` in the
-environment adds a layer of 11008 inputs, which takes 12 GiB and many minutes.
+environment adds a layer of 11008 inputs, which takes some 7 GiB and some minutes.
 """
 
+import importlib.util
 import os
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -44,6 +46,27 @@ def plain_gptq(weight: torch.Tensor, x: torch.Tensor, bits: int, damping: float 
             block[:, i:] -= errors[:, i : i + 1] @ own[i : i + 1, i:]
         w[:, stop:] -= errors @ inverse[start:stop, stop:]
     return quantized[:, torch.argsort(order)]
+
+
+def by_brevitas(weight: torch.Tensor, x: torch.Tensor, bits: int) -> torch.Tensor:
+    """GPTQ of brevitas with a step for each row and the same alphabet, columns of large inputs first; returns W̃."""
+    import brevitas.nn as qnn
+    from brevitas.graph.gptq import gptq_mode
+    from brevitas.inject.enum import ScalingImplType
+
+    layer = qnn.QuantLinear(
+        weight.shape[1], weight.shape[0], bias=False, weight_bit_width=bits, weight_narrow_range=True,
+        weight_scaling_impl_type=ScalingImplType.PARAMETER_FROM_STATS, weight_scaling_per_output_channel=True,
+    )  # fmt: skip
+    layer.weight.data = weight.clone()
+    model = nn.Sequential(layer).eval()
+    with torch.no_grad():
+        model(x)  # fixes the steps
+        with gptq_mode(model, use_quant_activations=False, act_order=True) as running:
+            for _ in range(running.num_layers):
+                running.model(x)
+                running.update()
+        return layer.quant_weight().value
 
 
 def timed(work):
@@ -89,6 +112,13 @@ def test_large_layers_beside_a_plain_gptq(width, record_property):
     def missed(quantized) -> float:
         return float(((weight - quantized) @ x.T).norm() / (weight @ x.T).norm())
 
+    others = "brevitas was not measured: it walks column by column in Python, which takes minutes here"
+    if width == 4096 and importlib.util.find_spec("brevitas"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found, busy_of, clock_of = timed(lambda: by_brevitas(weight, x, BITS))
+        others = f"GPTQ of brevitas: {busy_of:.1f} s, {clock_of:.1f} s on the clock, error {missed(found):.4f}"
+    print(f"  {others}")
     ratios = {}
     for name, fields in (("gptq", {"fit": "max", "alphabet": "midtread"}), ("frame-calibrated", {})):
         method = sq.METHODS[name](bits=BITS, **fields)
