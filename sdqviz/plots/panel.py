@@ -35,6 +35,8 @@ class Panel:
         Shown under the information sign.
     table : callable
         Returns the full data by column name; columns may differ in length.
+    instead : str
+        Where there is nothing to draw, the sentence that says why; a page shows it in place of an empty plot.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Panel:
     figure: Any
     formulas: Sequence[Formula]
     table: Callable[[], Mapping[str, Array]]
+    instead: str = ""
 
     def csv(self) -> bytes:
         """Return the full data as CSV, UTF-8."""

@@ -21,7 +21,7 @@ from sdqviz.plots.geta import beside as drawn_beside
 from sdqviz.plots.geta import steps as drawn_steps
 from sdqviz.ui import choices as page_choices
 from sdqviz.ui import history, job, show
-from sdqviz.ui.geta_training import Live, Training, control
+from sdqviz.ui.geta_training import Live, Training, control, span
 from sdqviz.ui.screen import Page
 
 if TYPE_CHECKING:
@@ -99,8 +99,9 @@ def ask(page: Page) -> Asked:
         "view",
         RECORDED,
         label="Run",
-        help="A recorded run is there at once. Training here takes minutes, beside the page. A recording that was "
-        "downloaded before can be looked at again.",
+        help="A recorded run is there at once. Training here goes on beside the page; that run took "
+        f"{span(runs.load(runs.names()[0]).seconds)}, and the button says how long yours may take. A recording that "
+        "was downloaded before can be looked at again.",
         options={RECORDED: "A recorded run", TRAINED: "Trained here", UPLOADED: "A recording of yours"},
         where="what",
     )
@@ -168,11 +169,16 @@ def run(page: Page, asked: Asked) -> Shown | None:
         with st.container(border=not growing):
             live = control(asked.training)
         if live is not None and live.recording is not None and live.recording.moments:
+            if not growing and live.training != asked.training:
+                page.dim()
             return Shown(live.recording, live, growing)
         if live is not None and growing:
             _grow(page, live, False)
             return None
     shown = runs.load(asked.recording)
+    if asked.view == TRAINED:
+        st.info(f"Faint below, not of your choices: the recorded run {runs.title(shown)}.")
+        page.dim()
     if asked.view == RECORDED:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(f"Recorded: {runs.title(shown)}.", width="stretch")

@@ -10,8 +10,10 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
 
+from sdqviz.experiments.compare import link
 from sdqviz.explore.geta import run as runs
 from sdqviz.methods.geta import recording
 from sdqviz.methods.geta.recording import Recording
@@ -134,7 +136,7 @@ def _state(live: Live | None, wanted: Training | None) -> str:
     """Say where the run of this session stands, or that there is none yet."""
     run = None if live is None else live.recording
     if live is None or run is None:
-        return "Nothing has been trained in this session yet. Until you run it, a recorded run is shown below."
+        return "Nothing has been trained in this session yet."
     done = run.moments[-1].step if run.moments else 0
     told = (
         f"Finished in {run.seconds:.0f} s"
@@ -145,17 +147,44 @@ def _state(live: Live | None, wanted: Training | None) -> str:
 
 
 def _estimate(asked: Training | None) -> str:
-    """Say how long a run may take, going by a recorded run of the same network."""
+    """Say how long a run may take, going by recorded runs."""
     if asked is None:
         return "nothing to run"
-    plan = {key: value for key, value in asked.method.to_dict().items() if key.endswith("_steps")}
-    for name in recording.shipped():
-        known = runs.load(name)
-        if known.network.get("name") == asked.network.name and known.seconds > 0:
-            rate = known.seconds / known.steps * asked.method.to_dict()["batch"] / known.method.get("batch", 64)
-            return f"about {_span(sum(plan.values()) * rate * (1 + asked.beside))}"
-    return "takes minutes"
+    method, rate = asked.method.to_dict(), seconds_of_an_input(asked.network.name)
+    if rate is None:
+        return "takes minutes"
+    steps = sum(value for key, value in method.items() if key.endswith("_steps"))
+    return f"about {span(steps * method['batch'] * rate * (1 + asked.beside))}"
 
 
-def _span(seconds: float) -> str:
+def seconds_of_an_input(network: str) -> float | None:
+    """Return the seconds one input of one step takes: as recorded, or between networks of fewer and more MACs.
+
+    Parameters
+    ----------
+    network : str
+        Name in the catalogue.
+
+    Returns
+    -------
+    float or None
+        None for a network of which neither a recording nor a shipped run tells the MACs.
+    """
+    known: dict[str, tuple[float, float]] = {}
+    for run in map(runs.load, recording.shipped()):
+        if run.report is not None and run.seconds > 0:
+            rate = run.seconds / run.steps / run.method.get("batch", 64)
+            known.setdefault(str(run.network.get("name")), (run.report["original_macs"], rate))
+    if network in known:
+        return known[network][1]
+    macs = (one.report.original_macs for one in link.shipped() if one.report and one.network.get("name") == network)
+    found = next(macs, None)
+    if found is None or not known:
+        return None
+    recorded = np.array(sorted(known.values()))
+    return float(np.interp(found, recorded[:, 0], recorded[:, 1]))
+
+
+def span(seconds: float) -> str:
+    """Return a time in seconds or minutes, as words."""
     return f"{max(seconds, 1):.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -257,12 +257,9 @@ def page(address: str, title: str, question: str, *, seeded: bool = True) -> Ite
         try:
             opened.refuse(error)
         except InputError:
-            groups["how much"].error(str(error))
             st.error(f"{error}. Change it at the left; nothing else is lost.")
     if opened.refused is None:
         page_choices.has_worked(address, opened.computed)
-    else:
-        groups["how much"].error(str(opened.refused))
     if link.new and not link.incoming:
         page_choices.restore(address, page_choices.choices(address), link.values)
     page_choices.remember(address, link.values)

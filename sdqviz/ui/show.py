@@ -116,19 +116,20 @@ def panel(
                 key=f"_data {page.address} {drawn.name}",
                 on_change="rerun",
             )
-        st.caption(drawn.look)
-        chart(
-            drawn.figure,
-            key=f"_plot {page.address} {drawn.name}",
-            alt=drawn.alt,
-            on_select=on_select,
-            selection=selection,
-            config={
-                "displaylogo": False,
-                "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-                "toImageButtonOptions": {"format": page.picture, "filename": f"sdqviz-{drawn.name}", "scale": 2},
-            },
-        )
+        st.caption(drawn.instead or drawn.look)
+        if not drawn.instead:
+            chart(
+                drawn.figure,
+                key=f"_plot {page.address} {drawn.name}",
+                alt=drawn.alt,
+                on_select=on_select,
+                selection=selection,
+                config={
+                    "displaylogo": False,
+                    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+                    "toImageButtonOptions": {"format": page.picture, "filename": f"sdqviz-{drawn.name}", "scale": 2},
+                },
+            )
         if data.open:
             with data:
                 _data(drawn, page)
@@ -137,8 +138,16 @@ def panel(
 def panels(drawn: Sequence[Panel], page: Page, beside: Callable[[], None] | None = None) -> None:
     """Draw panels two beside each other; on a narrow screen they go below each other.
 
-    A last one alone has ``beside`` drawn next to it, or takes the full width.
+    A last one alone has ``beside`` drawn next to it, or takes the full width. What cannot be drawn is a sentence below.
     """
+    spoken = [one for one in drawn if one.instead]
+    drawn = [one for one in drawn if not one.instead]
+    _beside_each_other(drawn, page, beside)
+    for one in spoken:
+        panel(one, page)
+
+
+def _beside_each_other(drawn: Sequence[Panel], page: Page, beside: Callable[[], None] | None) -> None:
     single = len(drawn) % 2 == 1
     for start in range(0, len(drawn), 2):
         if single and start == len(drawn) - 1 and beside is None:

@@ -106,6 +106,30 @@ def test_what_does_not_fit_is_said_at_the_form_and_nothing_is_lost(parameters, s
     assert len(at.metric) == 3 and len(figures(at)) == 5
 
 
+def faint(at):
+    return any("stale" in one.proto.body for one in at.get("html"))
+
+
+def test_a_recorded_run_that_is_not_of_the_form_is_faint_and_named(page):
+    assert not faint(page)
+    at = visit(view=geta.TRAINED, network="mnist-fnn")
+    told = " ".join(one.value for one in at.info)
+    assert faint(at) and f"not of your choices: the recorded run {runs.title(runs.load(runs.names()[0]))}" in told
+
+
+def test_how_long_a_run_may_take_goes_by_recorded_runs():
+    """A recorded run's own time again; twice that with twice the inputs; and between those of fewer and more MACs."""
+    run = runs.load("resnet20-50-seed0")
+    again = {key: run.method[key] for key in ("warm_up_steps", "projection_steps", "joint_steps", "cool_down_steps")}
+    for batch, times in ((run.method["batch"], 1), (2 * run.method["batch"], 2)):
+        at = visit(view=geta.TRAINED, network="resnet20", batch=batch, **again)
+        assert f"Run (about {times * run.seconds / 60:.0f} min)" in buttons(at)
+    small, large = (geta_training.seconds_of_an_input(name) for name in ("mnist-lenet", "resnet20"))
+    assert small < geta_training.seconds_of_an_input("mnist-residual") < large / 5
+    assert geta_training.seconds_of_an_input("mnist-fnn") == small  # below the smallest that was recorded
+    assert geta_training.seconds_of_an_input("nothing") is None
+
+
 def test_bad_values_of_a_link_are_told():
     at = visit(view="sideways", recording="of nothing", colour="blue")
     (told,) = [one.value for one in at.warning]

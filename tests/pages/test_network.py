@@ -265,6 +265,17 @@ def test_seeds_are_asked_for_where_levels_are_drawn_and_shown_with_their_spread(
     assert f"accuracy {mean:.2f} ± {deviation:.2f} %" in told
 
 
+def test_a_plot_that_would_be_empty_is_a_sentence(page):
+    title = "**Proved and measured, at the output**"
+    for at, drawn in ((page, 7), (visit(method="magnitude-pruning", calibration=32), 6)):
+        settled(at)
+        assert not at.exception and [one.value for one in at.markdown].count(title) == 1
+        shown = figures(at)
+        assert len(shown) == drawn and all(one["data"] or one["layout"].get("images") for one in shown)
+    (report,) = [one for one in at.caption if one.value.startswith("Measured: ")]
+    assert "the method has no bound" in report.value
+
+
 def test_the_question_line_answers_from_the_runs_of_this_network_and_refines():
     at = visit(network="mnist-fnn")
     said = [text.value for text in at.markdown if "The smallest that keeps at least 97.50 %" in text.value]

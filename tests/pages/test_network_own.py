@@ -88,7 +88,7 @@ def test_files_that_cannot_be_used_are_one_sentence(what, tmp_path):
         out.write(b"hello")
     page = upload(visit(network="own", architecture="mnist-fnn"), "evil.pt", out.getvalue())
     sentences = {one.value.removesuffix(". Change it at the left; nothing else is lost.") for one in page.error}
-    assert len(sentences) == 1 and "evil.pt" in min(sentences) and "\n" not in min(sentences)
+    assert len(page.error) == 1 and "evil.pt" in min(sentences) and "\n" not in min(sentences)
     assert not (tmp_path / "trap").exists() and not page.metric
 
 

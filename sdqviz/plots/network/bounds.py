@@ -91,7 +91,7 @@ def draw_output_bounds(report: Report, ink: Ink, whole: Sequence[Bound] = (), la
     """
     marks, measured = output_marks(report, whole, ladder), report.output_error
     rungs = () if ladder is None else [rung.bound for rung in ladder.rungs]
-    figure = theme.figure(ink, y="max ‖f(x) − f_Q(x)‖" if marks else "", height=340)
+    figure = theme.figure(ink, y="max ‖f(x) − f_Q(x)‖" if marks else "", height=340 if marks else 120)
     if marks:
         figure.add_scatter(
             x=[*marks], y=[*marks.values()], mode="markers", name="bound", marker=_dashes(ink),
@@ -120,6 +120,7 @@ def draw_output_bounds(report: Report, ink: Ink, whole: Sequence[Bound] = (), la
             "bound": np.array([*marks, "measured"]),
             "value": np.array([*marks.values(), measured]),
         },
+        instead="" if marks else look,
     )
 
 

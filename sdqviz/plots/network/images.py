@@ -61,15 +61,16 @@ def draw_flips(asked: Answer, ink: Ink) -> Panel | None:
     count, shown = len(info.index), len(info.images)
     rows = max(1, -(-shown // TILES))
     figure = theme.figure(ink, height=10 + 136 * rows if shown else 120)
+    instead = ""
     if shown:
         _tiles(figure, info, rows, ink)
     else:
-        text = (
+        instead = (
             "No prediction changed."
             if not count
             else "The inputs of this network are not images; the table lists them."
         )
-        theme.instead(figure, text, ink)
+        theme.instead(figure, instead, ink)
     figure.update_layout(margin={"t": 4, "b": 4, "l": 4, "r": 4})
     other = count - info.lost - info.won
     drawn = f" {shown} of {count:,} are drawn, of both kinds where there are any." if 0 < shown < count else ""
@@ -92,4 +93,5 @@ def draw_flips(asked: Answer, ink: Ink) -> Panel | None:
             "before": info.before,
             "after": info.after,
         },
+        instead=instead,
     )

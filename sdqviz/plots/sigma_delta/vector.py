@@ -20,7 +20,8 @@ from sdqviz.plots.theme import Ink
 def draw_vector(run: VectorRun, ink: Ink) -> Panel:
     """Draw the vector before and after, and plain rounding of it at the same bits per weight."""
     index = np.arange(1, run.frame.dimension + 1)
-    figure = theme.figure(ink, x="entry of the vector", y="value", height=340)
+    figure = theme.figure(ink, x="entry of the vector", y="value", height=368)
+    figure.update_layout(margin={"t": 76})  # on a phone the names stand below each other
     mode = "lines+markers" if len(index) <= 32 else "lines"
     curves = [
         (run.vector, "original", theme.ORIGINAL),
