@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from sdqviz.methods.frame_vectors import Carrier, chunks, fitted_steps, quantize
 from sdqviz.methods.method import CompressedLayer, Task, layer_vectors, split_bias
 from sdqviz.progress import stop_if
 from sdqviz.sigma_delta.filters import FILTERS
+from sdqviz.sigma_delta.recursion import heights
 from sdqviz.storage.bits import Packed, pack_steps, step_up
 
 PARAMETER_BITS = 8 + 32 + 32
@@ -63,14 +65,14 @@ class FrameLayer:
             raise InputError(f"layer {self.layer.name}: {error}") from None
         frame = walked.frame
         pieces = walked.pieces(len(self.vectors))
-        step, largest, kept = self._step(walked, pieces, global_norm)  # kept by the first row of each piece
+        step, largest, kept = self._step(walked, pieces, global_norm)
         steps = np.ascontiguousarray(np.broadcast_to(step, len(self.vectors)))
         levels = np.empty((len(self.vectors), frame.size), np.uint8 if self.bits <= 8 else np.uint16)
         vectors = np.empty_like(self.vectors)
 
         def quantized(rows: slice) -> int:
             stop_if(task.should_stop)
-            values = kept.pop(rows.start) if kept else frame.analyze(self.vectors[rows])
+            values = frame.analyze(self.vectors[rows]) if kept is None else kept[rows]
             levels[rows], vectors[rows], over = quantize(
                 walked, self.vectors[rows], values, self.bits, steps[rows], choice.paths, task.should_stop
             )
@@ -134,24 +136,28 @@ class FrameLayer:
         """Do the pieces on a thread each; rounding by a beam, of order 0, shares its products among all threads."""
         return spread(work, pieces) if self.choice.order else map(work, pieces)
 
-    def _step(self, walked: Carrier, pieces: list[slice], global_norm: float) -> tuple[Array, Array, dict[int, Array]]:
-        """Return δ for the layer (a scalar) or for each vector, each largest |coefficient|, and what was analysed."""
+    def _step(self, walked: Carrier, pieces: list[slice], global_norm: float) -> tuple[Array, Array, Array | None]:
+        """Return δ for the layer (a scalar) or for each vector, each largest |coefficient|, and what was analysed.
+
+        That is kept in one array: the system hands over a large one faster than many small ones.
+        """
         choice, bits, width = self.choice, self.bits, int(self.choice.step_bits)
-        keep = len(self.vectors) * walked.frame.size <= KEPT
-        kept: dict[int, Array] = {}
+        shape = len(self.vectors), walked.frame.size
+        kept = np.empty(shape) if math.prod(shape) <= KEPT else None
         largest, fitted = np.empty(len(self.vectors)), np.empty(len(self.vectors))
         fit = choice.step_rule == "fitted" and choice.step is None
 
         def analysed(rows: slice) -> None:
             stop_if(self.task.should_stop)
             values = walked.frame.analyze(self.vectors[rows])
-            largest[rows] = np.maximum(values.max(axis=1), -values.min(axis=1))
+            if kept is None:
+                largest[rows] = np.maximum(values.max(axis=1), -values.min(axis=1))
+            else:
+                largest[rows] = heights(values, kept[rows])
             if fit:
                 fitted[rows] = fitted_steps(
                     walked, self.vectors[rows], values, bits, width, choice.paths, self.task.should_stop
                 )
-            if keep:
-                kept[rows.start] = values
 
         for _ in self._each(analysed, pieces):
             pass

@@ -219,6 +219,17 @@ def shape_rows(
     return overload
 
 
+def heights(coefficients: Array, copy: Array) -> Array:
+    """Return max|x_n| of each row, shape (M, N) → (M,), and set ``copy``, of the same shape, to them in passing.
+
+    Infinity is larger than all numbers, and NaN larger than that.
+    """
+    found = np.zeros(len(coefficients), np.int64)
+    rows = np.ascontiguousarray(coefficients, float)
+    run(copy_measured, rows.view(np.int64), copy.view(np.int64), found)
+    return found.view(float)
+
+
 def _check(bits: int, step: float) -> None:
     check_bits(bits)
     if not (np.isfinite(step) and step > 0):
@@ -232,10 +243,8 @@ def _measured(coefficients: ArrayLike) -> tuple[Array, float]:
         raise InputError(f"coefficients must have at least one value along the last axis, got shape {x.shape}")
     copy = np.empty(x.shape)
     flat = (-1, x.shape[-1])
-    heights = np.zeros(copy.size // x.shape[-1], np.int64)
-    rows = np.ascontiguousarray(x.reshape(flat))
-    run(copy_measured, rows.view(np.int64), copy.reshape(flat).view(np.int64), heights)
-    largest = heights.max(initial=0, keepdims=True).view(float)[0]
+    found = heights(x.reshape(flat), copy.reshape(flat))
+    largest = found.max(initial=0.0)  # NaN where there is one
     if not np.isfinite(largest):
         raise InputError(f"coefficients must be finite, got {int((~np.isfinite(x)).sum())} values that are not")
     return copy, float(largest)
