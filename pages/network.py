@@ -3,7 +3,6 @@
 import streamlit as st
 
 from sdqviz.explore.network import link, words
-from sdqviz.explore.wording import number, size
 from sdqviz.plots.network import overview as panels
 from sdqviz.plots.network.seeds import draw_seeds
 from sdqviz.ui import network, network_form, question_line, screen, show
@@ -21,21 +20,6 @@ with screen.page(
         page.code(link.code(shown.question, comparison))
         ladder, layer = network.ladder(asked, shown), asked.layer_of(report)
 
-        show.headlines(
-            show.Headline(
-                "Bits per original weight",
-                number(report.bits_per_weight),
-                f"{size(report.bytes)} instead of {size(report.original_bytes)}",
-                "Levels, scales, frame parameters, seeds and the tensors kept in float, over all original numbers.",
-            ),
-            show.Headline(
-                "Accuracy after",
-                words.accuracy(report.accuracy_after),
-                words.accuracy_note(comparison),
-                "Share of all test inputs that are classified rightly.",
-            ),
-            show.Headline(*words.error_headline(report)),
-        )
         if report.note:
             show.say(page, f"{report.note[:1].upper()}{report.note[1:]}.", "info")
         wins = words.verdict_on_rounding(comparison)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 
@@ -155,8 +155,9 @@ def known(question: Question, kept: Kept = SHARED) -> Answer | None:
 
 
 def answer(
-    question: Question, progress: Progress | None = None, should_stop: ShouldStop | None = None, kept: Kept = SHARED
-) -> Answer:
+    question: Question, progress: Progress | None = None, should_stop: ShouldStop | None = None, kept: Kept = SHARED,
+    first: Callable[[Report], None] | None = None,
+) -> Answer:  # fmt: skip
     """Compress, measure and test, with plain rounding beside; the last answers are kept.
 
     Parameters
@@ -167,6 +168,8 @@ def answer(
         As everywhere.
     kept : Kept
         Where what is computed is looked for and kept.
+    first : callable, optional
+        Given the run's report as soon as it is measured, before plain rounding is: that may take longer than the run.
 
     Raises
     ------
@@ -182,6 +185,8 @@ def answer(
     given = network(question.network, part(progress, 0.0, share), should_stop, kept)
     begun = time.perf_counter()
     run = question.compress(given, part(progress, share, 0.75 - 0.35 * share), should_stop)
+    if first is not None:
+        first(run.report)
     beside = rounding_beside(question, run, part(progress, 0.75, 1.0), should_stop, kept)
     result = Answer(question, run, Comparison(run.report, parts(run), beside), time.perf_counter() - begun)
     report(progress, 100, 100, "done")

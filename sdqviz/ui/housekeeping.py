@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import functools
 import gc
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from sdqviz import recent
@@ -25,6 +28,9 @@ ARENAS, LARGE, TOP = 2, 1 << 18, 16 << 20
 """Heaps of all threads together; bytes from which an array is mapped on its own, and returned when it is freed; free
 bytes at the end of a heap that are returned at once."""
 
+USED_AGAIN = (32 << 20, 128 << 20)
+"""The last two while an answer is computed; glibc maps from 32 MiB at the latest."""
+
 
 def _libc() -> Any:
     """Return the C library where it is glibc, which alone has these functions; else None."""
@@ -39,8 +45,53 @@ def few_heaps() -> None:
     library = _libc()
     if library is not None:
         library.mallopt(_ARENA_MAX, ARENAS)
-        library.mallopt(_MMAP_THRESHOLD, LARGE)
-        library.mallopt(_TRIM_THRESHOLD, TOP)
+        _heaps.apply(library, LARGE, TOP)
+
+
+class _Heaps:
+    """When heaps return what is freed; that is the whole process's, whoever asks."""
+
+    def __init__(self) -> None:
+        self._lock, self._asked, self._set = threading.Lock(), 0, False
+
+    def apply(self, library: Any, large: int, top: int) -> None:
+        """Return arrays of ``large`` bytes and more, and ``top`` free bytes at the end of a heap, at once."""
+        self._set = True
+        library.mallopt(_MMAP_THRESHOLD, large)
+        library.mallopt(_TRIM_THRESHOLD, top)
+
+    @contextlib.contextmanager
+    def used_again(self) -> Iterator[None]:
+        """Let arrays take the memory of earlier ones meanwhile, and give back what is free afterwards."""
+        library = _libc() if self._set else None  # where nobody asked for few heaps, they are as they are
+        if library is None:
+            yield
+            return
+        with self._lock:
+            if self._asked == 0:
+                self.apply(library, *USED_AGAIN)
+            self._asked += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._asked -= 1
+                if self._asked == 0:
+                    self.apply(library, LARGE, TOP)
+                    bytearray(LARGE // 2)  # freed, it makes this thread's heap return its end, which a trim cannot
+                    library.malloc_trim(0)
+
+
+_heaps = _Heaps()
+
+
+def memory_used_again() -> contextlib.AbstractContextManager[None]:
+    """Let the arrays of an answer take the same memory again and again until it is there; then it is given back.
+
+    A page of memory that the system gives is cleared first. The arrays of an answer are made by the hundred, of up to
+    20 MiB and for milliseconds: mapped each anew, clearing them took as long as computing with them.
+    """
+    return _heaps.used_again()
 
 
 def give_back() -> None:

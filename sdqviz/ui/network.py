@@ -18,14 +18,16 @@ from sdqviz.error import InputError
 from sdqviz.explore import spread, what_if
 from sdqviz.explore.network import link, words
 from sdqviz.explore.network import table as layer_table
-from sdqviz.explore.rounding_beside import Comparison
+from sdqviz.explore.rounding_beside import Comparison, Rounding
 from sdqviz.explore.spread import Spread
 from sdqviz.explore.what_if import Answer
+from sdqviz.explore.wording import number, size
 from sdqviz.networks.own_weights import OwnNetwork
 from sdqviz.plots.network import errors as network_errors
 from sdqviz.plots.network.speed import draw_speed
+from sdqviz.report import Report
 from sdqviz.ui import choices as kept_choices
-from sdqviz.ui import download, history, job, own, show
+from sdqviz.ui import download, history, housekeeping, job, own, show
 from sdqviz.ui.network_form import Asked, fitting, outline
 from sdqviz.ui.screen import Page
 
@@ -43,6 +45,37 @@ FORM, RUNNING, STORED = "_network form", "_network running", "_network stored"
 SHOWN, ASKED, LADDER_ASKED, SEEDS_ASKED = "_network shown", "_network asked", "_ladder asked", "_seeds asked"
 
 
+class Strip:
+    """The headline numbers of a run: drawn as soon as they are measured, with what rounding keeps told after that.
+
+    They appear where the strip was made.
+    """
+
+    def __init__(self) -> None:
+        self._box = st.container()
+        self._places: show.Places = ()
+
+    def draw(self, report: Report, beside: Rounding | None = None) -> None:
+        """Draw the numbers of a report, over those that stand there already."""
+        with self._box:
+            self._places = show.headlines(
+                show.Headline(
+                    "Bits per original weight",
+                    number(report.bits_per_weight),
+                    f"{size(report.bytes)} instead of {size(report.original_bytes)}",
+                    "Levels, scales, frame parameters, seeds and the tensors kept in float, over all original numbers.",
+                ),
+                show.Headline(
+                    "Accuracy after",
+                    words.accuracy(report.accuracy_after),
+                    words.accuracy_note(report, beside),
+                    "Share of all test inputs that are classified rightly.",
+                ),
+                show.Headline(*words.error_headline(report)),
+                over=self._places,
+            )
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Shown:
     """What the page draws.
@@ -55,31 +88,38 @@ class Shown:
         The numbers.
     answer : Answer or None
         The run itself; None while only a stored result is at hand.
+    progress : DeltaGenerator
+        Where progress is drawn.
     """
 
     question: Question
     comparison: Comparison
     answer: Answer | None
     progress: DeltaGenerator
-    """Where progress is drawn."""
 
 
 def run(page: Page, asked: Asked | None) -> Shown | None:
-    """Return what to draw: at once where that takes under a second, else after Run; until then the previous result.
+    """Draw the headline numbers, and return what else to draw: at once where that takes under a second, else after Run.
 
-    A stored result is drawn first where one matches and nothing heavy is loaded yet. What belongs to an earlier choice
-    is dimmed.
+    Until then the previous result stays, dimmed. A stored result is drawn first where one matches and nothing heavy is
+    loaded yet. Numbers just computed are drawn before plain rounding is measured beside them.
     """
-    box = st.container()
-    if asked is None:  # a file is missing, or the form says what does not go together
-        return _previous(page, box)
+    box, strip = st.container(), Strip()
+    shown = _previous(page, box) if asked is None else _found(page, asked, box, strip)
+    if shown is not None:
+        strip.draw(shown.comparison.report, shown.comparison.rounding)
+    return shown
+
+
+def _found(page: Page, asked: Asked, box: DeltaGenerator, strip: Strip) -> Shown | None:
+    """Return the answer to what is asked, or what stands in for it until there is one."""
     question = asked.question
     kept = own.kept(question.network)
     found, stored = what_if.known(question, kept), link.stored_comparison(question)
     try:
         if found is None:
             with box:
-                found = _work(question, page.choices, later=stored is not None)
+                found = _work(question, page.choices, strip, later=stored is not None)
     except InputError as error:
         error.remedy = error.remedy or fitting(outline(question.network), page.choices)
         if error.remedy or st.session_state.get(SHOWN) is None:
@@ -124,7 +164,7 @@ def _remember(found: Answer) -> None:
     history.remember(found.question.network, report, found.question.calibration, found.seconds, weights)
 
 
-def _work(question: Question, page_choices: Mapping[str, Any], *, later: bool) -> Answer | None:
+def _work(question: Question, page_choices: Mapping[str, Any], strip: Strip, *, later: bool) -> Answer | None:
     """Compute now, or draw Run, or progress and Cancel.
 
     While libraries still have to be read, work that is quick goes beside the page; with ``later`` `complete` starts it.
@@ -143,8 +183,8 @@ def _work(question: Question, page_choices: Mapping[str, Any], *, later: bool) -
     if loaded and seconds <= what_if.AT_ONCE:
         if running:
             slot.cancel()
-        with st.spinner("Computing"):
-            return what_if.answer(question, kept=kept)
+        with st.spinner("Computing"), housekeeping.memory_used_again():
+            return what_if.answer(question, kept=kept, first=strip.draw)
     if not loaded and question.ready and asked != question and not _lasting(question):
         if not later:
             _start(question)

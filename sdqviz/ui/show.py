@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from sdqviz import asset
 from sdqviz.bounds.statement import Bound
@@ -47,14 +48,27 @@ class Headline:
     help: str = ""
 
 
-def headlines(*numbers: Headline) -> None:
-    """Draw the strip of headline numbers."""
+Places = Sequence[tuple[DeltaGenerator, DeltaGenerator | None]]
+"""Where each number of the strip stands, and its note if it has one."""
+
+
+def headlines(*numbers: Headline, over: Places = ()) -> Places:
+    """Draw the strip of headline numbers, or the same strip again ``over`` its places; return the places."""
     st.session_state[HEADLINES] = tuple((one.label, one.value, one.note) for one in numbers)
-    for column, one in zip(st.columns(len(numbers), border=True), numbers, strict=True):
-        with column:
-            st.metric(one.label, one.value, help=one.help or None)
-            if one.note:
-                st.caption(one.note)
+    if not over:
+        columns = st.columns(len(numbers), border=True)
+        return [
+            (
+                column.metric(one.label, one.value, help=one.help or None),
+                column.caption(one.note) if one.note else None,
+            )
+            for column, one in zip(columns, numbers, strict=True)
+        ]
+    for (value, note), one in zip(over, numbers, strict=True):
+        value.metric(one.label, one.value, help=one.help or None)
+        if note is not None:
+            note.caption(one.note)
+    return over
 
 
 def say(page: Page, text: str, kind: Literal["markdown", "info", "warning", "error", "caption"] = "markdown") -> None:

@@ -45,6 +45,18 @@ def test_answer_is_what_compress_reports_and_is_found_again(answer):
     assert what_if.known(asked(bits=3)) is None
 
 
+def test_the_report_is_told_before_plain_rounding_is_looked_at():
+    kept, told = what_if.Kept(), []
+
+    def first(report):
+        told.append((report, len(kept.rounding_errors) + len(kept.roundings)))
+
+    found = what_if.answer(asked(calibration=16), kept=kept, first=first)
+    ((report, roundings),) = told
+    assert report is found.comparison.report and roundings == 0 < len(kept.roundings)
+    assert what_if.answer(asked(calibration=16), kept=kept, first=first) is found and len(told) == 1
+
+
 @pytest.mark.parametrize(
     ("network", "method"),
     [("mnist-fnn", {}), ("mnist-fnn", {"size": 257, "bits": 1}), ("mnist-lenet", {"biases": "quantized"})],

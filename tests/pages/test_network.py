@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import streamlit as st
 import torch  # noqa: F401 - loaded first, so that the page need not read it beside its first answer
 import visitor
 from visitor import buttons, figures, metrics, press, settled, told
@@ -23,6 +24,7 @@ from sdqviz.methods.method import CompressedLayer, MethodChoice, Task
 from sdqviz.progress import report, stop_if
 from sdqviz.storage.bits import Packed
 from sdqviz.ui.network_form import BEST
+from sdqviz.ui.screen import HEADLINES
 
 visit = functools.partial(visitor.visit, "network")
 
@@ -66,6 +68,23 @@ def test_numbers_are_those_of_compress(page):
     if isinstance(drawn, dict):
         drawn = np.frombuffer(base64.b64decode(drawn["bdata"]), drawn["dtype"])
     np.testing.assert_allclose(drawn, [row.relative_error for row in found.layers], rtol=1e-9)
+
+
+def test_numbers_are_drawn_before_plain_rounding_stands_beside(monkeypatch):
+    drawn, rounding_beside = [], what_if.rounding_beside
+
+    def looked(question, run, *more):
+        drawn.append((run.report, st.session_state[HEADLINES]))
+        return rounding_beside(question, run, *more)
+
+    monkeypatch.setattr(what_if, "rounding_beside", looked)
+    page = visit(size=333, calibration=48, bits=2)
+    ((report, early),) = drawn
+    assert [value for _, value, _ in early] == list(metrics(page).values())
+    assert early[0][1] == number(report.bits_per_weight) and early[1][1] == percent(report.accuracy_after)
+    assert early[1][2].endswith("rounding beside it: being computed")
+    assert len(page.metric) == 3 and "being computed" not in told(page)
+    assert any(one.value.startswith("before ") and "; rounding at " in one.value for one in page.caption)
 
 
 def test_every_field_of_the_method_is_on_the_form():

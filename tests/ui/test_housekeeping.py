@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import subprocess
 import sys
 import time
 import weakref
@@ -111,6 +112,49 @@ def test_streamlit_has_what_is_used_of_it():
     assert manager.num_active_sessions() == 0 and manager.list_sessions() == []
     assert len(manager._session_storage._cache) == 0 and not manager.is_active_session("a")
     assert callable(AppSession.shutdown)
+
+
+USED_AGAIN = """
+import resource, threading
+import numpy as np
+from sdqviz.ui import housekeeping
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+def work(times):  # arrays of one answer: made, used and freed
+    for _ in range(times):
+        held = [np.ones(size >> 3) for size in (1 << 19, 4 << 20, 16 << 20)]
+    return sum(one[0] for one in held)
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    work(20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def measure():
+    work(3)
+    with housekeeping.memory_used_again():
+        with housekeeping.memory_used_again():  # a second visitor
+            work(3)
+        inside, before = faults(), resident()
+    print(inside, before - resident(), faults())
+
+housekeeping.few_heaps()
+thread = threading.Thread(target=measure)
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_arrays_of_an_answer_take_the_same_memory_again_and_it_is_given_back():
+    done = subprocess.run([sys.executable, "-c", USED_AGAIN], capture_output=True, text=True, check=True, timeout=120)
+    inside, returned, after = map(int, done.stdout.split())
+    pages = 20 * (20 << 20) / 4096
+    assert inside < pages / 20, "pages were returned and cleared again"
+    assert returned > 3e6 and after > pages / 20, "what is freed is returned at once, as before"  # some pages are huge
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's")

@@ -65,15 +65,14 @@ def error_headline(report: Report) -> tuple[str, str, str, str]:
     )
 
 
-def accuracy_note(found: Comparison) -> str:
-    """Say what the accuracy was, how many predictions changed, and what rounding keeps."""
-    report, best = found.report, found.rounding.best
+def accuracy_note(report: Report, beside: Rounding | None) -> str:
+    """Say what the accuracy was, how many predictions changed, and what rounding keeps, or that it is under way."""
     if report.accuracy_before is None:
         return "this network comes without test data"
-    return (
-        f"before {accuracy(report.accuracy_before)}, {report.changed_predictions:,} predictions changed; rounding at "
-        f"{bits_text(found.rounding)}: {accuracy(best.accuracy_after)}"
-    )
+    told = f"before {accuracy(report.accuracy_before)}, {report.changed_predictions:,} predictions changed; rounding"
+    if beside is None:
+        return f"{told} beside it: being computed"
+    return f"{told} at {bits_text(beside)}: {accuracy(beside.best.accuracy_after)}"
 
 
 def verdict(report: Report) -> str:
