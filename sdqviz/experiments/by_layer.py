@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from sdqviz.compression.tensor_by_tensor import WHOLE_BYTES
 from sdqviz.error import InputError
-from sdqviz.experiments.cost_model import Cost, layer_costs
+from sdqviz.experiments.cost_model import Cost, layer_costs, layer_memory
 from sdqviz.experiments.machine_rates import measured_machine, small_layer
 from sdqviz.methods.calibrated.calibration import STORE_BYTES, Calibration
+from sdqviz.methods.calibrated.group_work import neurons_together
+from sdqviz.methods.calibrated.layer_work import RIDERS
 from sdqviz.methods.method import MethodChoice, Task
 from sdqviz.networks.batch import common_length, parts, with_first
 from sdqviz.networks.layer import Layer, position_count
@@ -107,6 +109,10 @@ def estimate(task: Task, method: MethodChoice) -> LayersEstimate:
         rows = [count * getattr(method, "patches", 1.0) for count in rows]
         shapes = [(layers[name].shape[0], math.prod(layers[name].shape[1:])) for name in met]
         costs = dict(zip(met, layer_costs(shapes, rows, bits, blocks=blocks, shared=shared), strict=True))
+        for name, (outputs, inputs) in zip(met, shapes, strict=True):
+            together = max(RIDERS, neurons_together(inputs))
+            memory = layer_memory(outputs, inputs, method.numbers_held, together)
+            costs[name] = dataclasses.replace(costs[name], memory=memory)
         waiting = 2 * STORE_BYTES
     else:
         for name, layer in layers.items():

@@ -19,9 +19,11 @@ FACTOR = 1 / 3
 COPIES = 6
 """How often N × N numbers are mirrored, put in the order of the walk, turned or divided: H four times, G twice."""
 
-WORKING, HELD = 4, 10
-"""Matrices of N × N numbers of 64 bits that exist at once, and numbers of 64 bits for each weight: weights, aligned, in
-the order of the walk, what is aimed at, levels and what they mean, errors."""
+HELD = (4, 2.5, 7)
+"""As `sdqviz.methods.method.MethodChoice.numbers_held`."""
+
+TOGETHER = 2048
+"""Neurons that are walked at once: with two threads, or where many multiples of each step ride together."""
 
 PIECES = 7
 """Numbers of 64 bits for each weight that go to a worker (two bases, aligned weights, weights, what is aimed at), or
@@ -180,15 +182,15 @@ def layer_cost(
     -----
     H takes m·N² operations (its lower triangle), G another 2m·N² where inputs differ. ‖Xw‖² takes N²·M with XᵀX, which
     is H or takes m·N², or else 2m·N·M. The factor takes `FACTOR`·N³; a walk N²·M: half of a product of N × N and N × M.
-    Its error takes as much again where inputs differ, G·W twice that; where they do not, a walk finds its own, and only
-    the last one is computed. The forward passes are 2m for each weight, of one network or of two.
+    Its error takes as much again where inputs differ, G·W twice that; where they do not, a walk finds its own. The
+    forward passes are 2m for each weight, of one network or of two.
     """
     weights = outputs * inputs
     square, walked = float(inputs) ** 2, float(inputs) ** 2 * outputs
     walks = searched(outputs) if walks is None else walks
     by_gram = inputs * (1 + outputs / samples) <= 2 * outputs if differ else inputs <= 2 * samples
     norms = walked + (samples * square if differ else 0.0) if by_gram else 2.0 * samples * weights
-    errors = (walks + 1 + 2) * walked if differ else walked
+    errors = (walks + 1 + 2) * walked if differ else 0.0
     sums = 0.0 if shared else (3.0 if differ else 1.0) * samples * square + FACTOR * inputs * square
     return Cost(
         forward=(4.0 if differ else 2.0) * samples * (weights if passed is None else passed),
@@ -200,8 +202,24 @@ def layer_cost(
         written=bits / 8 * weights,
         broadcast=(3.0 if differ else 2.0) * 8 * square,
         moved=8.0 * PIECES * weights,
-        memory=8 * (WORKING * square + HELD * weights),
+        memory=layer_memory(outputs, inputs),
     )
+
+
+def layer_memory(outputs: int, inputs: int, held: tuple[float, float, float] = HELD, together: int = TOGETHER) -> float:
+    """Return the bytes that compressing a layer takes at most.
+
+    Parameters
+    ----------
+    outputs, inputs : int
+        M and N.
+    held : tuple of float
+        Numbers of 64 bits: for each of N², for each weight, and for each input of a neuron that is walked.
+    together : int
+        Neurons, with copies for multiples of their steps, that are walked at once.
+    """
+    matrices, weights, walked = held
+    return 8.0 * inputs * (matrices * inputs + weights * outputs + walked * together)
 
 
 def layer_costs(

@@ -12,6 +12,7 @@ from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.path_following import PathFollowing
 from sdqviz.methods.calibrated.plan import Plan, Start
 from sdqviz.methods.gpfq import Gpfq
+from sdqviz.path_following.factor import Factor
 from sdqviz.path_following.feedback import conditional_feedback
 from sdqviz.path_following.gram import Gram
 from sdqviz.path_following.walk import Tally
@@ -56,11 +57,7 @@ class Gptq(PathFollowing):
         return Plan(self._start, self.alphabet, refinements=self.refinement)
 
     def _start(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Start:
-        order, which = walk_order(gram, self.visit), (self.visit, self.damping)
-        factor = gram.kept.get(which)
-        if factor is None:
-            seen = dataclasses.replace(gram, cross=None).visited(order)  # a copy, which becomes the factor
-            factor = gram.kept[which] = conditional_feedback(seen, self.damping, overwrite=True)
+        order, factor = ordered_feedback(gram, self.visit, self.damping)
         aligned = weights if gram.alive.all() else np.where(gram.alive[:, None], weights, 0.0)
         base = turned(aligned.T, columns=order)
         tally = Tally(factor.pivots * gram.alive[order], coupled=False) if gram.cross is None else None
@@ -71,3 +68,13 @@ class Gptq(PathFollowing):
 def walk_order(gram: Gram, visit: str) -> Index:
     """Return the order of the walk: the inputs as they are, or those with the largest norm first."""
     return np.argsort(-gram.squares, kind="stable") if visit == "largest-first" else np.arange(len(gram.squares))
+
+
+def ordered_feedback(gram: Gram, visit: str, damping: float) -> tuple[Index, Factor]:
+    """Return the order of the walk, and the factor of H in that order, which is computed once for all who ask."""
+    order, which = walk_order(gram, visit), (visit, damping)
+    factor = gram.kept.get(which)
+    if factor is None:
+        seen = dataclasses.replace(gram, cross=None).visited(order)  # a copy, which becomes the factor
+        factor = gram.kept[which] = conditional_feedback(seen, damping, overwrite=True)
+    return order, factor

@@ -315,6 +315,16 @@ class MethodChoice(Choice):
         """The setting that makes a layer's levels depend on other layers, such as a step for all; empty for none."""
         return ""
 
+    @property
+    def numbers_held(self) -> tuple[float, float, float]:
+        """What a layer takes at most, in numbers of 64 bits: by N², by NM, and by N for each neuron walked at once.
+
+        With H and its companions; what a weight's level means, itself and that in 32 bits in the two networks, its
+        code, and maps of the zeros; weights as they are, aligned and in the order of the walk, what is aimed at, what
+        levels mean in either order, and errors.
+        """
+        return 4, 2.5, 7
+
     def for_layer(self, name: str) -> Self:
         """Return this choice with those of its values by layer that are of one layer."""
         values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}

@@ -16,6 +16,9 @@ from sdqviz.storage.bits import Packed, Packer
 WHOLE = ("step", "zero")
 """Stored parts with a number for each vector, or one for all of them."""
 
+AT_ONCE = 1 << 20
+"""Weights whose errors are summed up at once."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
@@ -124,8 +127,8 @@ def joined(pieces: Iterable[CompressedLayer], cut: Cut | None) -> StoredLayer:
     with_bias = False
     for piece in pieces:
         parameters, with_bias = piece.parameters, piece.bias is not None
-        error += float(((piece.layer.weight - piece.weight) ** 2).sum())
-        square += float((piece.layer.weight**2).sum())
+        missed, own = _squares(piece)
+        error, square = error + missed, square + own
         if cut is None:
             parts = {
                 key: StoredPart(tuple(one.values.shape), one.bits, one.to_bytes(), one.runs)
@@ -152,3 +155,15 @@ def joined(pieces: Iterable[CompressedLayer], cut: Cut | None) -> StoredLayer:
             shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
             stored[key] = StoredPart(shape, packer.bits, packer.to_bytes())
     return StoredLayer(stored, parameters, error, square, with_bias)
+
+
+def _squares(piece: CompressedLayer) -> tuple[float, float]:
+    """Return ‖W − Q‖_F² and ‖W‖_F², a few rows at a time."""
+    count = len(piece.weight)
+    together = max(1, AT_ONCE // max(piece.weight[:1].size, 1))
+    error = square = 0.0
+    for start in range(0, count, together):
+        rows = piece.layer.neurons(slice(start, start + together))
+        square += float((rows**2).sum())
+        error += float(((rows - piece.weight[start : start + together].reshape(rows.shape)) ** 2).sum())
+    return error, square

@@ -11,9 +11,8 @@ from sdqviz.choice import field_of
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.path_following import PathFollowing
 from sdqviz.methods.calibrated.plan import Plan, Start
-from sdqviz.methods.gptq import Gptq, walk_order
+from sdqviz.methods.gptq import Gptq, ordered_feedback
 from sdqviz.path_following.alignment import least_squares
-from sdqviz.path_following.feedback import conditional_feedback
 from sdqviz.path_following.gram import Gram
 from sdqviz.path_following.walk import Tally
 from sdqviz.progress import ShouldStop
@@ -45,17 +44,15 @@ class Qronos(PathFollowing):
         return Plan(self._start, self.alphabet, refinements=self.refinement)
 
     def _start(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Start:
-        order = walk_order(gram, self.visit)
-        seen = gram.visited(order)
-        factor = conditional_feedback(seen, self.damping)
-        damping = factor.damping
+        order, factor = ordered_feedback(gram, self.visit, self.damping)
+        damping, alive = factor.damping, gram.alive[order]
         aligned = least_squares(gram, weights, damping)
         reference = np.ascontiguousarray(aligned[order])
         base = reference.copy()
-        if len(base) and seen.alive[0] and seen.cross is not None:
-            ordered = weights[order]
-            aimed = seen.cross[0] @ ordered + damping * ordered[0]
-            alive = seen.alive[1:]
-            base[0] = (aimed - (seen.inputs[0, 1:] * alive) @ ordered[1:]) / (seen.squares[0] + damping)
-        tally = Tally(factor.pivots * seen.alive, coupled=False) if gram.cross is None else None
+        if len(base) and alive[0] and gram.cross is not None:
+            first, ordered = order[0], weights[order]
+            aimed = gram.cross[first, order] @ ordered + damping * ordered[0]
+            later = gram.inputs[first, order[1:]] * alive[1:]
+            base[0] = (aimed - later @ ordered[1:]) / (gram.squares[first] + damping)
+        tally = Tally(factor.pivots * alive, coupled=False) if gram.cross is None else None
         return Start(base, reference, factor.feedback, np.ones(len(base)), aligned, order, damping, tally)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdqviz.array import Array, spectral_norm
+from sdqviz.array import Array, Index, spectral_norm
 from sdqviz.error import InputError
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ class Layer:
         """The vectors of the axis "rows" where they lie, shape (out, inputs of each): read-only."""
         weight = self.weight
         return weight.reshape(len(weight), -1)
+
+    def neurons(self, which: slice | Index) -> Array:
+        """Return some rows of the layer's matrix, in that order: shape (m, inputs of each), not to be changed."""
+        return self.rows[which]
 
     def vectors(self, axis: str = "columns") -> Array:
         """Return the vectors to quantize, shape (M, d); see `to_vectors`."""
@@ -183,6 +187,10 @@ class LayerOnDemand(Layer):
         """In float64, read-only; a new array each time."""
         return _read_only(_values(self.name, "weight", vars(self)["_weight"]))
 
+    def neurons(self, which: slice | Index) -> Array:
+        """Return some rows of the layer's matrix; only these are read."""
+        return _values(self.name, "weight", vars(self)["_weight"], which).reshape(-1, math.prod(self.shape[1:]))
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The weight's, which is not read for it."""
@@ -257,15 +265,15 @@ def _plain(name: str, part: nn.Module, which: str) -> Tensor | None:
     return parameter
 
 
-def _values(name: str, which: str, parameter: Tensor) -> Array:
+def _values(name: str, which: str, parameter: Tensor, some: slice | Index = slice(None)) -> Array:
     import torch
 
     from sdqviz.networks.mapped import let_go
 
-    values: Array = parameter.detach().to(device="cpu", dtype=torch.float64, copy=True).contiguous().numpy()
+    values: Array = parameter.detach()[some].to(device="cpu", dtype=torch.float64, copy=True).contiguous().numpy()
     let_go(parameter)
     if not np.isfinite(values).all():
-        count = int((~np.isfinite(values)).sum())
+        count = int((~parameter.isfinite()).sum())
         raise InputError(f"layer {name!r} must have a finite {which}, got {count} entries that are NaN or infinite")
     return values
 

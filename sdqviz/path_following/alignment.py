@@ -82,7 +82,10 @@ def least_squares(gram: Gram, weights: Array, damping: float = 0.0) -> Array:
     if gram.cross is None:
         return np.where(alive[:, None], weights, 0.0)
     rest = (gram.aimed(weights) - gram.inputs @ weights)[alive]  # X̃ᵀ(X − X̃)w
-    values, vectors = eigh(gram.inputs[np.ix_(alive, alive)], check_finite=False)
+    found = gram.kept.get("eigen")
+    if found is None:
+        found = gram.kept["eigen"] = eigh(gram.inputs[np.ix_(alive, alive)], check_finite=False, overwrite_a=True)
+    values, vectors = found
     least = values.max(initial=0.0) * len(values) * np.finfo(float).eps * 10
     inverse = np.where(values > least, 1.0 / (np.maximum(values, least) + damping), 0.0)
     aligned = np.zeros_like(weights)

@@ -20,6 +20,9 @@ CANCELLED = 1e-3
 TOGETHER = 64
 """Rows that are rearranged while they are in the cache."""
 
+AT_ONCE = 1024
+"""Columns whose lengths are found at once."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Gram:
@@ -116,10 +119,16 @@ def squared_lengths(matrix: Array, columns: Array) -> Array:
     >>> squared_lengths(np.array([[2.0, 1.0], [1.0, 1.0]]), np.array([[1.0, 0.0], [-2.0, 3.0]]))
     array([2., 9.])
     """
-    from scipy.linalg import blas
-
     if columns.size == 0:
         return np.zeros(columns.shape[1])
+    # what is needed on the way is as large as what is given
+    starts = range(0, columns.shape[1], AT_ONCE)
+    return np.concatenate([_lengths(matrix, columns[:, start : start + AT_ONCE]) for start in starts])
+
+
+def _lengths(matrix: Array, columns: Array) -> Array:
+    from scipy.linalg import blas
+
     # columns first is what BLAS reads: of a symmetric matrix that is the transpose
     triangle = matrix.T if matrix.flags.c_contiguous else matrix
     if columns.flags.f_contiguous:

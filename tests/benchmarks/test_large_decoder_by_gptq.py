@@ -1,7 +1,6 @@
-"""All of a decoder of half a billion random weights by GPTQ from its shards, killed in a block and resumed (``-s``)."""
+"""Decoders of random weights by GPTQ from their shards, up to half a billion of them, killed and resumed (``-s``)."""
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import time
 import pytest
 
 from sdqviz.experiments.cost_model import layer_cost
+from sdqviz.methods.calibrated.calibration import STORE_BYTES
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +24,10 @@ def texts(vocabulary):
     return {"input_ids": torch.randint(0, vocabulary, (32, 64), generator=torch.Generator().manual_seed(0))}
 def large():
     return decoder(32000, 1536, 4096, 16, 16), texts(32000)
+def wide():
+    return decoder(32000, 1536, 4096, 1, 16), texts(32000)
+def medium():
+    return decoder(4000, 384, 1024, 6, 8), texts(4000)
 def small():
     return decoder(4000, 64, 128, 2, 8), texts(4000)
 """
@@ -32,7 +36,7 @@ MAKE = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
 import mine
-for name in ("large", "small"):
+for name in sys.argv[2:]:
     torch.manual_seed(0)
     getattr(mine, name)()[0].save_pretrained(f"{sys.argv[1]}/{name}", max_shard_size="400MB")
 """
@@ -47,7 +51,7 @@ from sdqviz.networks.module_file import on_disk
 from sdqviz.networks.shards import read_shards
 used = lambda: resource.getrusage(resource.RUSAGE_SELF)
 processor, peak = lambda: used().ru_utime + used().ru_stime, lambda: used().ru_maxrss * 1024
-folder, output = sys.argv[1:]
+folder, name, output = sys.argv[1:]
 METHOD = sq.METHODS["gptq"](bits=4, fit="max", alphabet="midtread")  # one walk: as published, without a search
 def compressed(name, output, progress=None):
     files = Path(folder, name)
@@ -60,11 +64,12 @@ bare, begun, spent = peak(), time.monotonic(), processor()
 def tell(done, total, layer):
     print(f"{time.monotonic() - begun:6.0f} s, {processor() - spent:7.1f} of the processor, "
           f"{(peak() - bare) / 2**20:6.0f} MiB more: {layer}", file=sys.stderr, flush=True)
-network, found, size = compressed("large", output, tell)
+network, found, size = compressed(name, output, tell)
 told = {"bare": bare, "peak": peak(), "size": size, "layers": len(found.layers), "reused": found.reused,
         "bytes": found.bytes, "seconds": time.monotonic() - begun, "processor": processor() - spent}
 shapes = {layer.name: tuple(layer.shape) for layer in network.layers_on_demand}
-machine = measured_machine(1536, processor, METHOD, walks=1)  # in this process, under the load that there is
+width = network.module.config.hidden_size
+machine = measured_machine(width, processor, METHOD, walks=1)  # in this process, under the load that there is
 print(machine, file=sys.stderr, flush=True)
 blocks = [int(name.split(".")[2]) if "layers." in name else -1 for name in found.layers]
 costs = layer_costs([shapes[name] for name in found.layers], 32 * 64, walks=1, blocks=blocks,
@@ -76,51 +81,83 @@ cost += Cost(forward=2.0 * 32 * 64 * passed)
 print(json.dumps(told | {"weights": cost.weights, "predicted": cost.seconds(machine)}))
 """
 
-KILLED, KEPT = 10, 8
-"""Layers after which a run is killed, in its second block; and what the other run that goes on has of them."""
+VOCABULARY, WIDTH, INNER = 32000, 1536, 4096
+MIB = 2**20
 
 
-def start(folder, output):
-    return subprocess.Popen([sys.executable, "-c", RUN, str(folder), str(output)], stdout=subprocess.PIPE, text=True)
+def start(folder, name, output):
+    command = [sys.executable, "-c", RUN, str(folder), name, str(output)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def killed(folder, output):
-    """Run until so many layers are on disk, kill, and return their files."""
-    process, parts = start(folder, output), output.with_name(output.name + ".unfinished")
-    while process.poll() is None and len(list(parts.glob("*.layer"))) < KILLED:
+def killed(folder, name, output, layers):
+    """Run until so many layers are on disk, kill, and return what is stored of each."""
+    process, parts = start(folder, name, output), output.with_name(output.name + ".unfinished")
+    while process.poll() is None and len(list(parts.glob("*.layer"))) < layers:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    return sorted(parts.glob("*.layer"))
+    return {part.name: part.read_bytes() for part in parts.glob("*.layer")}
 
 
-def test_half_a_billion_weights_by_gptq_go_on_where_they_were_killed(tmp_path):
+def finished(folder, name, output):
+    process = start(folder, name, output)
+    told = process.communicate()[0]
+    assert process.returncode == 0
+    return json.loads(told.splitlines()[-1])
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Return what makes decoders by name, and gives the folder with them."""
     pytest.importorskip("transformers")
     (tmp_path / "mine.py").write_text(NETWORK)
-    subprocess.run([sys.executable, "-c", MAKE, str(tmp_path)], check=True, capture_output=True)
-    first, second = tmp_path / "first.sdq", tmp_path / "second.sdq"
-    unbroken = killed(tmp_path, first)[:KILLED]
-    again = second.with_name(second.name + ".unfinished")
-    shutil.copytree(unbroken[0].parent, again)
-    for part in sorted(again.glob("*.layer"))[KEPT:]:
-        part.unlink()
-    resumed = killed(tmp_path, second)[:KILLED]
-    same = sum(one.read_bytes() == other.read_bytes() for one, other in zip(unbroken, resumed, strict=True))
-    print(f"\n{same} of {KILLED} layers the same, {KILLED - KEPT} of them after a kill and unbroken", flush=True)
-    assert same == KILLED
-    process = start(tmp_path, first)
-    told, mib = json.loads(process.communicate()[0].splitlines()[-1]), 2**20
+
+    def make(*names):
+        subprocess.run([sys.executable, "-c", MAKE, str(tmp_path), *names, "small"], check=True, capture_output=True)
+        return tmp_path
+
+    return make
+
+
+def within_bound(told):
+    """Print how the decoder with the large last layer went, and hold its peak against what is needed at once."""
     # of the largest layer, which closes the network, what the cost model says; a block in two networks, of which the
     # compressed one is in memory; activations that wait in memory up to a limit
-    block, last = 4 * (4 * 1536**2 + 3 * 1536 * 4096), layer_cost(32000, 1536, 32 * 64).memory
-    allowed = last + 2 * block + 128 * mib
-    more = told["peak"] - told["bare"]
+    block, last = 4 * (4 * WIDTH**2 + 3 * WIDTH * INNER), layer_cost(VOCABULARY, WIDTH, 32 * 64).memory
+    allowed, more = last + 2 * block + 2 * STORE_BYTES, told["peak"] - told["bare"]
     print(
-        f"GPTQ 4 bits from shards, 32 texts of 64 tokens: {told['size'] / mib:,.0f} MiB in {told['layers']} layers, "
-        f"{told['reused']} of them from before the kill; {told['bare'] / mib:,.0f} MiB bare, {more / mib:,.0f} MiB "
-        f"more at the peak ({allowed / mib:,.0f} allowed); {told['bytes'] / mib:,.0f} MiB packed; the "
+        f"\nGPTQ 4 bits from shards, 32 texts of 64 tokens: {told['size'] / MIB:,.0f} MiB in {told['layers']} layers, "
+        f"{told['reused']} of them from before the kill; {told['bare'] / MIB:,.0f} MiB bare, {more / MIB:,.0f} MiB "
+        f"more at the peak ({allowed / MIB:,.0f} allowed); {told['bytes'] / MIB:,.0f} MiB packed; the "
         f"{told['weights'] / 1e6:.0f} M weights after it took {told['seconds'] / 60:.1f} minutes, "
         f"{told['processor'] / 60:.1f} of the processor ({told['predicted'] / 60:.1f} by the cost model)"
     )
     assert more <= allowed
+
+
+def test_what_was_killed_half_way_comes_out_as_if_nobody_had(made):
+    """All of 12 M weights: the packed file, every byte, after a kill in the middle of the fourth of six blocks."""
+    folder = made("medium")
+    unbroken, broken = folder / "unbroken.sdq", folder / "broken.sdq"
+    told = finished(folder, "medium", unbroken)
+    assert told["reused"] == 0
+    before = killed(folder, "medium", broken, 3 * 7 + 3)
+    resumed = finished(folder, "medium", broken)
+    assert len(before) <= resumed["reused"] < told["layers"] == resumed["layers"] == 6 * 7 + 1
+    print(f"\n{resumed['reused']} of {told['layers']} layers before the kill, {told['bytes'] / MIB:.1f} MiB compared")
+    assert unbroken.read_bytes() == broken.read_bytes()
+
+
+def test_the_last_layer_of_the_large_decoder_behind_one_block(made):
+    folder = made("wide")
+    within_bound(finished(folder, "wide", folder / "wide.sdq"))
+
+
+def test_half_a_billion_weights_by_gptq_go_on_where_they_were_killed(made):
+    folder = made("large")
+    before = killed(folder, "large", folder / "out.sdq", 10)  # in its second block
+    told = finished(folder, "large", folder / "out.sdq")
+    assert told["reused"] >= len(before) and told["layers"] == 16 * 7 + 1
+    within_bound(told)

@@ -6,11 +6,23 @@ import torch
 from torch import nn
 
 import sdqviz as sq
-from sdqviz.experiments.cost_model import SEVEN, SEVENTY, Machine, decoder_cost, layer_cost, network_cost, searched
+from sdqviz.experiments.cost_model import (
+    HELD,
+    SEVEN,
+    SEVENTY,
+    TOGETHER,
+    Machine,
+    decoder_cost,
+    layer_cost,
+    layer_memory,
+    network_cost,
+    searched,
+)
 from sdqviz.experiments.machine_rates import measured_machine
 from sdqviz.methods.calibrated import device_walk
+from sdqviz.methods.calibrated.layer_work import RIDERS
 from sdqviz.methods.method import Task
-from sdqviz.path_following import gram
+from sdqviz.path_following import gram, walk
 
 
 def test_decoders_have_the_weights_their_names_say():
@@ -25,11 +37,11 @@ def test_operations_are_those_of_the_loops():
     feedback = sum(2 * t for t in range(inputs)) * outputs
     assert first.walks == later.walks == pytest.approx(feedback, abs=2 * outputs * inputs)
     factor = sum(2 * (j + 1) for i in range(inputs) for j in range(i + 1)) / 2
-    alone = lower + triangle + triangle + factor  # norms, the error
+    alone = lower + triangle + factor  # norms; a walk finds its own error
     assert first.products == pytest.approx(alone, abs=2 * samples * inputs + 4 * outputs * inputs + inputs**2)
-    # two networks: G, norms from outputs, G·W, and errors of the trial as well as of the last walk
+    # two networks: G, norms from outputs, G·W, and errors of the trial, of the last walk and of the alignment
     more = 2 * samples * inputs**2 + 2 * samples * outputs * inputs - inputs**2 * outputs
-    assert later.products - first.products == pytest.approx(more + (2 + 1) * inputs**2 * outputs)
+    assert later.products - first.products == pytest.approx(more + (2 + 2) * inputs**2 * outputs)
     assert first.forward == 2 * samples * outputs * inputs and later.forward == 2 * first.forward
 
 
@@ -53,7 +65,7 @@ def test_walks_and_products_are_as_often_as_they_are_counted(monkeypatch):
         for place, _ in enumerate(sq.METHODS["gptq"](bits=4).compress_layers(task)):
             neurons = (8, outputs)[place]
             assert counts["walks"] == searched(neurons) * neurons
-            assert counts["errors"] == (searched(neurons) + 1 if place else 1) * neurons
+            assert counts["errors"] == (searched(neurons) + 1 if place else 0) * neurons
             assert counts["aimed"] == (neurons if place else 0)
             counts.update(dict.fromkeys(counts, 0))
 
@@ -117,3 +129,8 @@ def test_rates_are_found_from_what_layers_take():
     for rate in ("products", "forward", "walks", "weights", "copies"):
         assert getattr(found, rate) == pytest.approx(getattr(known, rate), rel=1e-6)
     assert next(times, None) is None
+
+
+def test_memory_is_that_of_the_method():
+    assert sq.METHODS["gptq"]().numbers_held == HELD and TOGETHER == RIDERS == 2 * walk.TOGETHER
+    assert layer_memory(2, 3, (5, 7, 11), 13) == 8 * (5 * 9 + 7 * 6 + 11 * 13 * 3)

@@ -21,6 +21,7 @@ from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.kernels import draws
 from sdqviz.methods.calibrated.block_stream import BlockByBlock
+from sdqviz.methods.calibrated.device_walk import device_named
 from sdqviz.methods.calibrated.same_inputs import Seen, fingerprint, neighbours
 from sdqviz.methods.calibrated.streams import Rerun, Stream, Traced, normalisations
 from sdqviz.methods.calibrated.sums import Sums, all_finite, in_numpy
@@ -43,8 +44,6 @@ STORE_BYTES = 4 * 1024**2
 
 MATRICES = 4
 """Matrices of a layer's inputs that exist at once: H, G, and two on the way through the recursion."""
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,7 +89,7 @@ class Calibration:
         should_stop: ShouldStop | None = None,
     ) -> None:  # fmt: skip
         self._should_stop = should_stop
-        self.device = _device(device)
+        self.device = device_named(device)
         self._data = _batches(inputs, network)
         original, compressed = _sharing(network.module, self.device), _sharing(network.module, self.device)
         self._original, self._compressed = original, compressed
@@ -183,7 +182,9 @@ class Calibration:
         last, self._last = self._last if layer.name in self._alike else None, None
         prints: list[bytes] = []
         looking = self._looked_at(layer, patches, seed)
-        for number, (chosen, count, x, x_compressed) in enumerate(looking):
+        numbers = itertools.count()
+        for chosen, count, x, x_compressed in looking:
+            number = next(numbers)
             if layer.name in self._alike:
                 prints.append(fingerprint(x, x if self._agree else x_compressed))
             if last is not None and not (prints and last.begins(prints)):
@@ -200,6 +201,8 @@ class Calibration:
             looked, positions = looked + (count if chosen is None else len(chosen)), positions + count
             for piece, other in self._pieces(module, chosen, x, x_compressed) if sums.waits else ():
                 sums.add(piece, None if sums.agree else other)
+                del piece, other
+            del x, x_compressed  # before the next batch is there, and `enumerate` would hold it longer
         if last is not None and len(prints) < len(last.prints):
             return self.moments(layer, patches, seed)
         sums = sums or Sums(weights, self._agree)
@@ -230,13 +233,17 @@ class Calibration:
                 rows = in_numpy(piece)
                 error = rows @ before - (rows if other is None else in_numpy(other)) @ after
                 largest = np.maximum(largest, np.abs(error).max(axis=1, initial=0.0))
+                del piece, other, rows, error
+            del x, x_compressed
         return largest.reshape(-1)
 
     def _looked_at(self, layer: Layer, patches: float, seed: int) -> Iterator[tuple[Array | None, int, Tensor, Tensor]]:
         """Yield, batch after batch, the positions to look at (None: all), their number, and the inputs."""
         module = self._original.get_submodule(layer.name)
-        for number, (x, other) in enumerate(self._stream.inputs(layer.name)):
+        numbers = itertools.count()
+        for x, other in self._stream.inputs(layer.name):
             stop_if(self._should_stop)
+            number = next(numbers)
             if x.numel() == 0:  # an expert that nobody of this batch chose
                 continue
             # rows that the two networks choose for themselves are not the same ones: the original's count for both
@@ -257,6 +264,7 @@ class Calibration:
                 rng = np.random.default_rng([draws.layer_key(seed, layer.name), number])
                 chosen = np.sort(rng.choice(count, few, replace=False))
             yield chosen, count, x, x_compressed
+            del x, other, x_compressed  # before the next batch is there
         self._let_go()
 
     def _pieces(
@@ -265,9 +273,10 @@ class Calibration:
         """Yield rows of both networks, or of one as long as they agree."""
         first = input_rows(module, x, chosen)
         second = itertools.repeat(None) if self._agree else input_rows(module, x_compressed, chosen)
-        for piece, other in zip(first, second, strict=False):
+        for piece in first:  # `zip` would hold both until the next two are there
             stop_if(self._should_stop)
-            yield piece, other
+            yield piece, next(second)
+            del piece
 
     def bytes_needed(self, layer: Layer) -> int:
         """Return what compressing a layer will take at most, from its shape alone."""
@@ -295,7 +304,7 @@ class Calibration:
             if values is not None and parameter is not None:
                 kept[which] = parameter.data
                 # of its own: until now it lay where the original's lies
-                own = torch.from_numpy(values).to(parameter.dtype, copy=True)
+                own = torch.from_numpy(np.require(values, requirements="W")).to(parameter.dtype, copy=True)
                 parameter.data = own.to(parameter.device).reshape(parameter.shape)
                 if not all_finite(parameter.data):
                     kind = str(parameter.dtype).removeprefix("torch.")
@@ -363,17 +372,6 @@ def _sharing(module: nn.Module, device: Any) -> nn.Module:
 
     own = {id(one): nn.Parameter(one.data, requires_grad=False) for one in module.parameters()}
     return copy.deepcopy(module, dict(own)).to(device)
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    if name not in DEVICES:
-        raise InputError(f"device must be one of {', '.join(DEVICES)}, got {name!r}")
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise InputError("device must be one that this machine has, got cuda: torch finds no CUDA here")
-    return torch.device("cuda" if name != "cpu" and available else "cpu")
 
 
 def _routed(recorder: Recorder, network: Network, data: Sequence[Any]) -> tuple[tuple[str, ...], set[str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdqviz.array import Array, Index
+from sdqviz.error import InputError
 from sdqviz.kernels import draws
 from sdqviz.kernels.rules import ROUND_NEAREST, ROUND_NONE, ROUND_RANDOM, SHRINK_HARD, SHRINK_RANDOM, SHRINK_SOFT
 from sdqviz.path_following.beam import Walker
@@ -18,6 +19,20 @@ from sdqviz.quantizers.quantizer import Grid, QuantizerChoice, Rule
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def device_named(name: str) -> Any:
+    """Return a device of torch by its name, ``"auto"`` for CUDA where there is one; refuse what there is not."""
+    import torch
+
+    if name not in DEVICES:
+        raise InputError(f"device must be one of {', '.join(DEVICES)}, got {name!r}")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise InputError("device must be one that this machine has, got cuda: torch finds no CUDA here")
+    return torch.device("cuda" if name != "cpu" and available else "cpu")
 
 
 def walker_on(device: torch.device) -> Walker:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from sdqviz.array import Array, Index, turned
-from sdqviz.error import InputError
 from sdqviz.kernels import draws
+from sdqviz.kernels.threads import threads
 from sdqviz.methods.calibrated.plan import Plan, Start
 from sdqviz.methods.calibrated.scale import Neurons
 from sdqviz.methods.method import Task
 from sdqviz.networks.layer import Layer
 from sdqviz.path_following.gram import Gram, Moments
-from sdqviz.path_following.walk import Walk, refine, walk
+from sdqviz.path_following.walk import TOGETHER, Walk, refine, walk
 from sdqviz.progress import ShouldStop
 from sdqviz.quantizers.quantizer import Grid, QuantizerChoice
+
+PART = 1 << 21
+"""Weights that are made ready for their walk at once, where that many keep every thread busy."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GroupWork:
-    """The weights of one group of a layer and all that their walk needs; columns are neurons.
+    """Weights of one group of a layer and all that their walk needs; columns are neurons.
 
     Attributes
     ----------
@@ -159,11 +162,105 @@ def _columns(matrix: Array, which: Index) -> Array:
     return matrix.T[which].T if matrix.flags.f_contiguous else np.take(matrix, which, axis=1)
 
 
-def group_works(
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """One group of a layer, whose neurons are made ready for their walk some at a time.
+
+    Attributes
+    ----------
+    plan : Plan
+        How they are walked.
+    layer : Layer
+        The layer.
+    part : slice
+        Which of its neurons the group has.
+    parts : sequence of slice
+        The same, a few at a time.
+    with_bias : bool
+        Whether each ends with its bias, as a weight like the others.
+    moments : Moments
+        Sums over the layer's inputs.
+    gram : Gram
+        What the walks know of them.
+    keys, trial_keys, walker
+        As of a `GroupWork`; of all the layer's neurons.
+    should_stop : callable or None
+        Polled while weights are aligned.
+    """
+
+    plan: Plan
+    layer: Layer
+    part: slice
+    parts: Sequence[slice]
+    with_bias: bool
+    moments: Moments
+    gram: Gram
+    keys: Array
+    trial_keys: Array
+    walker: Callable[..., Walk]
+    should_stop: ShouldStop | None
+
+    @functools.cached_property
+    def constant(self) -> Array:
+        """Inputs that only look dead, since their means were subtracted."""
+        alive = self.gram.alive
+        return self.moments.plain().alive & ~alive if len(alive) == len(self.moments.inputs) else np.zeros_like(alive)
+
+    @functools.cached_property
+    def target(self) -> Array:
+        """‖Xw‖² of the group's neurons, at their places in the layer."""
+        found = np.zeros(self.layer.shape[0])
+        found[self.part] = self.gram.target
+        return found
+
+    @property
+    def alive(self) -> Array:
+        """As of a `GroupWork`."""
+        return self.gram.alive | self.constant
+
+    @property
+    def count(self) -> int:
+        """Neurons."""
+        return int(self.part.stop - self.part.start)
+
+    @functools.cached_property
+    def _whole(self) -> GroupWork:
+        return self._work(self.part, self.part)
+
+    def works(self) -> Iterator[GroupWork]:
+        """Yield all neurons, a part after the other; whoever lets go of each before the next holds one alone."""
+        if len(self.parts) == 1:
+            yield self._whole
+            return
+        for part in self.parts:
+            yield self._work(part, part)
+
+    def some(self, neurons: Index, part: slice) -> GroupWork:
+        """Return some of the group's neurons, as if they were those of a part of a layer."""
+        if len(self.parts) == 1:
+            return dataclasses.replace(self._whole.some(neurons), part=part)
+        return self._work(self.part.start + neurons, part)
+
+    def _work(self, neurons: Index | slice, part: slice) -> GroupWork:
+        """Align some neurons, named as the layer counts them."""
+        weights = self.layer.neurons(neurons).T
+        if self.with_bias:
+            weights = np.vstack([weights, _biases(self.layer)[neurons]])
+        gram = dataclasses.replace(self.gram, target=self.target[neurons])
+        start = self.plan.start(gram, weights, self.should_stop)
+        if self.constant.any():
+            start = _with_constants(start, weights, self.constant)
+        return GroupWork(
+            part, weights, self.moments, gram, start, self.keys[neurons], self.trial_keys[neurons], self.alive,
+            walker=self.walker,
+        )  # fmt: skip
+
+
+def groups_of(
     plan: Plan, biases: str, layer: Layer, moments: tuple[Moments, ...], task: Task,
     walker: Callable[..., Walk] = walk,
-) -> list[GroupWork]:  # fmt: skip
-    """Align every group of a layer and make ready for its walk.
+) -> list[Group]:  # fmt: skip
+    """Make every group of a layer ready for its walk.
 
     Parameters
     ----------
@@ -176,41 +273,44 @@ def group_works(
     moments : tuple of Moments
         Of each of its groups.
     task : Task
-        Its seed decides the random numbers.
+        Its seed decides the random numbers. Where it spreads walks over processes a group is one part.
     walker : callable
         What walks, see `GroupWork`.
-
-    Raises
-    ------
-    InputError
-        If the weights cannot be aligned as asked for; the layer is named.
     """
-    rows = layer.rows
-    bias = np.zeros(len(rows)) if layer.bias is None else layer.bias
-    keys = draws.neuron_keys(draws.layer_key(task.seed, layer.name), len(rows))
-    trial = draws.neuron_keys(draws.layer_key(task.seed, f"{layer.name}|scale"), len(rows))
-    size = len(rows) // layer.groups
+    count = layer.shape[0]
+    keys = draws.neuron_keys(draws.layer_key(task.seed, layer.name), count)
+    trial = draws.neuron_keys(draws.layer_key(task.seed, f"{layer.name}|scale"), count)
+    size = count // layer.groups
     found = []
     for group, sums in enumerate(moments):
         part = slice(group * size, (group + 1) * size)
-        weights = rows[part].T
         if layer.bias is None or biases == "float":
             gram = sums.plain()
         elif biases == "quantized":
-            gram = sums.extended(weights, bias[part])
-            weights = np.vstack([weights, bias[part]])
+            gram = sums.extended(layer.rows[part].T, _biases(layer)[part])
         else:
-            gram = sums.centred(weights)
-        try:
-            start = plan.start(gram, weights, task.should_stop)
-        except InputError as error:
-            raise InputError(f"layer {layer.name}: {error}") from None
-        alive = gram.alive
-        constant = sums.plain().alive & ~alive if len(alive) == len(sums.inputs) else np.zeros_like(alive)
-        if constant.any():
-            start, alive = _with_constants(start, weights, constant), alive | constant
-        found.append(GroupWork(part, weights, sums, gram, start, keys[part], trial[part], alive, walker=walker))
+            gram = sums.centred(layer.rows[part].T)
+        with_bias = biases == "quantized" and layer.bias is not None
+        parts = [part] if task.spread is not None else parts_of(part, len(gram.inputs))
+        found.append(
+            Group(plan, layer, part, parts, with_bias, sums, gram, keys, trial, walker, task.should_stop)
+        )  # fmt: skip
     return found
+
+
+def neurons_together(width: int) -> int:
+    """Return how many neurons of so many inputs are made ready at once: they keep every thread busy."""
+    return max(threads(), PART // max(width, 1) // TOGETHER) * TOGETHER
+
+
+def parts_of(part: slice, width: int) -> list[slice]:
+    """Cut neurons of so many inputs into parts that are made ready one after the other."""
+    size = neurons_together(width)
+    return [slice(start, min(start + size, part.stop)) for start in range(part.start, part.stop, size)]
+
+
+def _biases(layer: Layer) -> Array:
+    return np.zeros(layer.shape[0]) if layer.bias is None else layer.bias
 
 
 def _with_constants(start: Start, weights: Array, constant: Array) -> Start:

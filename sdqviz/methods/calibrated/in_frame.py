@@ -58,6 +58,11 @@ class InFrame(MethodChoice):
     patches: float = field_of(PathFollowing, "patches")
     device: str = field_of(PathFollowing, "device")
 
+    @property
+    def numbers_held(self) -> tuple[float, float, float]:
+        """All neurons are walked at once; H and its companions are of live inputs, and in the frame, beside all."""
+        return 8, 14, 0
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LiveGroup:

@@ -14,7 +14,7 @@ import numpy as np
 from sdqviz.array import Array
 from sdqviz.choice import PerLayer, field
 from sdqviz.methods.calibrated.device_walk import walker_on
-from sdqviz.methods.calibrated.group_work import group_works
+from sdqviz.methods.calibrated.group_work import groups_of
 from sdqviz.methods.calibrated.layer_by_layer import layer_by_layer
 from sdqviz.methods.calibrated.layer_work import LayerWork
 from sdqviz.methods.calibrated.plan import Plan
@@ -186,7 +186,7 @@ class PathFollowing(MethodChoice):
         begun = time.perf_counter()
         plan = self.plan()
         found = calibration.moments(layer, self.patches, task.seed)
-        groups = group_works(plan, self.biases, layer, found.groups, task, walker_on(calibration.device))
+        groups = groups_of(plan, self.biases, layer, found.groups, task, walker_on(calibration.device))
         fit = ScaleFit(self.scale, self.fit, self.percentile, self.stretch, int(self.step_bits))
         work = LayerWork(plan, fit, bits, self.biases, layer, groups, found.ratio, task.should_stop, task.spread)
         item = work.compressed(begun)

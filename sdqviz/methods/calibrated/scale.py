@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -124,6 +125,14 @@ class Scale:
     def zero_bits(self) -> int:
         """Bits that the zero points take."""
         return self.bits * self.zero.size if self.alphabet == "affine" else 0
+
+    @classmethod
+    def joined(cls, scales: Sequence[Scale]) -> Scale:
+        """Return the scale of all neurons from those of some after others, in one alphabet."""
+        if len(scales) == 1:
+            return scales[0]
+        step, zero = (np.concatenate([getattr(one, name) for one in scales], axis=-1) for name in ("step", "zero"))
+        return dataclasses.replace(scales[0], step=step, zero=zero, missed=sum(one.missed for one in scales))
 
     def some(self, neurons: Index | slice) -> Scale:
         """Return the scale of some of the neurons."""

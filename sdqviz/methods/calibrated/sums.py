@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdqviz.array import Array, turned
+from sdqviz.array import Array
 from sdqviz.path_following.gram import Moments, squared_lengths
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ class Sums:
         self.cross = None if agree else [np.zeros((width, width), order="F") for _ in fresh]
         # ‖Xw‖² of many rows costs less through XᵀX than through Xw; as long as inputs agree that is H
         self.by_gram = width <= 2 * rows if agree else width * (1 + neurons / rows) <= 2 * neurons
-        if self.by_gram and not weights.flags.c_contiguous:
-            self.weights = np.stack([turned(own.T) for own in weights])
         self.original = [np.zeros((width, width), order="F") for _ in range(0 if agree or not self.by_gram else groups)]
         self.target = np.zeros((groups, neurons))
         self._offered = single
@@ -125,7 +123,8 @@ class Sums:
             if self._single.size and np.array_equal(narrow, x):
                 product = narrow @ self._single
                 return np.einsum("grm,grm->gm", product, product, dtype=float)
-        return np.asarray(((x @ self.weights) ** 2).sum(axis=1))
+        product = x @ self.weights
+        return np.asarray(np.square(product, out=product).sum(axis=1))
 
     def finish(self) -> tuple[Moments, ...]:
         """Return the moments of each group."""

@@ -7,7 +7,7 @@ from torch import nn
 
 import sdqviz as sq
 from sdqviz.methods.calibrated.calibration import Calibration
-from sdqviz.methods.calibrated.group_work import group_works
+from sdqviz.methods.calibrated.group_work import groups_of
 from sdqviz.methods.method import Task
 
 WIDTH = 12
@@ -77,9 +77,10 @@ def test_one_factor_serves_layers_with_the_same_inputs():
     starts = {}
     with Calibration(network, batches, "cpu") as data:
         for name in data.stops:
-            (group,) = group_works(plan, "float", layers[name], data.moments(layers[name]).groups, task)
-            starts[name] = group.start
+            (group,) = groups_of(plan, "float", layers[name], data.moments(layers[name]).groups, task)
+            (work,) = group.works()
+            starts[name] = work.start
     assert starts["key"].feedback is starts["query"].feedback is starts["value"].feedback
     assert starts["out"].feedback is not starts["value"].feedback
-    again = sq.METHODS["gptq"](damping=0.3).plan().start(group.gram, group.weights, None)
-    assert not np.array_equal(again.feedback, group.start.feedback)
+    again = sq.METHODS["gptq"](damping=0.3).plan().start(work.gram, work.weights, None)
+    assert not np.array_equal(again.feedback, work.start.feedback)
