@@ -24,6 +24,9 @@ DIMENSION, COLUMNS, BITS = 784, 512, 2
 """The first layer of the small networks: columns of 784 weights, 512 at a time."""
 
 SIZES = (1568, 7000)
+REST = 0.15
+"""Seconds between turns: threads of BLAS go on looking for work, on a core each, 0.1 s after their last product."""
+
 PATIENCE = 10.0
 """Seconds after which pieces of work that are compared take no more than two turns."""
 
@@ -55,6 +58,7 @@ def _least(*works: Callable[[], Any]) -> list[float]:
         work()  # compiled kernels, plans of transforms, pages of memory
     found, until = [float("inf")] * len(works), time.perf_counter() + PATIENCE
     for turn in range(REPEATS):
+        time.sleep(REST)
         if turn > 1 and time.perf_counter() > until:
             break
         for place, work in enumerate(works):
@@ -115,15 +119,14 @@ def _sigma_delta(size: int) -> list[Figure]:
     spectrum = fft.rfft(coefficients)[:, : DIMENSION // 2 + 1].copy()  # the frequencies that are not zero
     vectors = np.array(frame.vectors)
 
-    # BLAS threads wait for more in a loop, some 30 ms after a product: what takes one thread comes after the dense ones
-    bare, engine, public, recursion, dense, loop, bare_loop = _least(
+    bare, engine, public, recursion, loop, bare_loop, dense = _least(
         lambda: fft.rfft(fft.irfft(spectrum, n=size, workers=2), workers=2),
         _carried(weights, size, step, BITS),
         lambda: frame.synthesize(rule.run(frame.analyze(weights)).quantized),
         lambda: walk_rows(coefficients, BITS, steps, index=levels),
-        lambda: _loop(weights @ vectors.T, step, BITS) @ vectors * (DIMENSION / size),
         lambda: _loop(coefficients, step, BITS),
         lambda: _bare_loop(by_step, step, BITS, levels.reshape(by_step.shape)),
+        lambda: _loop(weights @ vectors.T, step, BITS) @ vectors * (DIMENSION / size),
     )
     ours, what = f"{threads()}, 2", f"analysis, ΣΔ and synthesis, N = {size}"
     return [
