@@ -23,12 +23,19 @@ def settled(page):
     page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
 
 
+def linked(page, size):
+    """Wait until the box of N shows a size: for a moment it shows its default before what the link gives."""
+    page.wait_for_function(
+        "size => document.querySelector('input[aria-label=\"Frame size N, exactly\"]')?.value === size", arg=size
+    )
+
+
 def test_deep_link_is_the_first_request_of_a_fresh_server(browser, fresh_server):
     page = browser.new_page()
     page.goto(f"{fresh_server}/sigma-delta?dimension=4&size=40&bits=2&seed=5&v={sq.__version__}")
     page.wait_for_selector(PLOT)
     assert page.inner_text(HEADING) == "ΣΔ Lab"
-    assert page.locator('input[aria-label="Frame size N, exactly"]').input_value() == "40"
+    linked(page, "40")
     assert metrics(page)[0] == "28"  # 40·2/4 for the levels and 32/4 for the step
     assert page.locator('[data-testid="stDialog"], [data-testid="stAlert"], [data-testid="stException"]').count() == 0
     page.close()
@@ -181,16 +188,15 @@ def test_two_sessions_do_not_touch_each_other(browser, server):
 def test_reset_and_preset_take_one_click(tab, server):
     tab.goto(f"{server}/sigma-delta?size=100")
     settled(tab)
-    shown = "document.querySelector('input[aria-label=\"Frame size N, exactly\"]').value"
-    tab.wait_for_function(f"{shown} === '100'")  # a box shows its default for a moment before what the link gives
+    linked(tab, "100")
     tab.get_by_test_id("stButton").get_by_role("button", name="Reset").click()
-    tab.wait_for_function(f"{shown} === '64'")
+    linked(tab, "64")
     presets = tab.locator('[data-testid="stSelectbox"]', has_text="Preset").locator("input")
     presets.scroll_into_view_if_needed()  # a list that opens while the sidebar scrolls closes at once
     tab.wait_for_timeout(500)
     presets.click()
     tab.get_by_role("option", name="Noise shaping").click()
-    tab.wait_for_function(f"{shown} === '1024'")
+    linked(tab, "1024")
     assert "size=1024" in tab.url
 
 
