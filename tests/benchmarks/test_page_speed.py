@@ -8,11 +8,11 @@ import statistics
 import time
 
 import pytest
+from waiting import RESTED
 
 pytestmark = pytest.mark.slow
 
 PLOT = ".js-plotly-plot .main-svg"
-RESTED = "document.querySelector('[data-testid=stApp]')?.getAttribute('data-test-script-state') === 'notRunning'"
 
 
 def load():

@@ -1,11 +1,7 @@
 """The Bounds page in a real browser: a sweep with Cancel, formulas and the table."""
 
 import pytest
-
-
-def settled(page, plots=3):
-    page.wait_for_function(f"document.querySelectorAll('.js-plotly-plot').length >= {plots}")
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+from waiting import settled
 
 
 @pytest.mark.slow
@@ -26,7 +22,7 @@ def test_a_network_sweep_waits_shows_progress_and_is_cancelled(tab, server):
 @pytest.mark.slow
 def test_formulas_carry_numbers_and_the_table_downloads(tab, server, tmp_path):
     tab.goto(f"{server}/bounds?draws=3")
-    settled(tab)
+    settled(tab, 3)
     title = tab.get_by_text("Bound and measured against frame size N")
     title.locator("xpath=ancestor::*[@data-testid='stLayoutWrapper'][1]").get_by_role("button").first.click()
     tab.locator('[data-testid="stPopoverBody"] .katex').first.wait_for()

@@ -1,8 +1,8 @@
 """Plots stay where they are: what changed is drawn in the same element, what did not is left alone."""
 
 import pytest
+from waiting import RESTED
 
-RESTED = "document.querySelector('[data-testid=stApp]')?.getAttribute('data-test-script-state') === 'notRunning'"
 HEARD = """() => { window.redrawn = [];
 document.querySelectorAll('.js-plotly-plot').forEach((plot, k) => {
     plot.place = k;

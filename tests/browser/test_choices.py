@@ -1,14 +1,9 @@
 """Choices in a real browser: one Back one choice, kept while one is elsewhere, and stale content is dimmed."""
 
 import pytest
+from waiting import settled
 
-PLOT = ".js-plotly-plot .main-svg"
 SIZE = 'input[aria-label="Frame size N, exactly"]'
-
-
-def settled(page):
-    page.wait_for_selector(PLOT, timeout=90_000)
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
 
 
 def shows(page, size):

@@ -3,12 +3,12 @@
 import re
 
 import pytest
+from waiting import settled
 
 import sdqviz as sq
 from sdqviz.experiments.run import Run, fingerprint, run_key
 from sdqviz.experiments.run_file import write_runs
 
-PLOT = ".js-plotly-plot .main-svg"
 UNUSUAL = 48
 """Calibration inputs no shipped run has, so that these runs are told apart."""
 
@@ -36,12 +36,6 @@ def runs_file(tmp_path_factory):
 def metrics(page):
     page.wait_for_selector('[data-testid="stMetricValue"]')
     return page.locator('[data-testid="stMetricValue"]').all_inner_texts()
-
-
-def settled(page):
-    page.wait_for_selector(PLOT)
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget], [data-testid=stProgress]')")
-    page.wait_for_timeout(300)
 
 
 def imported(page, server, file, more=""):

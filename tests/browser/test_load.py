@@ -16,6 +16,7 @@ import sys
 import time
 
 import pytest
+from waiting import RESTED
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +46,6 @@ WATCH = """() => { window.drawn = performance.now();
     new MutationObserver(seen => {
         if (seen.some(one => one.target.closest?.('[data-testid=stMain]'))) window.drawn = performance.now();
     }).observe(document.body, {childList: true, subtree: true, attributes: true}); }"""
-RESTED = "document.querySelector('[data-testid=stApp]')?.getAttribute('data-test-script-state') === 'notRunning'"
 METRICS = "() => [...document.querySelectorAll('[data-testid=stMetricValue]')].map(e => e.innerText)"
 NUMBERS = "document.querySelectorAll('[data-testid=stMetricValue]').length === 3"
 BUTTON = "[...document.querySelectorAll('button')].some(one => /{}/.test(one.innerText))"

@@ -2,6 +2,7 @@
 
 import pytest
 from playwright.sync_api import expect
+from waiting import settled
 
 HEADING = "h1"
 PLOT = ".js-plotly-plot .main-svg"
@@ -11,14 +12,6 @@ EXACT = 'input[aria-label="Frame size N, exactly"]'
 def metrics(page):
     page.wait_for_selector('[data-testid="stMetricValue"]')
     return page.locator('[data-testid="stMetricValue"]').all_inner_texts()
-
-
-def settled(page):
-    page.wait_for_selector(PLOT)
-    page.wait_for_function(
-        "!document.querySelector('[data-testid=stStatusWidget], [data-testid=stProgress]')",
-        timeout=60_000,
-    )
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import legible
 import pytest
+from waiting import settled
 
 import sdqviz as sq
 
@@ -16,11 +17,6 @@ MOST_SENT = 300_000
 def metrics(page):
     page.wait_for_selector('[data-testid="stMetricValue"]')
     return page.locator('[data-testid="stMetricValue"]').all_inner_texts()
-
-
-def settled(page):
-    page.wait_for_selector(PLOT)
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
 
 
 def linked(page, size):
