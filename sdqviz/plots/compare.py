@@ -16,6 +16,7 @@ from sdqviz.experiments.compare.front import Pareto
 from sdqviz.experiments.compare.published import PAPER, Published
 from sdqviz.experiments.compare.table import front_table
 from sdqviz.explore.wording import number
+from sdqviz.methods import METHODS
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink, Look
@@ -66,10 +67,15 @@ def draw_pareto(
         left_out += len(every) - len(own)
         look = look_of(method)
         figure.add_scatter(  # the legend shows the method at full strength
-            x=[None], y=[None], mode="markers", name=method, legendgroup=method, marker=look.marker(ink, 9)
+            x=[None],
+            y=[None],
+            mode="markers",
+            name=METHODS.called(method),
+            legendgroup=method,
+            marker=look.marker(ink, 9),
         )
         figure.add_scatter(
-            x=x[own], y=y[own], mode="markers", name=method, legendgroup=method, showlegend=False,
+            x=x[own], y=y[own], mode="markers", name=METHODS.called(method), legendgroup=method, showlegend=False,
             marker=look.marker(ink, 9) | {
                 "opacity": [1.0 if index in on_front else 0.5 for index in own],
                 "line": {"color": ink.text, "width": [1.2 if index in on_front else 0 for index in own]},

@@ -11,6 +11,7 @@ from sdqviz.experiments.compare.coordinates import Coordinates, formula, table
 from sdqviz.experiments.compare.entry import Entry
 from sdqviz.experiments.compare.figures import FIGURES, ticks
 from sdqviz.experiments.compare.filters import thinned
+from sdqviz.methods import METHODS
 from sdqviz.plots import theme
 from sdqviz.plots.compare import look_of, order_of
 from sdqviz.plots.panel import Panel
@@ -58,7 +59,7 @@ def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink, *, brus
         own = [index for index, one in enumerate(info.points) if one.method == method and one.key in inside]
         look = look_of(method)
         left_out += max(len(own) - most, 0)
-        _draw_lines(figure, info, thinned(own, most), look.line(ink, 1.2), look.marker(ink, 6), method)
+        _draw_lines(figure, info, thinned(own, most), look.line(ink, 1.2), look.marker(ink, 6), METHODS.called(method))
     _draw_axes(figure, info, ink)
     shown = len(info.points) - len(outside)
     theme.mark_decimation(figure, shown, shown - left_out, ink)
@@ -99,7 +100,7 @@ def _draw_lines(
 
 def _about(one: Entry) -> str:
     """Write what a line tells when it is pointed at: short, since each of its points carries it."""
-    return f"{one.method}: {one.settings}"[:90]
+    return f"{one.called}: {one.settings}"[:90]
 
 
 def _draw_axes(figure: Any, info: Coordinates, ink: Ink) -> None:
@@ -114,7 +115,7 @@ def _draw_axes(figure: Any, info: Coordinates, ink: Ink) -> None:
                       "font": font})  # fmt: skip
         low, high = info.ends[name]
         if name == "method":
-            at, names = [float(k) for k in range(len(info.methods))], list(info.methods)
+            at, names = [float(k) for k in range(len(info.methods))], [METHODS.called(one) for one in info.methods]
         else:
             at, names = ticks(name, low, high, 7)
         texts += [

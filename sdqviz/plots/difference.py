@@ -27,7 +27,7 @@ def draw_errors(info: Difference, ink: Ink) -> Panel:
             values = info.column(field, which)
             if field == "relative_error":
                 figure.add_bar(
-                    x=list(info.layers), y=values, name=f"{letter}: {info.method(which)}, {name}",
+                    x=list(info.layers), y=values, name=f"{letter}: {info.called(which)}, {name}",
                     marker=_bar(info, which, ink), offsetgroup=letter, hovertemplate="%{x}: %{y:.3g}<extra></extra>",
                 )  # fmt: skip
             else:
@@ -55,7 +55,7 @@ def draw_bits(info: Difference, ink: Ink) -> Panel:
     figure = theme.figure(ink, y="bits per weight of the layer", height=340)
     for which, letter in enumerate("AB"):
         figure.add_bar(
-            x=list(info.layers), y=info.column("bits_per_weight", which), name=f"{letter}: {info.method(which)}",
+            x=list(info.layers), y=info.column("bits_per_weight", which), name=f"{letter}: {info.called(which)}",
             marker=_bar(info, which, ink), offsetgroup=letter, hovertemplate="%{x}: %{y:.3g} bits<extra></extra>",
         )  # fmt: skip
     figure.update_layout(barmode="group", bargap=0.35, margin={"t": 88, "b": 46}, yaxis={"rangemode": "tozero"})

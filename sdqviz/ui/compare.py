@@ -148,8 +148,8 @@ def _filters(page: Page, runs: Sequence[tuple[Run, str]]) -> None:
         help="Runs of one network share a front. With all of them, look at the accuracy lost.",
     )  # fmt: skip
     methods = sorted({*METHODS, *(str(run.method.get("name")) for run, _ in runs)}, key=plots.order_of)
-    spec = Spec("Methods", "Empty: all methods.")
-    many(page, page.group("what"), "methods", methods, spec, "all")
+    called = {name: METHODS.called(name) for name in methods}
+    many(page, page.group("what"), "methods", called, Spec("Methods", "Empty: all methods."), "all")
     seeds = {str(seed): f"Seed {seed}" for seed in sorted({run.seed for run, _ in runs})[:40]}
     page.ask(
         "seeds", AVERAGED, label="Seeds", options={AVERAGED: "Averaged", ALL: "Every run a point", **seeds},
@@ -162,8 +162,8 @@ def _filters(page: Page, runs: Sequence[tuple[Run, str]]) -> None:
     page.link.declare("text", text, "", str, Spec("Contains", told))
 
 
-def many(page: Page, box: Any, key: str, known: Sequence[str], spec: Spec, hint: str) -> tuple[str, ...]:
-    """Draw a box of which several names can be chosen; in the link they are joined by commas."""
+def many(page: Page, box: Any, key: str, known: Mapping[str, str], spec: Spec, hint: str) -> tuple[str, ...]:
+    """Draw a box of which several can be chosen, words by name; in the link the names are joined by commas."""
     text = linked(page.link, key)
     unknown = [name for name in text.split(",") if name and name not in known]
     if unknown:
@@ -174,7 +174,8 @@ def many(page: Page, box: Any, key: str, known: Sequence[str], spec: Spec, hint:
     chosen = tuple(name for name in text.split(",") if name)
     st.session_state[f"_{key}"] = list(chosen)
     box.multiselect(
-        spec.label, known, key=f"_{key}", placeholder=hint, help=spec.help, on_change=_join, args=(key,),
+        spec.label, list(known), key=f"_{key}", placeholder=hint, help=spec.help, on_change=_join, args=(key,),
+        format_func=lambda name: known.get(name, name),
     )  # fmt: skip
     write_linked(page.link, key, text, spec)
     return chosen
@@ -310,9 +311,10 @@ def sweep(page: Page) -> None:
     left, right = st.columns(2)
     chosen = page.choices["network"]
     spec = Spec("Networks", "Empty: the network chosen at the left.")
-    networks = many(page, left, "sweep_networks", sorted(NETWORKS), spec, "as at the left")
+    networks = many(page, left, "sweep_networks", NETWORKS.titles(), spec, "as at the left")
     spec = Spec("Methods", "Each has its own fields below; a field left empty keeps its default.")
-    methods = many(page, right, "sweep_methods", sorted(METHODS, key=plots.order_of), spec, "choose")
+    called = {name: METHODS.called(name) for name in sorted(METHODS, key=plots.order_of)}
+    methods = many(page, right, "sweep_methods", called, spec, "choose")
     try:
         compare_work.sweep(page, networks or ((chosen,) if chosen in NETWORKS else ()), methods, all_runs())
     except InputError as error:  # said at its form; the runs above have nothing to do with it

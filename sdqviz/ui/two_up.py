@@ -142,7 +142,7 @@ def ask(page: Page) -> tuple[str, dict[str, dict[str, Any]]]:
         two_up_link.PAGES[0],
         label="Page",
         help="Of which two views are shown. The pages themselves offer it too: *Two views* in the sidebar.",
-        options=two_up_link.PAGES,
+        options={name: title for _, title, name in main.listed() if name in two_up_link.PAGES},
         where="what",
     )
     examples = preset.of_page(address)

@@ -49,7 +49,7 @@ def shipped(runs, monkeypatch):
 def test_page_is_whole(theme):
     page = visit({"theme": theme})
     assert not page.error and not page.warning
-    assert numbers(page) == ["19", "4.1 bits", "gpfq"]
+    assert numbers(page) == ["19", "4.1 bits", "95.45 %"]
     proto = charts(page)
     assert len(proto) == 2 and all(any(c.isdigit() for c in chart.alt) for chart in proto)
     assert sum(len(chart.spec) for chart in proto) <= 300_000
@@ -194,7 +194,7 @@ def test_the_search_runs_beside_the_page_and_its_runs_enter_the_history(monkeypa
     settled(page)
     assert not page.exception and not page.error
     told = next(one.value for one in page.markdown if one.value.startswith("Smallest found"))
-    assert "round-to-nearest, bits" in told and "runs tried; a smaller one may exist" in told
+    assert "Rounding to nearest, bits per weight" in told and "runs tried; a smaller one may exist" in told
     trail = page.dataframe[-1].value
     assert int(numbers(page)[0]) == before + len(trail) and set(trail["enough"]) == {"yes", "no"}
     best = trail[trail["enough"] == "yes"]["bits per weight"].min()
@@ -269,7 +269,8 @@ def test_presets_show_their_stored_numbers(name, monkeypatch):
     shown = link(page)
     assert {key: shown[key] for key in stored.choices} == {key: str(value) for key, value in stored.choices.items()}
     assert numbers(page) == [
-        f"{stored.result['runs']:,}", f"{number(stored.result['bits_per_weight'])} bits", stored.result["best"]
+        f"{stored.result['runs']:,}", f"{number(stored.result['bits_per_weight'])} bits",
+        f"{100 * stored.result['accuracy_after']:.2f} %",
     ]  # fmt: skip
     assert page.selectbox(key="_preset compare").value == name
     page.selectbox(key="seeds").set_value("all").run()
@@ -326,5 +327,5 @@ def test_a_cancelled_search_keeps_its_best_and_says_what_it_is(monkeypatch):
     slot.problem = job.CANCELLED_FIRST  # as a cancelled search leaves it
     page.run()
     text = " ".join(one.value for one in page.markdown)
-    assert "Smallest so far: round-to-nearest" in text and "Stopped after 2 of at most 3 runs" in text
+    assert "Smallest so far: Rounding to nearest" in text and "Stopped after 2 of at most 3 runs" in text
     assert not [one.value for one in page.info if "previous result" in one.value]

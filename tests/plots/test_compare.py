@@ -73,8 +73,8 @@ def test_info_by_hand(made_run):
     assert (info.best.method, info.best_rounding.values["accuracy"]) == ("gpfq", 0.95)
     assert rounding_verdict(info) == "Plain rounding wins at 3 bits: 1 of the 2 points of the front is its own."
     told = headlines(some, 9, info)
-    assert "97.60 % with 2 bits; rounding nearest in size: 95.00 % with 2.1 bits" in told[2][2]
-    assert [value for _, value, _, _ in told] == ["5", "2 bits", "gpfq"]
+    assert told[2][2] == "GPFQ with 2 bits; rounding nearest in size: 95.00 % with 2.1 bits"
+    assert [value for _, value, _, _ in told] == ["5", "2 bits", "97.60 %"]
     assert told[0][2] == "of 9; 3 methods, 1 failed"
 
 
@@ -113,7 +113,9 @@ def test_drawn_methods_have_colour_marker_and_fronts_a_dash_each(made_run, ink):
     some = points(*(made_run(name, bits=1.0 + k, accuracy=0.9 + k / 100) for k, name in enumerate(sorted(sq.METHODS))))
     panel = compare.draw_pareto(pareto_info(some, "bits", "accuracy", 3), ink, marked={some[0].key: "A"})
     traces = {trace["name"]: trace for trace in specs(panel)["data"]}
-    looks = {(traces[name]["marker"]["color"], traces[name]["marker"]["symbol"]) for name in sq.METHODS}
+    looks = {
+        (trace["marker"]["color"], trace["marker"]["symbol"]) for trace in map(traces.get, sq.METHODS.titles().values())
+    }
     assert len(looks) == len(sq.METHODS)
     fronts = [traces["front, rounding"]["line"], traces["front, all"]["line"]]
     assert fronts[0]["dash"] != fronts[1].get("dash", "solid") and {line["shape"] for line in fronts} == {"hv"}
@@ -193,7 +195,7 @@ def test_lines_outside_the_brush_are_faint(made_run, ink):
     some = points(made_run(bits=1.0), made_run("frame", bits=2.0), made_run(problem="no"))
     panel = draw_coordinates(coordinates.coordinates_info(some, compare.order_of), some[:1], ink)
     lines = [trace for trace in specs(panel)["data"] if trace["mode"].startswith("lines")]
-    assert [line["name"] for line in lines] == ["outside the brush", "gpfq"]
+    assert [line["name"] for line in lines] == ["outside the brush", "GPFQ"]
     assert lines[0]["line"]["color"] == ink.faint and panel.alt.startswith("1 of 2 points")
 
 

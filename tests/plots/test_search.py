@@ -25,8 +25,8 @@ def found(made_run):
 
 def test_the_sentence_tells_size_accuracy_goal_and_limits(found):
     told = trail.sentence(found)
-    for part in ("gpfq, bits 2 with 3 bits", "97.90 % test accuracy", "goal 97.50 %: kept", "3 runs tried", "may exist",
-                 "Not searched: geta, it trains"):  # fmt: skip
+    for part in ("GPFQ, bits per weight 2 with 3 bits", "97.90 % test accuracy", "goal 97.50 %: kept", "3 runs tried",
+                 "may exist", "Not searched: GETA (pruning and quantization), it trains"):  # fmt: skip
         assert part in told, part
 
 
@@ -47,7 +47,7 @@ def test_nothing_found_is_said(found):
 def test_every_trial_that_ran_is_drawn_and_the_best_is_ringed(found, ink):
     panel = draw_search(found, ink)
     traces = {trace["name"]: trace for trace in json.loads(panel.figure.to_json())["data"]}
-    assert len(traces["gpfq"]["text"]) == 2 and "smallest that is enough" in traces
+    assert len(traces["GPFQ"]["text"]) == 2 and "smallest that is enough" in traces
     rows = trail.trail(found)
     assert rows["enough"] == ["yes", "no", "no"] and rows["bits per weight"] == [3.0, 2.0, None]
     assert rows["problem"][2] == "size must be larger" and len(panel.table()["method"]) == 3

@@ -16,6 +16,7 @@ from sdqviz.experiments.run import Run
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.tables import rounded
 from sdqviz.explore.wording import number, percent
+from sdqviz.methods import METHODS
 from sdqviz.report import LayerReport
 
 COMPARED = ("bits", "bytes", "accuracy", "error", "zeros", "seconds")
@@ -54,6 +55,10 @@ class Difference:
     def method(self, which: int) -> str:
         """Return the name of the method of A (0) or B (1)."""
         return str((self.first, self.second)[which].method.get("name", ""))
+
+    def called(self, which: int) -> str:
+        """Return what people call the method of A (0) or B (1)."""
+        return METHODS.called(self.method(which))
 
     def column(self, field: str, which: int) -> Array:
         """Return one figure of every layer of A (0) or B (1); NaN where there is no such layer."""

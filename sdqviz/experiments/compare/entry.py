@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sdqviz.choice import Spec
 from sdqviz.error import InputError
 from sdqviz.experiments.compare.figures import FIGURES
 from sdqviz.experiments.run import Run
@@ -64,6 +65,11 @@ class Entry:
         return str(self.run.method.get("name", ""))
 
     @property
+    def called(self) -> str:
+        """What people call the method."""
+        return METHODS.called(self.method)
+
+    @property
     def failed(self) -> bool:
         """Whether there are no figures."""
         return all(run.report is None for run in self.runs)
@@ -94,17 +100,33 @@ class Entry:
 
     @functools.cached_property
     def _changed(self) -> list[str]:
-        return [f"{name} {_plain(value)}" for name, value in changed_fields(self.run.method).items()]
+        specs = METHODS[self.method].specs() if self.method in METHODS else {}
+        return [_said(name, value, specs.get(name)) for name, value in changed_fields(self.run.method).items()]
 
     @functools.cached_property
     def title(self) -> str:
         """Method and settings, and what the network and the seeds are."""
         seeds = f"{len(self.runs)} seeds" if len(self.runs) > 1 else f"seed {self.run.seed}"
-        return f"{self.method}: {self.settings} · {self.network} {self.run.network.get('seed', '')}, {seeds}"
+        return f"{self.called}: {self.settings} · {self.network} {self.run.network.get('seed', '')}, {seeds}"
+
+    @functools.cached_property
+    def names(self) -> str:
+        """Method and settings as the program names them."""
+        return " ".join([self.method, *(f"{k} {_plain(v)}" for k, v in changed_fields(self.run.method).items())])
 
 
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else math.nan
+
+
+def _said(name: str, value: Any, spec: Spec | None) -> str:
+    """Say a setting with the words of its form."""
+    if spec is None:
+        return f"{name} {_plain(value)}"
+    label = spec.label if not spec.label[1:2].islower() else spec.label[:1].lower() + spec.label[1:]
+    if isinstance(value, bool):
+        return f"{label}: {'yes' if value else 'no'}"
+    return f"{label}: {spec.words(value)}" if isinstance(value, str) else f"{label} {_plain(value)}"
 
 
 def _plain(value: Any) -> str:

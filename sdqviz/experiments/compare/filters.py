@@ -57,7 +57,7 @@ class Filter:
         if not words:
             return True
         one = Entry((run,), origin)
-        about = f"{one.title} {run.label} {origin} {run.problem} {run.key}".lower()
+        about = f"{one.title} {one.names} {run.label} {origin} {run.problem} {run.key}".lower()
         return all(word in about for word in words)
 
 

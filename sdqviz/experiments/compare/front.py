@@ -187,17 +187,17 @@ def headlines(points: Sequence[Entry], total: int, info: Pareto) -> list[tuple[s
         (
             f"Smallest {limit}",
             "none" if small is None else f"{number(small.values['bits'])} bits",
-            "no run shown keeps that much" if small is None else f"{small.method}: {small.brief}",
+            "no run shown keeps that much" if small is None else f"{small.called}: {small.brief}",
             "Fewest bits per original weight, everything counted, of the runs shown whose test accuracy is at most "
             f"{100 * WITHIN:g} percentage points below that of the network in float. Found among these runs, hence no "
             "proof that nothing smaller exists.",
         ),
         (
             f"Best at {number(info.budget)} bits",
-            "none" if best is None else best.method,
+            "none" if best is None else accuracy_text(best.values["accuracy"]),
             "no run shown is that small"
             if best is None
-            else f"{accuracy_text(best.values['accuracy'])} with {number(best.values['bits'])} bits{against}",
+            else f"{best.called} with {number(best.values['bits'])} bits{against}",
             "The highest test accuracy of the runs shown that cost at most the budget, in bits per original weight.",
         ),
     ]

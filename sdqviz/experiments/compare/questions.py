@@ -49,7 +49,7 @@ class Said:
 def told(one: Entry) -> str:
     """Name a point with its size and accuracy."""
     where = "" if one.settings == "as is" else f" ({one.brief})"
-    return f"{one.method}{where}: {accuracy_text(one.values['accuracy'])} with {number(one.values['bits'])} bits"
+    return f"{one.called}{where}: {accuracy_text(one.values['accuracy'])} with {number(one.values['bits'])} bits"
 
 
 def _tested(points: Sequence[Entry]) -> list[Entry]:

@@ -17,7 +17,7 @@ from sdqviz.explore.tables import rounded
 def shown_table(points: Sequence[Entry]) -> dict[str, list[Any]]:
     """Return the table on the page, a row a point; failed runs tell their reason."""
     columns: dict[str, list[Any]] = {
-        "method": [one.method for one in points],
+        "method": [one.called for one in points],
         "settings": [one.settings for one in points],
         "bits per weight": [rounded(one.values["bits"], 4) for one in points],
         "accuracy, %": [rounded(100 * one.values["accuracy"], 5) for one in points],

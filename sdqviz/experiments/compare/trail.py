@@ -13,6 +13,7 @@ from sdqviz.experiments.target import Search, held_out, most_runs
 from sdqviz.experiments.target import size as size_of
 from sdqviz.explore.formula import Formula
 from sdqviz.explore.wording import number
+from sdqviz.methods import METHODS
 
 
 def sentence(found: Search) -> str:
@@ -20,7 +21,7 @@ def sentence(found: Search) -> str:
     count = f"{len(found.trials)} runs tried"
     if not found.complete:
         count = f"Stopped after {len(found.trials)} of at most {most_runs(found.aim)} runs"
-    skipped = "".join(f" Not searched: {name}, {why}." for name, why in found.skipped.items())
+    skipped = "".join(f" Not searched: {METHODS.called(name)}, {why}." for name, why in found.skipped.items())
     if found.best is None or found.best.report is None:
         none = f"None of the {count} keeps enough: widen the methods or lower the goal."
         return f"{none if found.complete else f'{count}: none of them keeps enough.'}{skipped}"
@@ -37,14 +38,14 @@ def sentence(found: Search) -> str:
 def title_of(trial: Run) -> str:
     """Return a trial's method and settings."""
     one = Entry((trial,), "")
-    return f"{one.method}, {one.settings}"
+    return f"{one.called}, {one.settings}"
 
 
 def trail(found: Search) -> dict[str, list[Any]]:
     """Return the trials in the order they were tried, as columns."""
     rows = [(trial, Entry((trial,), "")) for trial in found.trials]
     return {
-        "method": [one.method for _, one in rows],
+        "method": [one.called for _, one in rows],
         "settings": [one.settings for _, one in rows],
         "bits per weight": [_rounded(size_of(trial)) for trial, _ in rows],
         "held out, %": [_rounded(100 * held_out(trial)) for trial, _ in rows],

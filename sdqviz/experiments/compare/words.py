@@ -15,7 +15,7 @@ from sdqviz.explore.wording import number
 
 def hover(one: Entry) -> str:
     """Write what a point tells when it is pointed at."""
-    lines = [f"<b>{one.method}</b>, {one.network}", one.settings.replace(", ", "<br>")]
+    lines = [f"<b>{one.called}</b>, {one.network}", one.settings.replace(", ", "<br>")]
     for name in ("bits", "accuracy", "error"):
         value, spread = one.values[name], one.spread(name)
         more = "" if math.isnan(spread) else f" ± {FIGURES[name].text(spread)}"
@@ -39,7 +39,7 @@ def alt(info: Pareto) -> str:
         return "0 points to draw."
     loss, size = FIGURES[info.loss], FIGURES[info.size]
     ends = [
-        f"{loss.text(info.y[index])} at {size.text(info.x[index])} ({info.points[index].method})"
+        f"{loss.text(info.y[index])} at {size.text(info.x[index])} ({info.points[index].called})"
         for index in (info.front[0], info.front[-1])
     ]
     return (

@@ -33,24 +33,24 @@ def said(name, some, **amounts):
 
 
 def test_answers_by_hand(some):
-    assert said("smallest", some, accuracy=0.97).endswith("97.00 % is gptq (bits 2): 97.50 % with 3 bits.")
+    assert said("smallest", some, accuracy=0.97).endswith("97.00 % is GPTQ (bits per weight 2): 97.50 % with 3 bits.")
     assert said("best", some, bits=2.5) == (
-        "The most accurate that costs at most 2.5 bits is gpfq (bits 2): 96.00 % with 2 bits."
+        "The most accurate that costs at most 2.5 bits is GPFQ (bits per weight 2): 96.00 % with 2 bits."
     )
-    assert "unified" in said("zeros", some, bits=2.5, zeros=0.5) and "60.0 % zeros" in said("zeros", some, bits=2.5)
-    assert said("bit", some, bits=2.0).startswith("One more bit buys 1.50 points: from gpfq")
-    assert said("rounding", some, bits=3.0).startswith("Plain rounding needs 4.02 bits for it, 1.02 more: round")
+    assert "Unified" in said("zeros", some, bits=2.5, zeros=0.5) and "60.0 % zeros" in said("zeros", some, bits=2.5)
+    assert said("bit", some, bits=2.0).startswith("One more bit buys 1.50 points: from GPFQ")
+    assert said("rounding", some, bits=3.0).startswith("Plain rounding needs 4.02 bits for it, 1.02 more: Round")
 
 
 def test_where_there_is_no_answer_that_is_said(some):
     assert said("smallest", some, accuracy=0.99).startswith(
-        "No run here keeps at least 99.00 %. The most accurate is ro"
+        "No run here keeps at least 99.00 %. The most accurate is Ro"
     )
     assert said("best", some, bits=0.5) == "No run here costs at most 0.5 bits."
     assert said("zeros", some, zeros=0.9, bits=3.0).startswith(
         "No run here has at most 3 bits and at least 90.0 % zeros"
     )
-    assert said("bit", some, bits=5.0).startswith("One more bit buys nothing among these runs: round-to-nearest")
+    assert said("bit", some, bits=5.0).startswith("One more bit buys nothing among these runs: Rounding to nearest")
     assert said("bit", some, bits=0.5) == "No run here costs at most 1.5 bits."
     assert said("rounding", some, bits=5.0).startswith("Plain rounding is itself the best there")
     assert said("rounding", [one for one in some if one.values["bits"] < 4], bits=3.0).startswith("No plain rounding")
