@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,8 +38,9 @@ def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink, *, brus
     """
     figure = theme.figure(ink, height=400)
     last = max(len(info.axes) - 1, 1)
+    left = max([116, *(30 + 6 * len(name) for name in _methods(info))])
     figure.update_layout(
-        margin={"t": 40, "b": 18, "l": 116, "r": 8}, dragmode="select", showlegend=False,
+        margin={"t": 40, "b": 18, "l": left, "r": 8}, dragmode="select", showlegend=False,
         xaxis={"visible": False, "range": [-0.16, last + 0.26], "fixedrange": True},
         yaxis={"visible": False, "range": [-0.06, 1.13], "fixedrange": True},
         newselection={"line": {"color": ink.text, "width": 1, "dash": "dot"}},
@@ -115,7 +117,7 @@ def _draw_axes(figure: Any, info: Coordinates, ink: Ink) -> None:
                       "font": font})  # fmt: skip
         low, high = info.ends[name]
         if name == "method":
-            at, names = [float(k) for k in range(len(info.methods))], [METHODS.called(one) for one in info.methods]
+            at, names = [float(k) for k in range(len(info.methods))], _methods(info)
         else:
             at, names = ticks(name, low, high, 7)
         texts += [
@@ -124,6 +126,11 @@ def _draw_axes(figure: Any, info: Coordinates, ink: Ink) -> None:
             for tick, text in zip(at, names, strict=True)
         ]  # fmt: skip
     figure.update_layout(shapes=lines, annotations=texts)
+
+
+def _methods(info: Coordinates) -> list[str]:
+    """Return what methods are called, up to a comma or a bracket: there is a line for each, beside the first axis."""
+    return [re.split(r",| \(", METHODS.called(one))[0] for one in info.methods]
 
 
 def _broken(title: str) -> str:

@@ -219,7 +219,11 @@ def test_difference_by_hand(made_run):
     assert info.layers == ("one", "two", "three")
     np.testing.assert_allclose(info.column("relative_error", 0), [0.1, 0.2, np.nan])
     np.testing.assert_allclose(difference.table(info)["error, same input, B/A"], [4.0, np.nan, np.nan])
-    assert ("method", "gpfq", "frame") in info.settings and ("method size", "–", "9") in info.settings
+    assert ("method", "GPFQ", "Frame quantization (ΣΔ)") in info.settings and (
+        "frame size N",
+        "–",
+        "9",
+    ) in info.settings
     assert not any(name.startswith("network") for name, _, _ in info.settings)
     assert "bits per original weight 2 in A, 4 in B" in difference.sentence(info)
     assert "Only 1 of 3 layers are in both" in difference.sentence(info)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sdqviz.array import Array
-from sdqviz.experiments.compare.entry import Entry, changed_fields
+from sdqviz.experiments.compare.entry import Entry, said_fields
 from sdqviz.experiments.compare.figures import FIGURES
 from sdqviz.experiments.run import Run
 from sdqviz.explore.formula import Formula
@@ -84,8 +84,7 @@ def _differing(first: Run, second: Run) -> tuple[tuple[str, str, str], ...]:
     tables = []
     for run in (first, second):
         about: dict[str, Any] = {f"network {name}": value for name, value in run.network.items()}
-        about |= {"method": run.method.get("name", "")}
-        about |= {f"method {name}": value for name, value in changed_fields(run.method).items()}
+        about |= {"method": METHODS.called(str(run.method.get("name", ""))), **said_fields(run.method)}
         tables.append(about | {"calibration inputs": run.calibration, "seed": run.seed, "version": run.version})
     names = dict.fromkeys([*tables[0], *tables[1]])
     usual = "by default" if first.method.get("name") == second.method.get("name") else "–"

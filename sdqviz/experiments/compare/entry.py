@@ -100,8 +100,10 @@ class Entry:
 
     @functools.cached_property
     def _changed(self) -> list[str]:
-        specs = METHODS[self.method].specs() if self.method in METHODS else {}
-        return [_said(name, value, specs.get(name)) for name, value in changed_fields(self.run.method).items()]
+        said = said_fields(self.run.method)
+        return [
+            f"{label} {value}" if value[:1] in "-0123456789" else f"{label}: {value}" for label, value in said.items()
+        ]
 
     @functools.cached_property
     def title(self) -> str:
@@ -119,14 +121,16 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else math.nan
 
 
-def _said(name: str, value: Any, spec: Spec | None) -> str:
-    """Say a setting with the words of its form."""
-    if spec is None:
-        return f"{name} {_plain(value)}"
-    label = spec.label if not spec.label[1:2].islower() else spec.label[:1].lower() + spec.label[1:]
-    if isinstance(value, bool):
-        return f"{label}: {'yes' if value else 'no'}"
-    return f"{label}: {spec.words(value)}" if isinstance(value, str) else f"{label} {_plain(value)}"
+def said_fields(method: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields of `changed_fields` in the words of their forms; names and values where there is no form."""
+    name, found = str(method.get("name")), {}
+    specs = METHODS[name].specs() if name in METHODS else {}
+    for field, value in changed_fields(method).items():
+        spec = specs.get(field, Spec(field, ""))
+        label = spec.label[:1].lower() + spec.label[1:] if spec.label[1:2].islower() else spec.label
+        words = spec.words(value) if isinstance(value, str) else _plain(value)
+        found[label] = {"True": "yes", "False": "no"}.get(words, words)
+    return found
 
 
 def _plain(value: Any) -> str:
