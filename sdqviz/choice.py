@@ -157,6 +157,8 @@ class Choice:
 
     name: ClassVar[str]
     title: ClassVar[str]
+    short: ClassVar[str] = ""
+    """For legends, where the title is long."""
 
     def __post_init__(self) -> None:
         """Check and normalise every field.

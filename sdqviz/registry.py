@@ -110,6 +110,10 @@ class Registry(Mapping[str, type[C]], Generic[C]):
         """Return what people call the entry of a name; the name itself where there is none, as in a stranger's file."""
         return self[name].title if name in self else name
 
+    def called_shortly(self, name: str) -> str:
+        """Return what a legend calls the entry of a name."""
+        return self[name].short or self[name].title if name in self else name
+
     def __repr__(self) -> str:
         """Show the names."""
         return f"<{self._noun} registry: {', '.join(sorted(self))}>"

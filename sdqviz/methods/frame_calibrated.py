@@ -70,6 +70,7 @@ class FrameCalibrated(InFrame):
 
     name = "frame-calibrated"
     title = "Calibrated frame ΣΔ"
+    short = "Calibrated ΣΔ"
 
     bits: int = field(
         1, label="Bits per level", help="2^bits levels in the midrise alphabet.", minimum=1, maximum=MOST_BITS

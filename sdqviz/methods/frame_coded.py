@@ -48,6 +48,7 @@ class FrameCoded(InFrame):
 
     name = "frame-coded"
     title = "Calibrated rounding, entropy-coded"
+    short = "Coded rounding"
 
     rate: float = field(
         0.4,

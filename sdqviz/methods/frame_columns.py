@@ -62,6 +62,7 @@ class FrameColumns(InFrame):
 
     name = "frame-columns"
     title = "Calibrated frame ΣΔ of columns"
+    short = "Column frame ΣΔ"
 
     alignment: str = field_of(InFrame, "alignment", "none")
     bits: int = field_of(FrameCalibrated, "bits", 2)

@@ -50,6 +50,7 @@ class FrameQuantization(FrameFields):
 
     name = "frame"
     title = "Frame quantization (ΣΔ)"
+    short = "Frame ΣΔ"
 
     def compress_layers(self, task: Task) -> Iterator[CompressedLayer]:
         """Quantize every layer; the global rule looks at all of them first."""

@@ -51,6 +51,7 @@ class RoundToNearest(MethodChoice):
 
     name = "round-to-nearest"
     title = "Rounding to nearest"
+    short = "Rounding"
 
     bits: int = field_of(PathFollowing, "bits")
     alphabet: str = field_of(PathFollowing, "alphabet")

@@ -37,6 +37,7 @@ class Unified(PathFollowing):
 
     name = "unified"
     title = "Unified stochastic framework"
+    short = "Unified"
 
     operator: str = field(
         "quantize-prune",

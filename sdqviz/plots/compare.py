@@ -65,17 +65,12 @@ def draw_pareto(
         every = [index for index, one in enumerate(info.points) if one.method == method]
         own = thinned(every, theme.DRAWN, on_front)
         left_out += len(every) - len(own)
-        look = look_of(method)
+        look, called = look_of(method), METHODS.called_shortly(method)
         figure.add_scatter(  # the legend shows the method at full strength
-            x=[None],
-            y=[None],
-            mode="markers",
-            name=METHODS.called(method),
-            legendgroup=method,
-            marker=look.marker(ink, 9),
+            x=[None], y=[None], mode="markers", name=called, legendgroup=method, marker=look.marker(ink, 9)
         )
         figure.add_scatter(
-            x=x[own], y=y[own], mode="markers", name=METHODS.called(method), legendgroup=method, showlegend=False,
+            x=x[own], y=y[own], mode="markers", name=called, legendgroup=method, showlegend=False,
             marker=look.marker(ink, 9) | {
                 "opacity": [1.0 if index in on_front else 0.5 for index in own],
                 "line": {"color": ink.text, "width": [1.2 if index in on_front else 0 for index in own]},

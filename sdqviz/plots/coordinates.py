@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,9 +37,8 @@ def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink, *, brus
     """
     figure = theme.figure(ink, height=400)
     last = max(len(info.axes) - 1, 1)
-    left = max([116, *(30 + 6 * len(name) for name in _methods(info))])
     figure.update_layout(
-        margin={"t": 40, "b": 18, "l": left, "r": 8}, dragmode="select", showlegend=False,
+        margin={"t": 40, "b": 18, "l": 116, "r": 8}, dragmode="select", showlegend=False,
         xaxis={"visible": False, "range": [-0.16, last + 0.26], "fixedrange": True},
         yaxis={"visible": False, "range": [-0.06, 1.13], "fixedrange": True},
         newselection={"line": {"color": ink.text, "width": 1, "dash": "dot"}},
@@ -61,7 +59,9 @@ def draw_coordinates(info: Coordinates, kept: Sequence[Entry], ink: Ink, *, brus
         own = [index for index, one in enumerate(info.points) if one.method == method and one.key in inside]
         look = look_of(method)
         left_out += max(len(own) - most, 0)
-        _draw_lines(figure, info, thinned(own, most), look.line(ink, 1.2), look.marker(ink, 6), METHODS.called(method))
+        _draw_lines(
+            figure, info, thinned(own, most), look.line(ink, 1.2), look.marker(ink, 6), METHODS.called_shortly(method)
+        )
     _draw_axes(figure, info, ink)
     shown = len(info.points) - len(outside)
     theme.mark_decimation(figure, shown, shown - left_out, ink)
@@ -117,7 +117,10 @@ def _draw_axes(figure: Any, info: Coordinates, ink: Ink) -> None:
                       "font": font})  # fmt: skip
         low, high = info.ends[name]
         if name == "method":
-            at, names = [float(k) for k in range(len(info.methods))], _methods(info)
+            at, names = (
+                [float(k) for k in range(len(info.methods))],
+                [METHODS.called_shortly(one) for one in info.methods],
+            )
         else:
             at, names = ticks(name, low, high, 7)
         texts += [
@@ -126,11 +129,6 @@ def _draw_axes(figure: Any, info: Coordinates, ink: Ink) -> None:
             for tick, text in zip(at, names, strict=True)
         ]  # fmt: skip
     figure.update_layout(shapes=lines, annotations=texts)
-
-
-def _methods(info: Coordinates) -> list[str]:
-    """Return what methods are called, up to a comma or a bracket: there is a line for each, beside the first axis."""
-    return [re.split(r",| \(", METHODS.called(one))[0] for one in info.methods]
 
 
 def _broken(title: str) -> str:

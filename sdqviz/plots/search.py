@@ -34,7 +34,8 @@ def draw_search(found: Search, ink: Ink) -> Panel:
     for method in sorted(set(methods), key=order_of):
         own = [place_ for place_, name in enumerate(methods) if name == method]
         figure.add_scatter(
-            x=x[own], y=y[own], mode="markers", name=METHODS.called(method), marker=look_of(method).marker(ink, 9),
+            x=x[own], y=y[own], mode="markers", name=METHODS.called_shortly(method),
+            marker=look_of(method).marker(ink, 9),
             text=[f"{place_ + 1}. {title_of(done[place_])}<br>{number(size_of(done[place_]))} bits, held out "
                   f"{accuracy_text(held_out(done[place_]))}" for place_ in own],
             hovertemplate="%{text}<extra></extra>",

@@ -49,7 +49,7 @@ def shipped(runs, monkeypatch):
 def test_page_is_whole(theme):
     page = visit({"theme": theme})
     assert not page.error and not page.warning
-    assert numbers(page) == ["19", "4.1 bits", "95.45 %"]
+    assert numbers(page) == ["19", "4.1", "95.45 %"]
     proto = charts(page)
     assert len(proto) == 2 and all(any(c.isdigit() for c in chart.alt) for chart in proto)
     assert sum(len(chart.spec) for chart in proto) <= 300_000
@@ -269,7 +269,7 @@ def test_presets_show_their_stored_numbers(name, monkeypatch):
     shown = link(page)
     assert {key: shown[key] for key in stored.choices} == {key: str(value) for key, value in stored.choices.items()}
     assert numbers(page) == [
-        f"{stored.result['runs']:,}", f"{number(stored.result['bits_per_weight'])} bits",
+        f"{stored.result['runs']:,}", number(stored.result['bits_per_weight']),
         f"{100 * stored.result['accuracy_after']:.2f} %",
     ]  # fmt: skip
     assert page.selectbox(key="_preset compare").value == name

@@ -74,7 +74,7 @@ def test_info_by_hand(made_run):
     assert rounding_verdict(info) == "Plain rounding wins at 3 bits: 1 of the 2 points of the front is its own."
     told = headlines(some, 9, info)
     assert told[2][2] == "GPFQ with 2 bits; rounding nearest in size: 95.00 % with 2.1 bits"
-    assert [value for _, value, _, _ in told] == ["5", "2 bits", "97.60 %"]
+    assert [value for _, value, _, _ in told] == ["5", "2", "97.60 %"]
     assert told[0][2] == "of 9; 3 methods, 1 failed"
 
 
@@ -114,7 +114,8 @@ def test_drawn_methods_have_colour_marker_and_fronts_a_dash_each(made_run, ink):
     panel = compare.draw_pareto(pareto_info(some, "bits", "accuracy", 3), ink, marked={some[0].key: "A"})
     traces = {trace["name"]: trace for trace in specs(panel)["data"]}
     looks = {
-        (trace["marker"]["color"], trace["marker"]["symbol"]) for trace in map(traces.get, sq.METHODS.titles().values())
+        (trace["marker"]["color"], trace["marker"]["symbol"])
+        for trace in map(traces.get, map(sq.METHODS.called_shortly, sq.METHODS))
     }
     assert len(looks) == len(sq.METHODS)
     fronts = [traces["front, rounding"]["line"], traces["front, all"]["line"]]

@@ -57,8 +57,8 @@ class Difference:
         return str((self.first, self.second)[which].method.get("name", ""))
 
     def called(self, which: int) -> str:
-        """Return what people call the method of A (0) or B (1)."""
-        return METHODS.called(self.method(which))
+        """Return what a legend calls the method of A (0) or B (1)."""
+        return METHODS.called_shortly(self.method(which))
 
     def column(self, field: str, which: int) -> Array:
         """Return one figure of every layer of A (0) or B (1); NaN where there is no such layer."""

@@ -185,8 +185,8 @@ def headlines(points: Sequence[Entry], total: int, info: Pareto) -> list[tuple[s
     return [
         ("Runs shown", f"{shown:,}", note, "After the filters and the brush. Failed runs are rows of the table."),
         (
-            f"Smallest {limit}",
-            "none" if small is None else f"{number(small.values['bits'])} bits",
+            f"Fewest bits {limit}",
+            "none" if small is None else number(small.values["bits"]),
             "no run shown keeps that much" if small is None else f"{small.called}: {small.brief}",
             "Fewest bits per original weight, everything counted, of the runs shown whose test accuracy is at most "
             f"{100 * WITHIN:g} percentage points below that of the network in float. Found among these runs, hence no "

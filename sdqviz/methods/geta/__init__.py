@@ -39,6 +39,7 @@ class Geta(Settings):
 
     name = "geta"
     title = "GETA (pruning and quantization)"
+    short = "GETA"
 
     @property
     def trains(self) -> bool:
