@@ -195,4 +195,5 @@ def _warm_up() -> None:
     from sdqviz.networks.catalogue import NETWORKS
 
     what_if.network(NETWORKS["mnist-fnn"]())  # with it torch: seconds that the first run of a network would wait
+    housekeeping.settle()
     warm.set()

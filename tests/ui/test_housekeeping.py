@@ -91,7 +91,36 @@ def test_what_all_share_is_dropped_when_nobody_has_been_here_for_long(visitors, 
     assert kept.get("a") is None
 
 
-def test_only_what_can_be_computed_again_is_forgotten():
+@pytest.fixture(autouse=True)
+def unsettled():
+    yield
+    gc.unfreeze()
+
+
+class Knot:
+    """Refers to itself: only a collection finds that nobody else does."""
+
+    def __init__(self):
+        self.own = self
+
+
+def test_what_is_there_for_good_is_left_out_of_collections_until_nobody_is_here():
+    knot = Knot()
+    seen = weakref.ref(knot)
+    housekeeping.settle()
+    assert gc.get_freeze_count() > 10_000
+    later = Knot()
+    fresh = weakref.ref(later)
+    del knot, later
+    gc.collect()
+    assert fresh() is None and seen() is not None
+    housekeeping.forget()
+    housekeeping.give_back()
+    assert seen() is None and gc.get_freeze_count() == 0
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_only_what_can_be_computed_again_is_forgotten(settled):
     def calls():
         return object()
 
@@ -99,6 +128,8 @@ def test_only_what_can_be_computed_again_is_forgotten():
     bounded, once = functools.lru_cache(4)(calls), functools.cache(calls)
     foreign = functools.lru_cache(4)(object)
     before = bounded(), once(), foreign()
+    if settled:
+        housekeeping.settle()
     housekeeping.forget()
     after = bounded(), once(), foreign()
     assert [one is other for one, other in zip(before, after, strict=True)] == [False, True, True]
