@@ -159,6 +159,8 @@ class FrameFields(MethodChoice):
             size = self.size if self.size is not None else redundancy * dimension
             size = max([size, *sizes.values()])  # which layer is meant does not matter for a rough figure
             total += 2.5e-8 * size * vectors
+            if self.order == 0 and self.paths > 1 and size > dimension:  # a beam; the Gram matrix leaves the cache
+                total += self.paths / 8 * (1.5e-6 + 2.2e-9 * size) * size * vectors
             if self.permutation != "identity":
                 total += 1e-9 * size**2 * dimension
         return total

@@ -229,6 +229,9 @@ def test_two_threads_share_a_network_without_cross_talk():
 def test_estimates_tell_the_quick_from_the_costly():
     assert what_if.estimated_seconds(asked(size=1000)) < what_if.AT_ONCE
     assert what_if.estimated_seconds(asked(size=7000, permutation="two-opt")) > what_if.AT_ONCE
+    beam = {"frame": "half-frequency", "order": 0, "size": None}
+    assert what_if.estimated_seconds(asked(redundancy=1.0, **beam)) < what_if.AT_ONCE
+    assert what_if.estimated_seconds(asked(redundancy=16.0, **beam)) > 20  # 46 s on two cores
     untrained = Question(sq.NETWORKS["mnist-fnn"](seed=9876), sq.METHODS["round-to-nearest"]())
     assert not untrained.ready and what_if.estimated_seconds(untrained) > what_if.AT_ONCE
     assert [outline.name for outline in what_if.outline(untrained.network)] == ["hidden1", "hidden2", "output"]

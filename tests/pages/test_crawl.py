@@ -35,7 +35,7 @@ def offered(at):
 
 def choose(at, kind, key, value):
     control = next((one for one in getattr(at, kind) if one.key == key), None)
-    if control is None:  # another choice has taken the control away
+    if control is None or (kind == "selectbox" and value not in control.options):  # another choice has taken it away
         return
     if kind in ("slider", "number_input"):
         value = type(control.value or 0)(value)
