@@ -122,7 +122,7 @@ def _found(page: Page, asked: Asked, box: DeltaGenerator, strip: Strip) -> Shown
                 found = _work(question, page.choices, strip, later=stored is not None)
     except InputError as error:
         error.remedy = error.remedy or fitting(outline(question.network), page.choices)
-        if error.remedy or st.session_state.get(SHOWN) is None:
+        if error.remedy or not {SHOWN, STORED} & {*st.session_state}:
             page.refuse(error)
         page.group("how much").error(str(error))
         box.error(f"{error}. Change it at the left; nothing else is lost.")

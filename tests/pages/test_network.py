@@ -182,6 +182,16 @@ def test_bad_input_is_one_sentence_and_the_previous_numbers_stay(parameters, sen
     assert any("still belongs to" in one.value for one in page.info)
 
 
+def test_a_choice_that_cannot_be_used_leaves_a_stored_result_too():
+    """Before anything has run: torch is not there yet, and what is drawn is stored."""
+    visitor.loaded(
+        'page = turn(arrive(), "network")',
+        "page.slider(key='order').set_value(4).run()",
+        "assert 'bits must be at least 4' in page.error[0].value and not page.exception",
+        "assert len(charts(page)) > 2 and any('faintly' in one.value for one in page.info)",
+    )
+
+
 def test_bad_values_of_a_link_are_told_and_become_defaults():
     page = visit(bits=99, network="alexnet", calibration="many", colour="blue")
     told = " ".join(one.value for one in page.warning)
