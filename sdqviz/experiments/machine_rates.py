@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sdqviz.error import InputError
 from sdqviz.experiments.cost_model import Cost, Machine, layer_cost
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.sums import Sums
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Clock = Callable[[], float]
+
+LEAST, PATIENCE = 0.05, 2.0
+"""Seconds that a measurement lasts, and after which it ends though its clock has moved less. Clocks of the processor
+may move in steps of some milliseconds: what ends between two of them takes no time at all, at an infinite rate."""
 
 
 def measured_machine(
@@ -36,12 +41,38 @@ def measured_machine(
         Whose walks; GPTQ at 4 bits by default.
     walks : float, optional
         How many it takes, as for `sdqviz.experiments.cost_model.layer_cost`.
+
+    Raises
+    ------
+    InputError
+        If the clock stands still, or the method does not take layers of these sizes.
     """
     method = method or METHODS.from_dict({"name": "gptq", "bits": 4})
     products, forward = _products(width, clock), _forward(width, clock)
     machine = dataclasses.replace(Machine(), products=products, forward=forward)
     rate, weights, copies = _walks(width, machine, clock, method, walks)
     return dataclasses.replace(machine, walks=rate, weights=weights, copies=copies)
+
+
+def lasting(measured: Callable[[], float]) -> float:
+    """Return what a piece of work takes: the mean over as often as its clock needs to move by `LEAST`.
+
+    Parameters
+    ----------
+    measured : callable
+        Does the work once, and returns by how many seconds the clock moved meanwhile.
+
+    Raises
+    ------
+    InputError
+        If the clock has not moved at all after `PATIENCE`.
+    """
+    total, done, until = 0.0, 0, time.monotonic() + PATIENCE
+    while total < LEAST and (not done or time.monotonic() < until):
+        total, done = total + measured(), done + 1
+    if total <= 0:
+        raise InputError(f"clock must move while work is done, got {total:g} s in {done} times")
+    return total / done
 
 
 def small_layer(
@@ -84,11 +115,15 @@ def _products(width: int, clock: Clock) -> float:
     rows = torch.from_numpy(rng.standard_normal((1, width, width)))
     sums = Sums(rng.standard_normal((1, width, width // 2)), agree=False)
     sums.add(rows, rows)  # wakes the threads
-    begun = clock()
-    for _ in range(4):
-        sums.add(rows, rows)
+
+    def measured() -> float:
+        begun = clock()
+        for _ in range(4):
+            sums.add(rows, rows)
+        return clock() - begun
+
     operations = 4 * 4.0 * width**3  # of H, G and the norms of half as many outputs, four times
-    return operations / max(clock() - begun, 1e-9)
+    return operations / lasting(measured)
 
 
 def _forward(width: int, clock: Clock) -> float:
@@ -96,12 +131,16 @@ def _forward(width: int, clock: Clock) -> float:
     from torch import nn
 
     layer, rows = nn.Linear(width, 4 * width), torch.randn(width, width)
-    with torch.no_grad():
-        layer(rows)
+
+    def measured() -> float:
         begun = clock()
         for _ in range(4):
             layer(rows)
-    return 4 * 2.0 * width * layer.weight.numel() / max(clock() - begun, 1e-9)
+        return clock() - begun
+
+    with torch.no_grad():
+        layer(rows)
+        return 4 * 2.0 * width * layer.weight.numel() / lasting(measured)
 
 
 def _walks(
@@ -117,19 +156,21 @@ def _walks(
     from scipy.optimize import nnls
     from torch import nn
 
-    def passed(inputs: int, outputs: int) -> tuple[Cost, float]:
+    def passed(inputs: int, outputs: int) -> tuple[Cost, float, float]:
         torch.manual_seed(0)
         module = nn.Sequential(nn.Linear(inputs, inputs), nn.ReLU(), nn.Linear(inputs, outputs))
-        taken = _last_layer(module, torch.randn(width, inputs), clock, method)
+        rows = torch.randn(width, inputs)
+        taken = lasting(lambda: _last_layer(module, rows, clock, method))
         cost = layer_cost(outputs, inputs, width, walks=walks, passed=inputs**2)
-        return cost, taken - cost.forward / machine.forward - cost.products / machine.products
+        return cost, taken, taken - cost.forward / machine.forward - cost.products / machine.products
 
     small = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32))
     _last_layer(small, torch.randn(32, 32), clock, method)  # compiles
     sizes = ((width // 2, width // 2), (2 * width, width // 2), (2 * width, width))
-    costs, seconds = zip(*(passed(*size) for size in sizes), strict=True)
+    costs, seconds, rest = zip(*(passed(*size) for size in sizes), strict=True)
     parts, taken = np.array([[cost.walks, cost.weights, cost.copied] for cost in costs]), np.array(seconds)
-    each, _ = nnls(parts / taken[:, None], np.ones(len(taken)))  # each layer counts alike
+    # each layer counts alike; what is left of one may be nothing, or less by chance: nothing is divided by that
+    each, _ = nnls(parts / taken[:, None], np.array(rest) / taken)
     walk, weight, copy = np.maximum(each, 1e-15)
     return float(1 / walk), float(1 / weight), float(1 / copy)
 

@@ -1,11 +1,15 @@
 """The cost of layers by formula, held against counts and sizes that are measured."""
 
+import dataclasses
+import time
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import sdqviz as sq
+from sdqviz.experiments import machine_rates
 from sdqviz.experiments.cost_model import (
     HELD,
     SEVEN,
@@ -129,6 +133,33 @@ def test_rates_are_found_from_what_layers_take():
     for rate in ("products", "forward", "walks", "weights", "copies"):
         assert getattr(found, rate) == pytest.approx(getattr(known, rate), rel=1e-6)
     assert next(times, None) is None
+
+
+@pytest.mark.parametrize("step", [1e-6, 0.02])
+def test_rates_are_those_of_the_work_however_coarse_the_clock(step):
+    """A clock that moves in steps longer than the work tells the rate of many repeats, and never an infinite one."""
+    now = 0.0
+
+    def work():
+        nonlocal now
+        begun, now = now, now + 0.003
+        return (now // step - begun // step) * step
+
+    assert machine_rates.lasting(work) == pytest.approx(0.003, rel=step / machine_rates.LEAST)
+    assert now <= machine_rates.LEAST + 0.003 + step  # no longer than it takes
+
+
+def test_rates_by_a_clock_of_large_steps_are_those_of_a_machine():
+    step = 0.01  # as of processors that are charged by the tick
+    found = measured_machine(64, lambda: time.process_time() // step * step)
+    assert np.isfinite(dataclasses.astuple(found)).all()
+    assert found.products < 1e14 and found.forward < 1e14  # where no time at all was taken for a nanosecond, 1e15
+
+
+def test_a_clock_that_stands_still_has_no_rate(monkeypatch):
+    monkeypatch.setattr(machine_rates, "PATIENCE", 0.0)
+    with pytest.raises(sq.InputError, match="clock must move while work is done, got 0 s in 1 times"):
+        measured_machine(16, lambda: 1.0)
 
 
 def test_memory_is_that_of_the_method():
