@@ -122,8 +122,13 @@ def _found(page: Page, asked: Asked, box: DeltaGenerator, strip: Strip) -> Shown
                 found = _work(question, page.choices, strip, later=stored is not None)
     except InputError as error:
         error.remedy = error.remedy or fitting(outline(question.network), page.choices)
-        if error.remedy or not {SHOWN, STORED} & {*st.session_state}:
-            page.refuse(error)
+        nothing = not {SHOWN, STORED} & {*st.session_state}
+        if error.remedy or nothing:
+            try:
+                page.refuse(error)
+            except InputError:  # no remedy is left to try: the last result stays, where there is one
+                if nothing:
+                    raise
         page.group("how much").error(str(error))
         box.error(f"{error}. Change it at the left; nothing else is lost.")
     if found is not None:
