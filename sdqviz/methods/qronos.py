@@ -43,6 +43,12 @@ class Qronos(PathFollowing):
         """Solve the least-squares problem, factorise H, then walk rounding to nearest."""
         return Plan(self._start, self.alphabet, refinements=self.refinement)
 
+    @property
+    def numbers_held(self) -> tuple[float, float, float]:
+        """As others do, and of each neuron walked at once where the walk begins, and its weights in that order."""
+        matrices, weights, walked = super().numbers_held
+        return matrices, weights, walked + 2
+
     def _start(self, gram: Gram, weights: Array, should_stop: ShouldStop | None) -> Start:
         order, factor = ordered_feedback(gram, self.visit, self.damping)
         damping, alive = factor.damping, gram.alive[order]
