@@ -204,8 +204,9 @@ def draw(page: Page, address: str, choices: Mapping[str, Mapping[str, Any]]) -> 
             sides[letter] = _side(address, letter, chosen, page.ink)
             found = sides[letter]
             if found is not None:
-                for place, (label, value) in zip(st.columns(len(found.numbers)), found.numbers, strict=True):
-                    place.metric(label, value)
+                with st.container(horizontal=True):  # below each other where they would be cut off
+                    for label, value in found.numbers:
+                        st.metric(label, value, width="content")
     if differing["choice"]:
         st.dataframe(differing, hide_index=True, key="_table two-up")
     else:

@@ -5,7 +5,8 @@ RESTED = "document.querySelector('[data-testid=stApp]')?.getAttribute('data-test
 
 STILL = f"""plots => {{
   const still = {RESTED} && document.querySelectorAll('.js-plotly-plot:has(.main-svg)').length >= plots
-    && !document.querySelector('[data-testid=stStatusWidget], [data-testid=stProgress]');
+    && !document.querySelector('[data-testid=stStatusWidget], [data-testid=stProgress]')
+    && [...document.querySelectorAll('.sdqviz-chart')].every(one => !one.clientWidth || one.querySelector('.main-svg'));
   window.stillSince = still ? window.stillSince ?? performance.now() : undefined;
   return still && performance.now() - window.stillSince > 200;
 }}"""
