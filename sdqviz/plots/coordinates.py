@@ -117,10 +117,8 @@ def _draw_axes(figure: Any, info: Coordinates, ink: Ink) -> None:
                       "font": font})  # fmt: skip
         low, high = info.ends[name]
         if name == "method":
-            at, names = (
-                [float(k) for k in range(len(info.methods))],
-                [METHODS.called_shortly(one) for one in info.methods],
-            )
+            names = [METHODS.called_shortly(one) for one in info.methods]
+            at = [float(k) for k in range(len(names))]
         else:
             at, names = ticks(name, low, high, 7)
         texts += [

@@ -88,9 +88,9 @@ def smallest(page: Page, runs: Sequence[tuple[Run, str]]) -> None:
     aim = target.Aim(NETWORKS[name](seed=seed), goal / 100, chosen, calibration=inputs)
     searched = [name for name in chosen if target.lines(name)]
     st.caption(
-        f"Searches {', '.join(searched) or 'nothing'} (of the methods chosen at the left): at most "
-        f"{target.most_runs(aim)} runs, each a second or less on small networks. Finished runs are kept, so that a "
-        "search goes on where it was."
+        f"Searches {', '.join(map(METHODS.called, searched)) or 'nothing'} (of the methods chosen at the left): "
+        f"at most {target.most_runs(aim)} runs, each a second or less on small networks. Finished runs are kept, so "
+        "that a search goes on where it was."
     )
     slot: job.Job[target.Search] = job.slot("target")
     if not slot.running and st.button("Search", type="primary", help="Runs beside the page; Cancel stops it."):
@@ -247,7 +247,7 @@ def _group(page: Page, name: str) -> dict[str, Any]:
     usual, choices = STARTING.get(name, {}), {}
     kinds = cls.kinds()
     fields = [field for field, spec in cls.specs().items() if kinds[field] != PerLayer and not spec.advanced]
-    with st.expander(name, expanded=len(fields) <= 6):
+    with st.expander(cls.title, expanded=len(fields) <= 6):
         columns = st.columns(3)
         for place, field in enumerate(fields):
             spec, default = cls.specs()[field], cls.defaults()[field]
