@@ -178,7 +178,7 @@ def sweep(page: Page, networks: Sequence[str], methods: Sequence[str], runs: Seq
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     left.markdown(f"**{len(plan):,} runs**, {told_time}.")
     right.download_button(
-        "TOML for sdqviz sweep", text, "sweep.toml", "application/toml", on_click="ignore", width="stretch",
+        "Sweep, TOML", text, "sweep.toml", "application/toml", on_click="ignore", width="stretch",
         help="The same sweep on the command line: sdqviz sweep sweep.toml",
     )  # fmt: skip
     fits = len(plan) <= MOST_RUNS
