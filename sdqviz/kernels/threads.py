@@ -7,12 +7,14 @@ which takes a process-wide lock unless the layer is one that allows concurrent c
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numba
@@ -107,18 +109,69 @@ def spread(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator
     """Yield ``work(piece)`` of independent pieces in their order, each done on one thread from beginning to end.
 
     What a piece touches then stays in that thread's cache, and no step waits for the other threads; products of
-    matrices take one thread as well, so that those of BLAS and of kernels never fight for the same cores. Work that has
-    not begun is given up when the caller stops asking.
+    matrices take one thread as well, so that those of BLAS and of kernels never fight for the same cores. The calling
+    thread does pieces too, and kept threads of its own priority help: whoever else they help, work gets on. A piece
+    that spreads others does them itself. Work that has not begun is given up when the caller stops asking.
     """
     count, todo = threads(), list(pieces)
-    if count == 1 or len(todo) == 1:
+    if count == 1 or len(todo) <= 1:
         yield from map(work, todo)
         return
-    with _blas.one_thread(), ThreadPoolExecutor(count, initializer=set_threads, initargs=(1,)) as pool:
-        waiting = [pool.submit(work, piece) for piece in todo]
+    asked: _Pieces = collections.deque((Future(), functools.partial(work, piece)) for piece in todo)
+    waiting = asked.copy()
+    with _blas.one_thread():
+        helped = [_pool().submit(_help, waiting) for _ in range(min(count, len(todo)) - 1)]
         try:
-            for future in waiting:
-                yield future.result()
+            while asked:  # what was asked for is let go: a result, and an error, which knows this frame
+                while waiting and not asked[0][0].done():
+                    _do_next(waiting)
+                yield asked.popleft()[0].result()
         finally:
-            for future in waiting:
-                future.cancel()
+            waiting.clear()
+            for one in helped:
+                if not one.cancel():
+                    one.result()
+
+
+_Pieces = collections.deque[tuple[Future[Any], Callable[[], Any]]]
+
+
+def _help(pieces: _Pieces) -> None:
+    """Do pieces as long as there are some that nobody has begun."""
+    while pieces:
+        _do_next(pieces)
+
+
+def _do_next(pieces: _Pieces) -> None:
+    """Do the next piece, unless somebody else has just taken the last, with one thread for kernels."""
+    try:
+        future, work = pieces.popleft()
+    except IndexError:
+        return
+    before = threads()
+    numba.set_num_threads(1)
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
+        if not isinstance(error, Exception):
+            raise  # an interrupt does not wait for its turn
+    finally:
+        numba.set_num_threads(before)
+        del future  # an error knows this frame
+
+
+_pools: dict[int, ThreadPoolExecutor] = {}
+"""Threads that are kept, since starting one takes longer than many a piece; by their priority."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pools.clear)  # a child has none of its parent's threads
+
+
+def _pool() -> ThreadPoolExecutor:
+    """Return the threads that help callers of this thread's priority, which those started by it inherit."""
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) if sys.platform == "linux" else 0
+    if own not in _pools:
+        most = max(1, numba.config.NUMBA_NUM_THREADS - 1)
+        _pools.setdefault(own, ThreadPoolExecutor(most, f"sdqviz pieces {own}"))
+    return _pools[own]
