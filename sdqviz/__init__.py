@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 # Short kernels of numba alternate with the threads of the FFT and of torch: OpenMP threads that spin while they wait
 # take the cores from whoever works (measured: a third of the time). Read when OpenMP loads, hence here.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# OpenBLAS too spins after every product, 2^28 cycles, a tenth of a second; 2^22, a millisecond or two, bridge what lies
+# between the products of one factorisation. Read when a BLAS is loaded; scipy brings one of its own.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "22")
 
 _HOME = {
     "FRAMES": "sdqviz.frames",

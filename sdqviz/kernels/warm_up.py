@@ -14,6 +14,7 @@ from sdqviz.kernels.shuffle import available, shuffle_product, sum_tables
 from sdqviz.kernels.sigma_delta import noise_shaping
 from sdqviz.kernels.threads import run, threading_layer
 from sdqviz.kernels.tour import extend_walk, nearest_lists
+from sdqviz.kernels.turn import turned
 from sdqviz.kernels.walsh_hadamard import walsh_hadamard
 
 
@@ -50,6 +51,10 @@ def warm_up() -> None:
     extend_walk(points, walk, 1, 2)
     run(nearest_lists, np.eye(2), np.ones(2), 0, nearest)
     shorten_walk(points, nearest, walk, np.argsort(walk), np.arange(2), np.ones(2, np.bool_), np.array([0, 2]), 1)
+    fixed = np.zeros((2, 2))  # as weights are, that nobody may write to
+    fixed.setflags(write=False)
+    for matrix in (fixed, np.zeros((2, 2)), np.zeros((2, 2), np.float32), np.zeros((2, 2), np.uint8)):
+        turned(matrix)
     _products()
 
 

@@ -6,8 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from sdqviz.array import Array, Index, turned
+from sdqviz.array import Array, Index
 from sdqviz.choice import field, field_of
+from sdqviz.kernels.turn import turned
 from sdqviz.methods import METHODS
 from sdqviz.methods.calibrated.path_following import PathFollowing
 from sdqviz.methods.calibrated.plan import Plan, Start

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from sdqviz.array import Array, turned
+from sdqviz.array import Array
+from sdqviz.kernels.turn import turned
 from sdqviz.path_following.beam import Walker, beam_walk, greedy_walk, tallied_walk
 from sdqviz.path_following.factor import Factor, factorize, walk_values
 from sdqviz.path_following.gram import Gram

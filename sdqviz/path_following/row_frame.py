@@ -10,12 +10,13 @@ import math
 import numpy as np
 
 from sdqviz import memory
-from sdqviz.array import Array, turned
+from sdqviz.array import Array
 from sdqviz.error import InputError
 from sdqviz.frames.frame import Frame
 from sdqviz.frames.half_frequency import HalfFrequency
 from sdqviz.frames.harmonic import Harmonic
 from sdqviz.frames.signs import signed
+from sdqviz.kernels.turn import turned
 
 LEAST_REDUNDANCY, MOST_REDUNDANCY = 0.25, 8.0
 

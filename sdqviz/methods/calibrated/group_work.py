@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from sdqviz.array import Array, Index, turned
+from sdqviz.array import Array, Index
 from sdqviz.kernels import draws
 from sdqviz.kernels.threads import threads
+from sdqviz.kernels.turn import turned
 from sdqviz.methods.calibrated.plan import Plan, Start
 from sdqviz.methods.calibrated.scale import Neurons
 from sdqviz.methods.method import Task
@@ -65,18 +66,20 @@ class GroupWork:
 
     def walk(
         self, plan: Plan, operator: QuantizerChoice, grid: Grid, keys: Array, should_stop: ShouldStop | None,
-        last: bool = False,
+        last: bool = False, rows: Array | None = None,
     ) -> Walk:  # fmt: skip
         """Follow the path with the group's alphabets, then refine; q and the refined e are in the order of the weights.
 
         The e of a walk that is not refined stays in the order of the walk, which all that is asked of it is free of.
-        The ``last`` walk may leave its e where its base was.
+        The ``last`` walk may leave its e where its base was. ``rows``, shape (M, N), is memory for the transpose of q,
+        which is not always made use of.
         """
         start, order = self.start, self.start.order
         into = (None, start.base) if last and start.own else None
         found = self._followed(operator, grid, keys, start.base, start.reference, should_stop, into)
         if order is not None:
-            found = dataclasses.replace(found, quantized=turned(found.quantized, rows=np.argsort(order)).T)
+            rows = None if plan.refinements else rows
+            found = dataclasses.replace(found, quantized=turned(found.quantized, rows=np.argsort(order), into=rows).T)
         for _ in range(plan.refinements):
             again = refine(
                 self.gram, self.weights, found.quantized, operator, grid, keys, should_stop, alive=self.alive

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz.array import Array, Index, turned
+from sdqviz.array import Array, Index
 from sdqviz.error import InputError
+from sdqviz.kernels.turn import turned
 from sdqviz.methods.calibrated.group_work import Group, GroupWork
 from sdqviz.methods.calibrated.plan import Plan
 from sdqviz.methods.calibrated.scale import Neurons, Scale, ScaleFit, candidates, fitted
@@ -119,22 +120,25 @@ class LayerWork:
         for group in self.groups:
             for work in group.works():
                 scale = self._fitted([work], name) if settled is None else settled.some(work.part)
-                walk = self._walk(work, scale.grid(self.plan.endless), operator, last=True)
-                own = turned(walk.quantized)
+                neurons = np.empty((self.layer.shape[0], len(work.weights))) if neurons is None else neurons
+                own = neurons[work.part]
+                walk = self._walk(work, scale.grid(self.plan.endless), operator, last=True, rows=own)
+                if not np.may_share_memory(walk.quantized, own):
+                    turned(walk.quantized, into=own)
                 if not operator.rounds:
-                    own = own.astype(np.float32).astype(float)
-                neurons = np.empty((self.layer.shape[0], own.shape[1])) if neurons is None else neurons
-                neurons[work.part] = own
+                    own[...] = own.astype(np.float32)
                 told.append(self._tell(work, walk, own, operator.rounds))
                 scales.append(scale)
                 del work, walk, own  # before the next part is there
         assert neurons is not None
         return neurons, told, Scale.joined(scales) if settled is None else settled
 
-    def _walk(self, work: GroupWork, grid: Grid, operator: QuantizerChoice, last: bool = False) -> Walk:
+    def _walk(
+        self, work: GroupWork, grid: Grid, operator: QuantizerChoice, last: bool = False, rows: Array | None = None
+    ) -> Walk:  # fmt: skip
         """Walk some neurons with their alphabets."""
         if self.spread is None:
-            return work.walk(self.plan, operator, grid, work.keys, self.should_stop, last)
+            return work.walk(self.plan, operator, grid, work.keys, self.should_stop, last, rows)
         blocks = divided(work.weights.shape[1], self.spread.blocks)
         own = [Walked(self.plan, operator, grid.part(block)) for block in blocks]
         return joined(self._mapped(self.spread, work, blocks, own))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdqviz.array import Array
+from sdqviz.kernels.threads import spread
 from sdqviz.path_following.gram import Moments, squared_lengths
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 TOGETHER = 512
 """Rows that are summed up at once, if they come in small pieces."""
+
+STRIPE = 16
+"""Neurons that are compared while they are in the cache."""
+
+NEURONS = 1024
+"""Neurons whose products a thread finds at once: enough for the full rate of a product of matrices."""
 
 LARGE = 1 << 28
 """Products of numbers from which on ‖Xw‖² is summed up of values in float32, where inputs and weights are such."""
@@ -118,11 +125,10 @@ class Sums:
         if self.agree and x.shape[1] * self.weights.size >= LARGE:
             if self._single is None:
                 single = self.weights.astype(np.float32) if self._offered is None else self._offered
-                self._single = single if np.array_equal(single, self.weights) else np.empty(0, np.float32)
+                self._single = single if _same(single, self.weights) else np.empty(0, np.float32)
             narrow = x.astype(np.float32)
             if self._single.size and np.array_equal(narrow, x):
-                product = narrow @ self._single
-                return np.einsum("grm,grm->gm", product, product, dtype=float)
+                return _single_squares(narrow, self._single)
         product = x @ self.weights
         return np.asarray(np.square(product, out=product).sum(axis=1))
 
@@ -148,6 +154,29 @@ class Sums:
             )
             for group in range(len(self.inputs))
         )
+
+
+def _same(one: Array, other: Array) -> bool:
+    """Whether all numbers of (groups, width, neurons) are the same, a few neurons at a time."""
+    starts = range(0, one.shape[2], STRIPE)
+    return all(
+        np.array_equal(one[:, :, start : start + STRIPE], other[:, :, start : start + STRIPE]) for start in starts
+    )  # fmt: skip
+
+
+def _single_squares(x: Array, weights: Array) -> Array:
+    """Return ‖Xw‖² of (groups, rows, width) and (groups, width, neurons) in float32, each part on a thread."""
+    found = np.empty((len(x), weights.shape[2]))
+
+    def squared(part: slice) -> None:
+        for group, rows in enumerate(x):
+            product = rows @ weights[group, :, part]
+            found[group, part] = np.einsum("rm,rm->m", product, product, dtype=float)
+
+    parts = [slice(start, start + NEURONS) for start in range(0, weights.shape[2], NEURONS)]
+    for _ in spread(squared, parts):
+        pass
+    return found
 
 
 def _symmetric(lower: Array) -> Array:
