@@ -60,6 +60,7 @@ def _patterns() -> dict[str, re.Pattern[str]]:
     return found
 
 
+@functools.lru_cache(512)
 def used(text: str) -> dict[str, str]:
     """Return the words of the field that a text uses, with what they mean, in the order of the alphabet.
 

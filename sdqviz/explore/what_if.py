@@ -47,7 +47,7 @@ class Kept:
         Bytes they may keep alive.
     """
 
-    def __init__(self, answers: int = 24, weight: float = 192e6) -> None:
+    def __init__(self, answers: int = 24, weight: float = 96e6) -> None:
         self.networks: Recent[NetworkChoice, Network] = Recent(6)
         self.dataless: Recent[NetworkChoice, Network] = Recent(6)
         self.outlines: Recent[NetworkChoice, tuple[LayerOutline, ...]] = Recent(32)

@@ -62,7 +62,7 @@ class Panel:
 
 def written(figure: Any) -> str:
     """Return a figure in JSON, as `library` reads it."""
-    text: str = to_json_plotly(figure.to_dict())
+    text: str = to_json_plotly(figure.to_dict(), engine="orjson")  # ten times as fast as Python's own
     return text
 
 

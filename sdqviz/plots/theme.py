@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import math
 from typing import Any
 
@@ -316,11 +315,13 @@ def decimate(values: Array, limit: int = DRAWN) -> Index:
     if length <= limit:
         return np.arange(length)
     edges = np.linspace(0, length, (limit - 2) // 2 + 1).astype(int)
-    kept = [0, length - 1]
-    for begin, end in itertools.pairwise(edges):
-        kept.append(begin + int(np.argmin(values[begin:end])))
-        kept.append(begin + int(np.argmax(values[begin:end])))
-    return np.unique(kept)
+    stretch = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
+    kept = [np.array([0, length - 1])]
+    for extreme in (np.minimum, np.maximum):
+        there = (values == extreme.reduceat(values, edges[:-1])[stretch]) | np.isnan(values)  # a gap stays one
+        places = np.flatnonzero(there)
+        kept.append(places[np.unique(stretch[places], return_index=True)[1]])  # the first of each stretch
+    return np.unique(np.concatenate(kept))
 
 
 def mark_decimation(drawn: go.Figure, total: int, kept: int, ink: Ink) -> None:

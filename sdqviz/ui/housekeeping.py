@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import functools
 import gc
+import math
 import sys
 import threading
 import time
@@ -15,8 +16,14 @@ from typing import Any
 
 from sdqviz import recent
 
-EVERY = 20.0
+EVERY = 5.0
 """Seconds between two rounds."""
+
+BETWEEN = 20.0
+"""Seconds that memory is let be after it was given back: what was free is cleared by the system before it is used."""
+
+AWAY = 40
+"""Sessions whose visitors may come back that are kept at most, a class whose network has failed; then the oldest go."""
 
 QUIET = 120.0
 """Seconds without a visitor after which what was kept for all of them is dropped too."""
@@ -52,7 +59,7 @@ class _Heaps:
     """When heaps return what is freed; that is the whole process's, whoever asks."""
 
     def __init__(self) -> None:
-        self._lock, self._asked, self._set = threading.Lock(), 0, False
+        self._lock, self._asked, self._set, self._given = threading.Lock(), 0, False, 0.0
 
     def apply(self, library: Any, large: int, top: int) -> None:
         """Return arrays of ``large`` bytes and more, and ``top`` free bytes at the end of a heap, at once."""
@@ -79,8 +86,14 @@ class _Heaps:
                 if self._asked == 0:
                     self.apply(library, LARGE, TOP)
                     bytearray(LARGE // 2)  # freed, it makes this thread's heap return its end, which a trim cannot
-                    library.malloc_trim(0)
+                elif time.monotonic() - self._given < OVERLAP:
+                    return
+                self._given = time.monotonic()
+                library.malloc_trim(0)
 
+
+OVERLAP = 5.0
+"""Seconds after which free memory is given back although another answer is being computed: under load one always is."""
 
 _heaps = _Heaps()
 
@@ -137,6 +150,7 @@ class Housekeeper:
     def __init__(self) -> None:
         self.left: dict[str, Any] = {}
         self._busy = time.monotonic()
+        self._given = -math.inf
         self._dirty = self._empty = False
 
     async def work(self) -> None:
@@ -149,13 +163,19 @@ class Housekeeper:
     def sessions(self) -> None:
         """Drop sessions that did not come back in time, with their files; on the server's own thread.
 
-        Streamlit lets them expire, but removes them only when the next visitor leaves.
+        Streamlit lets them expire, but removes them only when the next visitor leaves; and it keeps 128 of them, which
+        with a result of a network each are hundreds of MB.
         """
         from streamlit.runtime import Runtime
 
         if not Runtime.exists():
             return
         sessions: Any = Runtime.instance()._session_mgr
+        storage: Any = sessions._session_storage  # type: ignore[attr-defined]
+        away = [one.session for one in storage.list()]  # those that left first come first
+        for session in away[: max(0, len(away) - AWAY)]:
+            self.left[session.id] = session
+            storage.delete(session.id)
         known = {one.session.id: one.session for one in sessions.list_sessions()}
         if sessions.num_active_sessions():
             self._busy, self._empty = time.monotonic(), False
@@ -164,7 +184,6 @@ class Housekeeper:
                 session.shutdown()
                 self._dirty = True
         self.left = {name: one for name, one in known.items() if not sessions.is_active_session(name)}
-        storage: Any = sessions._session_storage  # type: ignore[attr-defined]
         len(storage._cache)  # asked for its length, it lets go of what has expired
 
     def memory(self) -> None:
@@ -172,8 +191,8 @@ class Housekeeper:
         if not self._empty and time.monotonic() - self._busy > QUIET:
             forget()
             self._dirty = self._empty = True
-        if self._dirty:
-            self._dirty = False
+        if self._dirty and time.monotonic() - self._given >= BETWEEN:
+            self._dirty, self._given = False, time.monotonic()
             give_back()
             if self._empty:
                 settle()

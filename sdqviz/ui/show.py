@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import streamlit as st
@@ -225,11 +227,16 @@ def explain(formulas: Sequence[Formula], terms: dict[str, str]) -> None:
 
 def proof(*names: str) -> None:
     """Draw texts of ``assets/texts`` in a fold of their own."""
-    files = [asset.folder() / "texts" / f"{name}.md" for name in names]
-    found = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
+    found = [found for name in names if (found := _whole(asset.folder() / "texts" / f"{name}.md"))]
     if found:
         with st.expander("Proof"):
             st.markdown("\n\n".join(found))
+
+
+@functools.lru_cache(64)
+def _whole(file: Path) -> str:
+    """Return a text, or nothing where there is none; a page with ten panels asks for as many at every choice."""
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 def text(name: str) -> str:

@@ -44,7 +44,7 @@ SLOWEST = 1.0
 
 SOON = """
 from sdqviz.ui import housekeeping, launch
-housekeeping.EVERY, housekeeping.QUIET = 2.0, 5.0
+housekeeping.EVERY, housekeeping.BETWEEN, housekeeping.QUIET = 2.0, 2.0, 5.0
 launch.AFTER_THE_FIRST = 0.0
 launch.CONFIG["server.disconnectedSessionTTL"] = 5
 """

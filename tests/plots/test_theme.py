@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,23 @@ def test_decimation_keeps_extremes_and_ends_and_the_limit(length):
     assert {0, length - 1, int(values.argmin()), int(values.argmax())} <= set(kept.tolist())
     if length <= theme.DRAWN:
         np.testing.assert_array_equal(kept, np.arange(length))
+
+
+@pytest.mark.parametrize("length", [2001, 2003, 7000, 12_345])
+@pytest.mark.parametrize("kind", ["smooth", "levels", "gaps", "whole"])
+def test_decimation_is_that_of_a_plain_loop(length, kind):
+    values = np.random.default_rng(length).standard_normal(length)
+    if kind == "levels":  # many ties: the first of each stretch counts
+        values = np.rint(values)
+    if kind == "gaps":
+        values[::97] = np.nan
+        values[500:900] = np.nan
+    if kind == "whole":
+        values = np.rint(values).astype(int)
+    edges, kept = np.linspace(0, length, (theme.DRAWN - 2) // 2 + 1).astype(int), {0, length - 1}
+    for begin, end in itertools.pairwise(edges):
+        kept |= {begin + int(np.argmin(values[begin:end])), begin + int(np.argmax(values[begin:end]))}
+    assert theme.decimate(values).tolist() == sorted(kept)
 
 
 def test_a_single_spike_survives_decimation():

@@ -77,6 +77,37 @@ def test_a_session_that_does_not_come_back_is_ended_and_its_memory_is_free(visit
     assert visitors.here[0].session.ended == 0
 
 
+@pytest.mark.parametrize("seen", [False, True])
+def test_of_many_that_left_the_last_are_kept(visitors, monkeypatch, seen):
+    monkeypatch.setattr(housekeeping, "AWAY", 1)
+    visitors._session_storage._cache = MemorySessionStorage(ttl_seconds=60)._cache
+    keeper, (first, second) = Housekeeper(), list(visitors.here)
+    visitors.leaves(first)
+    if seen:
+        keeper.sessions()
+    visitors.leaves(second)
+    keeper.sessions()
+    assert (first.session.ended, second.session.ended) == (1, 0) and list(keeper.left) == ["b"]
+    keeper.sessions()
+    assert (first.session.ended, second.session.ended) == (1, 0), "once is enough"
+
+
+def test_memory_is_let_be_for_a_while_after_it_was_given_back(visitors, monkeypatch):
+    given = []
+    monkeypatch.setattr(housekeeping, "give_back", lambda: given.append(1))
+    keeper = Housekeeper()
+    for name in list(visitors.here):
+        visitors.leaves(name)
+        keeper.sessions()
+        time.sleep(0.06)
+        keeper.sessions()
+        keeper.memory()
+    assert len(given) == 1 and keeper._dirty
+    keeper._given -= housekeeping.BETWEEN
+    keeper.memory()
+    assert len(given) == 2 and not keeper._dirty
+
+
 def test_what_all_share_is_dropped_when_nobody_has_been_here_for_long(visitors, monkeypatch):
     monkeypatch.setattr(housekeeping, "QUIET", 0.0)
     kept = Recent(3)

@@ -36,6 +36,7 @@ def histogram_info(asked: Answer, name: str) -> Histogram:
     item = asked.layer(name)
     rounded = asked.comparison.rounding.weights[name]
     reach = float(max(np.abs(item.layer.weight).max(), np.abs(item.weight).max(), np.abs(rounded).max(), 1e-12))
-    edges = np.linspace(-reach, reach, BINS + 1) * (1 + 1e-6)
-    before, after, beside = (np.histogram(w, edges)[0] for w in (item.layer.weight, item.weight, rounded))
-    return Histogram(edges, before, after, beside)
+    ends = (-reach * (1 + 1e-6), reach * (1 + 1e-6))
+    # bins of one width are counted as they come; of given edges numpy cannot know that and sorts
+    before, after, beside = (np.histogram(w, BINS, ends)[0] for w in (item.layer.weight, item.weight, rounded))
+    return Histogram(np.histogram_bin_edges(ends, BINS, ends), before, after, beside)
