@@ -83,13 +83,13 @@ class _Heaps:
         finally:
             with self._lock:
                 self._asked -= 1
-                if self._asked == 0:
+                if self._asked == 0 or time.monotonic() - self._given >= OVERLAP:
                     self.apply(library, LARGE, TOP)
                     bytearray(LARGE // 2)  # freed, it makes this thread's heap return its end, which a trim cannot
-                elif time.monotonic() - self._given < OVERLAP:
-                    return
-                self._given = time.monotonic()
-                library.malloc_trim(0)
+                    library.malloc_trim(0)
+                    self._given = time.monotonic()
+                if self._asked:
+                    self.apply(library, *USED_AGAIN)
 
 
 OVERLAP = 5.0
