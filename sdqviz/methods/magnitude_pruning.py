@@ -113,7 +113,8 @@ class MagnitudePruning(MethodChoice):
             return neurons.astype(np.float32).astype(float), None, np.zeros_like(neurons, bool)
         survivors = Neurons(neurons, neurons != 0)
         how = ScaleFit(self.scale, "mse", step_bits=int(self.step_bits))
-        tried = [fitted(survivors, name, self.bits, how) for name in candidates(self.alphabet, self.bits)]
+        names = candidates(self.alphabet, self.bits)
+        tried = [fitted(survivors, name, self.bits, how, measured=True) for name in names]
         best = min(tried, key=lambda scale: scale.missed * 4.0 ** (scale.zero_bits / neurons.size))
         grid = best.grid()
         each = grid.spread(neurons.shape[1])

@@ -270,9 +270,13 @@ def _values(name: str, which: str, parameter: Tensor, some: slice | Index = slic
 
     from sdqviz.networks.mapped import let_go
 
-    values: Array = parameter.detach()[some].to(device="cpu", dtype=torch.float64, copy=True).contiguous().numpy()
+    given = parameter.detach()[some]
+    values = np.empty(given.shape)  # numpy asks for large pages, and torch for small ones, which take longer to come by
+    found = torch.from_numpy(values).copy_(given)
+    seen = given if given.element_size() > 1 else found  # of single bytes torch knows no extremes
+    whole = values.size == 0 or all(bool(extreme.isfinite()) for extreme in seen.aminmax())  # NaN spoils them
     let_go(parameter)
-    if not np.isfinite(values).all():
+    if not whole:
         count = int((~parameter.isfinite()).sum())
         raise InputError(f"layer {name!r} must have a finite {which}, got {count} entries that are NaN or infinite")
     return values

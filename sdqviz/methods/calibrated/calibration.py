@@ -24,7 +24,7 @@ from sdqviz.methods.calibrated.block_stream import BlockByBlock
 from sdqviz.methods.calibrated.device_walk import device_named
 from sdqviz.methods.calibrated.same_inputs import Seen, fingerprint, neighbours
 from sdqviz.methods.calibrated.streams import Rerun, Stream, Traced, normalisations
-from sdqviz.methods.calibrated.sums import Sums, all_finite, in_numpy
+from sdqviz.methods.calibrated.sums import Sums, all_finite, in_numpy, in_torch
 from sdqviz.networks.batch import common_length, parts
 from sdqviz.networks.forward import Forward
 from sdqviz.networks.layer import Layer, input_rows, position_count, to_vectors
@@ -295,8 +295,6 @@ class Calibration:
 
     def replace(self, name: str, weight: Array, bias: Array | None) -> None:
         """Give a layer of the compressed copy its new weights, before the data pass it."""
-        import torch
-
         module = self._compressed.get_submodule(name)
         kept = self._given.setdefault(name, {})
         for which, values in (("weight", weight), ("bias", bias)):
@@ -304,8 +302,7 @@ class Calibration:
             if values is not None and parameter is not None:
                 kept[which] = parameter.data
                 # of its own: until now it lay where the original's lies
-                own = torch.from_numpy(np.require(values, requirements="W")).to(parameter.dtype, copy=True)
-                parameter.data = own.to(parameter.device).reshape(parameter.shape)
+                parameter.data = in_torch(values, parameter.dtype).to(parameter.device).reshape(parameter.shape)
                 if not all_finite(parameter.data):
                     kind = str(parameter.dtype).removeprefix("torch.")
                     raise InputError(

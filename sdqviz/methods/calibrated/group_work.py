@@ -66,19 +66,19 @@ class GroupWork:
 
     def walk(
         self, plan: Plan, operator: QuantizerChoice, grid: Grid, keys: Array, should_stop: ShouldStop | None,
-        last: bool = False, rows: Array | None = None,
+        into: tuple[Array, Array] | None = None,
     ) -> Walk:  # fmt: skip
         """Follow the path with the group's alphabets, then refine; q and the refined e are in the order of the weights.
 
         The e of a walk that is not refined stays in the order of the walk, which all that is asked of it is free of.
-        The ``last`` walk may leave its e where its base was. ``rows``, shape (M, N), is memory for the transpose of q,
-        which is not always made use of.
+        ``into`` is given for the last walk, which may leave its e where its base was: memory for q, shape (N, M), and
+        for its transpose, which is not always made use of.
         """
         start, order = self.start, self.start.order
-        into = (None, start.base) if last and start.own else None
-        found = self._followed(operator, grid, keys, start.base, start.reference, should_stop, into)
+        memory = None if into is None else (into[0], start.base if start.own else np.empty(start.base.shape))
+        found = self._followed(operator, grid, keys, start.base, start.reference, should_stop, memory)
         if order is not None:
-            rows = None if plan.refinements else rows
+            rows = None if into is None or plan.refinements else into[1]
             found = dataclasses.replace(found, quantized=turned(found.quantized, rows=np.argsort(order), into=rows).T)
         for _ in range(plan.refinements):
             again = refine(
@@ -102,7 +102,7 @@ class GroupWork:
 
     def _followed(
         self, operator: QuantizerChoice, grid: Grid, keys: Array, base: Array, reference: Array,
-        should_stop: ShouldStop | None, into: tuple[None, Array] | None = None,
+        should_stop: ShouldStop | None, into: tuple[Array, Array] | None = None,
     ) -> Walk:  # fmt: skip
         start, order = self.start, self.start.order
         return self.walker(

@@ -116,13 +116,15 @@ class LayerWork:
     ) -> tuple[Array, list[_Told], Scale]:  # fmt: skip
         """Walk the neurons part by part, with a scale that is known or found for each part on the way."""
         neurons: Array | None = None
+        memory = np.empty((0, 0))  # for q in the order of the walk, from part to part
         told, scales = [], []
         for group in self.groups:
             for work in group.works():
                 scale = self._fitted([work], name) if settled is None else settled.some(work.part)
                 neurons = np.empty((self.layer.shape[0], len(work.weights))) if neurons is None else neurons
+                memory = np.empty(work.weights.shape) if memory.shape != work.weights.shape else memory
                 own = neurons[work.part]
-                walk = self._walk(work, scale.grid(self.plan.endless), operator, last=True, rows=own)
+                walk = self._walk(work, scale.grid(self.plan.endless), operator, (memory, own))
                 if not np.may_share_memory(walk.quantized, own):
                     turned(walk.quantized, into=own)
                 if not operator.rounds:
@@ -134,11 +136,11 @@ class LayerWork:
         return neurons, told, Scale.joined(scales) if settled is None else settled
 
     def _walk(
-        self, work: GroupWork, grid: Grid, operator: QuantizerChoice, last: bool = False, rows: Array | None = None
+        self, work: GroupWork, grid: Grid, operator: QuantizerChoice, into: tuple[Array, Array] | None = None
     ) -> Walk:  # fmt: skip
         """Walk some neurons with their alphabets."""
         if self.spread is None:
-            return work.walk(self.plan, operator, grid, work.keys, self.should_stop, last, rows)
+            return work.walk(self.plan, operator, grid, work.keys, self.should_stop, into)
         blocks = divided(work.weights.shape[1], self.spread.blocks)
         own = [Walked(self.plan, operator, grid.part(block)) for block in blocks]
         return joined(self._mapped(self.spread, work, blocks, own))

@@ -110,7 +110,7 @@ class Scale:
     step_bits : int
         Bits of a stored step.
     missed : float
-        Square error of the layer's weights.
+        Square error of the layer's weights, or NaN where it was not asked for.
     """
 
     alphabet: str
@@ -170,7 +170,7 @@ def candidates(alphabet: str, bits: int) -> tuple[str, ...]:
     return ("midrise",) if bits == 1 else tuple(ALPHABETS)
 
 
-def fitted(neurons: Neurons, alphabet: str, bits: int, how: ScaleFit) -> Scale:
+def fitted(neurons: Neurons, alphabet: str, bits: int, how: ScaleFit, measured: bool = False) -> Scale:
     """Find the steps of an alphabet, and the zero points of an affine one.
 
     Parameters
@@ -183,6 +183,8 @@ def fitted(neurons: Neurons, alphabet: str, bits: int, how: ScaleFit) -> Scale:
         Bits of a level.
     how : ScaleFit
         What the steps are fitted to, and how many there are.
+    measured : bool
+        Whether anybody asks for `Scale.missed`.
 
     Raises
     ------
@@ -201,7 +203,7 @@ def fitted(neurons: Neurons, alphabet: str, bits: int, how: ScaleFit) -> Scale:
     if how.fit in ("mse", "search"):
         step = _best(units, SHRINKS * step[:, None], offset, lowest, highest)
     step = step_up(how.stretch * step, how.step_bits)
-    missed = float(units.errors(step[:, None], offset, lowest, highest).sum())
+    missed = float(units.errors(step[:, None], offset, lowest, highest).sum()) if measured else math.nan
     shape = (count, -1) if block else (count,)
     step, zero = step.reshape(shape), zero.reshape(shape)
     return Scale(alphabet, bits, step.T.copy(), zero.T.copy(), block, how.step_bits, missed)

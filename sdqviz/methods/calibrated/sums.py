@@ -13,6 +13,7 @@ from sdqviz.kernels.threads import spread
 from sdqviz.path_following.gram import Moments, squared_lengths
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -192,6 +193,16 @@ def _symmetric(lower: Array) -> Array:
 def in_numpy(tensor: Tensor) -> Array:
     """Return a tensor's values as an array."""
     return tensor.detach().cpu().numpy()
+
+
+def in_torch(values: Array, kind: torch.dtype) -> Tensor:
+    """Return values as a new tensor; of float32 in numpy's memory, whose large pages are there sooner than torch's."""
+    import torch
+
+    if kind == torch.float32:
+        with np.errstate(over="ignore"):
+            return torch.from_numpy(values.astype(np.float32))
+    return torch.from_numpy(np.require(values, requirements="W")).to(kind, copy=True)
 
 
 def all_finite(tensor: Tensor) -> bool:
