@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,14 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.bounds.statement import Bound, tightest
-from sdqviz.compression.guarantee import error_name, handed, layer_bound, layer_error, output_bounds
+from sdqviz.compression.guarantee import SMALL, error_name, handed, layer_bound, layer_error, output_bounds
 from sdqviz.compression.inputs import calibration_inputs, checked_seed
 from sdqviz.compression.measurement import LayerMeasurement, Measurement, measure
 from sdqviz.compression.packed_file import load
 from sdqviz.compression.packing import kept_tensors, state_bytes, to_bytes
 from sdqviz.compression.reduction import reduced
 from sdqviz.error import InputError
-from sdqviz.kernels.threads import one_blas_thread
+from sdqviz.kernels import threads
 from sdqviz.methods.method import CompressedLayer, LeftAlone, MethodChoice, NewTensors, Reduction, Spread, Task
 from sdqviz.networks import cost
 from sdqviz.networks.network import NO_CLASS, Network
@@ -229,7 +231,7 @@ def _report(
     promised: Sequence[Bound],
     reasons: Mapping[str, str],
 ) -> Report:
-    rows = tuple(_layer_report(item, measurement) for item in as_handed)
+    rows = _layer_reports(as_handed, measurement)
     kept = kept_tensors(original, layers)
     left_bytes = sum(value.nbytes for value in kept_tensors(compressed, layers).values())
     stored_bits = sum(item.bits for item in layers) + 8 * left_bytes
@@ -295,12 +297,20 @@ def _note(
     return "; ".join(part for part in said if part)
 
 
+def _layer_reports(items: Sequence[CompressedLayer], measurement: Measurement | None) -> tuple[LayerReport, ...]:
+    """Report every layer: small ones on a thread each; the norm of a large one takes all threads by itself."""
+    told = functools.partial(_layer_report, measurement=measurement)
+    small = [math.prod(item.layer.shape) <= SMALL**2 for item in items]  # so the shorter side is no longer than that
+    beside = iter(list(threads.spread(told, (item for item, fits in zip(items, small, strict=True) if fits))))
+    return tuple(next(beside) if fits else told(item) for item, fits in zip(items, small, strict=True))
+
+
 def _layer_report(item: CompressedLayer, measurement: Measurement | None) -> LayerReport:
     layer = item.layer
     promise = layer_bound(item)
     nothing = LayerMeasurement(float("nan"), float("nan"), 0)
     errors = nothing if measurement is None else measurement.layers[layer.name]
-    with one_blas_thread():  # those of BLAS would go on waiting, in the way of the pass of the test images
+    with threads.one_blas_thread():  # those of BLAS would go on waiting, in the way of the pass of the test images
         missed, whole = (float(np.linalg.norm(part)) for part in (layer.weight - item.weight, layer.weight))
     return LayerReport(
         name=layer.name,

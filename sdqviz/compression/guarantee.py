@@ -59,7 +59,10 @@ def layer_error(item: CompressedLayer) -> float:
         return item.output.error
     if item.path is not None:
         return float(item.path.errors.max(initial=0.0))
-    difference = _matrix(item, item.layer.weight, item.layer.bias) - _matrix(item, item.weight, item.bias)
+    if item.bias is None:
+        difference = to_vectors(item.layer.weight - item.weight, item.layer.groups, item.axis)
+    else:
+        difference = _matrix(item, item.layer.weight, item.layer.bias) - _matrix(item, item.weight, item.bias)
     with one_blas_thread() if min(difference.shape) <= SMALL else contextlib.nullcontext():
         return spectral_norm(difference)
 

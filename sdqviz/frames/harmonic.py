@@ -90,11 +90,15 @@ class HarmonicOperator:
 
         from sdqviz.kernels.threads import threads
 
-        spectrum = np.empty((len(x), self._pairs + 1), complex)
+        spectrum = np.zeros(
+            (len(x), self._size // 2 + 1), complex
+        )  # all frequencies, or scipy would copy them to zeros
         amplitude = self._scale * self._size
         # cosine and sine weights lie side by side as real and imaginary parts do: one pass writes both
-        np.multiply(x[:, self._odd :], self._signs * (amplitude / 2), out=spectrum.view(float)[:, 2:])
-        spectrum[:, 0] = x[:, 0] * (amplitude / np.sqrt(2)) if self._odd else 0.0
+        parts = spectrum.view(float)[:, 2 : 2 * self._pairs + 2]
+        np.multiply(x[:, self._odd :], self._signs * (amplitude / 2), out=parts)
+        if self._odd:
+            spectrum[:, 0] = x[:, 0] * (amplitude / np.sqrt(2))
         return fft.irfft(spectrum, n=self._size, axis=1, workers=threads())
 
     def adjoint(self, c: Array) -> Array:

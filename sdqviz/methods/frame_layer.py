@@ -40,7 +40,6 @@ class FrameLayer:
         self.choice, self.layer, self.bits, self.task = choice, layer, bits, task
         self.with_bias = choice.biases == "quantized" and layer.bias is not None
         self.vectors = layer_vectors(layer, choice.axis, biases=self.with_bias)
-        self.largest_norm = float(np.linalg.norm(self.vectors, axis=1).max())
         try:
             self.frame_choice = choice.frame_choice(self.vectors.shape[1], size, bits)
             self.taps = FILTERS[choice.filter]().taps(choice.order, bits)
@@ -50,8 +49,13 @@ class FrameLayer:
             f"the levels of layer {layer.name}", len(self.vectors) * self.frame_choice.size, "use a smaller size N"
         )
 
+    @functools.cached_property
+    def largest_norm(self) -> float:
+        """The largest norm of a vector, which the rules by norms look at."""
+        return float(np.linalg.norm(self.vectors, axis=1).max())
+
     def run(self, global_norm: float, progress: Any) -> CompressedLayer:
-        """Find the step and quantize, a few vectors after the other; ``global_norm`` is that of all layers."""
+        """Find the step and quantize, a few vectors after the other; ``global_norm`` is the largest of all layers."""
         from sdqviz.networks.layer import from_vectors
 
         begun = time.perf_counter()
@@ -166,12 +170,12 @@ class FrameLayer:
                 return step_up(np.asarray(choice.step), width), largest, kept
             if fit:
                 return fitted, largest, kept
-            wanted = {
-                "norm-global": np.asarray(global_norm),
-                "norm-layer": np.asarray(self.largest_norm),
-                "range-layer": np.asarray(largest.max()),
-                "range-column": largest,
-            }[choice.step_rule]
-            return step_up(wanted / self.taps.reach(bits), width), largest, kept
+            wanted: dict[str, Callable[[], float | Array]] = {
+                "norm-global": lambda: global_norm,
+                "norm-layer": lambda: self.largest_norm,
+                "range-layer": largest.max,
+                "range-column": lambda: largest,
+            }
+            return step_up(np.asarray(wanted[choice.step_rule]()) / self.taps.reach(bits), width), largest, kept
         except InputError as error:
             raise InputError(f"layer {self.layer.name}: {error}") from None

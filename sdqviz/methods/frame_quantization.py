@@ -57,7 +57,7 @@ class FrameQuantization(FrameFields):
         work = list(self._work(task))
         columns = sum(len(item.vectors) for item in work)
         done = 0
-        norm = max((item.largest_norm for item in work), default=0.0)
+        norm = max((item.largest_norm for item in work), default=0.0) if self.beyond_layer else math.nan
         for item in work:
             yield item.run(
                 norm, lambda part, at=done, name=item.layer.name: report(task.progress, at + part, columns, name)

@@ -172,3 +172,13 @@ def test_recurrent_layers_are_left_alone_by_name():
     report = sq.compress(sq.Network(Reader(), torch.randn(3, 5, 8)), sq.METHODS["gpfq"]()).report
     assert report.left_alone == ("memory (LSTM): not a layer that is compressed",)
     assert [row.name for row in report.layers] == ["output"]
+
+
+def test_large_layers_are_reported_in_their_place_among_small_ones():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(12, 9), nn.Linear(9, 1050), nn.Linear(1050, 1050), nn.Linear(1050, 5))
+    network = sq.Network(module, torch.zeros(1, 12))
+    result = sq.compress(network, sq.METHODS["round-to-nearest"](bits=3), calibration=0)
+    assert [row.name for row in result.report.layers] == ["0", "1", "2", "3"]
+    for row, item in zip(result.report.layers, result.layers, strict=True):
+        assert row.error == pytest.approx(np.linalg.norm(item.layer.weight - item.weight, 2), rel=1e-9)
