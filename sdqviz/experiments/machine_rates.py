@@ -169,9 +169,10 @@ def _walks(
     sizes = ((width // 2, width // 2), (2 * width, width // 2), (2 * width, width))
     costs, seconds, rest = zip(*(passed(*size) for size in sizes), strict=True)
     parts, taken = np.array([[cost.walks, cost.weights, cost.copied] for cost in costs]), np.array(seconds)
-    # each layer counts alike; what is left of one may be nothing, or less by chance: nothing is divided by that
-    each, _ = nnls(parts / taken[:, None], np.array(rest) / taken)
-    walk, weight, copy = np.maximum(each, 1e-15)
+    # walks are products of thin blocks, and no faster than products; what is left may be nothing, or less by chance
+    fastest = np.array([1 / machine.products, 1e-15, 1e-15])
+    more, _ = nnls(parts / taken[:, None], (np.array(rest) - parts @ fastest) / taken)  # each layer counts alike
+    walk, weight, copy = fastest + more
     return float(1 / walk), float(1 / weight), float(1 / copy)
 
 
