@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import numpy as np
 
@@ -129,9 +130,10 @@ def walk(
     quantized, error = (np.empty(base.shape) if memory is None else memory for memory in into or (None, None))
     overload, missed = np.zeros(neurons, np.int64), np.zeros(neurons)
     tally = tally or Tally(np.zeros(length), False)
+    memory = threading.local()  # each thread's, for one part after the other
 
     def walked(own: slice) -> None:
-        fed = _Fed(feedback, error[:, own], block)
+        fed = _Fed(feedback, error[:, own], block, memory)
         for start in range(0, length, block):
             stop_if(should_stop)
             rows = slice(start, min(start + block, length))
@@ -156,10 +158,15 @@ def walk(
 class _Fed:
     """What errors so far are fed back as, block after block of the rows that are walked."""
 
-    def __init__(self, feedback: Array, error: Array, block: int) -> None:
-        """Watch ``error``, shape (N, m), which the walk fills."""
+    def __init__(self, feedback: Array, error: Array, block: int, memory: threading.local) -> None:
+        """Watch ``error``, shape (N, m), which the walk fills; sums lie in ``memory``, a thread's for all its parts."""
         self._feedback, self._error = feedback, error
         self._spans = [count * block for count in SPANS]
+        shapes = [(min(span, len(error)), error.shape[1]) for span in self._spans]
+        kept: list[Array] = vars(memory).setdefault("sums", [])
+        if [one.shape for one in kept] != shapes:
+            kept[:] = [np.empty(shape) for shape in shapes]
+        self._memory = kept
         self._sums = [error[:0]] * len(SPANS)  # of the span that the walk is in, one of each size
 
     def before(self, start: int) -> Array:
@@ -171,7 +178,8 @@ class _Fed:
                 rows = slice(start, start + span)
                 known = None if around is None else around[start - begun : start - begun + span]
                 if known is None or begun < start:
-                    found = self._feedback[rows, begun:start] @ self._error[begun:start]
+                    factors = self._feedback[rows, begun:start]
+                    found = np.matmul(factors, self._error[begun:start], out=self._memory[size][: len(factors)])
                     known = found if known is None else np.add(found, known, out=found)
                 self._sums[size] = known
             begun, around = first, self._sums[size]

@@ -185,7 +185,7 @@ def pack_runs(flags: Array) -> Array:
     (8, [7, 500])
     """
     flat = np.asarray(flags, bool).reshape(-1)
-    frequent = 2 * int(flat.sum()) > flat.size
+    frequent = 2 * np.count_nonzero(flat) > flat.size
     gaps = np.diff(np.flatnonzero(flat != frequent), prepend=-1) - 1
     lengths, counts = gaps, np.ones_like(gaps)
     if gaps.max(initial=0) < len(gaps):  # runs of few lengths, as most often, are counted
