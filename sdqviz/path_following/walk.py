@@ -129,8 +129,7 @@ def walk(
     )
     quantized, error = (np.empty(base.shape) if memory is None else memory for memory in into or (None, None))
     overload, missed = np.zeros(neurons, np.int64), np.zeros(neurons)
-    tally = tally or Tally(np.zeros(length), False)
-    memory = threading.local()  # each thread's, for one part after the other
+    tally, memory = tally or Tally(np.zeros(length), False), threading.local()  # each thread's, for all of its parts
 
     def walked(own: slice) -> None:
         fed = _Fed(feedback, error[:, own], block, memory)

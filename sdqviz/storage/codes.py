@@ -218,9 +218,10 @@ def _chosen(values: Array, which: Array) -> Array:
 def _is_masked(codes: _Codes, mask: Packed, kept: Array, nonzero: Array, step: Array) -> bool:
     """Say whether zeros go to a map: where that is shorter, or there is no code for them."""
     empty = kept & ~nonzero
-    weights, zeros = np.count_nonzero(kept), np.count_nonzero(empty)
+    weights, zeros = int(np.count_nonzero(kept)), int(np.count_nonzero(empty))
     # a step of 0 makes every level of its neuron 0, so those zeros need no map
-    can_be_dense = (codes.has_zero or not (empty & (step > 0)).any()) and codes.count <= 2 ** codes.bits(masked=False)
+    holes = not codes.has_zero and bool((empty & (step > 0)).any())
+    can_be_dense = not holes and codes.count <= 2 ** codes.bits(masked=False)
     shorter = mask.bit_count + codes.bits(masked=True) * (weights - zeros) < codes.bits(masked=False) * weights
     masked = not can_be_dense or shorter
     if masked and codes.count - codes.has_zero > 2 ** codes.bits(masked=True):

@@ -1,9 +1,9 @@
 """Calibrated methods on layers as large as a language model's, beside a plain GPTQ in torch (``-m slow -s``).
 
 Processor time of all threads is compared, so that others who use the machine disturb little. Every method compresses
-the layer twice, as if it were one of many: the second time the system need not fetch memory from elsewhere, which may
-take as long as a third of the work. ``LARGE=11008`` in the environment adds a layer of 11008 inputs, which takes some
-7 GiB and some minutes.
+the layer three times, as if it were one of many. The quickest is told, with the first beside it: at first the system
+has to find and clear memory, which may take as long as a third of the work. ``LARGE=11008`` in the environment adds a
+layer of 11008 inputs, which takes some 7 GiB and some minutes.
 """
 
 import importlib.util
@@ -127,18 +127,22 @@ def test_large_layers_beside_a_plain_gptq(width, record_property):
     for name, fields in (("gptq", {"fit": "max", "alphabet": "midtread"}), ("frame-calibrated", {})):
         method = sq.METHODS[name](bits=BITS, **fields)
         compress(method, nn.Sequential(nn.Linear(64, 64)), x[:, :64])  # imports and compiles
-        runs = [timed(lambda method=method: compress(method, module, x)) for _ in range(2)]
-        item, busy_of, clock_of = runs[-1]
+        item, times = None, []
+        for _ in range(3):
+            item = None  # its memory is the next one's
+            item, *seconds = timed(lambda method=method: compress(method, module, x))
+            times.append(seconds)
+        busy_of, clock_of = min(times)
         alone = own_flops(name, width) / gemm
         own = alone + 2 * SAMPLES * width * OUTPUTS / single
         ratios[name] = busy_of / own
         record_property(f"{name} {width}", ratios[name])
         error = missed(torch.from_numpy(item.weight).float())
         print(f"  {name}: {busy_of:.1f} s of processor time, {clock_of:.1f} s on the clock, {busy_of / busy:.2f} "
-              f"times the plain one; at first {runs[0][1]:.1f} s and {runs[0][2]:.1f} s")  # fmt: skip
+              f"times the plain one; at first {times[0][0]:.1f} s and {times[0][1]:.1f} s")  # fmt: skip
         print(f"    {ratios[name]:.2f} times its own products ({own:.1f} s, {100 / ratios[name]:.0f} % of it; goals "
               f"1.5, 60 %), {busy_of / alone:.2f} times those without ‖Xw‖² ({alone:.1f} s); relative error "
               f"{error:.4f}, the plain one's {missed(theirs):.4f}")  # fmt: skip
         if name == "gptq":
             assert error <= 1.02 * missed(theirs)
-    assert ratios["gptq"] <= 3 and ratios["frame-calibrated"] <= 2
+    assert ratios["gptq"] <= 1.9 and ratios["frame-calibrated"] <= 1.7
