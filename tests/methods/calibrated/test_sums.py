@@ -35,7 +35,7 @@ def test_outputs_of_many_and_of_few_neurons_are_summed(width, neurons, agree, ro
 def test_many_float32_products_tell_the_square_lengths_to_six_places():
     rng = np.random.default_rng(5)
     x = rng.normal(size=(1, 512, 1100)).astype(np.float32).astype(float)
-    weights = rng.normal(size=(1, 1100, 512)).astype(np.float32).astype(float)
+    weights = rng.normal(size=(1, 1100, 1300)).astype(np.float32).astype(float)
     assert x.shape[1] * weights.size >= LARGE
     exact = ((x @ weights) ** 2).sum(axis=1)
     for given, tolerance in ((weights, 1e-6), (weights + 1e-12, 1e-12)):  # the latter are no float32 numbers
