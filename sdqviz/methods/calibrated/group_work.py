@@ -98,11 +98,12 @@ class GroupWork:
         base = np.take(self.start.base, neurons, axis=1)
         same = self.start.reference is self.start.base
         reference = base if same else np.take(self.start.reference, neurons, axis=1)
-        return self._told(self._followed(operator, grid, self.trial_keys[neurons], base, reference, should_stop))
+        keys, memory = self.trial_keys[neurons], (None, base)  # which nobody asks for afterwards
+        return self._told(self._followed(operator, grid, keys, base, reference, should_stop, memory))
 
     def _followed(
         self, operator: QuantizerChoice, grid: Grid, keys: Array, base: Array, reference: Array,
-        should_stop: ShouldStop | None, into: tuple[Array, Array] | None = None,
+        should_stop: ShouldStop | None, into: tuple[Array | None, Array] | None = None,
     ) -> Walk:  # fmt: skip
         start, order = self.start, self.start.order
         return self.walker(
