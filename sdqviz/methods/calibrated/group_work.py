@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -88,18 +89,24 @@ class GroupWork:
         return found
 
     def trial(
-        self, plan: Plan, grid: Grid, neurons: Index, should_stop: ShouldStop | None
+        self, plan: Plan, grid: Grid, neurons: Index, should_stop: ShouldStop | None, into: Array | None = None
     ) -> Array:  # fmt: skip
-        """Return ‖Xw − X̃q‖² of walks of some neurons, which may be named many times, each with alphabets of its own."""
+        """Return ‖Xw − X̃q‖² of walks of some neurons, which may be named many times, each with alphabets of its own.
+
+        ``into`` is memory for what the walks see and leave, shape (2, N·m or more): new memory may cost a tenth of it.
+        """
         operator = plan.operator(0.0)
         if self.start.tally is None or plan.refinements:
             some = self.some(neurons)
             return some.errors_of(plan, some.walk(plan, operator, grid, some.trial_keys, should_stop))
-        base = np.take(self.start.base, neurons, axis=1)
+        shape = len(self.start.base), len(neurons)
+        memory = np.empty((2, math.prod(shape))) if into is None else into[:, : math.prod(shape)]
+        base, levels = (part.reshape(shape) for part in memory)
+        np.take(self.start.base, neurons, axis=1, out=base, mode="clip")
         same = self.start.reference is self.start.base
         reference = base if same else np.take(self.start.reference, neurons, axis=1)
-        keys, memory = self.trial_keys[neurons], (None, base)  # which nobody asks for afterwards
-        return self._told(self._followed(operator, grid, keys, base, reference, should_stop, memory))
+        keys, left = self.trial_keys[neurons], (levels, base)  # errors where values were, for which nobody asks then
+        return self._told(self._followed(operator, grid, keys, base, reference, should_stop, left))
 
     def _followed(
         self, operator: QuantizerChoice, grid: Grid, keys: Array, base: Array, reference: Array,

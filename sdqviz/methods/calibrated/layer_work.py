@@ -206,10 +206,10 @@ class LayerWork:
         work = [Tried(self.plan, scale.some(block), factors) for block in blocks]
         if self.spread is not None:
             return np.concatenate(self._mapped(self.spread, group, blocks, work), axis=1)
-        errors = np.empty((len(factors), count))
+        errors, memory = np.empty((len(factors), count)), np.empty((2, len(group.start.base) * len(factors) * size))
         for block, own in zip(blocks, work, strict=True):
             stop_if(self.should_stop)
-            errors[:, block] = own.of(group, np.arange(block.start, block.stop), self.should_stop)
+            errors[:, block] = own.of(group, np.arange(block.start, block.stop), self.should_stop, memory)
         return errors
 
     def _threshold(self, grid: Grid) -> float:

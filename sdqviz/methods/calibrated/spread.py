@@ -111,11 +111,13 @@ class Tried:
         """Return ‖Xw − X̃q‖² for each multiple and neuron."""
         return self.of(group, np.arange(group.weights.shape[1]), should_stop)
 
-    def of(self, group: GroupWork, neurons: Index, should_stop: ShouldStop | None) -> Array:
-        """Return the same for some of a group's neurons, whose scale this is."""
+    def of(
+        self, group: GroupWork, neurons: Index, should_stop: ShouldStop | None, into: Array | None = None
+    ) -> Array:  # fmt: skip
+        """Return the same for some of a group's neurons, whose scale this is; ``into`` as for a trial."""
         count, every = len(self.factors), np.arange(len(neurons))
         tried = self.scale.some(np.tile(every, count)).times(np.repeat(self.factors, len(every)))
-        errors = group.trial(self.plan, tried.grid(self.plan.endless), np.tile(neurons, count), should_stop)
+        errors = group.trial(self.plan, tried.grid(self.plan.endless), np.tile(neurons, count), should_stop, into)
         return errors.reshape(count, -1)
 
 
