@@ -33,7 +33,7 @@ LIGHT = (
 JOBS = ("size={0}&permutation=two-opt&calibration=64", "network=mnist-lenet&method=gpfq&calibration=512&seed={0}")
 """Runs that take seconds; each is followed by the next, with another number, beside the pages."""
 
-MOST_GROWTH = 1500.0
+MOST_GROWTH = 700.0
 """MB from when all light pages are open: what is kept of answers has limits of its own, which this is above."""
 
 THINKING = (3.0, 7.0)
