@@ -90,9 +90,8 @@ class HarmonicOperator:
 
         from sdqviz.kernels.threads import threads
 
-        spectrum = np.zeros(
-            (len(x), self._size // 2 + 1), complex
-        )  # all frequencies, or scipy would copy them to zeros
+        # all frequencies, or scipy would copy them to zeros
+        spectrum = np.zeros((len(x), self._size // 2 + 1), complex)
         amplitude = self._scale * self._size
         # cosine and sine weights lie side by side as real and imaginary parts do: one pass writes both
         parts = spectrum.view(float)[:, 2 : 2 * self._pairs + 2]

@@ -38,6 +38,9 @@ bytes at the end of a heap that are returned at once."""
 USED_AGAIN = (32 << 20, 128 << 20)
 """The last two while an answer is computed; glibc maps from 32 MiB at the latest."""
 
+OVERLAP = 5.0
+"""Seconds after which free memory is given back although another answer is being computed: under load one always is."""
+
 
 def _libc() -> Any:
     """Return the C library where it is glibc, which alone has these functions; else None."""
@@ -91,9 +94,6 @@ class _Heaps:
                 if self._asked:
                     self.apply(library, *USED_AGAIN)
 
-
-OVERLAP = 5.0
-"""Seconds after which free memory is given back although another answer is being computed: under load one always is."""
 
 _heaps = _Heaps()
 
@@ -191,6 +191,7 @@ class Housekeeper:
         if not self._empty and time.monotonic() - self._busy > QUIET:
             forget()
             self._dirty = self._empty = True
+            self._given = -math.inf  # nobody is kept waiting
         if self._dirty and time.monotonic() - self._given >= BETWEEN:
             self._dirty, self._given = False, time.monotonic()
             give_back()

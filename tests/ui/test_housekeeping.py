@@ -108,6 +108,16 @@ def test_memory_is_let_be_for_a_while_after_it_was_given_back(visitors, monkeypa
     assert len(given) == 2 and not keeper._dirty
 
 
+def test_when_nobody_has_been_here_for_long_memory_is_given_back_at_once(visitors, monkeypatch):
+    monkeypatch.setattr(housekeeping, "QUIET", 0.0)
+    given = []
+    monkeypatch.setattr(housekeeping, "give_back", lambda: given.append(1))
+    keeper = Housekeeper()
+    keeper._given, keeper._busy = time.monotonic(), keeper._busy - 1
+    keeper.memory()
+    assert given and gc.get_freeze_count() > 10_000
+
+
 def test_what_all_share_is_dropped_when_nobody_has_been_here_for_long(visitors, monkeypatch):
     monkeypatch.setattr(housekeeping, "QUIET", 0.0)
     kept = Recent(3)
