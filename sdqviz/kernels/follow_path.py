@@ -80,6 +80,13 @@ def _missed(aim, found, values, total, share, coupled, errors, squares):  # type
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _draw(keys, name, drawn):  # type: ignore[no-untyped-def]
+    """Draw the random numbers of a row."""
+    for j in range(len(keys)):
+        drawn[j] = _uniform(keys[j], name)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _at_random(values, step, offset, lowest, highest, keys, name, quantized, over):  # type: ignore[no-untyped-def]
     """Round a row of values down or up at random, all at once."""
     for j in range(len(values)):
@@ -95,35 +102,43 @@ def _at_random(values, step, offset, lowest, highest, keys, name, quantized, ove
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _shrunk(values, step, offset, lowest, highest, keys, name, threshold, shrink, rounding, quantized, over):  # type: ignore[no-untyped-def]
-    """Shrink a row of values, then round what is not settled by that, one after the other."""
-    random = shrink == SHRINK_RANDOM or rounding == ROUND_RANDOM
-    for j in range(len(values)):
-        v, c, size = values[j], threshold[j], step[j]
-        u = _uniform(keys[j], name) if random else 0.0
-        settled = False
-        q = v
-        if shrink == SHRINK_RANDOM:
-            if abs(v) < c:
-                q = (c if v > 0 else -c) if u < abs(v) / c else 0.0
-                settled = True
-        elif shrink == SHRINK_SOFT:
-            q = max(v - c, 0.0) + min(v + c, 0.0)
-            settled = q == 0.0
-        elif shrink == SHRINK_HARD and abs(v) <= c:
-            q = 0.0
-            settled = True
-        if rounding != ROUND_NONE and not settled:
-            x = q / size - offset if size > 0 else 0.0
-            if rounding == ROUND_NEAREST:
-                over[j] += x < lowest[j] - 0.5 or x > highest[j] + 0.5
-                level = np.floor(x + 0.5)
-            else:
-                over[j] += x < lowest[j] or x > highest[j]
-                level = np.floor(x)
-                level += u < x - level
-            q = (min(max(level, lowest[j]), highest[j]) + offset) * size
-        quantized[j] = q
+def _shrunk(values, threshold, shrink, drawn, quantized, settled):  # type: ignore[no-untyped-def]
+    """Shrink a row of values, all at once; ``settled`` is 1 where that is the end of it, and 0 elsewhere."""
+    if shrink == SHRINK_RANDOM:
+        for j in range(len(values)):
+            v, c = values[j], threshold[j]
+            height = abs(v)
+            jump = (c if v > 0 else -c) if drawn[j] < height / c else 0.0
+            quantized[j] = jump if height < c else v
+            settled[j] = 1.0 if height < c else 0.0
+    elif shrink == SHRINK_SOFT:
+        for j in range(len(values)):
+            above, below = values[j] - threshold[j], values[j] + threshold[j]
+            q = (above if above > 0 else 0.0) + (below if below < 0 else 0.0)
+            quantized[j] = q
+            settled[j] = 1.0 if q == 0 else 0.0
+    else:
+        for j in range(len(values)):
+            small = shrink == SHRINK_HARD and abs(values[j]) <= threshold[j]
+            quantized[j] = 0.0 if small else values[j]
+            settled[j] = 1.0 if small else 0.0
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _rounded(settled, step, offset, lowest, highest, drawn, rounding, quantized, over):  # type: ignore[no-untyped-def]
+    """Round what is not settled in a row of shrunk values, all at once."""
+    nearest = rounding == ROUND_NEAREST
+    room = 0.5 if nearest else 0.0
+    for j in range(len(quantized)):
+        size, q = step[j], quantized[j]
+        x = q / (size if size > 0 else 1.0) - offset
+        x = x if size > 0 else 0.0
+        level = np.floor(x + room)
+        over[j] += (np.int64(x < lowest[j] - room) | np.int64(x > highest[j] + room)) & np.int64(settled[j] == 0)
+        level += 1.0 if (not nearest) & (drawn[j] < x - level) else 0.0
+        level = level if level > lowest[j] else lowest[j]
+        level = level if level < highest[j] else highest[j]
+        quantized[j] = q if settled[j] > 0 else (level + offset) * size
 
 
 @numba.njit(parallel=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -152,6 +167,7 @@ def follow_path(  # type: ignore[no-untyped-def]
         part, rows = slice(first, first + width), slice(start, start + count)
         sums, own = np.empty((count, width)), np.empty((count, width))
         found, errors, values = np.empty((count, width)), np.empty((count, width)), np.empty(width)
+        drawn, settled = np.zeros(width), np.empty(width)
         _copy(earlier[:, first - begin : first - begin + width], sums)
         _copy(base[rows, part], own)
         squares, over = missed[part], overload[part]
@@ -170,9 +186,11 @@ def follow_path(  # type: ignore[no-untyped-def]
             elif anywhere:
                 _at_random(values, size, offset, low, high, keys[part], name, kept, over)
             else:
-                _shrunk(
-                    values, size, offset, low, high, keys[part], name, threshold[part], shrink, rounding, kept, over
-                )  # fmt: skip
+                if shrink == SHRINK_RANDOM or rounding == ROUND_RANDOM:
+                    _draw(keys[part], name, drawn)
+                _shrunk(values, threshold[part], shrink, drawn, kept, settled)
+                if rounding != ROUND_NONE:
+                    _rounded(settled, size, offset, low, high, drawn, rounding, kept, over)
             _missed(reference[t, part], kept, values, total, share[t], coupled, errors[n], squares)
         _copy(found, quantized[rows, part])
         _copy(errors, error[rows, part])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 
 from sdqviz.array import Array
@@ -37,26 +40,30 @@ def align(gram: Gram, weights: Array, order: int = 1, should_stop: ShouldStop | 
     system tril(H)w̃ = tril(G)w, and sweep k+1 is tril(H)w̃ = Gw − triu(H, 1)w̃ with the w̃ of sweep k on the right.
     Where the networks agree, w̃ = w.
     """
-    from scipy.linalg import solve_triangular
-
     if order < 1:
         raise InputError(f"order must be at least 1, got {order}")
+    return next(itertools.islice(sweeps(gram, weights, should_stop), order - 1, None))
+
+
+def sweeps(gram: Gram, weights: Array, should_stop: ShouldStop | None = None) -> Iterator[Array]:
+    """Yield the w̃ of `align` after each sweep, of order 1, 2, … without end."""
+    from scipy.linalg import solve_triangular
+
     alive = gram.alive[:, None]
-    if gram.cross is None:
-        return np.where(alive, weights, 0.0)
+    while gram.cross is None:
+        yield np.where(alive, weights, 0.0)
     lower = np.tril(gram.inputs)
     lower[~gram.alive] = 0.0
     np.fill_diagonal(lower, np.where(gram.alive, gram.squares, 1.0))
     aligned = np.where(alive, np.tril(gram.cross) @ weights, 0.0)
     aligned = solve_triangular(lower, aligned, lower=True, check_finite=False, overwrite_b=True)
-    if order == 1:
-        return aligned
+    yield aligned
     aimed, upper = gram.aimed(weights), np.triu(gram.inputs, 1)
-    for _ in range(order - 1):
+    while True:
         stop_if(should_stop)
         right = np.where(alive, aimed - upper @ aligned, 0.0)
         aligned = solve_triangular(lower, right, lower=True, check_finite=False, overwrite_b=True)
-    return aligned
+        yield aligned
 
 
 def least_squares(gram: Gram, weights: Array, damping: float = 0.0) -> Array:

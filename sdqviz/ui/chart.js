@@ -6,6 +6,8 @@ const NARROWEST = 150;  // pixels
 const STYLE = `
 .sdqviz-chart {position: relative; overflow: hidden; contain: layout style paint}
 .sdqviz-chart.whole-window {position: fixed; inset: 0; z-index: 1000000; background: var(--st-background-color)}
+[data-testid="stElementContainer"] {transition: none !important; opacity: 1 !important}
+.sdqviz-late [data-testid="stElementContainer"][data-stale="true"] {opacity: .35 !important}
 @media print {.sdqviz-chart, .sdqviz-chart .main-svg {max-width: 100%}}
 `;
 const EXPAND = 'M3 3h7v2H5v5H3zM14 3h7v7h-2V5h-5zM3 14h2v5h5v2H3zM19 14h2v7h-7v-2h5z';
@@ -29,8 +31,26 @@ export function plotly() {
   return library;
 }
 
+const LATE = 500;  // milliseconds
+
+// Dim what a run of the page has not reached yet when it takes long. Streamlit has each element fade by itself, from the
+// first moment of every run on: sixty layers for the browser to make and take away again, however short the run.
+function dimmed() {
+  const app = document.querySelector('[data-testid="stApp"]');
+  if (!app) return;
+  let timer;
+  const told = () => {
+    clearTimeout(timer);
+    if (app.dataset.testScriptState === 'running') timer = setTimeout(() => document.body.classList.add('sdqviz-late'), LATE);
+    else document.body.classList.remove('sdqviz-late');
+  };
+  new MutationObserver(told).observe(app, { attributeFilter: ['data-test-script-state'] });
+  told();
+}
+
 function styled() {
   if (document.getElementById('sdqviz-chart')) return;
+  dimmed();
   const style = document.createElement('style');
   style.id = 'sdqviz-chart';
   style.textContent = STYLE;

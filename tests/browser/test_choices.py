@@ -56,6 +56,34 @@ def test_numbers_of_an_earlier_choice_are_dimmed_until_there_are_new_ones(tab, s
     tab.wait_for_function(f"{faint} === '1'")
 
 
+FAINT = """() => {
+  const plots = [...document.querySelectorAll('[data-testid=stElementContainer]:has(.sdqviz-chart)')];
+  window.faintest = 1;
+  window.faded = 0;
+  const look = () => {
+    window.faintest = Math.min(window.faintest, ...plots.map(one => Number(getComputedStyle(one).opacity)));
+    window.faded += document.getAnimations().filter(one => one.transitionProperty === 'opacity'
+      && one.effect.target.dataset.testid === 'stElementContainer').length;
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+
+
+@pytest.mark.slow
+def test_what_a_long_run_has_not_reached_is_dimmed_and_no_element_fades_by_itself(tab, server, slider):
+    tab.goto(f"{server}/path-following?inputs=512&neurons=4&seeds=2500")
+    settled(tab)
+    moved = slider(tab, "Neurons")
+    moved.press()
+    tab.evaluate(FAINT)
+    moved.press()
+    settled(tab)
+    assert tab.evaluate("window.faded") == 0
+    assert tab.evaluate("window.faintest") == 0.35
+    assert not tab.evaluate("document.body.classList.contains('sdqviz-late')")
+
+
 @pytest.mark.slow
 def test_boxes_show_words_the_address_holds_names_and_back_takes_one_choice(tab, server):
     tab.goto(f"{server}/frames?frame=hadamard&size=64")

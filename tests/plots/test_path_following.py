@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import plotly.io
 import pytest
@@ -37,12 +39,28 @@ def test_panels_are_whole_and_small_enough(choices, names):
         assert any(c.isdigit() for c in panel.alt) and panel.look and panel.formulas
         for trace in panel.figure.data:
             assert 0 < len(trace.x) <= DRAWN, (panel.name, trace.name)
-            assert np.isfinite(np.asarray(trace.y, float)).all(), (panel.name, trace.name)
+            x, y = np.asarray(trace.x, float), np.asarray(trace.y, float)
+            assert np.isfinite(y[np.isfinite(x)]).all() and np.isfinite(y).any(), (panel.name, trace.name)
         columns = panel.table()
         assert len(panel.csv().splitlines()) == 1 + max(len(c) for c in columns.values())
     assert sent <= 300_000
     if run.choice.seeds > DRAWN:
         assert "points drawn" in plotly.io.to_json(drawn[2].figure)
+
+
+def test_runs_are_drawn_in_the_order_of_their_errors_and_marked_above_the_sharpest_bound():
+    run = link.build({})
+    figure, table = cloud.draw_cloud(run, Ink()).figure, cloud.draw_cloud(run, Ink()).table()
+    measured = next(trace for trace in figure.data if trace.name == "measured")
+    np.testing.assert_allclose(measured.y, np.sort(run.cloud.infinity.max(axis=1)), rtol=1e-6)
+    np.testing.assert_allclose(measured.x, (np.arange(500) + 0.5) / 500, rtol=1e-6)
+    assert [shape.x0 for shape in figure.layout.shapes] == [1 - run.choice.failure]
+    np.testing.assert_array_equal(table["error"], run.cloud.infinity.max(axis=1))  # still in the order of the seeds
+    lowered = dataclasses.replace(
+        run, bounds=tuple(dataclasses.replace(one, value=float(np.median(run.measured))) for one in run.bounds)
+    )
+    marked = [t for t in cloud.draw_cloud(lowered, Ink()).figure.data if t.name == "above the sharpest bound"]
+    assert len(marked) == 1 and len(marked[0].x) == 250 and min(marked[0].x) > 0.5
 
 
 def test_bands_are_quantiles_of_the_relative_states():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from sdqviz.explore.layer_walks.data import LayerData, layer_data
 from sdqviz.explore.layer_walks.walk import LAYER
 from sdqviz.kernels import draws
 from sdqviz.path_following import walk as recursion
-from sdqviz.path_following.alignment import align, least_squares
+from sdqviz.path_following.alignment import least_squares, sweeps
 from sdqviz.path_following.feedback import path_gain
 
 ORDERS = (1, 2, 3, 4, 6, 8, 12, 16, 32)
@@ -72,4 +73,6 @@ def alignment(choice: WalkChoice, seed: int) -> AlignmentRun | None:
 
 @functools.lru_cache(maxsize=4)
 def _sweeps(data: LayerData, orders: tuple[int, ...]) -> tuple[Array, ...]:
-    return tuple(align(data.gram, data.weights, order) for order in orders)
+    """Return w̃ of growing orders."""
+    found = itertools.islice(sweeps(data.gram, data.weights), max(orders))
+    return tuple(aligned for order, aligned in enumerate(found, start=1) if order in orders)

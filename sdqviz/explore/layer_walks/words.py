@@ -100,9 +100,9 @@ def cloud_told(run: WalkRun) -> str:
         return f"No bound applies: {stated.reason}. Lines are faded."
     highest = max(one.value for one in run.bounds if math.isfinite(one.value))
     return (
-        f"All lines are stated for {percent(1 - run.choice.failure)} of the runs and all neurons at once; "
-        f"{verdict.failures} of {verdict.seeds} runs are above the lowest. The papers' form is "
-        f"{number(highest / stated.value)} times as high as the lowest."
+        f"The runs in order of their error. All bounds are stated for {percent(1 - run.choice.failure)} of them, left "
+        f"of the dotted line, and all neurons at once; {verdict.failures} of {verdict.seeds} runs "
+        f"are above the lowest. The papers' form is {number(highest / stated.value)} times as high as the lowest."
     )
 
 

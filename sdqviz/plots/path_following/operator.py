@@ -9,13 +9,16 @@ import plotly.graph_objects as go
 
 from sdqviz.array import Array
 from sdqviz.explore.layer_walks import formulas, words
-from sdqviz.explore.layer_walks.bands import DRAWS, Drawn, operator_info
+from sdqviz.explore.layer_walks.bands import Drawn, operator_info
 from sdqviz.explore.layer_walks.walk import WalkRun
 from sdqviz.explore.layer_walks.words import SHORT
 from sdqviz.explore.wording import number
 from sdqviz.plots import theme
 from sdqviz.plots.panel import Panel
 from sdqviz.plots.theme import Ink
+
+MARKED = 150
+"""Single outputs of T that are drawn: a mark costs the browser as much as a curve's hundred points."""
 
 BINS = 48
 """Bars of the histogram of values."""
@@ -59,8 +62,10 @@ def draw_operator(run: WalkRun, ink: Ink) -> Panel:
             x=info.value.astype(np.float32), y=info.nearest.astype(np.float32), mode="lines", name="nearest level",
             line=theme.ROUNDING.line(ink, 1.5) | {"shape": "hvh"}, hoverinfo="skip",
         )  # fmt: skip
+    some = slice(None, None, len(info.value) // MARKED)
     figure.add_scatter(
-        x=info.value.astype(np.float32), y=info.drawn.astype(np.float32), mode="markers", name="T(z), drawn once",
+        x=info.value[some].astype(np.float32), y=info.drawn[some].astype(np.float32), mode="markers",
+        name="T(z), drawn once",
         marker={"color": theme.COMPRESSED.colour(ink), "size": 4, "opacity": 0.75},
         hovertemplate="z = %{x:.3f}<br>T(z) = %{y:.3f}<extra></extra>",
     )  # fmt: skip
@@ -75,7 +80,7 @@ def draw_operator(run: WalkRun, ink: Ink) -> Panel:
         title="The operator T and what it is given",
         look=words.operator_told(run, float(info.value[-1])),
         alt=f"{run.quantizer.title} with step {number(run.step)} and threshold {number(run.cut)}: one random output "
-        f"at each of {DRAWS} inputs, the mean, and a histogram of the walk's values. The largest value is "
+        f"at each of {MARKED} inputs, the mean, and a histogram of the walk's values. The largest value is "
         f"{number(widest)}, in SPFQ {number(float(np.abs(run.plain_values).max()))}.",
         figure=figure,
         formulas=[formulas.operator(run, widest)],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
+from sdqviz.array import Array
 from sdqviz.explore.layer_walks import formulas, words
 from sdqviz.explore.layer_walks.alignment import AlignmentRun
 from sdqviz.explore.layer_walks.bands import Band, bands
@@ -21,8 +22,8 @@ from sdqviz.plots.path_following.operator import draw_operator
 from sdqviz.plots.path_following.width import draw_bits, draw_width
 from sdqviz.plots.theme import Ink
 
-FAINT = 120
-"""Points of a curve in the background."""
+FAINT = 40
+"""Points of a curve in the background: there are four of them in each of five small plots."""
 
 
 def draw_paths(run: WalkRun, ink: Ink) -> Panel:
@@ -64,13 +65,14 @@ def draw_paths(run: WalkRun, ink: Ink) -> Panel:
 def _pane(figure: go.Figure, place: int, name: str, found: Mapping[str, Band], ink: Ink, *, several: bool) -> int:
     """Draw one method with its band, the others faint behind it; return how many points its median keeps."""
     look, band = theme.METHODS[name], found[name]
-    for other, one in found.items():
-        if other != name:
-            at = theme.decimate(one.median, FAINT)
-            figure.add_scatter(
-                x=at + 1, y=one.median[at].astype(np.float32), mode="lines", line={"color": ink.faint, "width": 1.2},
-                hoverinfo="skip", row=1, col=place,
-            )  # fmt: skip
+    others = [one.median for other, one in found.items() if other != name]
+    if others:  # all of them one curve with gaps: every trace takes the browser time of its own
+        at = [theme.decimate(median, FAINT) for median in others]
+        figure.add_scatter(
+            x=_with_gaps([here + 1 for here in at]), mode="lines", line={"color": ink.faint, "width": 1.2},
+            y=_with_gaps([median[here] for median, here in zip(others, at, strict=True)]), hoverinfo="skip",
+            row=1, col=place,
+        )  # fmt: skip
     kept = theme.decimate(band.median, theme.DRAWN // 2)
     x = kept + 1
     if several:
@@ -80,6 +82,11 @@ def _pane(figure: go.Figure, place: int, name: str, found: Mapping[str, Band], i
         line=look.line(ink, 2), hovertemplate="t = %{x}: %{y:.4f}<extra>" + SHORT[name] + "</extra>",
     )  # fmt: skip
     return len(kept)
+
+
+def _with_gaps(curves: Sequence[Array]) -> Array:
+    """Return curves one after the other, with a gap between two."""
+    return np.concatenate([np.append(curve, np.nan) for curve in curves]).astype(np.float32)[:-1]
 
 
 def panels(run: WalkRun, aligned: AlignmentRun | None, widths: WidthRun, ink: Ink) -> list[Panel]:
