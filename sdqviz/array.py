@@ -36,9 +36,15 @@ def spectral_norm(matrix: ArrayLike) -> float:
         return math.nan
     if scale == 0:
         return 0.0
-    a = a / scale
-    gram = a @ a.T if a.shape[0] <= a.shape[1] else a.T @ a
-    return scale * math.sqrt(max(float(np.linalg.eigvalsh(gram)[-1]), 0.0))
+    from scipy.linalg import blas, eigh
+
+    wide = np.ascontiguousarray(a / scale).T  # as BLAS has matrices
+    gram = blas.dsyrk(1.0, wide, trans=a.shape[0] <= a.shape[1])  # one triangle, all that is read
+    last = len(gram) - 1
+    largest = eigh(
+        gram, lower=False, eigvals_only=True, subset_by_index=(last, last), overwrite_a=True, check_finite=False
+    )
+    return scale * math.sqrt(max(float(largest[0]), 0.0))
 
 
 FLOAT_BITS = 32

@@ -25,7 +25,8 @@ DIMENSION, COLUMNS, BITS = 784, 512, 2
 
 SIZES = (1568, 7000)
 REST = 0.15
-"""Seconds between turns: threads of BLAS go on looking for work, on a core each, 0.1 s after their last product."""
+"""Seconds before each piece of work, so that all begin alike: threads of BLAS go on looking for work, on a core each,
+0.1 s after their last product, and what follows a rest pays for waking the others."""
 
 AWAKE = 0.02
 """Seconds that a piece of work is called again within its turn, whichever it is."""
@@ -61,10 +62,10 @@ def _least(*works: Callable[[], Any]) -> list[float]:
         work()  # compiled kernels, plans of transforms, pages of memory
     found, until = [float("inf")] * len(works), time.perf_counter() + PATIENCE
     for turn in range(REPEATS):
-        time.sleep(REST)
         if turn > 1 and time.perf_counter() > until:
             break
         for place, work in enumerate(works):
+            time.sleep(REST)
             spent = 0.0
             while spent < AWAKE:  # the first call of a short work pays for threads that have gone to sleep
                 begun = time.perf_counter()

@@ -114,8 +114,7 @@ def to_vectors(weight: Array, groups: int, axis: str) -> Array:
     outputs = weight.shape[0]
     if axis == "rows":
         return np.array(weight.reshape(outputs, -1))
-    by_group = weight.reshape(groups, outputs // groups, -1)
-    return np.array(by_group.transpose(0, 2, 1).reshape(-1, outputs // groups), order="C")
+    return _turned(weight.reshape(groups, outputs // groups, -1)).reshape(-1, outputs // groups)
 
 
 def from_vectors(vectors: Array, shape: tuple[int, ...], groups: int, axis: str) -> Array:
@@ -135,7 +134,24 @@ def from_vectors(vectors: Array, shape: tuple[int, ...], groups: int, axis: str)
     if axis == "rows":
         return vectors.reshape(shape)
     by_group = vectors.reshape(groups, width, outputs // groups)
-    return np.array(by_group.transpose(0, 2, 1).reshape(shape), order="C")
+    return _turned(by_group).reshape(shape)
+
+
+FEW = 8
+"""The most matrices that are turned one by one."""
+
+
+def _turned(matrices: Array) -> Array:
+    """Return the transposes of matrices, shape (g, n, m) → (g, m, n), as a new array."""
+    from sdqviz.kernels.turn import turned
+
+    count, rows, columns = matrices.shape
+    if count > FEW:
+        return np.array(matrices.transpose(0, 2, 1), order="C")
+    found = np.empty((count, columns, rows), matrices.dtype)
+    for one, into in zip(np.ascontiguousarray(matrices), found, strict=True):
+        turned(one, into=into)
+    return found
 
 
 def find_layers(module: nn.Module, without: Container[str] = ()) -> tuple[Layer, ...]:
