@@ -38,6 +38,10 @@ NARROW = """<style>
 [data-testid="stSidebarUserContent"] {padding-bottom: 2rem}
 [data-testid="stSidebarContent"] h1, [data-testid="stHeadingDivider"] {margin: 0}
 [data-testid="stMetricValue"] {font-size: 1.7rem}
+[data-testid="stMarkdownContainer"] table {display: block; width: fit-content; max-width: 100%; overflow-x: auto}
+@media (max-width: 1100px) {
+    [data-testid="stMarkdownContainer"] table :is(th, td) {padding: .3rem .35rem; font-size: .85rem}
+}
 [data-testid="stMetricLabel"] [data-testid="stMarkdownContainer"] p {white-space: normal !important}
 </style>"""
 

@@ -49,6 +49,13 @@ def test_what_draws_plots_is_fetched_once_before_the_server_is_asked(tab, server
         assert place < seen.index("websocket")
 
 
+INSIDE = """(() => {
+  const right = e => e.getBoundingClientRect().right;
+  return [...document.querySelectorAll('[data-testid=stMain] table')].every(
+    e => right(e) <= right(e.closest('[data-testid=stElementContainer]')) + 1);
+})()"""
+"""Whether tables end where their column does; one that is wider is scrolled."""
+
 CUT = "[...document.querySelectorAll('[data-testid=stMetricValue] *')].some(e => e.scrollWidth > e.clientWidth + 1)"
 
 
@@ -75,6 +82,7 @@ def test_a_link_gives_the_same_numbers_twice_light_and_dark(browser, fresh_serve
         assert [url for url in outside if url.startswith("http")] == []
         page.wait_for_function(WIDE_ENOUGH)  # no wider than a window of 900 pixels; plots take their width in a moment
         assert not page.evaluate(CUT), "a headline is cut off at 900 pixels"
+        assert page.evaluate(INSIDE), "a table sticks out of its column at 900 pixels"
         context.close()
     assert numbers[0] == numbers[1] and len(numbers[0]) == 3 and numbers[0][2].startswith(third)
 
