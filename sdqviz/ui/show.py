@@ -241,13 +241,13 @@ def _whole(file: Path) -> str:
 
 def text(name: str) -> str:
     """Return a text of ``assets/texts`` without its heading."""
-    return (asset.folder() / "texts" / f"{name}.md").read_text(encoding="utf-8").partition("\n")[2]
+    return _whole(asset.folder() / "texts" / f"{name}.md").partition("\n")[2]
 
 
 def texts(folder: str) -> None:
     """Draw the texts of a folder of ``assets/texts``, each in a fold under its own heading."""
     for file in sorted((asset.folder() / "texts" / folder).glob("*.md")):
-        heading, _, text = file.read_text(encoding="utf-8").partition("\n")
+        heading, _, text = _whole(file).partition("\n")
         with st.expander(heading.removeprefix("# ")):
             st.markdown(text)
 
