@@ -16,11 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from sdqviz.kernels import draws
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
+
+
+settings.register_profile("compiled", deadline=None)  # the first example of a law may compile what it is about
+settings.load_profile("compiled")
 
 
 def pytest_xdist_auto_num_workers(config):

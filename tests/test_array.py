@@ -2,14 +2,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sdqviz.array import spectral_norm
 from sdqviz.error import InputError
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(-300, 150), st.integers(0, 2**32 - 1))
 def test_spectral_norm(rows, columns, exponent, seed):
     rng = np.random.default_rng(seed)

@@ -113,7 +113,7 @@ def to_vectors(weight: Array, groups: int, axis: str) -> Array:
     _check_axis(axis)
     outputs = weight.shape[0]
     if axis == "rows":
-        return np.array(weight.reshape(outputs, -1))
+        return np.array(weight.reshape(outputs, -1), order="C")
     return _turned(weight.reshape(groups, outputs // groups, -1)).reshape(-1, outputs // groups)
 
 

@@ -59,7 +59,6 @@ def test_biases_worked_by_hand():
     assert propagate(unknown, 0.0)[0] == pytest.approx(5.5)  # √(3² + 4²) stands in for ‖[W b]‖
 
 
-@settings(deadline=None)
 @given(st.lists(dense, min_size=1, max_size=5), st.floats(0.1, 2.0), st.floats(0, 100))
 def test_theorem_5_3_is_the_recursion(layers, slope, norm):
     stages = [dataclasses.replace(layer, lipschitz=slope) for layer in layers[:-1]] + [layers[-1]]
@@ -73,7 +72,6 @@ def test_theorem_5_3_is_the_recursion(layers, slope, norm):
     assert common.holds and common.value >= closed.value * (1 - 1e-12)
 
 
-@settings(deadline=None)
 @given(norms, norms, st.integers(1, 6), st.floats(0, 10))
 def test_corollary_5_4_is_the_recursion_for_equal_layers(norm, error, count, size):
     stages = [Dense(norm, error, lipschitz=0.5)] * (count - 1) + [Dense(norm, error)]
@@ -89,7 +87,6 @@ def test_closed_forms_keep_their_digits_for_small_errors():
     np.testing.assert_allclose(theorem_5_6([block], 1.0).value, 2e-18, rtol=1e-12)
 
 
-@settings(deadline=None)
 @given(norms, norms, st.integers(1, 5), st.floats(0, 10), st.lists(dense, max_size=2), st.lists(dense, max_size=2))
 def test_theorem_5_6_is_the_recursion_for_equal_blocks(norm, error, count, size, before, after):
     stages = [*before, *[Residual(Dense(norm, error), Dense(norm, error))] * count, *after]
@@ -101,7 +98,6 @@ def test_theorem_5_6_is_the_recursion_for_equal_blocks(norm, error, count, size,
         np.testing.assert_allclose(closed.value, plain, rtol=1e-9, atol=1e-9 * size * 40**count)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(dense, dense), min_size=1, max_size=4), st.floats(0, 10))
 def test_residual_recursion_with_individual_norms(pairs, size):
     """e ← (1+(V+B_V)(W+B_W))e + ((V+B_V)(W+B_W)−VW)r, r ← (1+VW)r is the same recursion."""
@@ -179,7 +175,7 @@ def test_absorbing_biases_naively_is_false():
     assert error <= network_bound(stages, 0.0).value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(1, 4), st.sampled_from(["none", "kept", "quantized"]), st.integers(0, 2**32 - 1))
 def test_perturbed_chains_stay_below(depth, kind, seed):
     rng = np.random.default_rng(seed)
@@ -212,7 +208,7 @@ def test_perturbed_chains_stay_below(depth, kind, seed):
         assert (np.linalg.norm(other, axis=1) <= norm * (1 + 1e-9)).all()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(1, 3), st.sampled_from(["none", "kept", "quantized"]), st.booleans(), st.integers(0, 2**32 - 1))
 def test_perturbed_residual_networks_stay_below(blocks, kind, after, seed):
     rng = np.random.default_rng(seed)

@@ -123,7 +123,6 @@ def test_a_common_step_enters_with_the_root_of_the_number_of_columns():
     assert layer_bound_variation(walk, np.full(9, 0.5), True).value == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(st.integers(3, 400), st.integers(1, 5000))
 def test_rounded_forms_dominate(dimension, extra):
     size = dimension + extra
@@ -142,7 +141,7 @@ def test_rounded_forms_dominate(dimension, extra):
 # -- bounds against quantization ----------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(1, 6),
     st.integers(1, 40),

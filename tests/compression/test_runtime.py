@@ -14,7 +14,7 @@ from sdqviz.path_following.row_frame import RowFrame
 from sdqviz.path_following.row_product import FrameRows, RowProduct
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     dimension=st.integers(1, 600), outputs=st.sampled_from([1, 9, 31, 70]), bits=st.integers(1, 4),
     count=st.integers(1, 3), redundancy=st.sampled_from([0.5, 1.0, 1.3]), seed=st.integers(0, 2**32 - 1),

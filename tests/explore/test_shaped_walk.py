@@ -44,7 +44,7 @@ def left_inverse(matrix, name, taps):
     return np.linalg.pinv(inverse @ matrix, rcond=1e-15) @ inverse
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     case=st.sampled_from(CASES),
     way=st.sampled_from(["canonical", "sobolev", "matched"]),

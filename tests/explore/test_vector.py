@@ -21,7 +21,7 @@ def plain_loop(x, bits, step):
     return np.array(levels)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     family=st.sampled_from(["harmonic", "half-frequency", "random"]),
     dimension=st.integers(1, 5).map(lambda k: 2 * k),

@@ -237,7 +237,7 @@ def test_fast_families_run_without_their_matrix(name, monkeypatch):
     assert np.abs(frame.synthesize(frame.analyze(x)) - x).max() < 1e-12
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     name=st.sampled_from(sorted(set(FRAMES) - {"given"})),
     dimension=st.integers(1, 40),

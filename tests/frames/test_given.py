@@ -58,7 +58,7 @@ def test_nearly_tight_vectors_stay_near():
     assert np.abs(GivenFrame.from_array(noisy, tighten=True).build().vectors - vectors).max() < 1e-3
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(dimension=st.integers(1, 12), extra=st.integers(0, 20), seed=st.integers(0, 2**32 - 1), spread=st.integers(0, 4))
 def test_random_vectors_of_any_scale_can_be_made_tight(dimension, extra, seed, spread):
     random = np.random.default_rng(seed)

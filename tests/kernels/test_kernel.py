@@ -50,7 +50,7 @@ def assert_same_walk(rows, bits, steps, order):
     return overload
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     rows=st.integers(1, 2 * LANES + LANES // 2),
     length=st.integers(1, 70) | st.integers(STEPS - 3, STEPS + 9) | st.just(2 * STEPS + 1),
@@ -69,7 +69,7 @@ def test_every_shape_step_and_order_equals_the_plain_loop(rows, length, bits, sc
     assert_same_walk(values, bits, steps, order)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     bits=st.sampled_from([1, 2, 4, 8]),
     size=st.sampled_from([1.1, 2.0**31, 2.0**51, 2.0**52, 1e30, 1e250]),

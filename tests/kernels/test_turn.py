@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sdqviz.kernels.turn import HIGH, WIDE, turned
@@ -24,7 +24,6 @@ def lying(matrix, how):
     return found
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 2 * HIGH + 3), st.integers(0, 2 * WIDE + 3), st.sampled_from(KINDS), st.booleans(), st.booleans(),
     st.sampled_from(["rows", "across", "gaps", "backwards", "fixed"]), st.booleans(),

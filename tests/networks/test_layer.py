@@ -74,19 +74,27 @@ def test_matrix_view_of_conv1d_and_linear(groups, axis):
 
 
 @given(
-    groups=st.integers(1, 4),
+    groups=st.integers(1, 12),
     per_group=st.integers(1, 5),
     rest=st.lists(st.integers(1, 4), min_size=1, max_size=3),
     axis=st.sampled_from(["columns", "rows"]),
+    order=st.sampled_from("CF"),
+    dtype=st.sampled_from([np.float64, np.float32, np.int16]),
+    fixed=st.booleans(),
 )
-def test_round_trip_is_exact(groups, per_group, rest, axis):
+def test_round_trip_is_exact(groups, per_group, rest, axis, order, dtype, fixed):
     shape = (groups * per_group, *rest)
-    weight = np.random.default_rng(0).standard_normal(shape)
+    weight = np.array(100 * np.random.default_rng(0).standard_normal(shape), dtype, order=order)
+    weight.setflags(write=not fixed)
     vectors = to_vectors(weight, groups, axis)
     assert vectors.flags.c_contiguous
     assert not np.shares_memory(vectors, weight)
     expected = (groups * int(np.prod(rest)), per_group) if axis == "columns" else (shape[0], int(np.prod(rest)))
-    assert vectors.shape == expected
+    assert vectors.shape == expected and vectors.dtype == dtype
+    rows = weight.reshape(shape[0], -1)
+    if axis == "columns":
+        naive = [rows[g * per_group : (g + 1) * per_group, k] for g in range(groups) for k in range(rows.shape[1])]
+        assert np.array_equal(vectors, naive)
     back = from_vectors(vectors, shape, groups, axis)
     assert np.array_equal(back, weight)
     assert np.shares_memory(back, vectors) == (axis == "rows"), "rows stay where they lie"

@@ -18,7 +18,7 @@ def gram_of(rng, size, samples):
 
 
 @given(st.integers(1, 12), st.integers(1, 20), st.sampled_from([0.0, 0.01, 1.0]), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_terms_add_up_to_the_damped_error_of_any_quantizer(size, samples, damping, seed):
     rng = np.random.default_rng(seed)
     gram = gram_of(rng, size, samples)

@@ -22,7 +22,7 @@ def inputs_of(rng, samples, width):
 
 
 @given(st.integers(1, 40), st.floats(0.25, 4.0), st.booleans(), st.integers(0, 2**40))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_transform_is_an_isometry_or_orthonormal_rows(dimension, redundancy, signs, seed):
     frame = RowFrame(dimension, redundancy, seed, signs)
     matrix = frame.analyze(np.eye(dimension)).T

@@ -298,7 +298,7 @@ class Made(nn.Module):
         return self.out(x.flatten(1) if self.flat else x.mean((2, 3)))
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25, derandomize=True)
 @given(
     blocks=st.lists(
         st.tuples(st.sampled_from(BLOCKS), st.sampled_from([4, 8, 12]), st.sampled_from(NORMS)), min_size=1, max_size=4

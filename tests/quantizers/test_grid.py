@@ -32,7 +32,7 @@ def test_levels_by_hand(alphabet, bits):
     np.testing.assert_allclose(missed, np.abs(values - levels).min(axis=1), atol=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(sorted(ALPHABETS)),
     st.integers(2, 6),

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sdqviz.error import InputError
 from sdqviz.sigma_delta.beta import BetaExpansion
 
 
-@settings(deadline=None)
 @given(st.integers(1, 30), st.floats(1.01, 2.0), st.integers(1, 20), st.integers(0, 2**32 - 1))
 def test_no_expansion_exceeds_its_bound(digits, beta, dimension, seed):
     x = np.random.default_rng(seed).standard_normal((4, dimension))

@@ -50,7 +50,7 @@ def test_pcm_rounds_each_value_on_its_own(bits):
 numbers = st.floats(-1, 1, allow_nan=False, width=64)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     shape=st.lists(numbers, min_size=1, max_size=120),
     bits=st.integers(1, 6),
@@ -69,7 +69,7 @@ def test_inside_the_radius_the_state_stays_within_half_a_step(shape, bits, step,
     np.testing.assert_allclose(trace.state, total, atol=1e-12 * len(x) * max(radius, step))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(values=arrays(float, (7, 33), elements=numbers), bits=st.integers(1, 3))
 def test_the_state_only_knows_the_past(values, bits):
     step = 0.7

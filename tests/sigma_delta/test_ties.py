@@ -55,7 +55,7 @@ def plain_walk(row, bits, step):
     return [np.array(part) for part in zip(*steps, strict=True)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, LANES + 9),
     length=st.integers(1, 70) | st.integers(STEPS - 3, STEPS + 9),

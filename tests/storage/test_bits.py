@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -39,7 +39,6 @@ def test_wrong_length_is_refused():
         Packed.from_bytes(np.zeros(5, np.uint8), (3, 3), 1)
 
 
-@settings(deadline=None)  # the first call may wait for other work
 @given(arrays(float, 10, elements=st.floats(1e-30, 1e30)))
 def test_stored_step_is_never_smaller(steps):
     stored = step_up(steps)

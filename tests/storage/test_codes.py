@@ -15,7 +15,7 @@ def bits_of(coded):
     return {key: part.bit_count for key, part in coded.stored.items()}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.integers(0, 10**6), st.sampled_from(["midtread", "midrise"]), st.integers(1, 6), st.booleans(),
     st.floats(0, 1), st.booleans(), st.booleans(), st.booleans(),

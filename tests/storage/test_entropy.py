@@ -10,7 +10,7 @@ from sdqviz.storage.entropy import MOST_SYMBOL, decode_symbols, encode_symbols, 
 
 
 @given(st.integers(0, 9), st.integers(0, 30), st.floats(0.01, 3000.0), st.integers(0, 2**32 - 1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_round_trip_is_exact(rows, count, spread, seed):
     symbols = np.rint(np.random.default_rng(seed).laplace(0, spread, (rows, count))).astype(np.int64)
     width, largest = width_index(symbols), max(1, int(np.abs(symbols).max(initial=0)))

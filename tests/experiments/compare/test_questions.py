@@ -58,7 +58,7 @@ def test_where_there_is_no_answer_that_is_said(some):
         assert "no " in said(name, ()).lower(), name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(st.floats(0.5, 8), st.floats(0.1, 1), st.floats(0, 0.9)), min_size=1, max_size=12),
     bits=st.floats(0.5, 8), accuracy=st.floats(0.1, 1), zeros=st.floats(0.01, 0.9),

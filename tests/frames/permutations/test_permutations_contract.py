@@ -61,7 +61,7 @@ def test_orders_are_permutations_and_repeatable(name, family, fields):
         assert not np.array_equal(order, PERMUTATIONS[name]().order(frame, seed=6))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(NAMES),
     dimension=st.integers(1, 9),

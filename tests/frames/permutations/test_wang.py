@@ -42,7 +42,7 @@ def test_the_order_is_the_recursive_construction(dimension, size):
     assert Wang().order(frame_of(vectors)).tolist() == expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     dimension=st.integers(2, 12),
     size=st.integers(1, 400),

@@ -68,7 +68,7 @@ def test_the_norm_is_that_of_the_matrices(name, filter_name, order):
     np.testing.assert_allclose(dual.synthesize(q), q[:, walk] @ left.T, rtol=1e-6, atol=1e-7)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from(NAMES), st.sampled_from(sorted(FILTERS)), st.integers(0, 4), st.integers(1, 5),
     st.sampled_from(["harmonic", "half-frequency", "random"]), st.sampled_from([2, 4, 6]), st.integers(2, 60),
