@@ -31,8 +31,8 @@ WORK, PLAN, REPORT = "unfinished", "plan.json", "report.json"
 WHOLE_BYTES = 120
 """Bytes a weight takes on its way where a layer cannot be cut in pieces."""
 
-PIECE_BYTES = 96
-"""The same of a piece."""
+PIECE_BYTES = 124
+"""The same of a piece, with what the heap keeps of the pieces before it."""
 
 
 @dataclasses.dataclass(frozen=True)
