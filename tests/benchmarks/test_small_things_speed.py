@@ -47,18 +47,25 @@ def test_import_and_help_are_not_waited_for():
 
 FIRST = """
 import time, torch
-begun = time.process_time()
+begun = time.process_time()  # what went before is python and torch
 import sdqviz as sq
 sq.compress(sq.NETWORKS["mnist-fnn"](seed=0).load(), sq.METHODS["frame"](size=1000, bits=1), 64)
-print(time.process_time() - begun)
+print(begun, time.process_time() - begun)
 """
 
 
 def test_a_first_compression_once_kernels_are_cached():
-    processor_seconds("-c", FIRST)
-    seconds = processor_seconds("-c", FIRST)
-    print(f"\nfirst compression of a process, after import torch: {seconds:.2f} s of processor time (aim 2)")
-    assert seconds <= 2
+    """Two seconds where torch is there after one and a half: a machine that is slow at one is slow at the other."""
+    found = []
+    for _ in range(4):  # the first compiles what is not there yet
+        done = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, check=True)
+        found.append([float(word) for word in done.stdout.split()])
+    torch, first = (min(times) for times in zip(*found[1:], strict=True))
+    print(
+        f"\nfirst compression of a process, after import torch: {first:.2f} s of processor time (aim 2), "
+        f"{first / torch:.2f} of what python and torch took"
+    )
+    assert first <= 1.4 * torch
 
 
 def test_building_a_random_frame():
