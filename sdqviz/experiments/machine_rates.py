@@ -50,7 +50,8 @@ def measured_machine(
     method = method or METHODS.from_dict({"name": "gptq", "bits": 4})
     products, forward = _products(width, clock), _forward(width, clock)
     machine = dataclasses.replace(Machine(), products=products, forward=forward)
-    rate, weights, copies = _walks(width, machine, clock, method, walks)
+    fastest = max(products, _bare(width, clock))
+    rate, weights, copies = _walks(width, machine, fastest, clock, method, walks)
     return dataclasses.replace(machine, walks=rate, weights=weights, copies=copies)
 
 
@@ -126,6 +127,19 @@ def _products(width: int, clock: Clock) -> float:
     return operations / lasting(measured)
 
 
+def _bare(width: int, clock: Clock) -> float:
+    square = np.random.default_rng(0).standard_normal((width, width))
+    found = square @ square  # wakes the threads
+
+    def measured() -> float:
+        begun = clock()
+        for _ in range(4):
+            np.matmul(square, square, out=found)
+        return clock() - begun
+
+    return 4 * 2.0 * width**3 / lasting(measured)
+
+
 def _forward(width: int, clock: Clock) -> float:
     import torch
     from torch import nn
@@ -144,7 +158,7 @@ def _forward(width: int, clock: Clock) -> float:
 
 
 def _walks(
-    width: int, machine: Machine, clock: Clock, method: MethodChoice, walks: float | None
+    width: int, machine: Machine, fastest: float, clock: Clock, method: MethodChoice, walks: float | None
 ) -> tuple[float, float, float]:
     """Return the rates of walks, and of what is done for each weight and for each number of H.
 
@@ -169,10 +183,11 @@ def _walks(
     sizes = ((width // 2, width // 2), (2 * width, width // 2), (2 * width, width))
     costs, seconds, rest = zip(*(passed(*size) for size in sizes), strict=True)
     parts, taken = np.array([[cost.walks, cost.weights, cost.copied] for cost in costs]), np.array(seconds)
-    # walks are products of thin blocks, and no faster than products; what is left may be nothing, or less by chance
-    fastest = np.array([1 / machine.products, 1e-15, 1e-15])
-    more, _ = nnls(parts / taken[:, None], (np.array(rest) - parts @ fastest) / taken)  # each layer counts alike
-    walk, weight, copy = fastest + more
+    # walks are products of thin blocks: they may be faster than those of H, into which rows are copied, but not than
+    # bare ones; what is left may be nothing, or less by chance
+    least = np.array([1 / fastest, 1e-15, 1e-15])
+    more, _ = nnls(parts / taken[:, None], (np.array(rest) - parts @ least) / taken)  # each layer counts alike
+    walk, weight, copy = least + more
     return float(1 / walk), float(1 / weight), float(1 / copy)
 
 
