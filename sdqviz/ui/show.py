@@ -227,7 +227,8 @@ def explain(formulas: Sequence[Formula], terms: dict[str, str]) -> None:
 
 def proof(*names: str) -> None:
     """Draw texts of ``assets/texts`` in a fold of their own."""
-    found = [found for name in names if (found := _whole(asset.folder() / "texts" / f"{name}.md"))]
+    files = [asset.folder() / "texts" / f"{name}.md" for name in names]
+    found = [_whole(file) for file in files if file.is_file()]
     if found:
         with st.expander("Proof"):
             st.markdown("\n\n".join(found))
@@ -235,8 +236,8 @@ def proof(*names: str) -> None:
 
 @functools.lru_cache(64)
 def _whole(file: Path) -> str:
-    """Return a text, or nothing where there is none; a page with ten panels asks for as many at every choice."""
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
+    """Return a text; a page with ten panels asks for as many at every choice."""
+    return file.read_text(encoding="utf-8")
 
 
 def text(name: str) -> str:
