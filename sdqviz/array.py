@@ -1,4 +1,4 @@
-"""Arrays: the types used in signatures, the spectral norm, and what a float weighs."""
+"""Arrays: the types used in signatures, the spectral norm, heights of rows, and what a float weighs."""
 
 import math
 from typing import Any
@@ -45,6 +45,11 @@ def spectral_norm(matrix: ArrayLike) -> float:
         gram, lower=False, eigvals_only=True, subset_by_index=(last, last), overwrite_a=True, check_finite=False
     )
     return scale * math.sqrt(max(float(largest[0]), 0.0))
+
+
+def heights(rows: Array) -> Array:
+    """Return max|x_n| of each row, shape (M, N) → (M,); NaN where there is one."""
+    return np.maximum(rows.max(axis=1), -rows.min(axis=1))
 
 
 FLOAT_BITS = 32

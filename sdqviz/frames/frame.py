@@ -235,6 +235,9 @@ class FrameChoice(Choice):
     any_dimension: ClassVar[bool] = True
     """Whether the family exists in every (or every even) dimension, so that it can carry a layer."""
 
+    waves: ClassVar[bool] = False
+    """Whether ⟨x, e_n⟩ = p(2πn/N) with a p of no frequency above d/2 that is the same for every N."""
+
     dimension: int = field(
         8, label="Dimension d", help="Length of the vectors that are quantized.", minimum=1, maximum=65536
     )

@@ -43,6 +43,7 @@ class HalfFrequency(FrameChoice):
 
     name = "half-frequency"
     title = "Half-frequency harmonic"
+    waves = True
 
     dimension: int = field(
         8, label="Dimension d", help="Length of the vectors that are quantized; even.", minimum=2, maximum=65536

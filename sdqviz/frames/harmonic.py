@@ -36,6 +36,7 @@ class Harmonic(FrameChoice):
 
     name = "harmonic"
     title = "Harmonic"
+    waves = True
 
     def check(self) -> None:
         """Require N ≥ d+1 for d even and N ≥ d for d odd."""

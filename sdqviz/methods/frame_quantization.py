@@ -14,7 +14,7 @@ from sdqviz.error import InputError
 from sdqviz.frames import FRAMES
 from sdqviz.methods import METHODS
 from sdqviz.methods.frame_fields import FrameFields
-from sdqviz.methods.frame_layer import FrameLayer
+from sdqviz.methods.frame_layer import EACH, FrameLayer
 from sdqviz.methods.frame_states import synthesis_of
 from sdqviz.methods.frame_vectors import chunks, rows_together
 from sdqviz.methods.method import CompressedLayer, Task, check_layer_names, split_bias
@@ -26,9 +26,6 @@ from sdqviz.storage.bits import Packed, unpack_steps
 
 PIECES = 8
 """How many times the vectors that are transformed together make a piece of a layer, for all threads to have work."""
-
-EACH = ("range-column", "fitted")
-"""Rules that give each vector a step of its own."""
 
 
 @METHODS.register

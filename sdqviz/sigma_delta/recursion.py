@@ -219,7 +219,7 @@ def shape_rows(
     return overload
 
 
-def heights(coefficients: Array, copy: Array) -> Array:
+def copied_heights(coefficients: Array, copy: Array) -> Array:
     """Return max|x_n| of each row, shape (M, N) → (M,), and set ``copy``, of the same shape, to them in passing.
 
     Infinity is larger than all numbers, and NaN larger than that.
@@ -243,7 +243,7 @@ def _measured(coefficients: ArrayLike) -> tuple[Array, float]:
         raise InputError(f"coefficients must have at least one value along the last axis, got shape {x.shape}")
     copy = np.empty(x.shape)
     flat = (-1, x.shape[-1])
-    found = heights(x.reshape(flat), copy.reshape(flat))
+    found = copied_heights(x.reshape(flat), copy.reshape(flat))
     largest = found.max(initial=0.0)  # NaN where there is one
     if not np.isfinite(largest):
         raise InputError(f"coefficients must be finite, got {int((~np.isfinite(x)).sum())} values that are not")

@@ -9,6 +9,7 @@ import sdqviz as sq
 from sdqviz.methods import frame_vectors
 from sdqviz.methods.frame_states import state_bound, walk_states
 from sdqviz.methods.frame_vectors import chunks, fitted_steps, quantize, walk_through
+from sdqviz.methods.method import Task
 from sdqviz.quantizers.alphabet import nearest_index
 from sdqviz.sigma_delta.filters import FILTERS
 from sdqviz.sigma_delta.taps import FIRST, difference
@@ -258,3 +259,29 @@ def test_higher_orders_gain_where_bits_and_size_allow_it():
 def test_orders_and_duals_that_cannot_be_are_refused_by_layer(choices, sentence):
     with pytest.raises(sq.InputError, match=sentence):
         sq.compress(network(), FRAME(size=20, **choices))
+
+
+@pytest.mark.parametrize("family", ["harmonic", "half-frequency", "random"])
+@pytest.mark.parametrize("alike", [False, True])
+def test_the_range_of_a_layer_is_found_without_every_coefficient(monkeypatch, family, alike):
+    given = network(rows=8, columns=400)
+    if alike:  # every column may have the largest coefficient
+        weight = given.layers[0].weight
+        given = given.replaced({"0": weight / np.linalg.norm(weight, axis=0)})
+    method = FRAME(frame=family, size=1024, bits=2, signs=True)
+    frame = walk_through(sq.FRAMES[family](dimension=8, size=1024), "identity", 3, True).frame
+    analyzed = []
+    whole = type(frame.operator).analyze
+
+    def counted(operator, x):
+        found = whole(operator, x)
+        analyzed.append(len(x) if found.shape[1] == 1024 else 0)
+        return found
+
+    monkeypatch.setattr(type(frame.operator), "analyze", counted)
+    layer = next(iter(method.compress_layers(Task(given.layers, 3))))
+    largest = np.abs(given.layers[0].weight.T @ frame.vectors.T).max()
+    assert layer.step[0] == pytest.approx(largest / 1.5, rel=3e-7)  # (K − ½)δ is the reach of first order
+    assert (layer.overload, layer.unstable) == (0, 0)
+    more = sum(analyzed) - 400
+    assert more == 0 if family == "random" else 16 <= more <= (400 if alike else 100)

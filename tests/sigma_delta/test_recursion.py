@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from sdqviz.error import InputError
 from sdqviz.frames import FRAMES
-from sdqviz.sigma_delta.recursion import Pcm, SigmaDelta, heights, walk_rows
+from sdqviz.sigma_delta.recursion import Pcm, SigmaDelta, copied_heights, walk_rows
 
 
 def levels_of(bits, step):
@@ -160,7 +160,7 @@ def test_heights_are_the_largest_magnitudes_and_the_rows_are_copied():
     x = np.random.default_rng(0).standard_normal((7, 33)).T  # not contiguous
     x[3], x[4, 2], x[5, 1], x[6, :2] = -0.0, -np.inf, np.nan, (np.nan, np.inf)
     copy = np.empty((33, 7))
-    found = heights(x, copy)
+    found = copied_heights(x, copy)
     np.testing.assert_array_equal(found, np.abs(x).max(axis=1))
     np.testing.assert_array_equal(copy, x)
     assert not np.signbit(found[3]) and np.signbit(copy[3]).all()
