@@ -15,10 +15,14 @@ Index = NDArray[np.int64]
 """Positions: frame vectors, columns, classes."""
 
 
+TINY, HUGE = 1e-100, 1e100
+"""Largest entries between which squares are summed as they are."""
+
+
 def spectral_norm(matrix: ArrayLike) -> float:
     """Return ‖A‖₂ of a matrix, through its smaller Gram matrix.
 
-    The entries are scaled first, so nothing over- or underflows. The relative error is at most a few
+    Very large or small entries are scaled first, so nothing over- or underflows. The relative error is at most a few
     units of rounding times the smaller side (below 1e-12 in practice); NaN if an entry is not finite.
 
     Examples
@@ -38,7 +42,11 @@ def spectral_norm(matrix: ArrayLike) -> float:
         return 0.0
     from scipy.linalg import blas, eigh
 
-    wide = np.ascontiguousarray(a / scale).T  # as BLAS has matrices
+    if TINY < scale < HUGE:
+        scale = 1.0
+    else:
+        a = a / scale
+    wide = np.ascontiguousarray(a).T  # as BLAS has matrices
     gram = blas.dsyrk(1.0, wide, trans=a.shape[0] <= a.shape[1])  # one triangle, all that is read
     last = len(gram) - 1
     largest = eigh(

@@ -59,7 +59,9 @@ def layer_error(item: CompressedLayer) -> float:
         return item.output.error
     if item.path is not None:
         return float(item.path.errors.max(initial=0.0))
-    if item.bias is None:
+    if item.bias is None and item.layer.groups == 1:
+        difference = (item.layer.weight - item.weight).reshape(len(item.weight), -1)  # turned or not, it has that norm
+    elif item.bias is None:
         difference = to_vectors(item.layer.weight - item.weight, item.layer.groups, item.axis)
     else:
         difference = _matrix(item, item.layer.weight, item.layer.bias) - _matrix(item, item.weight, item.bias)

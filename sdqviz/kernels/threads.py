@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
+from sdqviz import memory
+
 TILE = 16
 """Sequences one thread walks at once: several vector registers wide."""
 
@@ -117,6 +119,7 @@ def spread(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator
     if count == 1 or len(todo) <= 1:
         yield from map(work, todo)
         return
+    memory.use_again()
     asked: _Pieces = collections.deque((Future(), functools.partial(work, piece)) for piece in todo)
     waiting = asked.copy()
     with _blas.one_thread():

@@ -42,7 +42,10 @@ class FrameLayer:
     def __init__(self, choice: FrameFields, layer: Any, bits: int, size: float | None, task: Task) -> None:
         self.choice, self.layer, self.bits, self.task = choice, layer, bits, task
         self.with_bias = choice.biases == "quantized" and layer.bias is not None
-        self.vectors = layer_vectors(layer, choice.axis, biases=self.with_bias)
+        if choice.axis == "columns" and layer.groups == 1 and not self.with_bias:
+            self.vectors = layer.weight.reshape(layer.shape[0], -1).T  # pieces are turned where they are transformed
+        else:
+            self.vectors = layer_vectors(layer, choice.axis, biases=self.with_bias)
         try:
             self.frame_choice = choice.frame_choice(self.vectors.shape[1], size, bits)
             self.taps = FILTERS[choice.filter]().taps(choice.order, bits)

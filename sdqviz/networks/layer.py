@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -118,7 +118,9 @@ def to_vectors(weight: Array, groups: int, axis: str) -> Array:
 
 
 def from_vectors(vectors: Array, shape: tuple[int, ...], groups: int, axis: str) -> Array:
-    """Invert `to_vectors`: put vectors, shape (M, d), back into a weight of the given shape; rows are not copied.
+    """Invert `to_vectors`: put vectors, shape (M, d), back into a weight of the given shape.
+
+    Nothing is copied where the weight lies in memory as it should: of rows, and of columns that lie side by side.
 
     Raises
     ------
@@ -133,6 +135,8 @@ def from_vectors(vectors: Array, shape: tuple[int, ...], groups: int, axis: str)
         raise InputError(f"vectors must have shape {expected} for a weight of shape {shape}, got {vectors.shape}")
     if axis == "rows":
         return vectors.reshape(shape)
+    if groups == 1 and vectors.flags.f_contiguous:
+        return vectors.T.reshape(shape)
     by_group = vectors.reshape(groups, width, outputs // groups)
     return _turned(by_group).reshape(shape)
 
@@ -154,12 +158,15 @@ def _turned(matrices: Array) -> Array:
     return found
 
 
-def find_layers(module: nn.Module, without: Container[str] = ()) -> tuple[Layer, ...]:
+def find_layers(
+    module: nn.Module, without: Container[str] = (), exact: Mapping[tuple[str, str], Array] | None = None
+) -> tuple[Layer, ...]:
     """Return the Linear, Conv1d and Conv2d layers of a module, in the order of definition.
 
     A weight that several of them share is met once, under its first name. A weight that also belongs
     to a module of another kind (an output layer tied to an embedding, say) is left alone, as are all
-    embeddings and normalisations, and the layers in ``without``.
+    embeddings and normalisations, and the layers in ``without``. Weights and biases that are in ``exact``, by the name
+    of the layer and which of the two, are these instead of what the module has of them.
 
     Raises
     ------
@@ -167,8 +174,13 @@ def find_layers(module: nn.Module, without: Container[str] = ()) -> tuple[Layer,
         If a weight is not a plain floating-point parameter, or has a NaN or infinite entry; the
         layer is named.
     """
+    known = exact or {}
+
+    def of(name: str, which: str, parameter: Tensor) -> Array:
+        return _values(name, which, parameter, known=known.get((name, which)))
+
     return tuple(
-        Layer(name, kind, _values(name, "weight", weight), _optional_values(name, "bias", bias), groups)
+        Layer(name, kind, of(name, "weight", weight), None if bias is None else of(name, "bias", bias), groups)
         for name, kind, weight, bias, groups in _compressible(module, without)
     )
 
@@ -215,8 +227,8 @@ class LayerOnDemand(Layer):
     @property
     def bias(self) -> Array | None:  # type: ignore[override]
         """The same of the biases."""
-        values = _optional_values(self.name, "bias", vars(self)["_bias"])
-        return None if values is None else _read_only(values)
+        bias = vars(self)["_bias"]
+        return None if bias is None else _read_only(_values(self.name, "bias", bias))
 
 
 def _read_only(values: Array) -> Array:
@@ -281,25 +293,26 @@ def _plain(name: str, part: nn.Module, which: str) -> Tensor | None:
     return parameter
 
 
-def _values(name: str, which: str, parameter: Tensor, some: slice | Index = slice(None)) -> Array:
+def _values(
+    name: str, which: str, parameter: Tensor, some: slice | Index = slice(None), known: Array | None = None
+) -> Array:
     import torch
 
     from sdqviz.networks.mapped import let_go
 
     given = parameter.detach()[some]
-    values = np.empty(given.shape)  # numpy asks for large pages, and torch for small ones, which take longer to come by
-    found = torch.from_numpy(values).copy_(given)
-    seen = given if given.element_size() > 1 else found  # of single bytes torch knows no extremes
+    if known is None:
+        values = np.empty(given.shape)  # numpy asks for large pages, torch for small ones, which take longer to come by
+        torch.from_numpy(values).copy_(given)
+    else:
+        values = known
+    seen = given if given.element_size() > 1 else torch.from_numpy(values)  # of single bytes torch knows no extremes
     whole = values.size == 0 or all(bool(extreme.isfinite()) for extreme in seen.aminmax())  # NaN spoils them
     let_go(parameter)
     if not whole:
         count = int((~parameter.isfinite()).sum())
         raise InputError(f"layer {name!r} must have a finite {which}, got {count} entries that are NaN or infinite")
     return values
-
-
-def _optional_values(name: str, which: str, parameter: Tensor | None) -> Array | None:
-    return None if parameter is None else _values(name, which, parameter)
 
 
 def _check_axis(axis: str) -> None:

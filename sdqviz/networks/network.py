@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import hashlib
 from collections.abc import Mapping
@@ -151,20 +150,13 @@ class Network:
         InputError
             If there is none, or a weight has a NaN or infinite entry.
         """
-        layers = find_layers(self.module, self.left_alone)
+        layers = find_layers(self.module, self.left_alone, self._exact)
         if not layers:
             reasons = "; ".join(f"{name} is {why}" for name, why in self.left_alone.items())
             raise InputError(
                 f"network must have at least one Linear, Conv1d or Conv2d layer of its own, got {reasons or 'none'}"
             )
-        return tuple(
-            dataclasses.replace(
-                layer,
-                weight=self._exact.get((layer.name, "weight"), layer.weight),
-                bias=self._exact.get((layer.name, "bias"), layer.bias),
-            )
-            for layer in layers
-        )
+        return layers
 
     @functools.cached_property
     def layer_names(self) -> tuple[str, ...]:
