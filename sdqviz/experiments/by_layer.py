@@ -21,8 +21,9 @@ from sdqviz.methods.calibrated.group_work import neurons_together
 from sdqviz.methods.calibrated.layer_work import RIDERS
 from sdqviz.methods.method import MethodChoice, Task
 from sdqviz.networks.batch import common_length, parts, with_first
-from sdqviz.networks.layer import Layer, position_count
+from sdqviz.networks.layer import Layer
 from sdqviz.networks.recorder import Recorder
+from sdqviz.networks.unfolding import position_count
 
 if TYPE_CHECKING:
     from sdqviz.networks.network import Network

@@ -97,7 +97,12 @@ def test_round_trip_is_exact(groups, per_group, rest, axis, order, dtype, fixed)
         assert np.array_equal(vectors, naive)
     back = from_vectors(vectors, shape, groups, axis)
     assert np.array_equal(back, weight)
-    assert np.shares_memory(back, vectors) == (axis == "rows"), "rows stay where they lie"
+    if axis == "rows":
+        assert np.shares_memory(back, vectors), "rows stay where they lie"
+    side_by_side = np.asfortranarray(vectors)
+    again = from_vectors(side_by_side, shape, groups, axis)
+    assert np.array_equal(again, weight)
+    assert axis == "rows" or groups > 1 or np.shares_memory(again, side_by_side), "so do columns that lie side by side"
 
 
 def test_bad_axis_and_shape_are_refused():
@@ -165,3 +170,13 @@ def test_weights_that_are_not_plain_are_refused():
         find_layers(nn.Sequential(nn.Linear(3, 2, dtype=torch.complex64)))
     with pytest.raises(sq.InputError, match=r"layer '0' must hold .* on device meta"):
         find_layers(nn.Sequential(nn.Linear(3, 2, device="meta")))
+
+
+def test_given_numbers_are_taken_instead_of_the_modules_and_what_the_module_cannot_hold_is_refused():
+    network = sq.Network(nn.Sequential(nn.Linear(2, 2)), torch.zeros(1, 2))
+    weight = np.array([[1 / 3, -0.0], [2.0, 1e-50]])
+    (layer,) = network.replaced({"0": weight}).layers
+    np.testing.assert_array_equal(layer.weight, weight)  # a third is no float32, and the last is none but 0
+    assert network.replaced({"0": weight}).module[0].weight[1, 1] == 0
+    with pytest.raises(sq.InputError, match=r"layer '0' must have a finite weight, got 1 entries"):
+        _ = network.replaced({"0": weight * 1e38 * 2}).layers

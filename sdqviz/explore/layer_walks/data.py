@@ -105,9 +105,9 @@ def _of_network(name: str, place: int, samples: int, neurons: int, seed: int) ->
 def _rows_before(network: object, name: str, images: Array, count: int, seed: int) -> Array:
     """Return ``count`` rows that a layer's weight matrix multiplies (the first group's), float64."""
     from sdqviz.networks.batch import batches
-    from sdqviz.networks.layer import input_rows
     from sdqviz.networks.network import Network
     from sdqviz.networks.recorder import Recorder
+    from sdqviz.networks.unfolding import input_rows
 
     if not isinstance(network, Network):
         raise InputError(f"network must be a Network, got {type(network).__name__}")

@@ -27,11 +27,12 @@ from sdqviz.methods.calibrated.streams import Rerun, Stream, Traced, normalisati
 from sdqviz.methods.calibrated.sums import Sums, all_finite, in_numpy, in_torch
 from sdqviz.networks.batch import common_length, parts
 from sdqviz.networks.forward import Forward
-from sdqviz.networks.layer import Layer, input_rows, position_count, to_vectors
+from sdqviz.networks.layer import Layer, to_vectors
 from sdqviz.networks.network import Network
 from sdqviz.networks.recorder import Recorder
 from sdqviz.networks.sequential import find_blocks
 from sdqviz.networks.tracing import trace
+from sdqviz.networks.unfolding import input_rows, position_count
 from sdqviz.networks.watched import watched_batches
 from sdqviz.path_following.gram import Moments
 from sdqviz.progress import ShouldStop, stop_if

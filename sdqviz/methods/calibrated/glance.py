@@ -10,9 +10,10 @@ import numpy as np
 
 from sdqviz.array import Array
 from sdqviz.networks.batch import with_first
-from sdqviz.networks.layer import Layer, input_rows
+from sdqviz.networks.layer import Layer
 from sdqviz.networks.network import Network
 from sdqviz.networks.recorder import Recorder
+from sdqviz.networks.unfolding import input_rows
 
 INPUTS = 32
 """Inputs of the network that are looked at, at most."""

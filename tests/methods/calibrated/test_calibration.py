@@ -62,8 +62,8 @@ def test_moments_of_convolutions_equal_those_of_unfolded_inputs(kind, sizes, opt
     torch.manual_seed(0)
     network = sq.Network(nn.Sequential(kind(*sizes, **options)), torch.zeros(1, *shape))
     x = inputs(7, *shape)
-    monkeypatch.setattr("sdqviz.networks.layer.PATCH_VALUES", 300)  # many small pieces
-    monkeypatch.setattr("sdqviz.networks.layer.MOST_ROWS", 1)
+    monkeypatch.setattr("sdqviz.networks.unfolding.PATCH_VALUES", 300)  # many small pieces
+    monkeypatch.setattr("sdqviz.networks.unfolding.MOST_ROWS", 1)
     layer = network.layers[0]
     found = Calibration(network, x).moments(layer)
     # apply the layer with one-hot kernels to see every entry of every patch
