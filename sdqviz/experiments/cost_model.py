@@ -86,6 +86,8 @@ class Machine:
         Numbers a second of matrices that are copied in another order.
     forward : float
         The same of forward passes in 32 bits.
+    steps : float
+        Steps of walks a second: what it takes to go on to the next input, however many neurons do.
     disk, network : float
         Bytes a second.
     """
@@ -95,6 +97,7 @@ class Machine:
     weights: float = 2.5e7
     copies: float = 2e8
     forward: float = 1e12
+    steps: float = 3e4
     disk: float = 1e9
     network: float = 1.25e9
 
@@ -111,6 +114,8 @@ class Cost:
         Weights that get levels.
     copied : float
         Numbers of N × N matrices that are copied in another order.
+    steps : float
+        Steps of walks, of all neurons at once.
     read, written : float
         Bytes from and to disk.
     broadcast, moved : float
@@ -124,6 +129,7 @@ class Cost:
     walks: float = 0.0
     weights: float = 0.0
     copied: float = 0.0
+    steps: float = 0.0
     read: float = 0.0
     written: float = 0.0
     broadcast: float = 0.0
@@ -138,9 +144,9 @@ class Cost:
         return Cost(**both)
 
     def alone(self, machine: Machine) -> float:
-        """Return how long that takes which one machine does: all but the walks and the network."""
+        """Return how long that takes which one machine does, or each: all but shares of walks, and the network."""
         computed = self.forward / machine.forward + self.products / machine.products
-        computed += self.weights / machine.weights + self.copied / machine.copies
+        computed += self.weights / machine.weights + self.copied / machine.copies + self.steps / machine.steps
         return computed + (self.read + self.written) / machine.disk
 
     def seconds(self, machine: Machine, machines: int = 1) -> float:
@@ -198,6 +204,7 @@ def layer_cost(
         walks=walks * walked,
         weights=weights,
         copied=0.0 if shared else (COPIES if differ else COPIES - 2) * square,
+        steps=walks * inputs,
         read=4.0 * weights,
         written=bits / 8 * weights,
         broadcast=(3.0 if differ else 2.0) * 8 * square,

@@ -29,7 +29,7 @@ may move in steps of some milliseconds: what ends between two of them takes no t
 def measured_machine(
     width: int = 768, clock: Clock = time.process_time, method: MethodChoice | None = None, walks: float | None = None
 ) -> Machine:
-    """Return the rates of this process, of layers of so many inputs: products, forward passes, walks, weights, copies.
+    """Return the rates of this process, of layers of so many inputs: products, forward passes, walks and more.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def measured_machine(
     products, forward = _products(width, clock), _forward(width, clock)
     machine = dataclasses.replace(Machine(), products=products, forward=forward)
     fastest = max(products, _bare(width, clock))
-    rate, weights, copies = _walks(width, machine, fastest, clock, method, walks)
-    return dataclasses.replace(machine, walks=rate, weights=weights, copies=copies)
+    rate, weights, copies, steps = _walks(width, machine, fastest, clock, method, walks)
+    return dataclasses.replace(machine, walks=rate, weights=weights, copies=copies, steps=steps)
 
 
 def lasting(measured: Callable[[], float]) -> float:
@@ -159,12 +159,12 @@ def _forward(width: int, clock: Clock) -> float:
 
 def _walks(
     width: int, machine: Machine, fastest: float, clock: Clock, method: MethodChoice, walks: float | None
-) -> tuple[float, float, float]:
-    """Return the rates of walks, and of what is done for each weight and for each number of H.
+) -> tuple[float, float, float, float]:
+    """Return the rates of walks, of what is done for each weight and each number of H, and of steps.
 
-    Three layers are compressed, each behind one that is done already. Products and passes are subtracted: the data
+    Four layers are compressed, each behind one that is done already. Products and passes are subtracted: the data
     pass the layer in front, in two networks, and not the last one itself. Few outputs tell numbers of H from walks, few
-    inputs tell weights from walks.
+    inputs tell weights from walks, and many outputs tell weights from steps.
     """
     import torch
     from scipy.optimize import nnls
@@ -180,15 +180,16 @@ def _walks(
 
     small = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32))
     _last_layer(small, torch.randn(32, 32), clock, method)  # compiles
-    sizes = ((width // 2, width // 2), (2 * width, width // 2), (2 * width, width))
+    sizes = ((width // 2, width // 2), (2 * width, width // 2), (2 * width, width), (width // 2, 4 * width))
     costs, seconds, rest = zip(*(passed(*size) for size in sizes), strict=True)
-    parts, taken = np.array([[cost.walks, cost.weights, cost.copied] for cost in costs]), np.array(seconds)
+    parts = np.array([[cost.walks, cost.weights, cost.copied, cost.steps] for cost in costs])
+    taken = np.array(seconds)
     # walks are products of thin blocks: they may be faster than those of H, into which rows are copied, but not than
     # bare ones; what is left may be nothing, or less by chance
-    least = np.array([1 / fastest, 1e-15, 1e-15])
+    least = np.array([1 / fastest, 1e-15, 1e-15, 1e-15])
     more, _ = nnls(parts / taken[:, None], (np.array(rest) - parts @ least) / taken)  # each layer counts alike
-    walk, weight, copy = least + more
-    return float(1 / walk), float(1 / weight), float(1 / copy)
+    walk, weight, copy, step = 1 / (least + more)
+    return float(walk), float(weight), float(copy), float(step)
 
 
 def _last_layer(module: nn.Module, inputs: Tensor, clock: Clock, method: MethodChoice) -> float:

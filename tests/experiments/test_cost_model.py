@@ -121,7 +121,7 @@ def looked(known, *, walks=None, bare=3e6):
         cost = layer_cost(outputs, inputs, 64, passed=inputs**2)
         return (
             cost.forward / known.forward + cost.products / known.products + cost.walks / (walks or known.walks)
-            + cost.weights / known.weights + cost.copied / known.copies
+            + cost.weights / known.weights + cost.copied / known.copies + cost.steps / known.steps
         )  # fmt: skip
 
     products, forward, plain = 16 * 64**3 / 3e6, 4 * 2 * 64 * 4 * 64**2 / 5e6, 8 * 64**3 / bare
@@ -134,7 +134,7 @@ def looked(known, *, walks=None, bare=3e6):
         plain,
         *[0] * 5,
     ]  # and of two layers when the first begins and when each is done
-    for size in ((32, 32), (128, 32), (128, 64)):
+    for size in ((32, 32), (128, 32), (128, 64), (32, 256)):
         looks += [0, 0, 0, taken(*size), 0]
     times = iter(looks)
     found = measured_machine(64, lambda: float(next(times)))
@@ -143,16 +143,16 @@ def looked(known, *, walks=None, bare=3e6):
 
 
 def test_rates_are_found_from_what_layers_take():
-    known = Machine(products=3e6, forward=5e6, walks=7e5, weights=11.0, copies=13.0)
+    known = Machine(products=3e6, forward=5e6, walks=7e5, weights=11.0, copies=13.0, steps=17.0)
     found = looked(known)
-    for rate in ("products", "forward", "walks", "weights", "copies"):
+    for rate in ("products", "forward", "walks", "weights", "copies", "steps"):
         assert getattr(found, rate) == pytest.approx(getattr(known, rate), rel=1e-6)
 
 
 @pytest.mark.parametrize("bare", [1e6, 4e6])
 def test_walks_are_no_faster_than_the_products_they_are_made_of(bare):
     """A machine that slowed down while products were measured has layers which take less than their products."""
-    known = Machine(products=3e6, forward=5e6, walks=7e5, weights=11.0, copies=13.0)
+    known = Machine(products=3e6, forward=5e6, walks=7e5, weights=11.0, copies=13.0, steps=17.0)
     found = looked(known, walks=1e18, bare=bare)
     assert found.walks == pytest.approx(max(found.products, bare)) and found.weights < 1e3 and found.copies < 1e3
 

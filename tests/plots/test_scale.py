@@ -20,6 +20,6 @@ def test_hours_are_those_of_the_model_and_their_parts_add_up():
         assert sum(float(row[part]) for part in PARTS) == pytest.approx(float(row["all"]))
     hours = [float(row["all"]) for row in rows if row["weights"] == "7 B"]
     assert hours == pytest.approx([decoder_cost(SEVEN).seconds(machine, count) / 3600 for count in MACHINES])
-    assert f"{hours[0]:.0f}" in panel.alt
+    assert f"{hours[0]:.3g} h on one machine" in panel.alt
     for formula in panel.formulas:
         assert formula_text(formula.latex).startswith("<math")
