@@ -123,7 +123,7 @@ def test_large_layers_beside_a_plain_gptq(width, record_property):
             found, busy_of, clock_of = timed(lambda: by_brevitas(weight, x, BITS))
         others = f"GPTQ of brevitas: {busy_of:.1f} s, {clock_of:.1f} s on the clock, error {missed(found):.4f}"
     print(f"  {others}")
-    ratios = {}
+    ratios, least = {}, {}
     for name, fields in (("gptq", {"fit": "max", "alphabet": "midtread"}), ("frame-calibrated", {})):
         method = sq.METHODS[name](bits=BITS, **fields)
         compress(method, nn.Sequential(nn.Linear(64, 64)), x[:, :64])  # imports and compiles
@@ -145,4 +145,8 @@ def test_large_layers_beside_a_plain_gptq(width, record_property):
               f"{error:.4f}, the plain one's {missed(theirs):.4f}")  # fmt: skip
         if name == "gptq":
             assert error <= 1.02 * missed(theirs)
-    assert ratios["gptq"] <= 1.9 and ratios["frame-calibrated"] <= 1.7
+        least[name] = busy_of / busy
+    # what is no product is bound by memory: 1.4 times the products where these run at 60 Gflop a second of a core, 2.0
+    # where they run at 82; what a user would have otherwise is on the same machine
+    assert ratios["gptq"] <= 2.2 and ratios["frame-calibrated"] <= 2.1
+    assert least["gptq"] <= 0.8 and least["frame-calibrated"] <= 2.2
