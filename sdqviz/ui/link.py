@@ -113,6 +113,7 @@ class Link:
         if written is not None and not self.new and given != written.get(key, ""):
             value, _ = parse(key, given, str, spec)
             st.session_state[key] = default if value is None else value
+            written[key] = given  # at once: another step through the history may end this run before it settles
 
     def write(self, key: str, value: Any, default: Any) -> None:
         """Let the address hold the name a box shows."""
@@ -175,7 +176,7 @@ def linked(link: Link, key: str) -> str:
     """Return a text of the link that no widget of its own holds: what came last, the link or a change here."""
     incoming, memory = link.incoming.get(key), f"_linked {key}"
     if incoming is not None and incoming != st.session_state.get(memory):
-        st.session_state[key] = incoming
+        st.session_state[key] = st.session_state[memory] = incoming
     return str(st.session_state.setdefault(key, ""))
 
 

@@ -1,6 +1,7 @@
 """Lessons in a real browser: a curve is drawn in one stroke by finger, moved by keys, kept, and guessed."""
 
 import pytest
+from waiting import settled
 
 STATED = "points => points.map(point => Number(point.getAttribute('aria-valuenow')))"
 
@@ -16,6 +17,7 @@ def test_a_curve_is_drawn_by_dragging_and_by_keys(browser, server, scheme):
     sheet = page.locator(".sketch")
     sheet.wait_for()
     page.get_by_text("So far: -5 at 0.05").wait_for()
+    settled(page, 0)  # what comes late moves the sheet from where its points were
     sheet.scroll_into_view_if_needed()
     sliders = sheet.locator("[role=slider]")
     points = [point.bounding_box() for point in sliders.all()]

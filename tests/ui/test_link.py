@@ -1,7 +1,8 @@
 import pytest
 
 from sdqviz.choice import Spec
-from sdqviz.ui.link import parse, query
+from sdqviz.ui import link as address
+from sdqviz.ui.link import Link, parse, query
 from sdqviz.ui.ranges import step_values
 from sdqviz.version import __version__
 
@@ -48,3 +49,44 @@ def test_a_link_names_every_choice_and_the_version():
 def test_slider_positions_rise_from_end_to_end(low, high):
     values = step_values(low, high)
     assert values[0] == low and values[-1] == high and values == sorted(set(values))
+
+
+def test_steps_through_the_history_are_followed_though_the_run_before_was_cut_short(monkeypatch):
+    """Back and at once Forward: the browser is where the page last settled, and its box is not."""
+    state, given = {"_written frames": {"family": "random"}, "family": "random"}, {}
+    monkeypatch.setattr(address.st, "session_state", state)
+    monkeypatch.setattr(address.st, "query_params", given)
+    spec = Spec("Family", "", options=("harmonic", "random"))
+
+    def run(name, whole=True):
+        given.clear()
+        given.update({"family": name} if name else {})
+        link = Link("frames", dict(given))
+        link.follow("family", spec, "harmonic")
+        if whole:
+            link.values["family"] = state["family"]
+            link.write("family", state["family"], "harmonic")
+            link.settle()
+        return state["family"]
+
+    assert run("random") == "random"
+    assert run("", whole=False) == "harmonic"
+    assert run("random") == "random" and given == {"family": "random"}  # the address is not written over
+    assert run("") == "harmonic" and given == {}
+
+
+def test_texts_of_the_link_are_followed_though_the_run_before_was_cut_short(monkeypatch):
+    given = {}
+    monkeypatch.setattr(address.st, "session_state", {})
+    monkeypatch.setattr(address.st, "query_params", given)
+
+    def run(text, whole=True):
+        given["drawn"] = text
+        link = Link("frames", dict(given))
+        read = address.linked(link, "drawn")
+        if whole:
+            address.write_linked(link, "drawn", read, Spec("Drawn", ""))
+        return read
+
+    assert [run("one"), run("two", whole=False), run("one"), run("two")] == ["one", "two", "one", "two"]
+    assert given == {"drawn": "two"}
