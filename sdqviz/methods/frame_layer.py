@@ -181,8 +181,13 @@ class FrameLayer:
 
         if ceiling is None:
             return max(self._each(height, pieces))
+
+        def over(rows: slice) -> Array:
+            stop_if(self.task.should_stop)
+            return ceiling.over(self.vectors[rows])
+
         together = list(chunks(len(self.vectors), ceiling.frame.size))
-        ceilings = np.concatenate(list(self._each(lambda rows: ceiling.over(self.vectors[rows]), together)))
+        ceilings = np.concatenate(list(self._each(over, together)))
         highest, largest = np.argsort(-ceilings), 0.0
         for start in range(0, len(highest), TILE):
             rows = highest[start : start + TILE]
@@ -195,15 +200,8 @@ class FrameLayer:
         """Return δ for each of some vectors."""
         choice = self.choice
         if choice.step_rule == "fitted":
-            return fitted_steps(
-                walked,
-                self.vectors[rows],
-                values,
-                self.bits,
-                int(choice.step_bits),
-                choice.paths,
-                self.task.should_stop,
-            )
+            bits, stored = self.bits, int(choice.step_bits)
+            return fitted_steps(walked, self.vectors[rows], values, bits, stored, choice.paths, self.task.should_stop)
         return self._stored(largest / self.taps.reach(self.bits))
 
     def _stored(self, steps: Array) -> Array:

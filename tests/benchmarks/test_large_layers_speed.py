@@ -146,7 +146,7 @@ def test_large_layers_beside_a_plain_gptq(width, record_property):
         if name == "gptq":
             assert error <= 1.02 * missed(theirs)
         least[name] = busy_of / busy
-    # what is no product is bound by memory: 1.4 times the products where these run at 60 Gflop a second of a core, 2.0
-    # where they run at 82; what a user would have otherwise is on the same machine
-    assert ratios["gptq"] <= 2.2 and ratios["frame-calibrated"] <= 2.1
+    # what is no product is bound by memory: 1.4 times the products where these run at 60 Gflop a second of a core, and
+    # missed where they run at 82. What a user would have otherwise is on the same machine.
+    assert ratios["gptq"] <= 1.9 and ratios["frame-calibrated"] <= 1.7
     assert least["gptq"] <= 0.8 and least["frame-calibrated"] <= 2.2
