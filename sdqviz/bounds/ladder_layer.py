@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sdqviz.array import Array, spectral_norm
+from sdqviz.array import Array
 from sdqviz.bounds.network import Dense
 from sdqviz.bounds.statement import Bound
 from sdqviz.error import InputError
+from sdqviz.kernels.spectral_norm import spectral_norm
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

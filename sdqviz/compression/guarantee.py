@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sdqviz.array import Array, spectral_norm
+from sdqviz.array import Array
 from sdqviz.bounds import network as network_bound
 from sdqviz.bounds.network import Dense, Residual, Stage
 from sdqviz.bounds.path import hoeffding_euclidean
@@ -26,6 +26,7 @@ from sdqviz.compression.walked import (
     walked_bounds,
 )
 from sdqviz.error import InputError
+from sdqviz.kernels.spectral_norm import spectral_norm
 from sdqviz.kernels.threads import one_blas_thread
 from sdqviz.methods.method import CompressedLayer, join_bias
 from sdqviz.networks.layer import to_vectors

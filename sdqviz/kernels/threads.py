@@ -54,6 +54,7 @@ class _Blas:
 
 @functools.cache
 def _controller() -> Any:
+    import scipy.linalg  # noqa: F401 - it brings a BLAS of its own; a controller knows those that are loaded by now
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

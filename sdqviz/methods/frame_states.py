@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sdqviz.array import Array, spectral_norm
+from sdqviz.array import Array
 from sdqviz.bounds.layer import layer_bound_states, layer_bounds
 from sdqviz.bounds.noise_shaping import Shaping, layer_bound_shaped_states, layer_bound_shaping
 from sdqviz.bounds.spreading import layer_bound_rounding
@@ -15,6 +15,7 @@ from sdqviz.bounds.statement import Bound, Hypothesis
 from sdqviz.frames import FRAMES
 from sdqviz.frames.signs import signed
 from sdqviz.frames.walk import Walk
+from sdqviz.kernels.spectral_norm import spectral_norm
 from sdqviz.methods.frame_vectors import Carrier, walk_through
 from sdqviz.methods.method import CompressedLayer, layer_vectors
 from sdqviz.sigma_delta.duals import DUALS

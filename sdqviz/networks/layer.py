@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdqviz.array import Array, Index, spectral_norm
+from sdqviz.array import Array, Index
 from sdqviz.error import InputError
+from sdqviz.kernels.spectral_norm import spectral_norm
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

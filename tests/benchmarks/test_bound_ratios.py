@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import sdqviz as sq
-from sdqviz.array import spectral_norm
 from sdqviz.bounds import closed_forms, ladder, ladder_layer
 from sdqviz.bounds import network as network_bound
 from sdqviz.bounds.hypotheses import stability
@@ -26,6 +25,7 @@ from sdqviz.bounds.statement import Hypothesis, tightest
 from sdqviz.bounds.vector import variation_bound_any_start, vector_bounds
 from sdqviz.error import InputError
 from sdqviz.frames.walk import Walk
+from sdqviz.kernels.spectral_norm import spectral_norm
 from sdqviz.sigma_delta.recursion import walk_rows
 
 SLACK = 1e-9

@@ -94,6 +94,21 @@ def test_kernels_and_blas_take_one_thread_meanwhile():
     assert blas_threads() == before
 
 
+LATER = """
+    from sdqviz.kernels.threads import one_blas_thread
+    import numpy as np, threadpoolctl
+
+    with one_blas_thread():  # the first to ask, when scipy's BLAS need not be there yet
+        from scipy.linalg import cython_lapack
+        found = [one for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
+        assert len(found) >= 2 and all(one["num_threads"] == 1 for one in found), found
+    """
+
+
+def test_the_blas_of_scipy_takes_one_thread_too_whenever_it_is_loaded():
+    subprocess.run([sys.executable, "-c", textwrap.dedent(LATER)], check=True)
+
+
 def test_many_callers_share_the_helpers():
     def call(first):
         return [sum(spread(lambda piece: piece + who() * 0, range(first, first + 5))) for _ in range(20)]

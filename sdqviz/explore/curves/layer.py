@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from sdqviz.array import Array, spectral_norm
+from sdqviz.array import Array
 from sdqviz.bounds.layer import layer_bound_states, layer_bounds, lemma_5_2
 from sdqviz.bounds.statement import Bound
 from sdqviz.choice import field, field_of
@@ -30,6 +30,7 @@ from sdqviz.explore.curves.walk import (
 )
 from sdqviz.explore.shipped_weights import weight_matrix
 from sdqviz.explore.vector import STEP_BITS, VectorChoice
+from sdqviz.kernels.spectral_norm import spectral_norm
 from sdqviz.methods import frame_fields
 from sdqviz.progress import ShouldStop, stop_if
 
