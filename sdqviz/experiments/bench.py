@@ -28,9 +28,9 @@ REST = 0.15
 """Seconds before each piece of work, so that all begin alike: threads of BLAS go on looking for work, on a core each,
 0.1 s after their last product, and what follows a rest pays for waking the others."""
 
-AWAKE = 0.1
-"""Seconds that a piece of work is called again within its turn, whichever it is: after a rest the system may take half
-of that to find out that two threads want a core each."""
+AWAKE = 0.2
+"""Seconds that a piece of work is called again within its turn, whichever it is: after a rest the system may take a
+quarter of that to find out that two threads want a core each."""
 
 PATIENCE = 10.0
 """Seconds after which pieces of work that are compared take no more than two turns."""

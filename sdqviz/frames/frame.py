@@ -216,9 +216,9 @@ class Frame:
         """Return the frame variation σ(F, p) = Σ_{n<N} ‖e_{p(n)} − e_{p(n+1)}‖."""
         return float(self.steps_along(order).sum())
 
-    def differences(self, order: Index, most: int = ROWS_AT_ONCE) -> Iterator[Array]:
-        """Yield the differences e_{p(n)} − e_{p(n+1)} along an order, shape (at most ``most``, d) each."""
-        together = min(_rows_at_once(self.dimension), most)
+    def differences(self, order: Index) -> Iterator[Array]:
+        """Yield the differences e_{p(n)} − e_{p(n+1)} along an order, a block of them at a time, shape (…, d) each."""
+        together = _rows_at_once(self.dimension)
         for start in range(0, self.size - 1, together):
             rows = self.operator.rows(order[start : start + together + 1])
             yield rows[:-1] - rows[1:]

@@ -15,6 +15,7 @@ from sdqviz import memory
 from sdqviz.array import Array, Index
 from sdqviz.frames.frame import DenseOperator, Frame, FrameChoice
 from sdqviz.frames.permutations.permutation import PermutationChoice
+from sdqviz.kernels.spectral_norm import largest_eigenvalue
 from sdqviz.kernels.threads import one_blas_thread
 from sdqviz.progress import Progress, ShouldStop, stop_if
 from sdqviz.recent import Recent
@@ -83,31 +84,27 @@ class Walk:
         order: ArrayLike | None = None,
         should_stop: ShouldStop | None = None,
     ) -> Self:
-        """Measure the walk through ``frame`` in ``order``, shape (N,), a block of vectors at a time.
+        """Measure the walk through ``frame`` in ``order``, shape (N,).
+
+        Waves in the order as written have closed forms in the size of one vector. Of other walks the vectors are looked
+        at, a block at a time.
 
         Raises
         ------
         InputError
-            If ``order`` is no permutation, or a d × d matrix would not fit in memory.
+            If ``order`` is no permutation, or a d × d matrix that is needed would not fit in memory.
         Stopped
             If ``should_stop`` asks for it; it is asked at least every 100 ms.
         """
         index = frame.check_order(order)
-        d, size = frame.dimension, frame.size
-        memory.require("the geometry of a walk", d * d, "use a smaller dimension d")
-        gram, variation = np.zeros((d, d)), 0.0
-        for difference in frame.differences(index, max(WORK_AT_ONCE // d**2, 1)):
-            stop_if(should_stop)
-            variation += float(np.linalg.norm(difference, axis=1).sum())
-            gram += difference.T @ difference
+        if frame.harmonic is not None and np.array_equal(index, np.arange(frame.size)):
+            variation, difference_norm, closed_norm = _along_waves(frame, frame.harmonic.frequencies)
+        else:
+            variation, difference_norm, closed_norm = _looked_at(frame, index, should_stop)
         defect = 0.0 if frame.tight else max(frame.norm_deviation, frame.tightness)
-        difference_norm = closed_norm = _root_of_largest(gram, should_stop)
-        if not (frame.zero_sum and size % 2 == 0):
-            last = np.asarray(frame.operator.rows(index[-1:]))
-            closed_norm = _root_of_largest(gram + last.T @ last, should_stop)
         return cls(
-            dimension=d,
-            size=size,
+            dimension=frame.dimension,
+            size=frame.size,
             tight=defect <= TIGHT_TOLERANCE,
             zero_sum=frame.zero_sum,
             variation=variation,
@@ -120,8 +117,8 @@ class Walk:
     def harmonic(cls, dimension: int, size: int) -> Self:
         """Return the walk of the harmonic frame as written, from closed forms: no vector is formed.
 
-        ``variation`` is exact; ``difference_norm`` and ``closed_norm`` are upper bounds (the walk
-        closed to a cycle has orthogonal columns), so every bound made with them holds.
+        ``variation`` is exact, and for d even so is ``difference_norm``; otherwise it, and ``closed_norm`` always, are
+        upper bounds (the walk closed to a cycle has orthogonal columns), so every bound made with them holds.
         """
         even = dimension % 2 == 0
         difference = harmonic_difference_norm(dimension, size)
@@ -136,11 +133,63 @@ class Walk:
         )
 
 
+def _looked_at(frame: Frame, index: Index, should_stop: ShouldStop | None) -> tuple[float, float, float]:
+    """Return σ, ‖ΔE‖₂ and the norm with the last row appended, from all differences of vectors."""
+    d = frame.dimension
+    memory.require("the geometry of a walk", d * d, "use a smaller dimension d")
+    gram, variation = np.zeros((d, d)), 0.0
+    for difference in frame.differences(index):
+        variation += float(np.linalg.norm(difference, axis=1).sum())
+        together = max(WORK_AT_ONCE // difference.size, 1)
+        for start in range(0, d, together):
+            stop_if(should_stop)
+            columns = slice(start, start + together)
+            gram[:, columns] += difference.T @ difference[:, columns]
+    difference_norm = closed_norm = _root_of_largest(gram, should_stop)
+    if not (frame.zero_sum and frame.size % 2 == 0):
+        last = np.asarray(frame.operator.rows(index[-1:]))
+        closed_norm = _root_of_largest(gram + last.T @ last, should_stop)
+    return variation, difference_norm, closed_norm
+
+
+def _along_waves(frame: Frame, frequencies: Array) -> tuple[float, float, float]:
+    """Return the same of a tight frame of waves as written, f all whole or all half numbers, in O(d).
+
+    Walked on to e_N, which is e_0 or −e_0, the differences of each pair of coordinates are those of the frame, turned
+    by an angle and 2 sin(πf/N) times as long: their Gram matrix is diagonal, with D_f = (N/d) 4 sin²(πf/N) twice. The
+    step c from e_{N−1} to e_N is not part of the walk, and takes cc* away. Each D_f, being there twice, stays an
+    eigenvalue (Cauchy), so ‖ΔE‖₂² = max D_f. With the row s = e_{N−1} appended, the largest eigenvalue of
+    D − cc* + ss* is where (1 − Σs²/(λ−D))(1 + Σc²/(λ−D)) + (Σsc/(λ−D))² vanishes above all D, and no more than 1
+    above.
+    """
+    from scipy.optimize import brentq
+
+    size, whole = frame.size, float(frequencies[0]).is_integer()
+    sines = np.sin(np.pi * frequencies / size) ** 2
+    variation = (size - 1) * math.sqrt(8 / frame.dimension * float(sines.sum()))
+    diagonal = np.repeat(4 * size / frame.dimension * sines, 2)
+    top = float(diagonal.max())
+    if frame.zero_sum and size % 2 == 0:
+        return variation, math.sqrt(top), math.sqrt(top)
+    last, first = np.asarray(frame.operator.rows(np.array([size - 1, 0])))
+    step = last - first if whole else last + first
+    below = top - diagonal
+
+    def secular(above: float) -> float:
+        weights = 1 / (above + below)
+        own, taken, both = (float(parts @ weights) for parts in (last**2, step**2, last * step))
+        return (1 - own) * (1 + taken) + both**2
+
+    least = np.finfo(float).eps * top  # nearer to the largest D nothing can be told from it
+    above = 0.0 if secular(least) >= 0 else float(brentq(secular, least, 1.0 + 1e-9, xtol=least, rtol=1e-14))
+    return variation, math.sqrt(top), math.sqrt(top + above)
+
+
 def _root_of_largest(gram: Array, should_stop: ShouldStop | None) -> float:
     """Return the root of the largest eigenvalue; LAPACK cannot be stopped, so a stop leaves it to end by itself."""
 
     def compute() -> float:
-        return math.sqrt(max(float(np.linalg.eigvalsh(gram)[-1]), 0.0))
+        return math.sqrt(max(largest_eigenvalue(gram.copy()), 0.0))
 
     if len(gram) <= WIDE:
         with one_blas_thread():

@@ -7,12 +7,15 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import sdqviz as sq
 from sdqviz.error import InputError, Stopped
 from sdqviz.frames import walk as walk_module
 from sdqviz.frames.half_frequency import HalfFrequency
 from sdqviz.frames.harmonic import Harmonic
+from sdqviz.frames.signs import signed
 from sdqviz.frames.walk import Walk, harmonic_variation, harmonic_variation_limit, walked
 
 
@@ -79,6 +82,43 @@ def test_closed_forms_of_harmonic_frames(dimension, extra):
     assert (closed.zero_sum, closed.closing) == (measured.zero_sum, measured.closing)
 
 
+@given(st.integers(1, 20), st.integers(0, 60), st.booleans(), st.booleans())
+def test_waves_as_written_need_no_vectors(pairs, extra, half, spread):
+    family = HalfFrequency if half else Harmonic
+    d = 2 * pairs
+    size = family.admissible_size(d, d + extra)
+    frame = family(dimension=d, size=size).build()
+    walk = Walk.of(signed(frame, 7) if spread else frame)
+    difference = -np.diff(frame.vectors, axis=0)
+    assert walk.variation == pytest.approx(np.linalg.norm(difference, axis=1).sum(), rel=1e-12)
+    assert walk.difference_norm == pytest.approx(
+        2 * math.sqrt(size / d) * math.sin(math.pi * (pairs - half / 2) / size)
+    )
+    if size > 1:
+        assert walk.difference_norm == pytest.approx(np.linalg.norm(difference, 2), rel=1e-12)
+    if walk.closing:
+        assert walk.closed_norm == pytest.approx(
+            np.linalg.norm(np.vstack([difference, frame.vectors[-1:]]), 2), rel=1e-12
+        )
+    else:
+        assert walk.closed_norm == walk.difference_norm
+
+
+def test_a_hand_worked_walk_of_waves():
+    """e_0 = (1, 0), e_1 = (0, 1): one step of length √2; with e_1 below it the rows have the Gram matrix [2 -1; -1 1]."""
+    walk = Walk.of(HalfFrequency(dimension=2, size=2).build())
+    assert (walk.variation, walk.difference_norm) == pytest.approx((math.sqrt(2), math.sqrt(2)))
+    assert walk.closed_norm == pytest.approx(math.sqrt((3 + math.sqrt(5)) / 2))
+
+
+def test_waves_of_any_dimension_are_walked_where_no_square_matrix_would_fit(monkeypatch):
+    monkeypatch.setattr("sdqviz.memory.LIMIT", 1 << 20)
+    frame = HalfFrequency(dimension=65536, size=70000).build()
+    walk, (first, second) = Walk.of(frame), frame.operator.rows(np.array([0, 1]))
+    assert walk.variation == pytest.approx(69999 * np.linalg.norm(first - second), rel=1e-10)
+    assert 0 <= walk.closed_norm**2 - walk.difference_norm**2 <= 1
+
+
 def test_sharp_harmonic_limit_is_reached_for_large_frames():
     for dimension in (4, 5):
         ratio = harmonic_variation(dimension, 1_000_000) / harmonic_limit(dimension)
@@ -113,7 +153,7 @@ def test_a_walk_is_measured_once():
 def test_a_walk_too_wide_for_memory_is_refused(monkeypatch):
     monkeypatch.setattr("sdqviz.memory.LIMIT", 1000)
     with pytest.raises(InputError, match="the geometry of a walk must fit"):
-        harmonic_walk(40, 60)
+        harmonic_walk(41, 60)
 
 
 def test_measuring_stops_between_blocks_and_nothing_is_kept(monkeypatch):
@@ -135,7 +175,7 @@ def test_eigenvalues_do_not_hold_up_a_stop(monkeypatch):
     """LAPACK cannot be interrupted: the caller leaves at once, and the thread ends by itself."""
     monkeypatch.setattr(walk_module, "WIDE", 3)
     begun, may_end, ended = threading.Event(), threading.Event(), threading.Event()
-    real = np.linalg.eigvalsh
+    real = walk_module.largest_eigenvalue
 
     def slow(matrix):
         begun.set()
@@ -143,10 +183,10 @@ def test_eigenvalues_do_not_hold_up_a_stop(monkeypatch):
         ended.set()
         return real(matrix)
 
-    monkeypatch.setattr(np.linalg, "eigvalsh", slow)
+    monkeypatch.setattr(walk_module, "largest_eigenvalue", slow)
     with pytest.raises(Stopped):
-        Walk.of(Harmonic(dimension=4, size=9).build(), should_stop=begun.is_set)
+        Walk.of(Harmonic(dimension=5, size=9).build(), should_stop=begun.is_set)
     assert begun.is_set() and not ended.is_set()
     may_end.set()
-    monkeypatch.setattr(np.linalg, "eigvalsh", real)
-    assert Walk.of(Harmonic(dimension=4, size=9).build(), should_stop=lambda: False) == harmonic_walk(4, 9)
+    monkeypatch.setattr(walk_module, "largest_eigenvalue", real)
+    assert Walk.of(Harmonic(dimension=5, size=9).build(), should_stop=lambda: False) == harmonic_walk(5, 9)
