@@ -105,7 +105,7 @@ def test_waves_as_written_need_no_vectors(pairs, extra, half, spread):
 
 
 def test_a_hand_worked_walk_of_waves():
-    """e_0 = (1, 0), e_1 = (0, 1): one step of length √2; with e_1 below it the rows have the Gram matrix [2 -1; -1 1]."""
+    """e_0 = (1, 0), e_1 = (0, 1): one step of length √2; with e_1 below, rows of Gram matrix [2 -1; -1 1]."""
     walk = Walk.of(HalfFrequency(dimension=2, size=2).build())
     assert (walk.variation, walk.difference_norm) == pytest.approx((math.sqrt(2), math.sqrt(2)))
     assert walk.closed_norm == pytest.approx(math.sqrt((3 + math.sqrt(5)) / 2))
