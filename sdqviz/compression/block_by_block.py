@@ -18,6 +18,7 @@ from sdqviz.compression.inputs import calibration_inputs, checked_seed
 from sdqviz.compression.packed_shard import PART, Shape, decoded_part, read_part, write_packed, write_part
 from sdqviz.compression.packing import kept_names, kept_values
 from sdqviz.error import InputError
+from sdqviz.kernels.heap import use_memory_again
 from sdqviz.methods.method import CompressedLayer, LeftAlone, MethodChoice, NewTensors, Reduction, Task
 from sdqviz.methods.pieces import joined
 from sdqviz.networks.network import Network
@@ -101,6 +102,7 @@ def compress_to_file(
     task = Task(network.layers_on_demand, seed, progress, should_stop, network, inputs, finished)  # type: ignore[arg-type]
     if announce is not None:
         announce(task)
+    use_memory_again()
     left_alone: dict[str, str] = {}
     tensors: dict[str, Array] = {}
     for item in method.compress_layers(task):

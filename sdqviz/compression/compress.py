@@ -21,6 +21,7 @@ from sdqviz.compression.packing import kept_tensors, state_bytes, to_bytes
 from sdqviz.compression.reduction import reduced
 from sdqviz.error import InputError
 from sdqviz.kernels import threads
+from sdqviz.kernels.heap import use_memory_again
 from sdqviz.methods.method import CompressedLayer, LeftAlone, MethodChoice, NewTensors, Reduction, Spread, Task
 from sdqviz.networks import cost
 from sdqviz.networks.network import NO_CLASS, Network
@@ -127,6 +128,7 @@ def compress(
     inputs = calibration_inputs(network, calibration, seed)
     if network.dataset is not None:
         network.accuracy(should_stop=should_stop)  # what cannot be tested is refused before the work, not after it
+    use_memory_again()
     task = Task(network.layers, seed, _scaled(progress, 0.7), should_stop, network, inputs, spread=spread)
     return assemble(network, method, method.compress_layers(task), inputs, seed, progress, should_stop)
 

@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
+from sdqviz.kernels.heap import use_memory_again
+
 TILE = 16
 """Sequences one thread walks at once: several vector registers wide."""
 
@@ -118,7 +120,7 @@ def spread(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator
     if count == 1 or len(todo) <= 1:
         yield from map(work, todo)
         return
-    _use_memory_again()
+    use_memory_again()
     asked: _Pieces = collections.deque((Future(), functools.partial(work, piece)) for piece in todo)
     waiting = asked.copy()
     with _blas.one_thread():
@@ -133,22 +135,6 @@ def spread(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator
             for one in helped:
                 if not one.cancel():
                     one.result()
-
-
-SEEN = 31 << 20
-"""Bytes of an array that is freed for the C library to see it; glibc learns from none above 32 MiB."""
-
-
-@functools.cache
-def _use_memory_again() -> None:
-    """Let large arrays take the memory of earlier ones; of use where many are made and let go, piece by piece.
-
-    glibc maps a large array anew, page by page, and returns it when it is freed, up to the size of the largest that
-    has been freed so (``mallopt(3)``, M_MMAP_THRESHOLD): from then on arrays below that come from its heap. Pages that
-    are handed over each time take as long as the transforms they are for. Nothing is touched or kept by this call, and
-    nothing changes where the limits were set by hand.
-    """
-    np.empty(SEEN, np.uint8)
 
 
 _Pieces = collections.deque[tuple[Future[Any], Callable[[], Any]]]

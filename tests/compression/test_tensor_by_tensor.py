@@ -220,3 +220,26 @@ def test_a_full_disk_is_refused_before_the_work_and_in_it(shards, tmp_path, monk
         with pytest.raises(InputError, match=r"output must be where x.safetensors can be written, got a full disk"):
             tensor_file.write_file(target, {"a": tensor_file.Outgoing("U8", (9,), lambda: [b"123456789"])}, {})
         assert not target.exists()
+
+
+FAULTS = """
+import resource, sys
+import sdqviz as sq
+folder, method = sys.argv[1], sq.METHODS["round-to-nearest"](bits=4)
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt * resource.getpagesize()
+sq.compress_shards(folder + "/small.safetensors", method, folder + "/first")  # libraries
+before = faults()
+sq.compress_shards(folder + "/many.safetensors", method, folder + "/second")
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_pieces_take_the_memory_of_those_before(tmp_path):
+    """Otherwise 80 bytes a weight are handed over by the system, page by page, which takes as long as rounding."""
+    rng = np.random.default_rng(0)
+    many = {f"{name}.weight": rng.normal(size=(512, 1536)).astype(np.float32) for name in "abcdefgh"}
+    save_file(many, tmp_path / "many.safetensors")
+    save_file({"a.weight": rng.normal(size=(8, 8)).astype(np.float32)}, tmp_path / "small.safetensors")
+    told = subprocess.run([sys.executable, "-c", FAULTS, tmp_path], capture_output=True, text=True, check=True)
+    assert int(told.stdout) < 16 * sum(one.size for one in many.values())
