@@ -117,8 +117,8 @@ class Walk:
     def harmonic(cls, dimension: int, size: int) -> Self:
         """Return the walk of the harmonic frame as written, from closed forms: no vector is formed.
 
-        ``variation`` is exact, and for d even so is ``difference_norm``; otherwise it, and ``closed_norm`` always, are
-        upper bounds (the walk closed to a cycle has orthogonal columns), so every bound made with them holds.
+        ``variation`` and ``difference_norm`` are exact. ``closed_norm`` is an upper bound (the walk closed to a cycle
+        has orthogonal columns), so every bound made with it holds.
         """
         even = dimension % 2 == 0
         difference = harmonic_difference_norm(dimension, size)
@@ -236,7 +236,7 @@ def harmonic_variation(dimension: int, size: int) -> float:
 
 
 def harmonic_difference_norm(dimension: int, size: int) -> float:
-    """Return 2√(N/d)·max_k sin(πk/N), which bounds ‖ΔE‖₂ of the harmonic frame as written.
+    """Return 2√(N/d)·max_k sin(πk/N), which is ‖ΔE‖₂ of the harmonic frame as written.
 
     The maximum is over k ≤ d/2: sin(π⌊d/2⌋/N), since ⌊d/2⌋ ≤ N/2.
     """
