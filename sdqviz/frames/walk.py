@@ -162,8 +162,6 @@ def _along_waves(frame: Frame, frequencies: Array) -> tuple[float, float, float]
     D − cc* + ss* is where (1 − Σs²/(λ−D))(1 + Σc²/(λ−D)) + (Σsc/(λ−D))² vanishes above all D, and no more than 1
     above.
     """
-    from scipy.optimize import brentq
-
     size, whole = frame.size, float(frequencies[0]).is_integer()
     sines = np.sin(np.pi * frequencies / size) ** 2
     variation = (size - 1) * math.sqrt(8 / frame.dimension * float(sines.sum()))
@@ -180,9 +178,11 @@ def _along_waves(frame: Frame, frequencies: Array) -> tuple[float, float, float]
         own, taken, both = (float(parts @ weights) for parts in (last**2, step**2, last * step))
         return (1 - own) * (1 + taken) + both**2
 
-    least = np.finfo(float).eps * top  # nearer to the largest D nothing can be told from it
-    above = 0.0 if secular(least) >= 0 else float(brentq(secular, least, 1.0 + 1e-9, xtol=least, rtol=1e-14))
-    return variation, math.sqrt(top), math.sqrt(top + above)
+    low, high = 0.0, 1.0  # the root is not below low, nor above high
+    while high - low > np.finfo(float).eps * (top + high):  # of the sum nothing finer can be told
+        middle = (low + high) / 2
+        low, high = (low, middle) if secular(middle) >= 0 else (middle, high)
+    return variation, math.sqrt(top), math.sqrt(top + high)
 
 
 def _root_of_largest(gram: Array, should_stop: ShouldStop | None) -> float:
