@@ -60,12 +60,12 @@ class DenseOperator:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Harmonics:
-    """A frame of waves, e_n = diag(ε) √(2/d) [cos 2πkn/N, sin 2πkn/N]_k with k > 0.
+    """A frame of waves, e_n = diag(ε) √(2/d) [cos 2πkn/N, sin 2πkn/N]_k with k > 0; for d odd 1/√2 comes first.
 
     Attributes
     ----------
-    frequencies : ndarray, shape (d/2,)
-        k, whole or half.
+    frequencies : ndarray, shape (⌊d/2⌋,)
+        k, all whole, or for d even all half.
     signs : ndarray, shape (d,)
         ε.
     """

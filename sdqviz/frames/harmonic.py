@@ -61,8 +61,7 @@ class Harmonic(FrameChoice):
 
     def build(self, seed: int = 0) -> Frame:
         """Return the frame; it does not depend on the seed."""
-        even = self.dimension % 2 == 0
-        waves = Harmonics(np.arange(1.0, self.dimension // 2 + 1), np.ones(self.dimension)) if even else None
+        waves = Harmonics(np.arange(1.0, self.dimension // 2 + 1), np.ones(self.dimension))
         operator = HarmonicOperator(self.dimension, self.size)
         return Frame(operator, self.dimension, self.size, tight=True, harmonic=waves)
 

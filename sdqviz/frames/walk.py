@@ -162,10 +162,11 @@ def _along_waves(frame: Frame, frequencies: Array) -> tuple[float, float, float]
     D − cc* + ss* is where (1 − Σs²/(λ−D))(1 + Σc²/(λ−D)) + (Σsc/(λ−D))² vanishes above all D, and no more than 1
     above.
     """
-    size, whole = frame.size, float(frequencies[0]).is_integer()
+    size, whole = frame.size, bool((frequencies % 1 == 0).all())
     sines = np.sin(np.pi * frequencies / size) ** 2
     variation = (size - 1) * math.sqrt(8 / frame.dimension * float(sines.sum()))
-    diagonal = np.repeat(4 * size / frame.dimension * sines, 2)
+    constant = np.zeros(frame.dimension % 2)  # the coordinate in which no two vectors differ
+    diagonal = np.concatenate([constant, np.repeat(4 * size / frame.dimension * sines, 2)])
     top = float(diagonal.max())
     if frame.zero_sum and size % 2 == 0:
         return variation, math.sqrt(top), math.sqrt(top)

@@ -29,7 +29,8 @@ def noise_dual(frame: Frame, order: Index | None, inverse: tuple[Fraction, ...],
     """
     harmonic, power = frame.harmonic, len(inverse) - 1
     plain = order is None and 1 <= power <= MOST_ORDER and inverse == difference(power).polynomial
-    if harmonic is None or not plain or frame.size * frame.dimension < LEAST_WORK:
+    paired = frame.dimension % 2 == 0  # without a constant coordinate
+    if harmonic is None or not paired or not plain or frame.size * frame.dimension < LEAST_WORK:
         return shaped_dual(frame, order, inverse, what)
     return Transformed(frame, harmonic, power)
 
